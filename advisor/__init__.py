@@ -1,0 +1,1 @@
+"""From an inventory of LoRA adapters to vLLM launch flags: what a user installs."""

@@ -1,0 +1,57 @@
+"""The manifest of a pair: which files belong to it, how they were made and how good they are.
+
+Plain data, written by `model_zoo` and read by the advisor.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tree(_Section):
+    """A decision tree shipped as ONNX; its nodes travel inside the ONNX file so that answer and trace are one."""
+
+    file: str
+    features: list[str] = Field(description="names of the inputs, in order")
+    objective: Literal["steady", "published"]
+    output: Literal["load_limit", "max_loras"] = Field(
+        description="load_limit: most tokens/s one GPU serves of this mix; max_loras: adapter slots"
+    )
+    error: dict[str, float] = Field(description="measure on held-out workloads -> value, e.g. 'smape_percent'")
+
+
+class Ensemble(_Section):
+    """A regression ensemble shipped as ONNX."""
+
+    file: str
+    features: list[str] = Field(description="names of the inputs, in order")
+    output: Literal["throughput_share", "itl_ms", "ttft_ms"] = Field(
+        description="throughput_share: throughput / offered token rate; the two times as natural logarithm of ms"
+    )
+    error: dict[str, float] = Field(description="measure on held-out workloads -> value")
+
+
+class Manifest(_Section):
+    """Everything a pair ships."""
+
+    pair: str
+    model: str
+    gpu: str
+    vllm: str
+    command: str = Field(description="the command that made the files")
+    versions: dict[str, str] = Field(description="library -> version at training")
+    seed: int
+    workloads: int = Field(description="mixes trained on, held-out ones excluded")
+    simulated_hours: int
+    max_adapters: int = Field(description="largest N simulated; an admission limit is never above it")
+    slots: list[int] = Field(description="slot counts simulated, ascending")
+    range: dict[str, tuple[float, float]] = Field(description="range of each feature in training")
+    trees: list[Tree]
+    ensembles: list[Ensemble]
+    sha256: dict[str, str] = Field(description="file name -> hash, for every shipped file but this one")

@@ -1,0 +1,1 @@
+"""Grid of workloads -> twin runs -> dataset -> training -> ONNX, rules and card; `pairs/` holds what is shipped."""

@@ -1,0 +1,1 @@
+"""Jinja templates that launch files are generated from."""

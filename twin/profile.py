@@ -1,0 +1,165 @@
+"""The Profile of a pair: the calibrated constants of one LLM on one GPU type under one vLLM version line.
+
+Plain data without heavy imports: the advisor reads the memory limits from it, the twin everything.
+A profile is one TOML file; `load` and `Profile.to_toml` are its only reader and writer.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class ProfileError(ValueError):
+    """A profile file that cannot be read; the message names the file and what is wrong in one line."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Pair(_Section):
+    """Which LLM, which GPU, which vLLM."""
+
+    name: str = Field(description="short name, '<model>--<gpu>'")
+    model: str = Field(description="Hugging Face id of the LLM")
+    gpu: str = Field(description="short name of the GPU type")
+    vllm: str = Field(description="vLLM version the measurements are of")
+
+
+class Memory(_Section):
+    """KV cache capacity: `base - per_slot_rank * slots * max_rank - per_slot * slots` tokens.
+
+    vLLM reserves the adapter slots before it sizes the KV cache, hence the linear form.
+    The server does not start when fewer than `max_model_len` tokens are left.
+    """
+
+    kv_tokens_base: float = Field(gt=0, description="KV tokens without any adapter slot, at gpu_memory_utilization")
+    kv_tokens_per_slot_rank: NonNegative = Field(description="KV tokens taken by one slot, per unit of max_lora_rank")
+    kv_tokens_per_slot: NonNegative = Field(description="KV tokens taken by one slot whatever its rank")
+    block_size: int = Field(gt=0, description="tokens per KV block")
+    gpu_memory_utilization: float = Field(gt=0, le=1, description="fraction of GPU memory at calibration")
+    kv_tokens_per_utilization: NonNegative = Field(
+        description="KV tokens gained by raising gpu_memory_utilization by 1.0 (GPU memory / KV bytes per token)"
+    )
+    max_model_len: int = Field(gt=0, description="tokens; the model's default --max-model-len")
+
+    def kv_capacity_tokens(self, max_loras: int, max_lora_rank: int, gpu_memory_utilization: float) -> int:
+        """KV cache capacity in tokens, rounded down to whole blocks; negative where the slots alone do not fit."""
+        tokens = (
+            self.kv_tokens_base
+            - self.kv_tokens_per_slot_rank * max_loras * max_lora_rank
+            - self.kv_tokens_per_slot * max_loras
+            + self.kv_tokens_per_utilization * (gpu_memory_utilization - self.gpu_memory_utilization)
+        )
+        return int(tokens // self.block_size) * self.block_size
+
+
+class Step(_Section):
+    """Duration of one engine step in ms, without loading adapters and without scheduling.
+
+    With R running requests that decode, P prefill tokens, A distinct adapters in the batch and G slots:
+    `base + per_request*R + per_prefill_token*P + lora_base + per_adapter*A + per_slot*G + per_token_slot*(R+P)*G`.
+    The G terms are the LoRA kernels' grid, which is `max_loras + 1` wide whatever the batch uses.
+    """
+
+    base_ms: NonNegative = Field(description="ms: weights read once, kernel launches")
+    per_request_ms: NonNegative = Field(description="ms per request that decodes")
+    per_prefill_token_ms: NonNegative = Field(description="ms per prompt token computed")
+    lora_base_ms: NonNegative = Field(description="ms: LoRA switched on, whatever the batch")
+    per_adapter_ms: NonNegative = Field(description="ms per distinct adapter in the batch")
+    per_slot_ms: NonNegative = Field(description="ms per adapter slot (max_loras)")
+    per_token_slot_ms: NonNegative = Field(description="ms per batched token and adapter slot")
+
+
+class Scheduling(_Section):
+    """CPU time of one scheduler pass in ms: `base + per_request*R + per_scanned*S`.
+
+    S is the number of waiting requests looked at, those passed over for lack of a slot included.
+    """
+
+    base_ms: NonNegative = Field(description="ms per step")
+    per_request_ms: NonNegative = Field(description="ms per running request")
+    per_scanned_ms: NonNegative = Field(description="ms per waiting request looked at")
+
+
+class Loading(_Section):
+    """Time to bring one adapter into a slot, linear in its rank; synchronous inside the step."""
+
+    memory_base_ms: NonNegative = Field(description="ms, host memory to GPU slot")
+    memory_per_rank_ms: NonNegative = Field(description="ms per unit of rank, host memory to GPU slot")
+    disk_base_ms: NonNegative = Field(description="ms, disk to host memory")
+    disk_per_rank_ms: NonNegative = Field(description="ms per unit of rank, disk to host memory")
+
+
+class FrontEnd(_Section):
+    """What the API server and the client add to the engine's own times."""
+
+    ttft_ms: NonNegative = Field(description="ms added to every time to first token")
+    itl_factor: float = Field(gt=0, description="client's mean ITL / engine's mean time per output token")
+
+
+class Serving(_Section):
+    """Server settings that the pair was measured under; the defaults of a simulation."""
+
+    max_num_seqs: int = Field(gt=0, description="running requests at most")
+    max_num_batched_tokens: int = Field(gt=0, description="token budget of a step")
+    preallocated_blocks: int = Field(
+        ge=0, description="extra KV blocks taken with each new block while any are free (vLLM 0.8: 4, later: 0)"
+    )
+    admission_needs_whole_prompt: bool = Field(
+        description="a waiting request must find blocks for its whole sequence, not only its first chunk (newer vLLM)"
+    )
+
+
+class Fit(_Section):
+    """How well one of the sections explains its data."""
+
+    rows: int = Field(gt=0, description="measurements fitted")
+    mape_percent: NonNegative = Field(description="mean absolute relative residual, %")
+    p95_percent: NonNegative = Field(description="95th percentile of the absolute relative residual, %")
+    range: dict[str, tuple[float, float]] = Field(description="range of each variable in the data")
+    source: str = Field(description="where the data came from")
+    note: str = Field(default="", description="what was assumed")
+
+
+class Profile(_Section):
+    """All calibrated constants of a pair, with their provenance."""
+
+    pair: Pair
+    memory: Memory
+    step: Step
+    scheduling: Scheduling
+    loading: Loading
+    front_end: FrontEnd
+    serving: Serving
+    fits: dict[str, Fit] = Field(description="one entry per fitted section")
+    command: str = Field(description="the command that made this file")
+
+    def to_toml(self) -> str:
+        """The profile as the text of its TOML file."""
+        return tomli_w.dumps(self.model_dump(mode="json"))
+
+
+def load(path: Path) -> Profile:
+    """Read a profile.
+
+    Raises:
+        ProfileError: no such file, not TOML, or not a profile.
+    """
+    try:
+        return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot read the profile: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{path}: not valid TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ProfileError(f"{path}: {where}: {first['msg']}") from error

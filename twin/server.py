@@ -1,0 +1,41 @@
+"""The server configuration that a simulation runs under, in vLLM's own names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Values that vLLM accepts for `--max-lora-rank`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Launch settings of one vLLM server (one GPU)."""
+
+    max_loras: int
+    """Adapter slots G: adapters resident on the GPU at once."""
+    max_cpu_loras: int
+    """Adapters held in host memory; at least `max_loras`."""
+    max_lora_rank: int
+    """Rank every slot is sized for; one of `LORA_RANKS`."""
+    max_num_seqs: int
+    """Running requests at most."""
+    max_num_batched_tokens: int
+    """Token budget of a step."""
+    gpu_memory_utilization: float
+    """Fraction of the GPU's memory vLLM may take."""
+    max_model_len: int
+    """Longest sequence in tokens; the KV cache must hold one such request or the server does not start."""
+
+    def __post_init__(self) -> None:
+        if self.max_loras < 1:
+            raise ValueError(f"max_loras must be at least 1, not {self.max_loras}")
+        if self.max_cpu_loras < self.max_loras:
+            raise ValueError(f"max_cpu_loras ({self.max_cpu_loras}) must be at least max_loras ({self.max_loras})")
+        if self.max_lora_rank not in LORA_RANKS:
+            raise ValueError(f"max_lora_rank must be one of {LORA_RANKS}, not {self.max_lora_rank}")
+        if self.max_num_batched_tokens < self.max_num_seqs:
+            raise ValueError(
+                f"max_num_batched_tokens ({self.max_num_batched_tokens}) must be at least "
+                f"max_num_seqs ({self.max_num_seqs})"
+            )
