@@ -1,0 +1,155 @@
+"""The engine: an hour of serving, step by step.
+
+    arrivals -> waiting queue -> scheduler -> step of so many ms -> tokens, finished requests -> ...
+
+Steps in which nothing happens but one more token for every running request are repeated without looking again; the
+clock adds up the same numbers either way.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin import batch, waiting
+from twin.batch import NONE, RUNNING
+from twin.compiled import jit
+from twin.latency import StepCost, step_ms
+from twin.scheduler import (
+    ACTIVE_ADAPTERS,
+    FINISHED,
+    FRESH,
+    PARTIAL,
+    PREEMPTED,
+    PREFILL_TOKENS,
+    SCANNED,
+    STEP,
+    Scheduler,
+    schedule,
+    update,
+)
+from twin.waiting import WAITING
+
+# Rows of Log.sums
+RUNNING_S, WAITING_S, ADAPTER_STEPS = range(3)
+# Rows of Log.counts
+NEXT_ARRIVAL, DROPPED, WAITING_MAX = range(3)
+
+
+class Log(NamedTuple):
+    """What is recorded while serving."""
+
+    first_token_s: NDArray[np.float64]
+    """Of each request; NaN while it has none."""
+    finish_s: NDArray[np.float64]
+    """Of each request; NaN while it is not finished."""
+    clock_s: NDArray[np.float64]
+    """[now]"""
+    sums: NDArray[np.float64]
+    """[integral of running requests over s, of waiting requests over s, sum over steps of adapters in the batch]"""
+    counts: NDArray[np.int64]
+    """[next request to arrive, requests that found no connection, most requests waiting]"""
+
+
+def new_log(requests: int) -> Log:
+    """An empty log at time 0."""
+    return Log(
+        first_token_s=np.full(requests, np.nan),
+        finish_s=np.full(requests, np.nan),
+        clock_s=np.zeros(1),
+        sums=np.zeros(3),
+        counts=np.zeros(3, dtype=np.int64),
+    )
+
+
+@jit
+def serve(scheduler: Scheduler, cost: StepCost, log: Log, until_s: float, max_connections: int) -> None:
+    """Serve until the clock reaches `until_s` or nothing is left to do."""
+    while log.clock_s[0] < until_s:
+        _receive(scheduler, log, max_connections)
+        if scheduler.batch.totals[RUNNING] == 0 and scheduler.queue.totals[WAITING] == 0:
+            log.clock_s[0] = _next_arrival_s(scheduler, log)
+            continue
+        duration_s = step(scheduler, cost, log)
+        if _nothing_happened(scheduler):
+            _repeat(scheduler, log, duration_s, until_s)
+
+
+@jit
+def step(scheduler: Scheduler, cost: StepCost, log: Log) -> float:
+    """Schedule, run and account for one step; return its duration in s."""
+    load_ms = schedule(scheduler)
+    state, output = scheduler.state, scheduler.output
+    running = scheduler.batch.totals[RUNNING]
+    prefilling = output[FRESH] + (1 if state[PARTIAL] != NONE else 0)
+    duration_s = 1e-3 * (
+        load_ms + step_ms(cost, running - prefilling, output[PREFILL_TOKENS], state[ACTIVE_ADAPTERS], output[SCANNED])
+    )
+    _account(scheduler, log, duration_s)
+    now = log.clock_s[0]
+    for i in range(output[FRESH]):
+        request = scheduler.fresh[i]
+        if np.isnan(log.first_token_s[request]):
+            log.first_token_s[request] = now
+    update(scheduler)
+    for i in range(output[FINISHED]):
+        log.finish_s[scheduler.due[i]] = now
+    return duration_s
+
+
+@jit
+def _receive(scheduler: Scheduler, log: Log, max_connections: int) -> None:
+    """Queue what has arrived by now, unless the client has no connection left for it."""
+    queue, counts, arrival_s = scheduler.queue, log.counts, scheduler.demand.arrival_s
+    request = counts[NEXT_ARRIVAL]
+    while request < len(arrival_s) and arrival_s[request] <= log.clock_s[0]:
+        if max_connections and queue.totals[WAITING] + scheduler.batch.totals[RUNNING] >= max_connections:
+            counts[DROPPED] += 1
+        else:
+            waiting.append(queue, request, scheduler.demand.adapter[request])
+        request += 1
+    counts[NEXT_ARRIVAL] = request
+
+
+@jit
+def _account(scheduler: Scheduler, log: Log, duration_s: float) -> None:
+    """Move the clock on by one step."""
+    log.clock_s[0] += duration_s
+    log.sums[RUNNING_S] += duration_s * scheduler.batch.totals[RUNNING]
+    log.sums[WAITING_S] += duration_s * scheduler.queue.totals[WAITING]
+    log.sums[ADAPTER_STEPS] += scheduler.state[ACTIVE_ADAPTERS]
+    log.counts[WAITING_MAX] = max(log.counts[WAITING_MAX], scheduler.queue.totals[WAITING])
+
+
+@jit
+def _nothing_happened(scheduler: Scheduler) -> bool:
+    """Whether the step only added one token to every running request."""
+    output = scheduler.output
+    return (
+        output[PREFILL_TOKENS] == 0
+        and output[PREEMPTED] == 0
+        and output[FINISHED] == 0
+        and scheduler.batch.totals[RUNNING] > 0
+    )
+
+
+@jit
+def _repeat(scheduler: Scheduler, log: Log, duration_s: float, until_s: float) -> None:
+    """Repeat the step just taken until something is due, arrives, or time is up."""
+    arrival_s = _next_arrival_s(scheduler, log)
+    state = scheduler.state
+    while (
+        log.clock_s[0] < until_s
+        and log.clock_s[0] < arrival_s
+        and batch.first_due(scheduler.batch, state[STEP]) == NONE
+    ):
+        _account(scheduler, log, duration_s)
+        state[STEP] += 1
+
+
+@jit
+def _next_arrival_s(scheduler: Scheduler, log: Log) -> float:
+    arrival_s, request = scheduler.demand.arrival_s, log.counts[NEXT_ARRIVAL]
+    return arrival_s[request] if request < len(arrival_s) else np.inf

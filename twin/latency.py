@@ -1,0 +1,43 @@
+"""How long a step takes: the Profile's latency models, in ms."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from twin.compiled import jit
+from twin.profile import Profile
+
+
+class StepCost(NamedTuple):
+    """The cost of a step for a given server: everything but the batch is folded in."""
+
+    base_ms: float
+    per_request_ms: float
+    per_prefill_token_ms: float
+    per_adapter_ms: float
+    per_scanned_ms: float
+
+
+def step_cost(profile: Profile, max_loras: int) -> StepCost:
+    """Fold the Profile's step and scheduling models for one number of slots (see `twin.profile.Step`)."""
+    step, scheduling = profile.step, profile.scheduling
+    per_token = step.per_token_slot_ms * max_loras
+    return StepCost(
+        base_ms=step.base_ms + step.lora_base_ms + step.per_slot_ms * max_loras + scheduling.base_ms,
+        per_request_ms=step.per_request_ms + scheduling.per_request_ms + per_token,
+        per_prefill_token_ms=step.per_prefill_token_ms + per_token,
+        per_adapter_ms=step.per_adapter_ms,
+        per_scanned_ms=scheduling.per_scanned_ms,
+    )
+
+
+@jit
+def step_ms(cost: StepCost, requests: int, prefill_tokens: int, adapters: int, scanned: int) -> float:
+    """Duration of a step that decodes `requests` and computes `prefill_tokens`, loading of adapters excluded."""
+    return (
+        cost.base_ms
+        + cost.per_request_ms * requests
+        + cost.per_prefill_token_ms * prefill_tokens
+        + cost.per_adapter_ms * adapters
+        + cost.per_scanned_ms * scanned
+    )

@@ -1,0 +1,320 @@
+"""One pass of vLLM's V1 scheduler: running requests first, then the waiting ones.
+
+Names and order follow `vllm/v1/core/sched/scheduler.py`. What differs is only the bookkeeping: a decoding request is
+looked at in the steps in which it needs a KV block or ends, not in every step (see `twin.batch`), and skipped
+requests are not walked over but counted (see `twin.waiting`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin import adapter_cache, batch, waiting
+from twin.adapter_cache import AdapterCache
+from twin.batch import NONE, RUNNING, Batch
+from twin.compiled import jit
+from twin.waiting import OUTSIDE, Queue
+
+# Rows of Scheduler.state
+STEP, FREE_BLOCKS, PARTIAL, ACTIVE_ADAPTERS, PREEMPTIONS, LOADS = range(6)
+# Rows of Scheduler.output
+PREFILL_TOKENS, SCANNED, PREEMPTED, FRESH, FINISHED = range(5)
+
+
+class Settings(NamedTuple):
+    """What of the server's configuration a scheduler pass depends on."""
+
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    max_loras: int
+    max_cpu_loras: int
+    block_size: int
+    preallocated_blocks: int
+    admission_needs_whole_prompt: bool
+
+
+class Demand(NamedTuple):
+    """The requests, in order of arrival, and what loading their adapters costs."""
+
+    arrival_s: NDArray[np.float64]
+    adapter: NDArray[np.int32]
+    prompt: NDArray[np.int32]
+    """Tokens."""
+    answer: NDArray[np.int32]
+    """Tokens."""
+    load_from_memory_ms: NDArray[np.float64]
+    """Of each adapter."""
+    load_from_disk_ms: NDArray[np.float64]
+    """Of each adapter."""
+
+
+class Scheduler(NamedTuple):
+    """The engine's state between steps."""
+
+    settings: Settings
+    demand: Demand
+    queue: Queue
+    batch: Batch
+    slots: AdapterCache
+    host: AdapterCache
+    running_of: NDArray[np.int32]
+    """Of each adapter, its running requests."""
+    generated: NDArray[np.int32]
+    """Of each request, the tokens it had when it was last preempted."""
+    state: NDArray[np.int64]
+    """[step, free KV blocks, seat whose prompt is partly computed or NONE, adapters in the batch, preemptions so far,
+    adapter loads so far]"""
+    output: NDArray[np.int64]
+    """Of this step: [prefill tokens, waiting requests looked at, requests preempted, prompts completed (their
+    requests are in `fresh`), requests finished (in `due`)]"""
+    fresh: NDArray[np.int32]
+    """Requests whose prompt completes in this step."""
+    due: NDArray[np.int32]
+    """Scratch: seats that need a block in this step; after it, the requests that finished."""
+
+
+def new(settings: Settings, demand: Demand, blocks: int) -> Scheduler:
+    """A scheduler at step 0 with `blocks` usable KV blocks.
+
+    The adapters are in host memory already, as far as it holds them: `--lora-modules` loads them one by one at start.
+    """
+    adapters, requests = len(demand.load_from_memory_ms), len(demand.arrival_s)
+    host = adapter_cache.empty(adapters, settings.max_cpu_loras)
+    for adapter in range(max(0, adapters - settings.max_cpu_loras), adapters):
+        adapter_cache.use(host, adapter)
+        adapter_cache.release(host, adapter)
+    return Scheduler(
+        settings=settings,
+        demand=demand,
+        queue=waiting.empty(adapters, requests),
+        batch=batch.empty(settings.max_num_seqs, longest_output=int(demand.answer.max(initial=1))),
+        slots=adapter_cache.empty(adapters, settings.max_loras),
+        host=host,
+        running_of=np.zeros(adapters, dtype=np.int32),
+        generated=np.zeros(requests, dtype=np.int32),
+        state=np.array([0, blocks, NONE, 0, 0, 0], dtype=np.int64),
+        output=np.zeros(5, dtype=np.int64),
+        fresh=np.zeros(settings.max_num_seqs, dtype=np.int32),
+        due=np.zeros(settings.max_num_seqs, dtype=np.int32),
+    )
+
+
+@jit
+def schedule(scheduler: Scheduler) -> float:
+    """Decide what this step computes; return the ms spent on loading adapters for it."""
+    state, output = scheduler.state, scheduler.output
+    output[:] = 0
+    _extend_running(scheduler)
+    decoding = scheduler.batch.totals[RUNNING]
+    partial = state[PARTIAL]
+    if partial != NONE:
+        decoding -= 1
+    budget = scheduler.settings.max_num_batched_tokens - decoding
+    if partial != NONE:
+        budget -= _continue_prompt(scheduler, partial, budget)
+    if output[PREEMPTED]:
+        return 0.0
+    return _admit_waiting(scheduler, budget)
+
+
+@jit
+def update(scheduler: Scheduler) -> None:
+    """After the step has run: what has produced its last token leaves and frees its blocks.
+
+    The finished requests are left in `scheduler.due`, their number in `output[FINISHED]`.
+    """
+    seats, state = scheduler.batch, scheduler.state
+    seat = batch.first_due(seats, state[STEP])
+    while seat != NONE:
+        after = seats.after[seat]
+        scheduler.due[scheduler.output[FINISHED]] = seats.request[seat]
+        scheduler.output[FINISHED] += 1
+        _leave(scheduler, seat)
+        seat = after
+    state[STEP] += 1
+
+
+@jit
+def _extend_running(scheduler: Scheduler) -> None:
+    """Give a block to every decoding request that has filled its own, in order of admission."""
+    seats, state, due = scheduler.batch, scheduler.state, scheduler.due
+    count = 0
+    seat = batch.first_due(seats, state[STEP])
+    while seat != NONE:
+        if _block_step(scheduler, seat) == state[STEP]:
+            due[count] = seat
+            count += 1
+        seat = seats.after[seat]
+    if count * (1 + scheduler.settings.preallocated_blocks) > state[FREE_BLOCKS]:
+        _sort_by_admission(due, count, seats.order)
+    for i in range(count):
+        seat = due[i]
+        while seats.request[seat] != NONE and state[FREE_BLOCKS] == 0:
+            _preempt(scheduler, batch.last(seats))
+        if seats.request[seat] != NONE:
+            batch.unschedule(seats, seat)
+            _allocate(scheduler, seat, 1)
+            _schedule_next(scheduler, seat)
+
+
+@jit
+def _continue_prompt(scheduler: Scheduler, seat: int, budget: int) -> int:
+    """The next chunk of the prompt that did not fit into the step before; return its tokens.
+
+    There is at most one such prompt, and it is the last of the running requests: after it no budget was left.
+    """
+    seats = scheduler.batch
+    request = seats.request[seat]
+    tokens = scheduler.demand.prompt[request] + scheduler.generated[request]
+    chunk = min(tokens - seats.computed[seat], budget)
+    needed = _blocks(scheduler, seats.computed[seat] + chunk) - seats.blocks[seat]
+    if needed > scheduler.state[FREE_BLOCKS]:
+        _preempt(scheduler, seat)
+        return 0
+    if needed > 0:
+        _allocate(scheduler, seat, needed)
+    seats.computed[seat] += chunk
+    scheduler.output[PREFILL_TOKENS] += chunk
+    if seats.computed[seat] == tokens:
+        scheduler.state[PARTIAL] = NONE
+        _complete_prompt(scheduler, seat)
+    return chunk
+
+
+@jit
+def _admit_waiting(scheduler: Scheduler, budget: int) -> float:
+    """Admit waiting requests while budget, seats and blocks last; return the ms spent on loading their adapters."""
+    state, output, queue, settings = scheduler.state, scheduler.output, scheduler.queue, scheduler.settings
+    load_ms = 0.0
+    while budget > 0 and scheduler.batch.totals[RUNNING] < settings.max_num_seqs:
+        adapter = waiting.next_adapter(queue, state[ACTIVE_ADAPTERS] == settings.max_loras)
+        if adapter == waiting.NONE:
+            break
+        output[SCANNED] += 1
+        request = queue.first[adapter]
+        tokens = scheduler.demand.prompt[request] + scheduler.generated[request]
+        chunk = min(tokens, budget)
+        room = tokens if settings.admission_needs_whole_prompt else chunk
+        if _blocks(scheduler, room) > state[FREE_BLOCKS]:
+            break
+        waiting.pop(queue, adapter)
+        if scheduler.running_of[adapter] == 0:
+            load_ms += _activate(scheduler, adapter)
+        scheduler.running_of[adapter] += 1
+        seat = batch.admit(scheduler.batch, request)
+        _allocate(scheduler, seat, _blocks(scheduler, chunk))
+        scheduler.batch.computed[seat] = chunk
+        budget -= chunk
+        output[PREFILL_TOKENS] += chunk
+        if chunk == tokens:
+            _complete_prompt(scheduler, seat)
+        else:
+            state[PARTIAL] = seat
+    if state[ACTIVE_ADAPTERS] == settings.max_loras:
+        # Deviation: a scan that ends early, for want of blocks or budget, is counted as if it had passed over
+        # everything that cannot get a slot.
+        output[SCANNED] += queue.totals[OUTSIDE]
+    return load_ms
+
+
+@jit
+def _complete_prompt(scheduler: Scheduler, seat: int) -> None:
+    """This step computes the end of the prompt and so produces a token."""
+    request = scheduler.batch.request[seat]
+    scheduler.fresh[scheduler.output[FRESH]] = request
+    scheduler.output[FRESH] += 1
+    scheduler.batch.origin[seat] = scheduler.state[STEP] - scheduler.generated[request] - 1
+    _schedule_next(scheduler, seat)
+
+
+@jit
+def _schedule_next(scheduler: Scheduler, seat: int) -> None:
+    """Note the seat's next event: its blocks are full, or its answer ends."""
+    finish = scheduler.batch.origin[seat] + scheduler.demand.answer[scheduler.batch.request[seat]]
+    batch.schedule(scheduler.batch, seat, min(finish, _block_step(scheduler, seat)))
+
+
+@jit
+def _block_step(scheduler: Scheduler, seat: int) -> int:
+    """The first step in which the seat's blocks do not hold all its tokens.
+
+    In step s a decoding request needs room for its prompt and the s - 1 - origin tokens it has produced.
+    """
+    seats = scheduler.batch
+    room = scheduler.settings.block_size * seats.blocks[seat] - scheduler.demand.prompt[seats.request[seat]]
+    return seats.origin[seat] + room + 2
+
+
+@jit
+def _blocks(scheduler: Scheduler, tokens: int) -> int:
+    """KV blocks that hold so many tokens."""
+    return -(-tokens // scheduler.settings.block_size)
+
+
+@jit
+def _allocate(scheduler: Scheduler, seat: int, needed: int) -> None:
+    """Take the blocks needed, which are free, and what is preallocated with them while there are any."""
+    taken = min(needed + scheduler.settings.preallocated_blocks, scheduler.state[FREE_BLOCKS])
+    scheduler.state[FREE_BLOCKS] -= taken
+    scheduler.batch.blocks[seat] += taken
+
+
+@jit
+def _preempt(scheduler: Scheduler, seat: int) -> None:
+    """Take all blocks from a running request and send it to the front of the queue, to be recomputed."""
+    seats, state = scheduler.batch, scheduler.state
+    request = seats.request[seat]
+    if seat == state[PARTIAL]:
+        state[PARTIAL] = NONE
+    else:
+        scheduler.generated[request] = state[STEP] - 1 - seats.origin[seat]
+    _leave(scheduler, seat)
+    waiting.append_left(scheduler.queue, request, scheduler.demand.adapter[request])
+    state[PREEMPTIONS] += 1
+    scheduler.output[PREEMPTED] += 1
+
+
+@jit
+def _leave(scheduler: Scheduler, seat: int) -> None:
+    adapter = scheduler.demand.adapter[scheduler.batch.request[seat]]
+    scheduler.state[FREE_BLOCKS] += scheduler.batch.blocks[seat]
+    batch.remove(scheduler.batch, seat)
+    scheduler.running_of[adapter] -= 1
+    if scheduler.running_of[adapter] == 0:
+        scheduler.state[ACTIVE_ADAPTERS] -= 1
+        adapter_cache.release(scheduler.slots, adapter)
+        adapter_cache.release(scheduler.host, adapter)
+        waiting.move(scheduler.queue, adapter, False)
+
+
+@jit
+def _activate(scheduler: Scheduler, adapter: int) -> float:
+    """The adapter enters the batch; return the ms it takes to load it into a slot, 0 when it is still there."""
+    scheduler.state[ACTIVE_ADAPTERS] += 1
+    waiting.move(scheduler.queue, adapter, True)
+    load_ms = 0.0
+    if not scheduler.host.resident[adapter]:
+        load_ms += scheduler.demand.load_from_disk_ms[adapter]
+    evicted = adapter_cache.use(scheduler.host, adapter)
+    if evicted != NONE and scheduler.slots.resident[evicted]:
+        adapter_cache.drop(scheduler.slots, evicted)
+    if not scheduler.slots.resident[adapter]:
+        load_ms += scheduler.demand.load_from_memory_ms[adapter]
+        scheduler.state[LOADS] += 1
+    adapter_cache.use(scheduler.slots, adapter)
+    return load_ms
+
+
+@jit
+def _sort_by_admission(seats: NDArray[np.int32], count: int, order: NDArray[np.int64]) -> None:
+    """Insertion sort of the first `count` seats: few, and mostly in order."""
+    for i in range(1, count):
+        seat = seats[i]
+        j = i
+        while j > 0 and order[seats[j - 1]] > order[seat]:
+            seats[j] = seats[j - 1]
+            j -= 1
+        seats[j] = seat

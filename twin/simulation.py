@@ -1,0 +1,154 @@
+"""Simulate an hour of serving and measure it as vLLM's benchmark does."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin import engine, scheduler
+from twin.batch import RUNNING
+from twin.latency import step_cost
+from twin.profile import Profile
+from twin.scheduler import Demand, Scheduler, Settings
+from twin.server import Server
+from twin.waiting import WAITING
+from twin.workload import Requests, Workload, draw
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What a simulated server did. Times are means unless said otherwise; NaN where nothing was measured."""
+
+    oom: bool
+    """The server does not start: the KV cache cannot hold one request of `max_model_len` tokens."""
+    kv_capacity_tokens: int
+    offered_tok_s: float
+    """Offered token rate of the workload, input + output."""
+    throughput_tok_s: float = NAN
+    """Input + output tokens of completed requests per second."""
+    itl_ms: float = NAN
+    """Inter-token latency as the client sees it."""
+    tpot_ms: float = NAN
+    """Time per output token after the first, mean over requests, of the engine."""
+    ttft_ms: float = NAN
+    """Time to first token, over completed requests."""
+    ttft_p99_ms: float = NAN
+    ttft_penalised_ms: float = NAN
+    """As `ttft_ms`, with the whole duration for every arrival that did not complete (Agulló et al. 2025)."""
+    arrivals: int = 0
+    completed: int = 0
+    dropped: int = 0
+    """Arrivals for which the client had no connection left."""
+    running_end: int = 0
+    waiting_end: int = 0
+    running_mean: float = NAN
+    waiting_mean: float = NAN
+    waiting_max: int = 0
+    adapters_in_batch_mean: float = NAN
+    """Distinct adapters in the batch, over steps."""
+    steps: int = 0
+    adapter_loads: int = 0
+    """Adapters brought into a slot."""
+    preemptions: int = 0
+    wall_s: float = 0.0
+    """What the simulation took, drawing the arrivals included."""
+
+    @property
+    def starved(self) -> bool:
+        """Whether throughput is below 90 % of the offered token rate (the papers' rule), or there is none."""
+        return not self.throughput_tok_s >= 0.9 * self.offered_tok_s
+
+    def steady(self, ttft_limit_s: float = 2.0) -> bool:
+        """Whether the server starts, does not starve, and its mean TTFT is within the limit."""
+        return not self.oom and not self.starved and self.ttft_ms <= 1e3 * ttft_limit_s
+
+
+def simulate(
+    profile: Profile,
+    server: Server,
+    workload: Workload,
+    *,
+    duration_s: float = 3600.0,
+    seed: int = 0,
+    max_connections: int = 0,
+) -> Measures:
+    """Serve `workload` for `duration_s` seconds; the same seed gives the same measures.
+
+    `max_connections` is the number of requests in the system at which the client can send no more, as happens to a
+    load generator that runs out of ports; 0 is no limit.
+    """
+    started = time.perf_counter()
+    kv_tokens = profile.memory.kv_capacity_tokens(server.max_loras, server.max_lora_rank, server.gpu_memory_utilization)
+    if kv_tokens < server.max_model_len:
+        return Measures(oom=True, kv_capacity_tokens=max(kv_tokens, 0), offered_tok_s=workload.offered_tok_s)
+    requests = draw(workload, duration_s, seed, server.max_model_len)
+    state = prepare(profile, server, workload, requests, kv_tokens)
+    log = engine.new_log(len(requests))
+    engine.serve(state, step_cost(profile, server.max_loras), log, duration_s, max_connections)
+    done = ~np.isnan(log.finish_s)
+    arrived, completed, steps = len(requests), int(done.sum()), int(state.state[scheduler.STEP])
+    first, finish, output = log.first_token_s[done], log.finish_s[done], requests.output[done]
+    gaps = output - 1
+    ttft_ms = 1e3 * (first - requests.arrival[done]) + profile.front_end.ttft_ms
+    tokens = int(requests.input[done].sum()) + int(output.sum())
+    return Measures(
+        oom=False,
+        kv_capacity_tokens=kv_tokens,
+        offered_tok_s=workload.offered_tok_s,
+        throughput_tok_s=tokens / duration_s,
+        itl_ms=_ratio(1e3 * profile.front_end.itl_factor * float((finish - first).sum()), int(gaps.sum())),
+        tpot_ms=_mean(1e3 * (finish - first)[gaps > 0] / gaps[gaps > 0]),
+        ttft_ms=_mean(ttft_ms),
+        ttft_p99_ms=float(np.percentile(ttft_ms, 99)) if completed else NAN,
+        ttft_penalised_ms=_ratio(float(ttft_ms.sum()) + 1e3 * duration_s * (arrived - completed), arrived),
+        arrivals=arrived,
+        completed=completed,
+        dropped=int(log.counts[engine.DROPPED]),
+        running_end=int(state.batch.totals[RUNNING]),
+        waiting_end=int(state.queue.totals[WAITING]),
+        running_mean=float(log.sums[engine.RUNNING_S]) / duration_s,
+        waiting_mean=float(log.sums[engine.WAITING_S]) / duration_s,
+        waiting_max=int(log.counts[engine.WAITING_MAX]),
+        adapters_in_batch_mean=_ratio(float(log.sums[engine.ADAPTER_STEPS]), steps),
+        steps=steps,
+        adapter_loads=int(state.state[scheduler.LOADS]),
+        preemptions=int(state.state[scheduler.PREEMPTIONS]),
+        wall_s=time.perf_counter() - started,
+    )
+
+
+def prepare(profile: Profile, server: Server, workload: Workload, requests: Requests, kv_tokens: int) -> Scheduler:
+    """The scheduler of a server that has just started, with the requests it will get."""
+    loading, block_size = profile.loading, profile.memory.block_size
+    settings = Settings(
+        max_num_seqs=server.max_num_seqs,
+        max_num_batched_tokens=server.max_num_batched_tokens,
+        max_loras=server.max_loras,
+        max_cpu_loras=server.max_cpu_loras,
+        block_size=block_size,
+        preallocated_blocks=profile.serving.preallocated_blocks,
+        admission_needs_whole_prompt=profile.serving.admission_needs_whole_prompt,
+    )
+    demand = Demand(
+        arrival_s=requests.arrival,
+        adapter=requests.adapter,
+        prompt=requests.input,
+        answer=requests.output,
+        load_from_memory_ms=loading.memory_base_ms + loading.memory_per_rank_ms * workload.rank,
+        load_from_disk_ms=loading.disk_base_ms + loading.disk_per_rank_ms * workload.rank,
+    )
+    # vLLM keeps one block for itself.
+    return scheduler.new(settings, demand, blocks=kv_tokens // block_size - 1)
+
+
+def _ratio(total: float, count: int) -> float:
+    return total / count if count else NAN
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else NAN
