@@ -77,6 +77,8 @@ def admit(batch: Batch, request: int) -> int:
     batch.later[seat] = head
     batch.earlier[head] = seat
     batch.request[seat] = request
+    batch.blocks[seat] = 0
+    batch.computed[seat] = 0
     batch.order[seat] = batch.totals[ADMITTED]
     batch.due[seat] = NONE
     batch.totals[RUNNING] += 1
