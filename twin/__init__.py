@@ -1,1 +1,19 @@
-"""The digital twin: an hour of LoRA serving on vLLM, simulated from a Profile in milliseconds."""
+"""The digital twin: an hour of LoRA serving on vLLM, simulated from a Profile in milliseconds.
+
+    workload --draw--> requests
+                          |
+                          v
+        +---------> waiting queue: first come, first served; skipped while all slots are taken by others
+        |                 |                                                                 (`waiting`)
+        |                 v
+    preempted,        scheduler: running requests first, then the waiting ones; KV blocks, token budget,
+    no blocks left        |      adapters into slots (`scheduler`, `batch`, `adapter_cache`)
+        |                 v
+        +---------- one step of so many ms: every running request gets a token (`latency`, `engine`)
+                          |
+                          v
+                     measures: throughput, ITL, TTFT, ... (`simulation`)
+
+`reference` is the same server written for reading, every request looked at in every step; the compiled one answers to
+the last bit as it does, and the tests hold it to that.
+"""

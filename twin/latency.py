@@ -21,11 +21,10 @@ class StepCost(NamedTuple):
 def step_cost(profile: Profile, max_loras: int) -> StepCost:
     """Fold the Profile's step and scheduling models for one number of slots (see `twin.profile.Step`)."""
     step, scheduling = profile.step, profile.scheduling
-    per_token = step.per_token_slot_ms * max_loras
     return StepCost(
         base_ms=step.base_ms + step.lora_base_ms + step.per_slot_ms * max_loras + scheduling.base_ms,
-        per_request_ms=step.per_request_ms + scheduling.per_request_ms + per_token,
-        per_prefill_token_ms=step.per_prefill_token_ms + per_token,
+        per_request_ms=step.per_request_ms + step.per_request_slot_ms * max_loras + scheduling.per_request_ms,
+        per_prefill_token_ms=step.per_prefill_token_ms + step.per_prefill_token_slot_ms * max_loras,
         per_adapter_ms=step.per_adapter_ms,
         per_scanned_ms=scheduling.per_scanned_ms,
     )

@@ -126,14 +126,19 @@ def update(scheduler: Scheduler) -> None:
 
     The finished requests are left in `scheduler.due`, their number in `output[FINISHED]`.
     """
-    seats, state = scheduler.batch, scheduler.state
+    seats, state, due = scheduler.batch, scheduler.state, scheduler.due
+    count = 0
     seat = batch.first_due(seats, state[STEP])
     while seat != NONE:
-        after = seats.after[seat]
-        scheduler.due[scheduler.output[FINISHED]] = seats.request[seat]
-        scheduler.output[FINISHED] += 1
-        _leave(scheduler, seat)
-        seat = after
+        due[count] = seat
+        count += 1
+        seat = seats.after[seat]
+    _sort_by_admission(due, count, seats.order)
+    for i in range(count):
+        request = seats.request[due[i]]
+        _leave(scheduler, due[i])
+        due[i] = request
+    scheduler.output[FINISHED] = count
     state[STEP] += 1
 
 

@@ -1,0 +1,99 @@
+"""The compiled scheduler: the same decisions as the plain reference, and invariants at every step."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twin import engine, scheduler
+from twin.batch import RUNNING
+from twin.latency import StepCost
+from twin.reference import Server as ReferenceServer
+from twin.scheduler import Demand, Scheduler, Settings
+from twin.waiting import WAITING
+
+COST = StepCost(base_ms=12.0, per_request_ms=0.05, per_prefill_token_ms=0.07, per_adapter_ms=0.5, per_scanned_ms=0.0003)
+UNTIL_S = 20.0
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> tuple[Settings, Demand, int, int]:
+    """Scarce and plentiful slots, blocks, seats and budget; bursts and lulls; prompts of several chunks."""
+    adapters = draw(st.integers(1, 12))
+    requests = draw(st.integers(0, 150))
+    seed = draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    longest_prompt = draw(st.sampled_from([20, 200, 900]))
+    longest_answer = draw(st.sampled_from([1, 30, 200]))
+    max_num_seqs = draw(st.sampled_from([1, 4, 64]))
+    slots = draw(st.integers(1, adapters))
+    chosen = Settings(
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=draw(st.sampled_from([64, 128, 2048])),
+        max_loras=slots,
+        max_cpu_loras=draw(st.integers(slots, adapters)),
+        block_size=16,
+        preallocated_blocks=draw(st.sampled_from([0, 4])),
+        admission_needs_whole_prompt=draw(st.booleans()),
+    )
+    demand = Demand(
+        arrival_s=np.sort(rng.uniform(0, draw(st.sampled_from([0.0, 1.0, 15.0])), requests)),
+        adapter=rng.integers(0, adapters, requests).astype(np.int32),
+        prompt=rng.integers(1, longest_prompt + 1, requests).astype(np.int32),
+        answer=rng.integers(1, longest_answer + 1, requests).astype(np.int32),
+        load_from_memory_ms=rng.uniform(1, 5, adapters),
+        load_from_disk_ms=rng.uniform(20, 50, adapters),
+    )
+    fits_one = -(-(longest_prompt + longest_answer) // 16)
+    blocks = fits_one + draw(st.sampled_from([0, 3, 20, 2000]))
+    return chosen, demand, blocks, draw(st.sampled_from([0, 0, 9]))
+
+
+@settings(max_examples=150, deadline=None)
+@given(situations())
+def test_fast_and_reference_twin_agree_exactly(situation: tuple[Settings, Demand, int, int]) -> None:
+    chosen, demand, blocks, max_connections = situation
+    fast = scheduler.new(chosen, demand, blocks)
+    log = engine.new_log(len(demand.arrival_s))
+    engine.serve(fast, COST, log, UNTIL_S, max_connections)
+    plain = ReferenceServer(chosen, demand, COST, blocks, max_connections)
+    steps = plain.serve(UNTIL_S)
+
+    assert {i: t for i, t in enumerate(log.first_token_s) if not np.isnan(t)} == plain.first_token_s
+    assert {i: t for i, t in enumerate(log.finish_s) if not np.isnan(t)} == plain.finish_s
+    assert fast.state[scheduler.STEP] == len(steps)
+    assert fast.state[scheduler.PREEMPTIONS] == sum(len(step.preempted) for step in steps)
+    assert fast.state[scheduler.LOADS] == plain.loads
+    assert fast.state[scheduler.FREE_BLOCKS] == plain.free_blocks
+    assert fast.batch.totals[RUNNING] == len(plain.running)
+    assert fast.queue.totals[WAITING] == len(plain.waiting)
+    assert log.counts[engine.DROPPED] == plain.dropped
+    assert log.sums[engine.ADAPTER_STEPS] == sum(step.adapters for step in steps)
+
+
+@settings(max_examples=40, deadline=None)
+@given(situations())
+def test_every_step_keeps_the_limits_and_loses_no_request(situation: tuple[Settings, Demand, int, int]) -> None:
+    chosen, demand, blocks, max_connections = situation
+    state = scheduler.new(chosen, demand, blocks)
+    log = engine.new_log(len(demand.arrival_s))
+    for until in np.linspace(0.0, UNTIL_S, 60):
+        engine.serve(state, COST, log, float(until), max_connections)
+        check(state, log, chosen, blocks)
+
+
+def check(state: Scheduler, log: engine.Log, chosen: Settings, blocks: int) -> None:
+    seats = np.flatnonzero(state.batch.request >= 0)
+    running = set(state.batch.request[seats].tolist())
+    assert len(running) == state.batch.totals[RUNNING] <= chosen.max_num_seqs
+    assert state.batch.blocks[seats].sum() + state.state[scheduler.FREE_BLOCKS] == blocks
+    assert state.state[scheduler.FREE_BLOCKS] >= 0
+    active = set(state.demand.adapter[list(running)].tolist())
+    assert len(active) == state.state[scheduler.ACTIVE_ADAPTERS] <= chosen.max_loras
+    assert all(state.slots.resident[adapter] and state.host.resident[adapter] for adapter in active)
+    assert state.slots.resident.sum() <= chosen.max_loras
+    assert state.host.resident.sum() <= chosen.max_cpu_loras
+    finished = int((~np.isnan(log.finish_s)).sum())
+    arrived = int(log.counts[engine.NEXT_ARRIVAL])
+    assert arrived == finished + len(running) + state.queue.totals[WAITING] + log.counts[engine.DROPPED]

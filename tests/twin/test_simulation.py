@@ -1,0 +1,100 @@
+"""What a simulated hour measures, and how it answers to the configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.twin.conftest import make_server, make_workload
+from twin.profile import Profile
+from twin.simulation import Measures, simulate
+
+
+def without_wall_time(measures: Measures) -> Measures:
+    return dataclasses.replace(measures, wall_s=0.0)
+
+
+def test_same_seed_same_measures(profile: Profile) -> None:
+    first, second = (simulate(profile, make_server(16), make_workload([0.1] * 32), seed=3) for _ in range(2))
+    assert without_wall_time(first) == without_wall_time(second)
+
+
+def test_light_load_is_served_as_fast_as_the_profile_says(profile: Profile) -> None:
+    measures = simulate(profile, make_server(8), make_workload([0.002] * 4), duration_s=36_000)
+    # One request at a time: base + LoRA + one adapter + 8 slots + one request with its share of the kernel grid.
+    step_ms = 10 + 2 + 0.5 + 8 * 0.02 + 0.04 + 8 * 0.0002 + 0.02 + 0.004
+    assert measures.tpot_ms == pytest.approx(step_ms, rel=0.03)
+    assert measures.itl_ms == pytest.approx(1.06 * measures.tpot_ms, rel=0.03)
+    assert measures.steady()
+    assert measures.throughput_tok_s == pytest.approx(measures.offered_tok_s, rel=0.15)
+    assert measures.adapter_loads == 4
+
+
+def test_every_arrival_is_accounted_for(profile: Profile) -> None:
+    for rates, connections in ([0.1] * 64, 0), ([1.6] * 64, 0), ([3.2] * 96, 5000):
+        measures = simulate(profile, make_server(16), make_workload(rates), max_connections=connections)
+        parts = measures.completed + measures.running_end + measures.waiting_end + measures.dropped
+        late = measures.arrivals - parts  # those that arrive during the last step are not seen by the server
+        assert 0 <= late <= 0.001 * measures.arrivals + 5
+
+
+def test_overload_starves_and_the_client_runs_out_of_connections(profile: Profile) -> None:
+    measures = simulate(profile, make_server(32), make_workload([3.2] * 128), max_connections=20_000)
+    assert measures.starved
+    assert not measures.steady(1e9)
+    assert measures.dropped > 0
+    assert measures.waiting_max <= 20_000
+    assert measures.waiting_end + measures.running_end <= 20_000
+    assert measures.ttft_penalised_ms > measures.ttft_ms
+
+
+def test_too_few_slots_make_requests_wait_though_nothing_else_is_short(profile: Profile) -> None:
+    workload = make_workload([0.02] * 300)
+    few, many = (simulate(profile, make_server(slots), workload) for slots in (8, 96))
+    assert many.steady()
+    assert not few.steady()
+    assert few.ttft_ms > 100 * many.ttft_ms
+    assert few.adapters_in_batch_mean <= 8 < many.adapters_in_batch_mean
+    assert min(few.adapter_loads, many.adapter_loads) >= 300
+
+
+def test_host_memory_too_small_for_all_adapters_costs_disk_loads(profile: Profile) -> None:
+    workload = make_workload([0.05] * 64)
+    all_in_memory = simulate(profile, make_server(16, max_cpu_loras=64), workload)
+    half_on_disk = simulate(profile, make_server(16, max_cpu_loras=32), workload)
+    assert half_on_disk.ttft_ms > all_in_memory.ttft_ms
+
+
+def test_a_server_whose_slots_leave_too_little_memory_does_not_start(profile: Profile) -> None:
+    measures = simulate(profile, make_server(300), make_workload([0.1] * 300))
+    assert measures.oom
+    assert not measures.steady()
+    assert measures.starved
+    assert math.isnan(measures.throughput_tok_s)
+    shorter = make_server(300, max_model_len=32_768)
+    assert not simulate(profile, shorter, make_workload([0.01] * 300)).oom
+
+
+@given(
+    slots=st.integers(1, 500),
+    more=st.integers(1, 100),
+    rank=st.sampled_from([8, 16, 32, 64]),
+    utilization=st.floats(0.5, 1.0),
+)
+def test_more_slots_or_higher_ranks_never_raise_kv_capacity(
+    profile: Profile, slots: int, more: int, rank: int, utilization: float
+) -> None:
+    capacity = profile.memory.kv_capacity_tokens
+    assert capacity(slots + more, rank, utilization) <= capacity(slots, rank, utilization)
+    assert capacity(slots, 2 * rank, utilization) <= capacity(slots, rank, utilization)
+    assert capacity(slots, rank, utilization) <= capacity(slots, rank, 1.0)
+
+
+def test_nothing_arrives(profile: Profile) -> None:
+    measures = simulate(profile, make_server(8), make_workload([1e-6]), duration_s=1.0)
+    assert measures.arrivals == measures.completed == 0
+    assert math.isnan(measures.ttft_ms)

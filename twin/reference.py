@@ -1,0 +1,228 @@
+"""The twin once more, written for reading: every request looked at in every step, lists and dictionaries, no tricks.
+
+It is what the fast twin is tested against, and the place to see what a step does. It is some thousand times slower.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+from twin.latency import StepCost, step_ms
+from twin.scheduler import Demand, Settings
+
+
+@dataclass(slots=True)
+class Request:
+    """One request on its way through the server."""
+
+    index: int
+    adapter: int
+    prompt: int
+    answer: int
+    computed: int = 0
+    """Tokens whose KV is stored."""
+    generated: int = 0
+    blocks: int = 0
+    prefilling: bool = True
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and what has been generated: what must be computed before the next token."""
+        return self.prompt + self.generated
+
+
+@dataclass(slots=True)
+class Step:
+    """What one step did, for comparison."""
+
+    duration_s: float
+    running: int
+    waiting: int
+    adapters: int
+    free_blocks: int
+    prefill_tokens: int
+    preempted: list[int]
+    finished: list[int]
+
+
+@dataclass
+class Server:
+    """A vLLM server with LoRA, one step at a time."""
+
+    settings: Settings
+    demand: Demand
+    cost: StepCost
+    free_blocks: int
+    max_connections: int = 0
+    clock_s: float = 0.0
+    arrived: int = 0
+    dropped: int = 0
+    loads: int = 0
+    load_ms: float = 0.0
+    """Spent on loading adapters in the current step."""
+    running: list[Request] = field(default_factory=list)
+    waiting: deque[Request] = field(default_factory=deque)
+    slots: OrderedDict[int, None] = field(default_factory=OrderedDict)
+    """Adapters on the GPU; of the idle ones, the longest idle first."""
+    host: OrderedDict[int, None] = field(default_factory=OrderedDict)
+    first_token_s: dict[int, float] = field(default_factory=dict)
+    finish_s: dict[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        adapters = len(self.demand.load_from_memory_ms)
+        for adapter in range(max(0, adapters - self.settings.max_cpu_loras), adapters):
+            self.host[adapter] = None
+
+    def serve(self, until_s: float) -> list[Step]:
+        """Serve until the clock reaches `until_s` or nothing is left to do."""
+        steps: list[Step] = []
+        while self.clock_s < until_s:
+            self.receive()
+            if self.running or self.waiting:
+                steps.append(self.step())
+            elif self.arrived < len(self.demand.arrival_s):
+                self.clock_s = float(self.demand.arrival_s[self.arrived])
+            else:
+                break
+        return steps
+
+    def receive(self) -> None:
+        """Queue what has arrived by now."""
+        demand = self.demand
+        while self.arrived < len(demand.arrival_s) and demand.arrival_s[self.arrived] <= self.clock_s:
+            i = self.arrived
+            if self.max_connections and len(self.running) + len(self.waiting) >= self.max_connections:
+                self.dropped += 1
+            else:
+                adapter, prompt, answer = int(demand.adapter[i]), int(demand.prompt[i]), int(demand.answer[i])
+                self.waiting.append(Request(i, adapter, prompt, answer))
+            self.arrived += 1
+
+    def step(self) -> Step:
+        """Schedule, run, update."""
+        self.load_ms = 0.0
+        scheduled: dict[int, int] = {}
+        preempted = self.schedule_running(scheduled)
+        scanned = 0 if preempted else self.schedule_waiting(scheduled)
+
+        decoding = sum(not request.prefilling for request in self.running)
+        prefill = sum(scheduled.get(request.index, 0) for request in self.running if request.prefilling)
+        adapters = len(self.active())
+        duration_s = 1e-3 * (self.load_ms + step_ms(self.cost, decoding, prefill, adapters, scanned))
+        self.clock_s += duration_s
+        running, waiting = len(self.running), len(self.waiting)
+        finished = self.update(scheduled)
+        return Step(duration_s, running, waiting, adapters, self.free_blocks, prefill, preempted, finished)
+
+    def update(self, scheduled: dict[int, int]) -> list[int]:
+        """Account for the tokens the step has computed; return the requests that are finished."""
+        finished = []
+        for request in list(self.running):
+            request.computed += scheduled.get(request.index, 0)
+            if request.computed == request.tokens:
+                request.prefilling = False
+                request.generated += 1
+                self.first_token_s.setdefault(request.index, self.clock_s)
+                if request.generated == request.answer:
+                    self.finish_s[request.index] = self.clock_s
+                    self.leave(request)
+                    finished.append(request.index)
+        return finished
+
+    def schedule_running(self, scheduled: dict[int, int]) -> list[int]:
+        """Running requests first, in the order they were admitted; the last ones make room when blocks run out."""
+        budget = self.settings.max_num_batched_tokens
+        preempted: list[int] = []
+        position = 0
+        while position < len(self.running) and budget > 0:
+            request = self.running[position]
+            tokens = min(request.tokens - request.computed, budget)
+            while not self.allocate(request, tokens):
+                victim = self.running[-1]
+                self.leave(victim)
+                victim.blocks, victim.computed, victim.prefilling = 0, 0, True
+                self.waiting.appendleft(victim)
+                preempted.append(victim.index)
+                if victim is request:
+                    return preempted
+            scheduled[request.index] = tokens
+            budget -= tokens
+            position += 1
+        return preempted
+
+    def schedule_waiting(self, scheduled: dict[int, int]) -> int:
+        """Waiting requests in order of arrival; one whose adapter finds no slot is skipped and keeps its place."""
+        settings = self.settings
+        budget = settings.max_num_batched_tokens - sum(scheduled.values())
+        active = self.active()
+        skipped: deque[Request] = deque()
+        looked_at = 0
+        while self.waiting and budget > 0 and len(self.running) < settings.max_num_seqs:
+            request = self.waiting[0]
+            if len(active) == settings.max_loras and request.adapter not in active:
+                skipped.append(self.waiting.popleft())
+                continue
+            looked_at += 1
+            tokens = min(request.tokens, budget)
+            if settings.admission_needs_whole_prompt and self.blocks(request.tokens) > self.free_blocks:
+                break
+            if not self.allocate(request, tokens):
+                break
+            self.waiting.popleft()
+            if request.adapter not in active:
+                active.add(request.adapter)
+                self.load(request.adapter, active)
+            self.running.append(request)
+            scheduled[request.index] = tokens
+            budget -= tokens
+        self.waiting.extendleft(reversed(skipped))
+        if len(active) == settings.max_loras:
+            # As in the fast twin: all that cannot get a slot counts as looked at, however early the scan ended.
+            looked_at += sum(request.adapter not in active for request in self.waiting)
+        return looked_at
+
+    def allocate(self, request: Request, tokens: int) -> bool:
+        """Take the blocks for so many more tokens, and some more in advance while there are any."""
+        needed = self.blocks(request.computed + tokens) - request.blocks
+        if needed > self.free_blocks:
+            return False
+        if needed > 0:
+            taken = min(needed + self.settings.preallocated_blocks, self.free_blocks)
+            request.blocks += taken
+            self.free_blocks -= taken
+        return True
+
+    def blocks(self, tokens: int) -> int:
+        """KV blocks that hold so many tokens."""
+        return -(-tokens // self.settings.block_size)
+
+    def active(self) -> set[int]:
+        """Adapters in the batch."""
+        return {request.adapter for request in self.running}
+
+    def leave(self, request: Request) -> None:
+        """A request leaves the batch; if it was the last of its adapter, that falls idle."""
+        self.running.remove(request)
+        self.free_blocks += request.blocks
+        if request.adapter not in self.active():
+            self.slots.move_to_end(request.adapter)
+            self.host.move_to_end(request.adapter)
+
+    def load(self, adapter: int, active: set[int]) -> None:
+        """Bring an adapter into a slot, by way of host memory; in each the one idle longest makes room."""
+        load_ms = 0.0
+        if adapter not in self.host:
+            load_ms += float(self.demand.load_from_disk_ms[adapter])
+            if len(self.host) == self.settings.max_cpu_loras:
+                evicted = next(idle for idle in self.host if idle not in active)
+                del self.host[evicted]
+                self.slots.pop(evicted, None)
+            self.host[adapter] = None
+        if adapter not in self.slots:
+            load_ms += float(self.demand.load_from_memory_ms[adapter])
+            self.loads += 1
+            if len(self.slots) == self.settings.max_loras:
+                del self.slots[next(idle for idle in self.slots if idle not in active)]
+            self.slots[adapter] = None
+        self.load_ms += load_ms
