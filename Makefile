@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DATA ?= ../shared/data/h100-64gb
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint zoo zoo-small calibrate validate bench clean
+.PHONY: demo test lint zoo zoo-small validate clean
 
 demo: $(VENV)/.plain  ## recommend for the example inventory
 	$(BIN)/advisor recommend examples/inventory.toml
@@ -16,6 +17,15 @@ lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+zoo: $(VENV)/.dev  ## simulate, train and write every shipped pair anew
+	$(BIN)/python -m model_zoo build
+
+zoo-small: $(VENV)/.dev  ## the same with few workloads, into build/zoo-small
+	$(BIN)/python -m model_zoo build --small -o build/zoo-small
+
+validate: $(VENV)/.dev  ## the twin beside the published measurements
+	$(BIN)/python -m calibrate validate --data $(DATA)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
