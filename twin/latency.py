@@ -23,8 +23,13 @@ def step_cost(profile: Profile, max_loras: int) -> StepCost:
     step, scheduling = profile.step, profile.scheduling
     return StepCost(
         base_ms=step.base_ms + step.lora_base_ms + step.per_slot_ms * max_loras + scheduling.base_ms,
-        per_request_ms=step.per_request_ms + step.per_request_slot_ms * max_loras + scheduling.per_request_ms,
-        per_prefill_token_ms=step.per_prefill_token_ms + step.per_prefill_token_slot_ms * max_loras,
+        per_request_ms=step.per_request_ms
+        + step.lora_per_token_ms
+        + step.per_request_slot_ms * max_loras
+        + scheduling.per_request_ms,
+        per_prefill_token_ms=step.per_prefill_token_ms
+        + step.lora_per_token_ms
+        + step.per_prefill_token_slot_ms * max_loras,
         per_adapter_ms=step.per_adapter_ms,
         per_scanned_ms=scheduling.per_scanned_ms,
     )

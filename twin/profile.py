@@ -65,8 +65,8 @@ class Step(_Section):
     """Duration of one engine step in ms, without loading adapters and without scheduling.
 
     With R running requests that decode, P prefill tokens, A distinct adapters in the batch and G slots:
-    `base + per_request*R + per_prefill_token*P + lora_base + per_adapter*A + per_slot*G + per_request_slot*R*G
-    + per_prefill_token_slot*P*G`.
+    `base + per_request*R + per_prefill_token*P + lora_base + lora_per_token*(R+P) + per_adapter*A + per_slot*G
+    + per_request_slot*R*G + per_prefill_token_slot*P*G`.
     The G terms are the LoRA kernels' grid, which is `max_loras + 1` wide whatever the batch uses.
     """
 
@@ -74,6 +74,7 @@ class Step(_Section):
     per_request_ms: NonNegative = Field(description="ms per request that decodes")
     per_prefill_token_ms: NonNegative = Field(description="ms per prompt token computed")
     lora_base_ms: NonNegative = Field(description="ms: LoRA switched on, whatever the batch")
+    lora_per_token_ms: NonNegative = Field(description="ms per batched token: the low-rank products")
     per_adapter_ms: NonNegative = Field(description="ms per distinct adapter in the batch")
     per_slot_ms: NonNegative = Field(description="ms per adapter slot (max_loras)")
     per_request_slot_ms: NonNegative = Field(description="ms per request that decodes and adapter slot")

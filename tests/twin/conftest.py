@@ -28,6 +28,7 @@ def profile() -> Profile:
             per_request_ms=0.04,
             per_prefill_token_ms=0.05,
             lora_base_ms=2,
+            lora_per_token_ms=0.01,
             per_adapter_ms=0.5,
             per_slot_ms=0.02,
             per_request_slot_ms=0.0002,
