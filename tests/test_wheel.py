@@ -1,0 +1,52 @@
+"""The wheel holds the shipped pairs and templates, and answers from a directory that is not the checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAIRS = ("llama-3.1-8b-instruct--h100-64gb", "qwen2.5-7b-instruct--h100-64gb")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the unpacked wheel, as an installer would leave it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True, cwd=folder)
+    (wheel,) = folder.glob("adapter_advisor-*.whl")
+    ZipFile(wheel).extractall(folder / "site")
+    return folder / "site"
+
+
+def test_it_holds_pairs_templates_and_nothing_of_the_tests(site: Path) -> None:
+    for pair in PAIRS:
+        shipped = {path.name for path in (site / "model_zoo" / "pairs" / pair).iterdir()}
+        assert {"manifest.json", "profile.toml", "card.md"} <= shipped
+        assert any(name.endswith(".onnx") for name in shipped)
+    assert (site / "templates" / "compose.yaml.j2").is_file()
+    assert not (site / "tests").exists()
+
+
+def test_it_recommends_elsewhere(site: Path, tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory.toml"
+    inventory.write_text((ROOT / "examples" / "inventory.toml").read_text())
+    script = "import sys, advisor.cli as cli; print(cli.__file__, file=sys.stderr); sys.argv[0] = 'advisor'; cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "recommend", str(inventory), "--format", "json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(site) in done.stderr
+    assert json.loads(done.stdout)["feasible"] is True
