@@ -2,19 +2,20 @@
 
 Every feature is a plain number with a unit. *Mix* features do not change when the same mix is scaled to more
 adapters, so an admission limit can be asked of the mix alone; *load* features also depend on how many adapters are
-served and on how many slots.
+served and on how many slots. Some are estimates from the pair's Profile (see `advisor.estimate`): the models learn
+by how much serving differs from them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-NOMINAL_TPOT_S = 0.05
-"""Seconds per output token assumed where a feature counts requests in flight (Little's law)."""
+from advisor.estimate import estimate
+from advisor.mix import Floats, Mix
+from twin.profile import Profile
 
 UNITS: dict[str, str] = {
     "rate_mean": "requests/s per adapter",
@@ -30,66 +31,36 @@ UNITS: dict[str, str] = {
     "output_std": "tokens",
     "cv_mean": "gap variation, weighted by rate",
     "token_rate_mean": "tokens/s per adapter",
-    "distinct_share": "distinct adapters per request in flight at 50 ms per token, 0 to 1",
+    "estimated_load": "tokens/s, the most in equilibrium",
     "ttft_limit": "s",
     "adapters": "served adapters N",
     "token_rate": "offered tokens/s",
-    "active_adapters": "adapters with a request in flight at 50 ms per token",
+    "load_share": "token_rate / estimated_load",
+    "active_adapters": "adapters with a request in flight, estimated",
     "max_loras": "adapter slots G",
+    "slots_share": "active_adapters / max_loras",
+    "slots_load_share": "token_rate / the most tokens/s in equilibrium with that many slots",
+    "step_time": "ms per step with that many slots, estimated",
 }
 """Every feature and its unit (empty: a pure number)."""
 
 MIX_FEATURES: tuple[str, ...] = tuple(UNITS)[:15]
 """What the admission limit depends on."""
-SLOTS_FEATURES: tuple[str, ...] = (*MIX_FEATURES, "adapters", "token_rate", "active_adapters")
+SLOTS_FEATURES: tuple[str, ...] = tuple(UNITS)[:19]
 """What the choice of slots depends on."""
-SERVING_FEATURES: tuple[str, ...] = (*(name for name in SLOTS_FEATURES if name != "ttft_limit"), "max_loras")
+SERVING_FEATURES: tuple[str, ...] = tuple(name for name in UNITS if name != "ttft_limit")
 """What throughput, ITL and TTFT of a given configuration depend on."""
 
-Floats = NDArray[np.float64]
 
-
-@dataclass(frozen=True, slots=True)
-class Mix:
-    """A set of adapters as parallel arrays, one entry per adapter."""
-
-    rank: Floats
-    """LoRA rank."""
-    rate: Floats
-    """Mean request rate, requests/s."""
-    input_mean: Floats
-    """Mean prompt length, tokens."""
-    input_std: Floats
-    """Standard deviation of the prompt length, tokens."""
-    output_mean: Floats
-    """Mean answer length, tokens."""
-    output_std: Floats
-    """Standard deviation of the answer length, tokens."""
-    cv: Floats
-    """Coefficient of variation of the gaps between requests; 1 is Poisson."""
-
-    def __len__(self) -> int:
-        return len(self.rate)
-
-    def take(self, indices: NDArray[np.int64]) -> Mix:
-        """The adapters at these positions."""
-        return Mix(*(getattr(self, name)[indices] for name in self.__slots__))
-
-    @property
-    def token_rate(self) -> float:
-        """Offered token rate: sum of rate x (mean input + mean output), tokens/s."""
-        return float(self.rate @ (self.input_mean + self.output_mean))
-
-
-def measure(mix: Mix, *, ttft_limit_s: float, max_loras: int | None = None) -> dict[str, float]:
-    """Every feature of a mix that serves all its adapters; `max_loras` only where it is given.
+def measure(mix: Mix, profile: Profile, *, ttft_limit_s: float, max_loras: int | None = None) -> dict[str, float]:
+    """Every feature of a mix that serves all its adapters; those of the slots only where `max_loras` is given.
 
     Lengths and burstiness are means over requests, so busy adapters weigh more.
     """
     share = mix.rate / mix.rate.sum()
     input_mean, output_mean = float(share @ mix.input_mean), float(share @ mix.output_mean)
-    in_flight = mix.rate * mix.output_mean * NOMINAL_TPOT_S
-    active = float(-np.expm1(-in_flight).sum())
+    token_rate, adapters = mix.token_rate, len(mix)
+    equilibria = estimate(mix, profile)
     values = {
         "rate_mean": float(mix.rate.mean()),
         "rate_std": float(mix.rate.std()),
@@ -103,15 +74,22 @@ def measure(mix: Mix, *, ttft_limit_s: float, max_loras: int | None = None) -> d
         "output_mean": output_mean,
         "output_std": _pooled_std(share, mix.output_mean, mix.output_std, output_mean),
         "cv_mean": float(share @ mix.cv),
-        "token_rate_mean": mix.token_rate / len(mix),
-        "distinct_share": active / float(in_flight.sum()),
+        "token_rate_mean": token_rate / adapters,
+        "estimated_load": token_rate * equilibria.max_adapters / adapters,
         "ttft_limit": ttft_limit_s,
-        "adapters": float(len(mix)),
-        "token_rate": mix.token_rate,
-        "active_adapters": active,
+        "adapters": float(adapters),
+        "token_rate": token_rate,
+        "load_share": adapters / equilibria.max_adapters,
+        "active_adapters": equilibria.serving(adapters).active_adapters,
     }
     if max_loras is not None:
-        values["max_loras"] = float(max_loras)
+        with_slots = estimate(mix, profile, max_loras)
+        values |= {
+            "max_loras": float(max_loras),
+            "slots_share": values["active_adapters"] / max_loras,
+            "slots_load_share": adapters / with_slots.max_adapters,
+            "step_time": with_slots.serving(adapters).step_ms,
+        }
     return values
 
 

@@ -23,6 +23,7 @@ class Tree(_Section):
     output: Literal["load_limit", "max_loras"] = Field(
         description="load_limit: most tokens/s one GPU serves of this mix; max_loras: adapter slots"
     )
+    times: str = Field(default="", description="the feature a leaf is to be multiplied by; empty: it is the answer")
     error: dict[str, float] = Field(description="measure on held-out workloads -> value, e.g. 'smape_percent'")
 
 

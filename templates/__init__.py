@@ -1,1 +1,13 @@
-"""Jinja templates that launch files are generated from."""
+"""What launch files are generated from.
+
+A template is a Jinja file `NAME.j2`; its result is the file `NAME`. It sees:
+
+- `model`, `gpu`, `pair`, `vllm`: the pair it is for, and the vLLM version that was measured
+- `flags`: vLLM setting -> value, such as `flags.max_loras`
+- `args`: the same as arguments, `--enable-lora` first
+- `adapters`: the admitted ones, each with `name`, `rank`, `rate` (requests/s) and `source` (or none)
+- `modules`: an argument of `--lora-modules` for each admitted adapter that has a source
+
+Every value is written through a filter that quotes it for where it stands, `yaml`, `json` or `sh`; and first through
+`literal` where the reader of the file replaces `$NAME`, as compose and Kubernetes do.
+"""

@@ -1,0 +1,201 @@
+"""The command `advisor`: reads arguments, calls one function, writes its result.
+
+Every import that takes time stays inside the command that needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from advisor.duration import seconds
+from advisor.errors import InputError
+from advisor.formats import Format
+from advisor.objective import Goal, Objective
+
+if TYPE_CHECKING:
+    from advisor.inventory import Inventory
+    from advisor.pairs import Pair
+    from advisor.recommendation import Recommendation
+
+app = typer.Typer(
+    name="advisor",
+    help="vLLM launch flags and an admission limit for an inventory of LoRA adapters.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class Listing(StrEnum):
+    """The formats of the commands that list things."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+InventoryFile = Annotated[Path, typer.Argument(metavar="INVENTORY", help="inventory.toml")]
+Zoo = Annotated[Path | None, typer.Option("--zoo", metavar="DIR", help="Directory of pairs [default: the shipped one]")]
+GoalOption = Annotated[Goal, typer.Option("--objective", help="What a configuration must achieve")]
+TtftLimit = Annotated[float, typer.Option("--ttft-limit", parser=seconds, metavar="TIME", help="Largest mean TTFT")]
+ItlLimit = Annotated[
+    float | None,
+    typer.Option("--itl-limit", parser=seconds, metavar="TIME", help="Largest mean ITL, for --objective latency"),
+]
+
+
+@app.command()
+def recommend(
+    inventory: InventoryFile,
+    *,
+    objective: GoalOption = Goal.STEADY,
+    ttft_limit: TtftLimit = "2s",  # type: ignore[assignment]  # typer parses defaults, too
+    itl_limit: ItlLimit = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Let the digital twin check the answer")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 unless every adapter is admitted")] = False,
+    form: Annotated[Format, typer.Option("--format", help="How the answer is written")] = Format.TEXT,
+    zoo: Zoo = None,
+) -> None:
+    """Recommend launch flags and an admission limit."""
+    from advisor import formats
+
+    goal = Objective(objective, ttft_limit, itl_limit)
+    loaded, pair, answer = _recommend(inventory, goal, zoo)
+    if verify and answer.flags is not None:
+        from advisor.simulate import verified
+
+        answer = verified(answer, loaded, pair.profile, ttft_limit)
+    typer.echo(formats.write(answer, form))
+    if form is Format.ARGS and not answer.feasible:
+        _note(f"not feasible: {answer.reason}")
+    refused = strict and (not answer.feasible or answer.admission.rejected)
+    if refused or answer.disproved:
+        raise typer.Exit(1)
+
+
+@app.command()
+def render(
+    inventory: InventoryFile,
+    *,
+    template: Annotated[list[str], typer.Option("--template", "-t", help="Name of a shipped template, or a path")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write files here")] = None,
+    objective: GoalOption = Goal.STEADY,
+    ttft_limit: TtftLimit = "2s",  # type: ignore[assignment]
+    itl_limit: ItlLimit = None,
+    zoo: Zoo = None,
+) -> None:
+    """Write launch files: compose, kubernetes, serve, vllm-config, or from templates of your own."""
+    from advisor import render as rendering
+
+    if output is None and len(template) > 1:
+        raise InputError("several templates need a directory to write to: add -o DIR")
+    loaded, pair, answer = _recommend(inventory, Objective(objective, ttft_limit, itl_limit), zoo)
+    if not answer.feasible:
+        _note(f"nothing to render: not feasible: {answer.reason}")
+        raise typer.Exit(1)
+    files = [rendering.render(each, answer, loaded, pair) for each in template]
+    if rejected := len(answer.admission.rejected):
+        _note(f"{rejected:,} of {answer.admission.of:,} adapters are not admitted and left out")
+    if output is None:
+        typer.echo(files[0].text, nl=False)
+    else:
+        for path in rendering.write(files, output):
+            typer.echo(path)
+
+
+@app.command()
+def simulate(
+    inventory: Annotated[list[Path], typer.Argument(metavar="INVENTORY...", help="inventory.toml, one or many")],
+    *,
+    max_loras: Annotated[int | None, typer.Option(min=1, metavar="G", help="Adapter slots")] = None,
+    max_lora_rank: Annotated[int | None, typer.Option(min=1, metavar="R", help="Rank of every slot")] = None,
+    duration: Annotated[float, typer.Option(parser=seconds, metavar="TIME", help="Simulated time")] = "3600",  # type: ignore[assignment]
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the arrivals")] = 0,
+    ttft_limit: TtftLimit = "2s",  # type: ignore[assignment]
+    form: Annotated[Listing, typer.Option("--format", help="A table, or one JSON line per inventory")] = Listing.TEXT,
+    zoo: Zoo = None,
+) -> None:
+    """Let the digital twin serve inventories under given settings."""
+    from advisor.simulate import COLUMNS, prepare
+    from advisor.table import table
+
+    # All of the input is checked before the first simulation.
+    runs = [prepare(path, zoo, max_loras=max_loras, max_lora_rank=max_lora_rank) for path in inventory]
+    results = (run.measure(duration_s=duration, seed=seed, ttft_limit_s=ttft_limit) for run in runs)
+    if form is Listing.JSON:
+        for result in results:
+            typer.echo(json.dumps(result))
+    else:
+        typer.echo(table(results, COLUMNS))
+
+
+@app.command()
+def pairs(
+    form: Annotated[Listing, typer.Option("--format", help="How the list is written")] = Listing.TEXT,
+    zoo: Zoo = None,
+) -> None:
+    """List the pairs there are, and how good their models are."""
+    from advisor.pairs import load_all
+
+    found = [pair.summary() for pair in load_all(zoo)]
+    if form is Listing.JSON:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    from advisor.table import table
+
+    typer.echo(table(found, ["pair", "vllm", "workloads", "simulated_hours"]))
+    errors = [{"pair": pair["pair"], **error} for pair in found for error in pair["errors"]]
+    measures = dict.fromkeys(key for error in errors for key in error)
+    typer.echo("\nErrors on workloads that were not trained on")
+    typer.echo(table(errors, list(measures)))
+
+
+@app.command()
+def explain(
+    pair: Annotated[str, typer.Argument(metavar="PAIR", help="Short name, as `advisor pairs` lists it")],
+    form: Annotated[Listing, typer.Option("--format", help="How the rules are written")] = Listing.TEXT,
+    zoo: Zoo = None,
+) -> None:
+    """Write out every rule of a pair."""
+    from advisor import explain as explaining
+    from advisor.pairs import named
+
+    trees = explaining.explain(named(pair, zoo))
+    typer.echo(json.dumps(trees, indent=2) if form is Listing.JSON else "\n".join(explaining.text(trees)))
+
+
+def main() -> None:
+    """Run the command; bad input ends in one line on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name must not fail on a terminal that lacks its letters
+    try:
+        app()
+    except InputError as error:
+        _note(str(error))
+    except OSError as error:
+        _note(f"cannot write the result: {error.strerror}")
+    else:
+        return
+    sys.exit(2)
+
+
+def _recommend(path: Path, objective: Objective, zoo: Path | None) -> tuple[Inventory, Pair, Recommendation]:
+    from advisor.inventory import load
+    from advisor.pairs import find
+    from advisor.recommend import recommend
+
+    inventory = load(path)
+    pair = find(inventory.model, inventory.gpu, zoo)
+    return inventory, pair, recommend(inventory, pair, objective)
+
+
+def _note(message: str) -> None:
+    typer.echo(f"advisor: {message}", err=True)

@@ -1,0 +1,119 @@
+"""Flags for a given set of adapters, and what to expect of them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from advisor import ensemble, tree
+from advisor.features import measure
+from advisor.flags import Flags
+from advisor.mix import Mix
+from advisor.objective import Expectation, Objective
+from advisor.pairs import Pair
+from advisor.recommendation import Step
+from twin.server import LORA_RANKS
+
+
+class DoesNotFitError(Exception):
+    """Not even one slot leaves the memory a server needs to start; the message says why, with the numbers."""
+
+    def __init__(self, message: str, trace: tuple[Step, ...]) -> None:
+        super().__init__(message)
+        self.trace = trace
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Flags for a set of adapters, what to expect, and the rules that led there."""
+
+    flags: Flags
+    expected: Expectation
+    trace: tuple[Step, ...]
+    memory_bound: bool
+    """Whether memory allowed fewer slots than the rules asked for."""
+
+
+class Configurator:
+    """Configures a server for any set of adapters of one pair under one objective."""
+
+    def __init__(self, pair: Pair, objective: Objective, max_model_len: int | None) -> None:
+        """Load the models.
+
+        Raises:
+            InputError: a shipped file is missing or altered.
+        """
+        self._profile, self._objective, self._max_model_len = pair.profile, objective, max_model_len
+        self._slots = tree.find(pair, objective.trees, "max_loras")
+        self._share = ensemble.find(pair, "throughput_share")
+        self._itl_ms = ensemble.find(pair, "itl_ms")
+        self._ttft_ms = ensemble.find(pair, "ttft_ms")
+
+    def configure(self, mix: Mix) -> Configuration:
+        """Flags and expectation for serving all adapters of `mix`.
+
+        Raises:
+            DoesNotFitError: the server would not start with a single slot.
+        """
+        trace = [rank := self._slot_rank(mix)]
+        slots = self._wanted_slots(mix)
+        trace.append(slots)
+        fitting = self._fitting_slots(int(slots.result), int(rank.result))
+        if fitting is not None:
+            trace.append(fitting)
+            if fitting.result < 1:
+                raise DoesNotFitError(f"not even one adapter slot fits in memory: {fitting.rule[0]}", tuple(trace))
+        max_loras = int((fitting or slots).result)
+        flags = Flags(
+            max_loras=max_loras,
+            max_cpu_loras=max(len(mix), max_loras),
+            max_lora_rank=int(rank.result),
+            max_num_seqs=self._profile.serving.max_num_seqs,
+            max_num_batched_tokens=self._profile.serving.max_num_batched_tokens,
+            gpu_memory_utilization=self._profile.memory.gpu_memory_utilization,
+            max_model_len=self._max_model_len,
+        )
+        return Configuration(flags, self._expect(mix, flags), tuple(trace), memory_bound=fitting is not None)
+
+    def _slot_rank(self, mix: Mix) -> Step:
+        largest = int(mix.rank.max())
+        slot_rank = next(rank for rank in LORA_RANKS if rank >= largest)
+        return Step("max_lora_rank", (f"largest rank {largest} <= {slot_rank}, the next that vLLM accepts",), slot_rank)
+
+    def _wanted_slots(self, mix: Mix) -> Step:
+        decision = self._slots(measure(mix, self._profile, ttft_limit_s=self._objective.ttft_limit_s))
+        wanted = max(round(decision.value), 1)
+        if wanted <= len(mix):
+            return Step("max_loras", decision.rule, wanted)
+        return Step("max_loras", (*decision.rule, f"adapters {len(mix)} < {wanted} slots"), len(mix))
+
+    def _fitting_slots(self, wanted: int, rank: int) -> Step | None:
+        """The memory guard: the most slots with which the server starts, where that is fewer than wanted."""
+        needed = self._max_model_len or self._profile.memory.max_model_len
+        if self._capacity(wanted, rank) >= needed:
+            return None
+        # Capacity never grows with the slots, so those that fit come first.
+        fitting = bisect_right(range(1, wanted), False, key=lambda slots: self._capacity(slots, rank) < needed)
+        short = fitting + 1
+        rules = [
+            f"max_loras {short}, rank {rank}: KV cache {self._capacity(short, rank)} tokens < max_model_len {needed}"
+        ]
+        if fitting:
+            left = self._capacity(fitting, rank)
+            rules.append(f"max_loras {fitting}, rank {rank}: KV cache {left} tokens >= max_model_len {needed}")
+        return Step("max_loras", tuple(rules), fitting)
+
+    def _capacity(self, slots: int, rank: int) -> int:
+        memory = self._profile.memory
+        return memory.kv_capacity_tokens(slots, rank, memory.gpu_memory_utilization)
+
+    def _expect(self, mix: Mix, flags: Flags) -> Expectation:
+        values = measure(mix, self._profile, ttft_limit_s=self._objective.ttft_limit_s, max_loras=flags.max_loras)
+        share = self._share(values)
+        return Expectation(
+            throughput_tok_s=share * mix.token_rate,
+            share=share,
+            itl_ms=self._itl_ms(values),
+            ttft_ms=self._ttft_ms(values),
+            kv_capacity_tokens=self._capacity(flags.max_loras, flags.max_lora_rank),
+        )

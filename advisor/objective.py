@@ -1,0 +1,87 @@
+"""What a configuration is asked to achieve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from advisor.errors import InputError
+
+STARVED_BELOW = 0.9
+"""Throughput below this share of the offered token rate is starvation (the papers' rule)."""
+TTFT_LIMIT_S = 2.0
+"""Default limit of the mean time to first token, seconds."""
+
+
+class Goal(StrEnum):
+    """The objectives of `advisor recommend`."""
+
+    STEADY = "steady"
+    LATENCY = "latency"
+    PUBLISHED = "published"
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What serving a set of adapters under given flags is expected to be like."""
+
+    throughput_tok_s: float
+    """Processed input and output tokens per second."""
+    share: float
+    """Throughput over the offered token rate, 0 to 1."""
+    itl_ms: float
+    """Mean inter-token latency, ms."""
+    ttft_ms: float
+    """Mean time to first token, ms."""
+    kv_capacity_tokens: int
+    """Tokens the KV cache holds."""
+
+    @property
+    def starved(self) -> bool:
+        """Whether requests starve (the papers' rule)."""
+        return self.share < STARVED_BELOW
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A goal and its limits.
+
+    Raises:
+        InputError: a limit that is not positive, or an ITL limit for a goal that knows none.
+    """
+
+    goal: Goal = Goal.STEADY
+    ttft_limit_s: float = TTFT_LIMIT_S
+    """Mean TTFT above this is not steady, seconds."""
+    itl_limit_s: float | None = None
+    """Largest mean ITL accepted, seconds; for `latency` only."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ttft_limit_s < float("inf"):
+            raise InputError(f"--ttft-limit must be above 0, not {self.ttft_limit_s:g} s")
+        if self.itl_limit_s is not None:
+            if self.goal is not Goal.LATENCY:
+                raise InputError(f"--itl-limit belongs to --objective latency; --objective {self.goal} has none")
+            if not 0 < self.itl_limit_s < float("inf"):
+                raise InputError(f"--itl-limit must be above 0, not {self.itl_limit_s:g} s")
+
+    @property
+    def trees(self) -> Literal["steady", "published"]:
+        """The objective that the trees were trained for; `latency` starts from the steady ones."""
+        return "published" if self.goal is Goal.PUBLISHED else "steady"
+
+    def steady(self, expected: Expectation) -> bool:
+        """Not starved, and the mean TTFT within the limit."""
+        return not expected.starved and expected.ttft_ms <= self.ttft_limit_s * 1000
+
+    def misses(self, expected: Expectation) -> list[str]:
+        """The conditions that the expectation fails, each with its numbers; empty when the objective is met."""
+        missed = []
+        if expected.starved:
+            missed.append(f"throughput {expected.share:.1%} of the offered tokens, below {STARVED_BELOW:.0%}")
+        if self.goal is not Goal.PUBLISHED and expected.ttft_ms > self.ttft_limit_s * 1000:
+            missed.append(f"TTFT {expected.ttft_ms:.1f} ms > {self.ttft_limit_s * 1000:g} ms")
+        if self.itl_limit_s is not None and expected.itl_ms > self.itl_limit_s * 1000:
+            missed.append(f"ITL {expected.itl_ms:.2f} ms > {self.itl_limit_s * 1000:g} ms")
+        return missed

@@ -1,0 +1,124 @@
+"""Inventories through the digital twin: what a server under given settings would do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from advisor import inventory as inventories
+from advisor import pairs
+from advisor.errors import InputError
+from advisor.inventory import Inventory
+from advisor.recommendation import Recommendation
+from twin.profile import Profile
+from twin.server import LORA_RANKS, Server
+
+MAX_REQUESTS = 50_000_000
+"""Arrivals simulated at most: beyond it memory runs out before the simulation ends."""
+
+MEASURES = (
+    "oom", "kv_capacity_tokens", "offered_tok_s", "throughput_tok_s", "starved", "steady", "itl_ms", "ttft_ms",
+    "ttft_p99_ms", "ttft_penalised_ms", "arrivals", "completed", "running_mean", "waiting_mean", "adapter_loads",
+    "preemptions", "wall_s",
+)  # fmt: skip
+"""What is reported of a simulation, in order."""
+
+COLUMNS = (
+    "inventory", "max_loras", "offered_tok_s", "throughput_tok_s", "itl_ms", "ttft_ms", "ttft_p99_ms", "running_mean",
+    "waiting_mean", "oom", "starved", "steady",
+)  # fmt: skip
+"""What fits into a terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One inventory under one server, ready to be simulated."""
+
+    name: str
+    inventory: Inventory
+    profile: Profile
+    server: Server
+
+    def measure(self, *, duration_s: float, seed: int, ttft_limit_s: float) -> dict[str, Any]:
+        """What the twin measures, under the keys of `MEASURES`; None where nothing was measured.
+
+        Raises:
+            InputError: the twin is not installed, or the workload is too large to simulate.
+        """
+        mix = self.inventory.mix
+        expected = float(mix.rate.sum()) * duration_s
+        if expected > MAX_REQUESTS:
+            raise InputError(
+                f"{self.name}: {expected:,.0f} requests in {duration_s:g} s are too many to simulate; "
+                f"at most {MAX_REQUESTS:,}: shorten --duration"
+            )
+        try:
+            from twin.simulation import simulate
+            from twin.workload import Workload
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"the digital twin needs {error.name}, which is not installed: pip install 'adapter-advisor[twin]'"
+            ) from error
+        arrays = {name: getattr(mix, name) for name in mix.__slots__}
+        workload = Workload(**arrays, correlation=self.inventory.correlation)
+        measures = simulate(self.profile, self.server, workload, duration_s=duration_s, seed=seed)
+        found = {**asdict(measures), "starved": measures.starved, "steady": measures.steady(ttft_limit_s)}
+        settings = {"max_loras": self.server.max_loras, "max_lora_rank": self.server.max_lora_rank}
+        return {"inventory": self.name, **settings, **{key: _plain(found[key]) for key in MEASURES}}
+
+
+def prepare(path: Path, zoo: Path | None, *, max_loras: int | None = None, max_lora_rank: int | None = None) -> Run:
+    """Read an inventory and settle what to simulate: settings given here, else those of its [server], else defaults.
+
+    Defaults: one slot per adapter, room in host memory for all of them, the smallest rank that takes every adapter,
+    and what the pair was measured under for the rest.
+
+    Raises:
+        InputError: bad input, settings that vLLM would refuse, or an adapter whose rank has no room.
+    """
+    inventory = inventories.load(path)
+    profile = pairs.find(inventory.model, inventory.gpu, zoo).profile
+    today, largest = inventory.server, int(inventory.mix.rank.max())
+    slots = max_loras or today.max_loras or len(inventory)
+    rank = max_lora_rank or today.max_lora_rank or next(rank for rank in LORA_RANKS if rank >= largest)
+    if largest > rank:
+        raise InputError(f"{path}: an adapter has rank {largest}; vLLM refuses to load it with max_lora_rank {rank}")
+    try:
+        server = Server(
+            max_loras=slots,
+            max_cpu_loras=today.max_cpu_loras or max(len(inventory), slots),
+            max_lora_rank=rank,
+            max_num_seqs=today.max_num_seqs or profile.serving.max_num_seqs,
+            max_num_batched_tokens=today.max_num_batched_tokens or profile.serving.max_num_batched_tokens,
+            gpu_memory_utilization=today.gpu_memory_utilization or profile.memory.gpu_memory_utilization,
+            max_model_len=today.max_model_len or profile.memory.max_model_len,
+        )
+    except ValueError as error:
+        raise InputError(f"{path}: vLLM refuses these settings: {error}") from error
+    return Run(str(path), inventory, profile, server)
+
+
+def verified(
+    recommendation: Recommendation, inventory: Inventory, profile: Profile, ttft_limit_s: float
+) -> Recommendation:
+    """The recommendation with what the twin measures of it in an hour.
+
+    Raises:
+        InputError: the twin is not installed, or nothing is feasible.
+    """
+    if recommendation.flags is None:
+        raise InputError("nothing to verify: not feasible")
+    admitted = inventory.only(recommendation.admission.admitted)
+    server = recommendation.flags.server(profile.memory.max_model_len)
+    run = Run(recommendation.pair, admitted, profile, server)
+    measures = run.measure(duration_s=3600.0, seed=0, ttft_limit_s=ttft_limit_s)
+    return replace(recommendation, verified={key: measures[key] for key in MEASURES})
+
+
+def _plain(value: Any) -> Any:
+    """A number that JSON can hold, without digits that mean nothing."""
+    if not isinstance(value, float):
+        return value
+    return round(value, 3) if math.isfinite(value) else None

@@ -1,0 +1,23 @@
+"""The small zoo, made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from advisor import pairs
+from advisor.pairs import Pair
+from tests.advisor.zoo import NAME, build
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with one pair."""
+    return build(tmp_path_factory.mktemp("zoo"))
+
+
+@pytest.fixture(scope="session")
+def pair(zoo: Path) -> Pair:
+    """The pair of the small zoo."""
+    return pairs.named(NAME, zoo)

@@ -1,0 +1,88 @@
+"""Inventories for tests: as text, and drawn at random."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+from hypothesis import strategies as st
+
+from advisor.inventory import Inventory, Settings
+from advisor.mix import Mix
+from tests.advisor.zoo import random_mix
+
+PLAIN = """\
+model = "example/Tiny-1B"
+gpu = "test-gpu"
+
+[lengths]
+input = { mean = 100, std = 90 }
+output = { mean = 110, std = 100 }
+
+[[adapters]]
+name = "sql"
+rank = 16
+rate = 0.1
+count = 60
+
+[[adapters]]
+name = "tenant"
+rank = 8
+rate = 0.025
+source = "adapters/tenant"
+"""
+
+
+def write(directory: Path, text: str = PLAIN) -> Path:
+    """The text as an inventory file."""
+    path = directory / "inventory.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def of(mix: Mix, **server: float) -> Inventory:
+    """An inventory of a mix."""
+    names = tuple(f"adapter-{i}" for i in range(len(mix)))
+    return Inventory("tiny-1b", "test-gpu", names, (None,) * len(mix), mix, 0.0, Settings(**server))  # type: ignore[arg-type]
+
+
+def random(seed: int) -> Inventory:
+    """A random inventory, sometimes beyond what one GPU serves."""
+    generator = np.random.default_rng(seed)
+    return of(random_mix(generator, int(10 ** generator.uniform(0, 3))))
+
+
+names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
+tokens = st.floats(1, 1e5)
+lengths = st.fixed_dictionaries({"mean": tokens, "std": st.floats(0, 1e5)})
+adapters = st.fixed_dictionaries(
+    {"name": names, "rank": st.integers(1, 512), "rate": st.floats(1e-6, 1000)},
+    optional={
+        "count": st.integers(1, 30),
+        "input": lengths,
+        "output": lengths,
+        "cv": st.floats(0.01, 100),
+        "source": names,
+    },
+)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> dict[str, Any]:
+    """What a valid inventory file holds."""
+    rows = draw(st.lists(adapters, min_size=1, max_size=8))
+    for i, row in enumerate(rows):  # expanded names must differ, too
+        row["name"] = f"{i}:{row['name']}"
+    return {
+        "model": draw(names),
+        "gpu": draw(names),
+        "lengths": {"input": draw(lengths), "output": draw(lengths), "correlation": draw(st.floats(-1, 1))},
+        "adapters": rows,
+    }
+
+
+def toml(document: dict[str, Any]) -> str:
+    """A document as the text of its file."""
+    return tomli_w.dumps(document)
