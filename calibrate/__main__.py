@@ -1,0 +1,146 @@
+"""`python -m calibrate`: measurements -> Profile, and the twin against real runs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console, RenderableType
+
+from calibrate import validation
+from calibrate.errors import CalibrationError
+from calibrate.fit import Subject, fit_profile
+from calibrate.replay import profiles
+from calibrate.report import fit_report
+from calibrate.runs import read_runs
+from calibrate.tables import read
+from twin.profile import ProfileError, Serving, load
+
+DATA = Path("../shared/data/h100-64gb")
+PAIRS = Path("model_zoo/pairs")
+PAPER_WIDTH = 140
+"""Columns of a report that goes to no terminal."""
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+
+@app.command()
+def fit(
+    *,
+    tables: Annotated[Path, typer.Option(help="folder of the measurement tables")],
+    model: Annotated[str, typer.Option(help="model as the tables call it")],
+    gpu: Annotated[str, typer.Option(help="short name of the GPU type")],
+    hub_id: Annotated[str, typer.Option(help="Hugging Face id of the model")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="profile to write")],
+    gpu_memory_gib: Annotated[float, typer.Option(min=1, help="memory of the GPU, GiB")],
+    kv_bytes_per_token: Annotated[float, typer.Option(min=1, help="bytes of KV cache per token")],
+    max_model_len: Annotated[int, typer.Option(min=1, help="the model's default, tokens")],
+    source: Annotated[str, typer.Option(help="where the measurements come from")],
+    like: Annotated[Path | None, typer.Option(help="profile to take from what the tables lack")] = None,
+    vllm: Annotated[str, typer.Option(help="vLLM version measured")] = "0.8.5",
+    gpu_memory_utilization: Annotated[float, typer.Option(min=0.01, max=1)] = 0.9,
+    max_num_seqs: Annotated[int, typer.Option(min=1)] = 2048,
+    max_num_batched_tokens: Annotated[int, typer.Option(min=1)] = 2048,
+    preallocated_blocks: Annotated[int, typer.Option(min=0, help="KV blocks taken ahead; vLLM 0.8: 4, later 0")] = 4,
+    whole_prompt_admission: Annotated[bool, typer.Option(help="admit only whole prompts; vLLM 0.8: no")] = False,
+    serving_input_tokens: Annotated[float, typer.Option(min=1, help="prompt length in scheduler_steps.csv")] = 250.0,
+) -> None:
+    """Fit a profile to measurement tables (columns: see `calibrate/tables.py`)."""
+    subject = Subject(
+        hub_id=hub_id,
+        gpu=gpu,
+        vllm=vllm,
+        gpu_memory_gib=gpu_memory_gib,
+        kv_bytes_per_token=kv_bytes_per_token,
+        max_model_len=max_model_len,
+        gpu_memory_utilization=gpu_memory_utilization,
+        serving=Serving(
+            max_num_seqs=max_num_seqs,
+            max_num_batched_tokens=max_num_batched_tokens,
+            preallocated_blocks=preallocated_blocks,
+            admission_needs_whole_prompt=whole_prompt_admission,
+        ),
+        input_tokens=serving_input_tokens,
+        source=source,
+    )
+    profile = fit_profile(read(tables, model), subject, _command(), load(like) if like else None)
+    _write(output, profile.to_toml())
+    _print(fit_report(profile))
+
+
+@app.command()
+def validate(
+    *,
+    data: Annotated[Path, typer.Option(help="folder with validation/serving_runs.csv")] = DATA,
+    runs: Annotated[Path | None, typer.Option(help="measured runs (columns: see `calibrate/runs.py`)")] = None,
+    pairs: Annotated[Path, typer.Option(help="folder of the profiles, <pair>/profile.toml")] = PAIRS,
+    gpu: Annotated[str, typer.Option(help="short name of the GPU type")] = "h100-64gb",
+    seeds: Annotated[int, typer.Option(min=1, help="simulations of each run")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="processes")] = os.cpu_count() or 1,
+    worst: Annotated[int, typer.Option(min=0, help="list so many of the worst runs")] = 0,
+    json: Annotated[Path | None, typer.Option(help="write the figures here, too")] = None,
+) -> None:
+    """Compare the twin with measured runs, another simulator and rules of thumb."""
+    measured = runs or data / "validation" / "serving_runs.csv"
+    if runs is None and not measured.exists():
+        print(f"calibrate: nothing to validate: there is no {measured}", file=sys.stderr)
+        return
+    table = read_runs(measured)
+    grid = measured.with_name("optimum_search.csv")
+    found = validation.validate(
+        table,
+        read_runs(grid) if grid.exists() else [],
+        profiles(pairs, gpu, sorted({run.model for run in table})),
+        seeds=seeds,
+        jobs=jobs,
+        worst_runs=worst,
+    )
+    if json is not None:
+        _write(json, found.to_json() + "\n")
+    _print(validation.scoreboard(found))
+
+
+def _print(result: RenderableType) -> None:
+    console = Console()
+    console.print(result) if console.is_terminal else Console(width=PAPER_WIDTH).print(result)
+
+
+def _command() -> str:
+    """The command that runs, with paths outside the working directory cut to what others can know of them."""
+    return shlex.join(["python", "-m", "calibrate", *(_public(argument) for argument in sys.argv[1:])])
+
+
+def _public(argument: str) -> str:
+    path = Path(argument)
+    outside = path.is_absolute() or argument.startswith("..")
+    return "/".join(path.parts[-2:]) if outside else argument
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the whole file or nothing."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            unfinished = Path(folder) / path.name
+            unfinished.write_text(text, encoding="utf-8")
+            unfinished.replace(path)
+    except OSError as error:
+        raise CalibrationError(f"{path}: cannot write the file: {error.strerror}") from error
+
+
+def main() -> None:
+    """Run the command line; bad input is one line on stderr and exit code 2."""
+    try:
+        app(prog_name="python -m calibrate")
+    except (CalibrationError, ProfileError) as error:
+        print(f"calibrate: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""From the measurements of one LLM on one GPU type to its Profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calibrate.batches import batches
+from calibrate.errors import CalibrationError
+from calibrate.front_end import fit_front_end
+from calibrate.loading import fit_loading
+from calibrate.memory import fit_memory
+from calibrate.scheduling import fit_scheduling
+from calibrate.serving import average_steps
+from calibrate.step import fit_step
+from calibrate.tables import Tables
+from twin.profile import Pair, Profile, Serving
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What was measured, as far as the tables do not tell."""
+
+    hub_id: str
+    """Hugging Face id of the LLM."""
+    gpu: str
+    """Short name of the GPU type."""
+    vllm: str
+    """vLLM version."""
+    gpu_memory_gib: float
+    kv_bytes_per_token: float
+    """2 (keys and values) x layers x KV heads x head size x bytes per number."""
+    max_model_len: int
+    """Tokens; the model's default."""
+    gpu_memory_utilization: float
+    serving: Serving
+    """Settings and habits of the measured server."""
+    input_tokens: float
+    """Prompt length in scheduler_steps.csv, tokens."""
+    source: str
+    """Where the measurements come from."""
+
+    @property
+    def pair(self) -> Pair:
+        name = f"{self.hub_id.rsplit('/', 1)[-1]}--{self.gpu}".lower()
+        return Pair(name=name, model=self.hub_id, gpu=self.gpu.lower(), vllm=self.vllm)
+
+
+def fit_profile(tables: Tables, subject: Subject, command: str, like: Profile | None = None) -> Profile:
+    """Fit every section of the profile.
+
+    Args:
+        tables: the measurements.
+        subject: what was measured.
+        command: kept in the profile.
+        like: where scheduling, the shape of LoRA's cost per token and the ITL factor come from; without it they are
+            fitted from scheduler_steps.csv.
+
+    Raises:
+        CalibrationError: the tables do not hold what is needed.
+    """
+    source = subject.source
+    memory, memory_fit = fit_memory(
+        tables.capacity,
+        gpu_memory_gib=subject.gpu_memory_gib,
+        kv_bytes_per_token=subject.kv_bytes_per_token,
+        gpu_memory_utilization=subject.gpu_memory_utilization,
+        max_model_len=subject.max_model_len,
+        source=source,
+    )
+    loading, loading_fit = fit_loading(tables.loading, source)
+    if like is not None:
+        steps = None
+        scheduling = like.scheduling
+        scheduling_fit = like.fits["scheduling"].model_copy(update={"note": f"as in {like.pair.name}"})
+    elif tables.serving.empty:
+        raise CalibrationError(
+            "scheduler_steps.csv: no rows of this model; name a profile to take its part from (--like)"
+        )
+    else:
+        steps = average_steps(tables.serving, subject.input_tokens)
+        scheduling, scheduling_fit = fit_scheduling(steps, source)
+    kinds = batches(tables, steps, scheduling, loading)
+    step, step_fit = fit_step(kinds, like.step if like else None, source)
+    front_end, front_end_fit = fit_front_end(tables.capacity, steps, like.front_end if like else None, source)
+    return Profile(
+        pair=subject.pair,
+        memory=memory,
+        step=step,
+        scheduling=scheduling,
+        loading=loading,
+        front_end=front_end,
+        serving=subject.serving,
+        fits={
+            "memory": memory_fit,
+            "step": step_fit,
+            "scheduling": scheduling_fit,
+            "loading": loading_fit,
+            "front_end": front_end_fit,
+        },
+        command=command,
+    )

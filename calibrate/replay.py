@@ -1,0 +1,78 @@
+"""The twin's word on measured runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from calibrate.errors import CalibrationError
+from calibrate.runs import Outcome, Run
+from twin.profile import Profile, load
+
+CONNECTIONS = 27_000
+"""Requests in the system at which the load generator of the published runs had no port left for another one."""
+
+
+def profiles(pairs: Path, gpu: str, models: Sequence[str]) -> dict[str, Profile]:
+    """The profile of each model on `gpu` among `pairs`; names are compared without their punctuation.
+
+    Raises:
+        CalibrationError: there is none for one of the models.
+    """
+    found = {_letters(profile.pair.name): profile for profile in map(load, sorted(pairs.glob("*/profile.toml")))}
+    missing = [model for model in models if _letters(f"{model}{gpu}") not in found]
+    if missing:
+        raise CalibrationError(
+            f"{pairs}: no profile of {missing[0]} on {gpu}; fit one, or name the folder with --pairs"
+        )
+    return {model: found[_letters(f"{model}{gpu}")] for model in models}
+
+
+def replay(runs: Sequence[Run], profiles: dict[str, Profile], seed: int, jobs: int) -> list[Outcome]:
+    """What the twin makes of each run, on `jobs` processes."""
+    with ProcessPoolExecutor(jobs) as pool:
+        outcomes = pool.map(_simulate, runs, [profiles[run.model] for run in runs], repeat(seed))
+        console = Console(stderr=True)
+        return list(
+            track(
+                outcomes,
+                total=len(runs),
+                description=f"seed {seed}",
+                console=console,
+                disable=not sys.stderr.isatty(),
+                transient=True,
+            )
+        )
+
+
+def _simulate(run: Run, profile: Profile, seed: int) -> Outcome:
+    from twin.simulation import simulate
+
+    measures = simulate(
+        profile,
+        run.server(profile),
+        run.workload,
+        duration_s=run.duration_s,
+        seed=seed,
+        max_connections=CONNECTIONS,
+    )
+    return Outcome(
+        oom=measures.oom,
+        offered_tok_s=measures.offered_tok_s,
+        throughput_tok_s=measures.throughput_tok_s,
+        itl_ms=measures.itl_ms,
+        ttft_ms=measures.ttft_ms,
+        ttft_penalised_ms=measures.ttft_penalised_ms,
+        running=measures.running_mean,
+        wall_s=measures.wall_s,
+    )
+
+
+def _letters(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())

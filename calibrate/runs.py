@@ -1,0 +1,195 @@
+"""Measured serving runs, as the twin can repeat them.
+
+A CSV table, one row per run of a real server under Poisson traffic; columns not named here are ignored:
+    model, group; adapter_slots (max_loras), served_adapters, max_lora_rank; rates (requests/s, separated by spaces) and
+    rate_counts (adapters of each rate), ranks (dealt out evenly in turn), all three empty where nothing is known of a
+    run with oom = 1; drawn_mean_input, drawn_mean_output (tokens);
+    oom (1: the server did not start); duration_s, completed, arrivals (expected ones where the column is missing or
+    empty); input_tok_s, output_tok_s, itl_mean_ms, ttft_mean_ms (over completed requests), num_running_mean;
+    published_twin_tok_s, published_twin_itl_ms, published_twin_ttft_ms (another simulator's word on the run; optional)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from calibrate.errors import CalibrationError
+from twin.profile import Profile
+from twin.server import Server
+from twin.workload import Workload
+
+COLUMNS = [
+    *["model", "group", "adapter_slots", "served_adapters", "max_lora_rank", "rates", "rate_counts", "ranks"],
+    *["drawn_mean_input", "drawn_mean_output", "oom", "duration_s", "completed"],
+    *["input_tok_s", "output_tok_s", "itl_mean_ms", "ttft_mean_ms", "num_running_mean"],
+]
+PUBLISHED = ["published_twin_tok_s", "published_twin_itl_ms", "published_twin_ttft_ms"]
+
+Row = Mapping[Hashable, Any]
+
+INPUT_STD, OUTPUT_STD, CORRELATION = 191.0, 181.0, -0.35
+"""Spread and correlation of the ShareGPT lengths that the runs were drawn from, tokens."""
+INPUT_MEAN, OUTPUT_MEAN = 223.0, 196.0
+"""Tokens, for runs that did not start and so drew nothing."""
+STARVED_BELOW = 0.9
+"""Share of the offered token rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run came to, measured or simulated; NaN where there is nothing to measure."""
+
+    oom: bool
+    offered_tok_s: float
+    throughput_tok_s: float = np.nan
+    """Input + output tokens."""
+    itl_ms: float = np.nan
+    ttft_ms: float = np.nan
+    """Over completed requests."""
+    ttft_penalised_ms: float = np.nan
+    """Mean, with the whole duration for every arrival that did not complete (Agulló et al. 2025)."""
+    running: float = np.nan
+    """Running requests, mean."""
+    wall_s: float = np.nan
+    """What the simulation took."""
+
+    @property
+    def starved(self) -> bool:
+        """Less than 90 % of the offered token rate (the papers' rule), or nothing at all."""
+        return not self.throughput_tok_s >= STARVED_BELOW * self.offered_tok_s
+
+    def steady(self, ttft_limit_s: float = 2.0) -> bool:
+        """Runs, does not starve, and the mean TTFT is within the limit."""
+        return not self.oom and not self.starved and self.ttft_ms <= 1e3 * ttft_limit_s
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One measured run."""
+
+    model: str
+    group: str
+    max_loras: int
+    adapters: int
+    max_lora_rank: int
+    duration_s: float
+    workload: Workload
+    measured: Outcome
+    published: Outcome | None
+    """Another simulator's word on it."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.model} {self.group} slots={self.max_loras} adapters={self.adapters}"
+
+    def server(self, profile: Profile) -> Server:
+        """The server of the run."""
+        return Server(
+            max_loras=self.max_loras,
+            max_cpu_loras=max(self.adapters, self.max_loras),
+            max_lora_rank=self.max_lora_rank,
+            max_num_seqs=profile.serving.max_num_seqs,
+            max_num_batched_tokens=profile.serving.max_num_batched_tokens,
+            gpu_memory_utilization=profile.memory.gpu_memory_utilization,
+            max_model_len=profile.memory.max_model_len,
+        )
+
+
+def read_runs(path: Path) -> list[Run]:
+    """The runs of a table.
+
+    Raises:
+        CalibrationError: no such file, no CSV, a column is missing, or a row cannot be read.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"rates": str, "rate_counts": str, "ranks": str})
+    except OSError as error:
+        raise CalibrationError(f"{path}: cannot read the runs: {error.strerror}") from error
+    except ValueError as error:
+        raise CalibrationError(f"{path}: not a CSV table: {str(error).strip()}") from error
+    missing = [name for name in COLUMNS if name not in table]
+    if missing:
+        raise CalibrationError(f"{path}: column missing: {', '.join(missing)}")
+    runs = []
+    for line, row in enumerate(table.to_dict("records"), start=2):
+        try:
+            if row["oom"] or not np.isnan(row["completed"]):  # else a run that left no figures
+                runs.append(_run(row))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise CalibrationError(f"{path}:{line}: cannot read the run: {error}") from error
+    return runs
+
+
+def _run(row: Row) -> Run:
+    workload = _workload(row)
+    return Run(
+        model=str(row["model"]),
+        group=str(row["group"]),
+        max_loras=int(row["adapter_slots"]),
+        adapters=int(row["served_adapters"]),
+        max_lora_rank=int(row["max_lora_rank"]),
+        duration_s=_number(row, "duration_s", 3600.0),
+        workload=workload,
+        measured=_measured(row, workload),
+        published=_published(row, workload),
+    )
+
+
+def _workload(row: Row) -> Workload:
+    if int(row["oom"]) and not isinstance(row["rates"], str):
+        row = {**row, "rates": "0.01", "rate_counts": str(row["served_adapters"]), "ranks": str(row["max_lora_rank"])}
+    rates = [float(rate) for rate in str(row["rates"]).split()]
+    counts = [int(count) for count in str(row["rate_counts"]).split()]
+    ranks = [float(rank) for rank in str(row["ranks"]).split()]
+    if len(rates) != len(counts) or sum(counts) != int(row["served_adapters"]):
+        raise ValueError(f"rate_counts '{row['rate_counts']}' do not match rates and served_adapters")
+    adapters = sum(counts)
+
+    def same(value: float) -> np.ndarray:
+        return np.full(adapters, value)
+
+    return Workload(
+        rank=np.resize(np.array(ranks), adapters),
+        rate=np.repeat(rates, counts),
+        input_mean=same(_number(row, "drawn_mean_input", INPUT_MEAN)),
+        input_std=same(INPUT_STD),
+        output_mean=same(_number(row, "drawn_mean_output", OUTPUT_MEAN)),
+        output_std=same(OUTPUT_STD),
+        cv=same(1.0),
+        correlation=CORRELATION,
+    )
+
+
+def _measured(row: Row, workload: Workload) -> Outcome:
+    if int(row["oom"]):
+        return Outcome(oom=True, offered_tok_s=workload.offered_tok_s)
+    duration_s, completed, ttft_ms = (float(row[name]) for name in ("duration_s", "completed", "ttft_mean_ms"))
+    arrivals = _number(row, "arrivals", float(workload.rate.sum()) * duration_s)
+    lost = max(arrivals - completed, 0.0)
+    return Outcome(
+        oom=False,
+        offered_tok_s=workload.offered_tok_s,
+        throughput_tok_s=float(row["input_tok_s"]) + float(row["output_tok_s"]),
+        itl_ms=float(row["itl_mean_ms"]),
+        ttft_ms=ttft_ms,
+        ttft_penalised_ms=(ttft_ms * completed + 1e3 * duration_s * lost) / max(arrivals, completed),
+        running=float(row["num_running_mean"]),
+    )
+
+
+def _published(row: Row, workload: Workload) -> Outcome | None:
+    throughput, itl, ttft = (_number(row, name, np.nan) for name in PUBLISHED)
+    if np.isnan(throughput):
+        return None
+    return Outcome(False, workload.offered_tok_s, throughput, itl, ttft_penalised_ms=ttft)
+
+
+def _number(row: Row, name: str, default: float) -> float:
+    value = float(row.get(name, np.nan))
+    return default if np.isnan(value) else value

@@ -1,0 +1,136 @@
+"""How close the twin comes to the measured runs, group by group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+import numpy as np
+
+from calibrate.runs import Outcome, Run
+from twin.accuracy import macro_f1, mape, p95, smape
+
+MEASURES = {
+    "throughput_tok_s": "throughput",
+    "itl_ms": "ITL",
+    "ttft_penalised_ms": "penalised TTFT",
+    "running": "running requests",
+}
+"""Fields of `Outcome` that are compared, and what to call them."""
+EVERY_GROUP = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """In %."""
+
+    smape: float
+    mape: float
+    p95: float
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One model, one group of runs or all of them; only runs that really started, and did in the twin."""
+
+    model: str
+    group: str
+    runs: int
+    twin: dict[str, Errors]
+    """By measure, mean over the seeds."""
+    published: dict[str, Errors]
+    """The same of the other simulator's figures, where every run has them."""
+    starved_f1: float
+    """Macro-F1 of the papers' 90 % rule."""
+    starved_f1_published: float
+    steady_f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """Runs that ran out of memory at start."""
+
+    failed: int
+    predicted: int
+    """Of the failed ones."""
+    false_alarms: int
+    """Started, though the twin says they do not."""
+
+
+def scores(runs: Sequence[Run], seeds: Sequence[Sequence[Outcome]]) -> list[Score]:
+    """The errors of every model over all its runs, then group by group.
+
+    Args:
+        runs: measured.
+        seeds: for each seed the twin's outcomes, in the order of `runs`.
+    """
+    kept = [i for i, run in enumerate(runs) if not run.measured.oom and not seeds[0][i].oom]
+    groups = dict.fromkeys((runs[i].model, group) for i in kept for group in (EVERY_GROUP, runs[i].group))
+    return [
+        _score(
+            model,
+            group,
+            [i for i in kept if runs[i].model == model and group in (EVERY_GROUP, runs[i].group)],
+            runs,
+            seeds,
+        )
+        for model, group in sorted(groups, key=lambda key: (key[0], key[1] != EVERY_GROUP, key[1]))
+    ]
+
+
+def _score(model: str, group: str, rows: list[int], runs: Sequence[Run], seeds: Sequence[Sequence[Outcome]]) -> Score:
+    measured = [runs[i].measured for i in rows]
+    twins = [[outcomes[i] for i in rows] for outcomes in seeds]
+    published = [outcome for i in rows if (outcome := runs[i].published)]
+    compared = published if len(published) == len(rows) else []
+    return Score(
+        model=model,
+        group=group,
+        runs=len(rows),
+        twin={name: _mean_errors([_errors(name, measured, twin) for twin in twins]) for name in MEASURES},
+        published={name: _errors(name, measured, compared) for name in MEASURES if compared and name != "running"},
+        starved_f1=fmean(_f1(measured, twin, lambda outcome: outcome.starved) for twin in twins),
+        starved_f1_published=_f1(measured, compared, lambda outcome: outcome.starved) if compared else np.nan,
+        steady_f1=fmean(_f1(measured, twin, lambda outcome: outcome.steady()) for twin in twins),
+    )
+
+
+def starts(runs: Sequence[Run], outcomes: Sequence[Outcome]) -> Starts:
+    """How well the memory model tells what does not start."""
+    both = [(run.measured.oom, outcome.oom) for run, outcome in zip(runs, outcomes, strict=True)]
+    return Starts(
+        failed=sum(failed for failed, _ in both),
+        predicted=sum(failed and said for failed, said in both),
+        false_alarms=sum(said and not failed for failed, said in both),
+    )
+
+
+def speed(runs: Sequence[Run], outcomes: Iterable[Outcome]) -> float:
+    """Median over the runs of simulated time / time it took."""
+    pairs = zip(runs, outcomes, strict=True)
+    return median([run.duration_s / outcome.wall_s for run, outcome in pairs if not outcome.oom] or [np.nan])
+
+
+def worst(runs: Sequence[Run], outcomes: Sequence[Outcome], count: int) -> list[tuple[Run, Outcome]]:
+    """The `count` runs with the largest relative errors, summed over the measures."""
+
+    def error(pair: tuple[Run, Outcome]) -> float:
+        run, outcome = pair
+        return sum(smape([getattr(run.measured, name)], [getattr(outcome, name)]) for name in MEASURES)
+
+    compared = [pair for pair in zip(runs, outcomes, strict=True) if not pair[0].measured.oom and not pair[1].oom]
+    return sorted(compared, key=error, reverse=True)[:count]
+
+
+def _errors(name: str, measured: Sequence[Outcome], said: Sequence[Outcome]) -> Errors:
+    true, predicted = ([getattr(outcome, name) for outcome in outcomes] for outcomes in (measured, said))
+    return Errors(smape(true, predicted), mape(true, predicted), p95(true, predicted))
+
+
+def _mean_errors(errors: list[Errors]) -> Errors:
+    return Errors(*(fmean(getattr(error, name) for error in errors) for name in ("smape", "mape", "p95")))
+
+
+def _f1(measured: Sequence[Outcome], said: Sequence[Outcome], rule: Callable[[Outcome], bool]) -> float:
+    return macro_f1([rule(outcome) for outcome in measured], [rule(outcome) for outcome in said])

@@ -1,0 +1,187 @@
+"""Measurement tables of a server that behaves exactly as a Profile says, give or take noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from twin.profile import FrontEnd, Loading, Memory, Pair, Profile, Scheduling, Serving, Step
+
+MODEL = "tiny"
+PROMPT, ANSWER = 250, 231
+"""Tokens of every request in scheduler_steps.csv."""
+
+PROFILE = Profile(
+    pair=Pair(name="tiny--gpu", model="example/tiny", gpu="gpu", vllm="0.8.5"),
+    memory=Memory(
+        kv_tokens_base=300_000,
+        kv_tokens_per_slot_rank=44,
+        kv_tokens_per_slot=50,
+        block_size=16,
+        gpu_memory_utilization=0.9,
+        kv_tokens_per_utilization=524_288,
+        max_model_len=131_072,
+    ),
+    step=Step(
+        base_ms=11,
+        per_request_ms=0.05,
+        per_prefill_token_ms=0.02,
+        lora_base_ms=1.5,
+        lora_per_token_ms=0.01,
+        per_adapter_ms=0.35,
+        per_slot_ms=0.02,
+        per_request_slot_ms=1e-4,
+        per_prefill_token_slot_ms=3e-4,
+    ),
+    scheduling=Scheduling(base_ms=0.02, per_request_ms=0.004, per_scanned_ms=2e-4),
+    loading=Loading(memory_base_ms=6, memory_per_rank_ms=0.05, disk_base_ms=50, disk_per_rank_ms=2.5),
+    front_end=FrontEnd(ttft_ms=7, itl_factor=1.03),
+    serving=Serving(
+        max_num_seqs=2048, max_num_batched_tokens=2048, preallocated_blocks=4, admission_needs_whole_prompt=False
+    ),
+    fits={},
+    command="made up for tests",
+)
+
+
+def step_ms(step: Step, decoding: float, prefill: float, adapters: float, slots: int) -> float:
+    """The formula of `twin.profile.Step`, written out once more."""
+    lora = 1 if slots else 0
+    return (
+        step.base_ms
+        + step.per_request_ms * decoding
+        + step.per_prefill_token_ms * prefill
+        + lora * (step.lora_base_ms + step.lora_per_token_ms * (decoding + prefill))
+        + step.per_adapter_ms * adapters
+        + step.per_slot_ms * slots
+        + step.per_request_slot_ms * decoding * slots
+        + step.per_prefill_token_slot_ms * prefill * slots
+    )
+
+
+def distinct(requests: float, adapters: int) -> float:
+    return adapters * (1 - (1 - 1 / adapters) ** requests) if adapters else 0.0
+
+
+def write_tables(folder: Path, profile: Profile = PROFILE, noise: float = 0.0, serving: bool = True) -> Path:
+    """All five tables, or all but scheduler_steps.csv, in `folder`; every time is off by a factor of spread `noise`."""
+    rng = np.random.default_rng(1)
+
+    def noisy(value: float) -> float:
+        return value * float(np.exp(noise * rng.standard_normal()))
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {
+        "decode_latency": _decode(profile, noisy),
+        "adapter_overhead": _overhead(profile, noisy),
+        "kv_capacity": _capacity(profile, noisy),
+        "adapter_loading": _loading(profile, noisy),
+    }
+    if serving:
+        tables["scheduler_steps"] = _serving(profile, noisy)
+    for name, rows in tables.items():
+        pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
+    return folder
+
+
+def _decode(profile, noisy):  # type: ignore[no-untyped-def]
+    scheduling, rows = profile.scheduling, []
+    for batch in (50, 100, 200, 400, 800):
+        for answer in (100, 200, 400):
+            tpot = step_ms(profile.step, batch, batch * 5 / answer, 0, 0) + scheduling.base_ms
+            tpot = noisy(tpot + scheduling.per_request_ms * batch)
+            rows.append(_run("output", f"_{batch}__1_{answer}", 5, answer) | {"duration_s": 60.0, "tpot_mean_ms": tpot})
+        for prompt in (50, 100, 200):
+            full = step_ms(profile.step, 0, 2048, 0, 0) + scheduling.base_ms
+            seconds = 4 + 4096 * prompt / 2048 * noisy(full) / 1e3
+            rows.append(
+                _run("input", f"_{batch}__{prompt}_1", prompt, 1) | {"duration_s": seconds, "tpot_mean_ms": 0.0}
+            )
+    return rows
+
+
+def _overhead(profile, noisy):  # type: ignore[no-untyped-def]
+    scheduling, rows = profile.scheduling, []
+
+    def add(*, set_name: str, folder: str, batch: int, slots: int, pool: int, prompt: int, answer: int) -> None:
+        ms = step_ms(profile.step, batch, batch * prompt / answer, distinct(batch, pool), slots)
+        ms = noisy(ms + scheduling.base_ms + scheduling.per_request_ms * batch)
+        rows.append(_run(set_name, folder, prompt, answer) | {"tpot_mean_ms": ms, "num_running_max": batch})
+
+    for pool in (1, 32, 64, 96, 128, 192, 256, 300):
+        for answer in (100, 200):
+            folder = f"_220_300_8__1_{answer}_{pool}"
+            add(set_name="small/output", folder=folder, batch=220, slots=300, pool=pool, prompt=5, answer=answer)
+    for slots in (300, 400):
+        folder = f"_{slots}_8__200_200"
+        add(set_name="find_max_batch", folder=folder, batch=256, slots=slots, pool=slots, prompt=400, answer=200)
+    add(set_name="small/output", folder="_220__1_100", batch=220, slots=0, pool=0, prompt=5, answer=100)
+    return rows
+
+
+def _capacity(profile, noisy):  # type: ignore[no-untyped-def]
+    memory, rows = profile.memory, []
+    for slots in (8, 16, 32, 64, 96, 128, 160, 192, 224, 256, 320, 384):
+        for rank in (8, 16, 32):
+            tokens = memory.kv_capacity_tokens(slots, rank, memory.gpu_memory_utilization)
+            row = {"model": MODEL, "folder": f"_{slots}_{rank}_", "oom": int(tokens < memory.max_model_len)}
+            if not row["oom"]:
+                scheduling = profile.scheduling
+                itl = noisy(step_ms(profile.step, 1, 0, 1, slots) + scheduling.base_ms + scheduling.per_request_ms)
+                ttft = itl + profile.front_end.ttft_ms
+                row |= {"kv_capacity_tokens": float(tokens), "ttft_mean_ms": ttft, "itl_mean_ms": itl}
+            rows.append(row)
+    return rows
+
+
+def _loading(profile, noisy):  # type: ignore[no-untyped-def]
+    loading = profile.loading
+    return [
+        {
+            "model": MODEL,
+            "ranks": rank,
+            "disk_load_ms_mean": noisy(loading.disk_base_ms + loading.disk_per_rank_ms * rank),
+            "memory_load_ms_mean": noisy(loading.memory_base_ms + loading.memory_per_rank_ms * rank),
+        }
+        for rank in (8, 8, 16, 16, 32, 32)
+    ]
+
+
+def _serving(profile, noisy):  # type: ignore[no-untyped-def]
+    scheduling, loading, rows, steps = profile.scheduling, profile.loading, [], 8000
+    disk_ms = loading.disk_base_ms + loading.disk_per_rank_ms * 8
+    for slots in (8, 16, 32, 64, 128, 256, 384):
+        for served in sorted({slots, 128, 384} - set(range(slots))):
+            for batch in (4, 10, 20, 40, 80, 160, 320):
+                waiting = 10.0 * batch if served > slots and batch >= 20 else 0.0
+                completed = batch * (steps / ANSWER - 0.5)
+                prefill = (completed + batch) * PROMPT / steps
+                adapters = min(distinct(batch, served), slots)
+                pass_ms = scheduling.base_ms + scheduling.per_request_ms * batch + scheduling.per_scanned_ms * waiting
+                wall = step_ms(profile.step, batch, prefill, adapters, slots) + pass_ms + 0.4 + served * disk_ms / steps
+                wall = noisy(wall)
+                rows.append(
+                    {
+                        "gpu_loras": slots,
+                        "cpu_loras": served,
+                        "rank": 8,
+                        "duration": wall * steps / 1e3,
+                        "steps": steps,
+                        "completed_requests": completed,
+                        "processed_tokens": completed * ANSWER,
+                        "avg_batch_size": batch,
+                        "avg_waiting_queue": waiting,
+                        "mean_itl_ms": profile.front_end.itl_factor * wall,
+                        "total_scheduling_time": pass_ms * steps / 1e3,
+                        "max_lora_loading_time": 0.4 * steps / 1e3,
+                        "max_lora_loads_from_disk": served,
+                    }
+                )
+    return rows
+
+
+def _run(set_name: str, folder: str, prompt: int, answer: int) -> dict[str, object]:
+    totals = {"completed": 4096, "input_tokens": 4096 * prompt, "output_tokens": 4096 * answer}
+    return {"model": MODEL, "set": set_name, "folder": folder} | totals

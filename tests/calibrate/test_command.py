@@ -1,0 +1,146 @@
+"""`python -m calibrate` end to end: what it writes, and what it says to bad input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from calibrate.__main__ import main
+from tests.calibrate.synthetic import MODEL, write_tables
+from twin.profile import load
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command; exit code, stdout, stderr."""
+
+    def command(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["calibrate", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        written = capsys.readouterr()
+        return int(exit_.value.code or 0), written.out, written.err
+
+    return command
+
+
+def fit_arguments(tables: Path, output: Path, model: str = MODEL) -> list[str | Path]:
+    facts = ["--gpu", "gpu", "--hub-id", "example/Tiny", "--gpu-memory-gib", "64", "--kv-bytes-per-token", "131072"]
+    named = ["--max-model-len", "131072", "--source", "made up", "--model", model]
+    return ["fit", "--tables", tables, *facts, *named, "-o", output]
+
+
+def test_fit_writes_the_same_bytes_again_and_no_path_of_this_machine(tmp_path: Path, run: Run) -> None:
+    tables = write_tables(tmp_path / "lab" / "tables", noise=0.02)
+    output = tmp_path / "profile.toml"
+    code, report, _ = run(*fit_arguments(tables, output))
+    first = output.read_bytes()
+    assert code == 0
+    assert "per_adapter_ms" in report
+    assert run(*fit_arguments(tables, output))[0] == 0
+    assert output.read_bytes() == first
+    assert "--tables lab/tables" in load(output).command
+    assert str(tmp_path) not in first.decode()
+    assert list(tmp_path.glob("tmp*")) == []
+
+
+def spoil_nothing(_: Path) -> None:
+    """Leave the tables as they are."""
+
+
+def drop_column(tables: Path) -> None:
+    path = tables / "adapter_loading.csv"
+    pd.read_csv(path).drop(columns="ranks").to_csv(path, index=False)
+
+
+def write_words(tables: Path) -> None:
+    path = tables / "adapter_loading.csv"
+    pd.read_csv(path).assign(ranks="eight").to_csv(path, index=False)
+
+
+def misname_folder(tables: Path) -> None:
+    path = tables / "kv_capacity.csv"
+    pd.read_csv(path).assign(folder="8 slots").to_csv(path, index=False)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "model", "message"),
+    [
+        (spoil_nothing, "huge", "decode_latency.csv: no rows of model 'huge'; it has tiny"),
+        (
+            lambda tables: (tables / "kv_capacity.csv").unlink(),
+            MODEL,
+            "kv_capacity.csv: cannot read the table: No such",
+        ),
+        (lambda tables: (tables / "kv_capacity.csv").write_text(""), MODEL, "kv_capacity.csv: not a CSV table"),
+        (drop_column, MODEL, "adapter_loading.csv: column missing: ranks"),
+        (write_words, MODEL, "adapter_loading.csv: column ranks: numbers wanted"),
+        (misname_folder, MODEL, "kv_capacity.csv: column folder: cannot read the settings from '8 slots'"),
+        (lambda tables: (tables / "scheduler_steps.csv").unlink(), MODEL, "(--like)"),
+    ],
+)
+def test_bad_tables_are_one_line(
+    tmp_path: Path, run: Run, spoil: Callable[[Path], None], model: str, message: str
+) -> None:
+    tables = write_tables(tmp_path / "tables")
+    spoil(tables)
+    output = tmp_path / "profile.toml"
+    code, out, err = run(*fit_arguments(tables, output, model))
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1
+    assert not output.exists()
+
+
+def test_a_reference_that_is_no_profile_is_one_line(tmp_path: Path, run: Run) -> None:
+    tables = write_tables(tmp_path / "tables")
+    (tmp_path / "like.toml").write_text("name = 1\n")
+    code, _, err = run(*fit_arguments(tables, tmp_path / "p.toml"), "--like", tmp_path / "like.toml")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "like.toml" in err
+
+
+def test_an_output_that_cannot_be_written_is_one_line(tmp_path: Path, run: Run) -> None:
+    tables = write_tables(tmp_path / "tables")
+    (tmp_path / "file").write_text("")
+    code, _, err = run(*fit_arguments(tables, tmp_path / "file" / "profile.toml"))
+    assert code == 2
+    assert err.count("\n") == 1
+
+
+def test_nothing_to_validate_is_no_error(tmp_path: Path, run: Run) -> None:
+    code, out, err = run("validate", "--data", tmp_path)
+    assert (code, out) == (0, "")
+    assert "nothing to validate" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--runs", "nowhere.csv"], "nowhere.csv: cannot read the runs"),
+        (["--runs", "empty.csv"], "column missing: group"),
+        (["--runs", "odd.csv"], "odd.csv:2: cannot read the run: rate_counts '3' do not match"),
+    ],
+)
+def test_bad_runs_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.csv").write_text("model\n")
+    Path("odd.csv").write_text(
+        "model,group,adapter_slots,served_adapters,max_lora_rank,rates,rate_counts,ranks,drawn_mean_input,"
+        "drawn_mean_output,oom,duration_s,completed,input_tok_s,output_tok_s,itl_mean_ms,ttft_mean_ms,num_running_mean\n"
+        "tiny,g,2,4,8,0.5,3,8,100,100,0,60,100,1,1,1,1,1\n"
+    )
+    code, _, err = run("validate", *arguments)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1

@@ -1,0 +1,139 @@
+"""Validation: runs that the twin itself made are no error; others are counted as they should be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from calibrate.naive import policies, rate_threshold_f1
+from calibrate.replay import profiles, replay
+from calibrate.runs import Outcome, Run, read_runs
+from calibrate.scores import scores, starts, worst
+from calibrate.validation import scoreboard, validate
+from tests.calibrate.synthetic import PROFILE
+
+CASES = [(2, 4, "0.5"), (4, 4, "0.5"), (2, 8, "3.0"), (8, 8, "3.0")]
+"""Slots, adapters, rate of each."""
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """A folder of profiles with one pair."""
+    folder = tmp_path / "pairs" / PROFILE.pair.name
+    folder.mkdir(parents=True)
+    (folder / "profile.toml").write_text(PROFILE.to_toml(), encoding="utf-8")
+    return folder.parent
+
+
+def write_runs(path: Path, outcomes: list[Outcome] | None = None) -> Path:
+    """The cases as a table, with these outcomes; one more that did not start for lack of memory."""
+    rows = []
+    for i, (slots, adapters, rate) in enumerate(CASES):
+        said = outcomes[i] if outcomes else Outcome(False, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+        arrivals = adapters * float(rate) * 60
+        rows.append(
+            {
+                "group": "light" if rate == "0.5" else "busy",
+                "adapter_slots": slots,
+                "served_adapters": adapters,
+                "rates": rate,
+                "rate_counts": str(adapters),
+                "ranks": "8 16",
+                "oom": 0,
+                "completed": arrivals,
+                "arrivals": arrivals,
+                "input_tok_s": 0.5 * said.throughput_tok_s,
+                "output_tok_s": 0.5 * said.throughput_tok_s,
+                "itl_mean_ms": said.itl_ms,
+                "ttft_mean_ms": said.ttft_penalised_ms,
+                "num_running_mean": said.running,
+            }
+        )
+    rows.append({"group": "busy", "adapter_slots": 384, "served_adapters": 384, "oom": 1})
+    table = pd.DataFrame(rows).assign(
+        model="ti.ny", max_lora_rank=16, drawn_mean_input=200.0, drawn_mean_output=150.0, duration_s=60.0
+    )
+    table.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def agreeing(tmp_path: Path, pairs: Path) -> tuple[list[Run], list[Outcome]]:
+    """Runs measured to be what the twin says, and what it says."""
+    asked = read_runs(write_runs(tmp_path / "asked.csv"))
+    said = replay(asked, profiles(pairs, "gpu", ["ti.ny"]), seed=0, jobs=1)
+    return read_runs(write_runs(tmp_path / "runs.csv", said[:-1])), said
+
+
+def test_the_twin_agrees_with_itself(agreeing: tuple[list[Run], list[Outcome]], pairs: Path) -> None:
+    runs, _ = agreeing
+    found = validate(runs, runs, profiles(pairs, "gpu", ["ti.ny"]), seeds=1, jobs=1, worst_runs=1)
+    assert [score.group for score in found.scores] == ["all", "busy", "light"]
+    assert [score.runs for score in found.scores] == [4, 2, 2]
+    for score in found.scores:
+        assert all(errors.smape < 1e-6 and errors.p95 < 1e-6 for errors in score.twin.values())
+        assert score.starved_f1 == 1
+        assert score.published == {}
+    assert (found.starts.failed, found.starts.predicted, found.starts.false_alarms) == (1, 1, 0)
+    assert found.starts_linear is None
+    assert found.speed > 10
+    assert json.loads(found.to_json())["runs"] == 5
+    assert scoreboard(found).renderables
+
+
+def test_a_run_twice_as_fast_as_the_twin_says_counts_as_such(agreeing: tuple[list[Run], list[Outcome]]) -> None:
+    runs, said = agreeing
+    slow = [
+        Outcome(o.oom, o.offered_tok_s, o.throughput_tok_s / 2, o.itl_ms, o.ttft_ms, o.ttft_penalised_ms, o.running)
+        for o in said
+    ]
+    every = scores(runs, [slow])[0]
+    assert every.twin["throughput_tok_s"].mape == pytest.approx(50)
+    assert every.twin["throughput_tok_s"].smape == pytest.approx(100 / 3)
+    assert every.twin["itl_ms"].mape == pytest.approx(0, abs=1e-6)
+    averaged = scores(runs, [said, slow])[0]
+    assert averaged.twin["throughput_tok_s"].mape == pytest.approx(25)
+    assert len(worst(runs, slow, 3)) == 3
+
+
+def test_a_start_wrongly_called_impossible_is_a_false_alarm(agreeing: tuple[list[Run], list[Outcome]]) -> None:
+    runs, said = agreeing
+    alarmed = [Outcome(oom=True, offered_tok_s=1.0), *said[1:]]
+    assert starts(runs, alarmed).false_alarms == 1
+    assert scores(runs, [alarmed])[0].runs == 3
+
+
+def test_more_seeds_are_more_simulations_of_the_same_runs(
+    agreeing: tuple[list[Run], list[Outcome]], pairs: Path
+) -> None:
+    runs, said = agreeing
+    again = replay(runs, profiles(pairs, "gpu", ["ti.ny"]), seed=1, jobs=1)
+    assert [o.throughput_tok_s for o in again] != [o.throughput_tok_s for o in said]
+
+
+def test_the_rules_of_thumb(agreeing: tuple[list[Run], list[Outcome]]) -> None:
+    runs, said = agreeing
+    by_name = {policy.name: policy for policy in policies(runs, said)}
+    assert by_name["a slot per adapter"].choices == 2
+    assert by_name["the twin's choice"].throughput_min > 0.95
+    assert by_name["the twin's choice"].steady == by_name["the twin's choice"].steady_possible
+    assert rate_threshold_f1(runs, runs)["ti.ny"] > 0.5
+
+
+def test_arrivals_that_never_completed_cost_the_whole_duration(tmp_path: Path) -> None:
+    path = write_runs(tmp_path / "runs.csv")
+    table = pd.read_csv(path, dtype={"rate_counts": str})
+    table.loc[0, ["arrivals", "completed", "ttft_mean_ms"]] = [100, 90, 50.0]
+    table.to_csv(path, index=False)
+    measured = read_runs(path)[0].measured
+    assert measured.ttft_penalised_ms == pytest.approx((90 * 50 + 10 * 60_000) / 100)
+    assert measured.ttft_ms == 50
+
+
+def test_ranks_are_dealt_out_in_turn(tmp_path: Path) -> None:
+    run = read_runs(write_runs(tmp_path / "runs.csv"))[0]
+    assert run.workload.rank.tolist() == [8, 16, 8, 16]
+    assert run.measured.offered_tok_s == pytest.approx(4 * 0.5 * 350)
