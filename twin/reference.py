@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
+from twin import scheduler
 from twin.latency import StepCost, step_ms
 from twin.scheduler import Demand, Settings
 
@@ -59,18 +60,17 @@ class Server:
     arrived: int = 0
     dropped: int = 0
     loads: int = 0
-    load_ms: float = 0.0
-    """Spent on loading adapters in the current step."""
     running: list[Request] = field(default_factory=list)
     waiting: deque[Request] = field(default_factory=deque)
     slots: OrderedDict[int, None] = field(default_factory=OrderedDict)
-    """Adapters on the GPU; of the idle ones, the longest idle first."""
+    """Adapters on the GPU, least recently used first."""
     host: OrderedDict[int, None] = field(default_factory=OrderedDict)
     first_token_s: dict[int, float] = field(default_factory=dict)
     finish_s: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         adapters = len(self.demand.load_from_memory_ms)
+        self.turn = scheduler.turns(adapters)
         for adapter in range(max(0, adapters - self.settings.max_cpu_loras), adapters):
             self.host[adapter] = None
 
@@ -101,15 +101,15 @@ class Server:
 
     def step(self) -> Step:
         """Schedule, run, update."""
-        self.load_ms = 0.0
         scheduled: dict[int, int] = {}
         preempted = self.schedule_running(scheduled)
         scanned = 0 if preempted else self.schedule_waiting(scheduled)
+        load_ms = self.load_adapters()
 
         decoding = sum(not request.prefilling for request in self.running)
         prefill = sum(scheduled.get(request.index, 0) for request in self.running if request.prefilling)
         adapters = len(self.active())
-        duration_s = 1e-3 * (self.load_ms + step_ms(self.cost, decoding, prefill, adapters, scanned))
+        duration_s = 1e-3 * (load_ms + step_ms(self.cost, decoding, prefill, adapters, scanned))
         self.clock_s += duration_s
         running, waiting = len(self.running), len(self.waiting)
         finished = self.update(scheduled)
@@ -170,9 +170,7 @@ class Server:
             if not self.allocate(request, tokens):
                 break
             self.waiting.popleft()
-            if request.adapter not in active:
-                active.add(request.adapter)
-                self.load(request.adapter, active)
+            active.add(request.adapter)
             self.running.append(request)
             scheduled[request.index] = tokens
             budget -= tokens
@@ -202,27 +200,26 @@ class Server:
         return {request.adapter for request in self.running}
 
     def leave(self, request: Request) -> None:
-        """A request leaves the batch; if it was the last of its adapter, that falls idle."""
+        """A request leaves the batch and frees its blocks."""
         self.running.remove(request)
         self.free_blocks += request.blocks
-        if request.adapter not in self.active():
-            self.slots.move_to_end(request.adapter)
-            self.host.move_to_end(request.adapter)
 
-    def load(self, adapter: int, active: set[int]) -> None:
-        """Bring an adapter into a slot, by way of host memory; in each the one idle longest makes room."""
+    def load_adapters(self) -> float:
+        """Go through the batch's adapters in turn; return the ms that loading takes."""
         load_ms = 0.0
-        if adapter not in self.host:
-            load_ms += float(self.demand.load_from_disk_ms[adapter])
-            if len(self.host) == self.settings.max_cpu_loras:
-                evicted = next(idle for idle in self.host if idle not in active)
-                del self.host[evicted]
-                self.slots.pop(evicted, None)
-            self.host[adapter] = None
-        if adapter not in self.slots:
-            load_ms += float(self.demand.load_from_memory_ms[adapter])
-            self.loads += 1
-            if len(self.slots) == self.settings.max_loras:
-                del self.slots[next(idle for idle in self.slots if idle not in active)]
-            self.slots[adapter] = None
-        self.load_ms += load_ms
+        for adapter in sorted(self.active(), key=lambda adapter: int(self.turn[adapter])):
+            if adapter not in self.host:
+                load_ms += float(self.demand.load_from_disk_ms[adapter])
+                if len(self.host) == self.settings.max_cpu_loras:
+                    evicted, _ = self.host.popitem(last=False)
+                    self.slots.pop(evicted, None)
+                self.host[adapter] = None
+            self.host.move_to_end(adapter)
+            if adapter not in self.slots:
+                load_ms += float(self.demand.load_from_memory_ms[adapter])
+                self.loads += 1
+                if len(self.slots) == self.settings.max_loras:
+                    self.slots.popitem(last=False)
+                self.slots[adapter] = None
+            self.slots.move_to_end(adapter)
+        return load_ms

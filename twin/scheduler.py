@@ -21,7 +21,7 @@ from twin.waiting import OUTSIDE, Queue
 # Rows of Scheduler.state
 STEP, FREE_BLOCKS, PARTIAL, ACTIVE_ADAPTERS, PREEMPTIONS, LOADS = range(6)
 # Rows of Scheduler.output
-PREFILL_TOKENS, SCANNED, PREEMPTED, FRESH, FINISHED = range(5)
+PREFILL_TOKENS, SCANNED, PREEMPTED, FRESH, ENTERED, FINISHED = range(6)
 
 
 class Settings(NamedTuple):
@@ -60,6 +60,10 @@ class Scheduler(NamedTuple):
     batch: Batch
     slots: AdapterCache
     host: AdapterCache
+    turn: NDArray[np.int32]
+    """Of each adapter, its place in the order in which a batch's adapters are gone through."""
+    in_turn: NDArray[np.int32]
+    """The adapters in that order."""
     running_of: NDArray[np.int32]
     """Of each adapter, its running requests."""
     generated: NDArray[np.int32]
@@ -69,9 +73,11 @@ class Scheduler(NamedTuple):
     adapter loads so far]"""
     output: NDArray[np.int64]
     """Of this step: [prefill tokens, waiting requests looked at, requests preempted, prompts completed (their
-    requests are in `fresh`), requests finished (in `due`)]"""
+    requests are in `fresh`), adapters new in the batch (in `entered`), requests finished (in `due`)]"""
     fresh: NDArray[np.int32]
     """Requests whose prompt completes in this step."""
+    entered: NDArray[np.int32]
+    """Adapters that were not in the batch before."""
     due: NDArray[np.int32]
     """Scratch: seats that need a block in this step; after it, the requests that finished."""
 
@@ -82,10 +88,11 @@ def new(settings: Settings, demand: Demand, blocks: int) -> Scheduler:
     The adapters are in host memory already, as far as it holds them: `--lora-modules` loads them one by one at start.
     """
     adapters, requests = len(demand.load_from_memory_ms), len(demand.arrival_s)
+    turn = turns(adapters)
     host = adapter_cache.empty(adapters, settings.max_cpu_loras)
     for adapter in range(max(0, adapters - settings.max_cpu_loras), adapters):
-        adapter_cache.use(host, adapter)
-        adapter_cache.release(host, adapter)
+        adapter_cache.bring_in(host, adapter)
+        adapter_cache.release(host, adapter, adapter - adapters - 1, turn)
     return Scheduler(
         settings=settings,
         demand=demand,
@@ -93,13 +100,21 @@ def new(settings: Settings, demand: Demand, blocks: int) -> Scheduler:
         batch=batch.empty(settings.max_num_seqs, longest_output=int(demand.answer.max(initial=1))),
         slots=adapter_cache.empty(adapters, settings.max_loras),
         host=host,
+        turn=turn,
+        in_turn=np.argsort(turn).astype(np.int32),
         running_of=np.zeros(adapters, dtype=np.int32),
         generated=np.zeros(requests, dtype=np.int32),
         state=np.array([0, blocks, NONE, 0, 0, 0], dtype=np.int64),
-        output=np.zeros(5, dtype=np.int64),
+        output=np.zeros(6, dtype=np.int64),
         fresh=np.zeros(settings.max_num_seqs, dtype=np.int32),
+        entered=np.zeros(settings.max_num_seqs, dtype=np.int32),
         due=np.zeros(settings.max_num_seqs, dtype=np.int32),
     )
+
+
+def turns(adapters: int) -> NDArray[np.int32]:
+    """Of each adapter, its place in the order in which a batch is gone through: any, but always the same."""
+    return np.random.default_rng(0).permutation(adapters).astype(np.int32)
 
 
 @jit
@@ -115,9 +130,9 @@ def schedule(scheduler: Scheduler) -> float:
     budget = scheduler.settings.max_num_batched_tokens - decoding
     if partial != NONE:
         budget -= _continue_prompt(scheduler, partial, budget)
-    if output[PREEMPTED]:
-        return 0.0
-    return _admit_waiting(scheduler, budget)
+    if output[PREEMPTED] == 0:
+        _admit_waiting(scheduler, budget)
+    return _load_adapters(scheduler)
 
 
 @jit
@@ -136,7 +151,7 @@ def update(scheduler: Scheduler) -> None:
     _sort_by_admission(due, count, seats.order)
     for i in range(count):
         request = seats.request[due[i]]
-        _leave(scheduler, due[i])
+        _leave(scheduler, due[i], state[STEP])
         due[i] = request
     scheduler.output[FINISHED] = count
     state[STEP] += 1
@@ -190,10 +205,9 @@ def _continue_prompt(scheduler: Scheduler, seat: int, budget: int) -> int:
 
 
 @jit
-def _admit_waiting(scheduler: Scheduler, budget: int) -> float:
-    """Admit waiting requests while budget, seats and blocks last; return the ms spent on loading their adapters."""
+def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
+    """Admit waiting requests while budget, seats and blocks last."""
     state, output, queue, settings = scheduler.state, scheduler.output, scheduler.queue, scheduler.settings
-    load_ms = 0.0
     while budget > 0 and scheduler.batch.totals[RUNNING] < settings.max_num_seqs:
         adapter = waiting.next_adapter(queue, state[ACTIVE_ADAPTERS] == settings.max_loras)
         if adapter == waiting.NONE:
@@ -207,7 +221,7 @@ def _admit_waiting(scheduler: Scheduler, budget: int) -> float:
             break
         waiting.pop(queue, adapter)
         if scheduler.running_of[adapter] == 0:
-            load_ms += _activate(scheduler, adapter)
+            _enter(scheduler, adapter)
         scheduler.running_of[adapter] += 1
         seat = batch.admit(scheduler.batch, request)
         _allocate(scheduler, seat, _blocks(scheduler, chunk))
@@ -222,7 +236,6 @@ def _admit_waiting(scheduler: Scheduler, budget: int) -> float:
         # Deviation: a scan that ends early, for want of blocks or budget, is counted as if it had passed over
         # everything that cannot get a slot.
         output[SCANNED] += queue.totals[OUTSIDE]
-    return load_ms
 
 
 @jit
@@ -276,41 +289,83 @@ def _preempt(scheduler: Scheduler, seat: int) -> None:
         state[PARTIAL] = NONE
     else:
         scheduler.generated[request] = state[STEP] - 1 - seats.origin[seat]
-    _leave(scheduler, seat)
+    _leave(scheduler, seat, state[STEP] - 1)
     waiting.append_left(scheduler.queue, request, scheduler.demand.adapter[request])
     state[PREEMPTIONS] += 1
     scheduler.output[PREEMPTED] += 1
 
 
 @jit
-def _leave(scheduler: Scheduler, seat: int) -> None:
+def _enter(scheduler: Scheduler, adapter: int) -> None:
+    """The adapter is in the batch from now on."""
+    scheduler.entered[scheduler.output[ENTERED]] = adapter
+    scheduler.output[ENTERED] += 1
+    scheduler.state[ACTIVE_ADAPTERS] += 1
+    waiting.move(scheduler.queue, adapter, True)
+
+
+@jit
+def _leave(scheduler: Scheduler, seat: int, last_step: int) -> None:
+    """A request is out of the batch, `last_step` being the last one it was part of; so may be its adapter."""
     adapter = scheduler.demand.adapter[scheduler.batch.request[seat]]
     scheduler.state[FREE_BLOCKS] += scheduler.batch.blocks[seat]
     batch.remove(scheduler.batch, seat)
     scheduler.running_of[adapter] -= 1
     if scheduler.running_of[adapter] == 0:
         scheduler.state[ACTIVE_ADAPTERS] -= 1
-        adapter_cache.release(scheduler.slots, adapter)
-        adapter_cache.release(scheduler.host, adapter)
+        adapter_cache.release(scheduler.slots, adapter, last_step, scheduler.turn)
+        adapter_cache.release(scheduler.host, adapter, last_step, scheduler.turn)
         waiting.move(scheduler.queue, adapter, False)
 
 
 @jit
-def _activate(scheduler: Scheduler, adapter: int) -> float:
-    """The adapter enters the batch; return the ms it takes to load it into a slot, 0 when it is still there."""
-    scheduler.state[ACTIVE_ADAPTERS] += 1
-    waiting.move(scheduler.queue, adapter, True)
+def _load_adapters(scheduler: Scheduler) -> float:
+    """Bring the adapters of the batch into slots, by way of host memory; return the ms that takes."""
+    missing = 0
+    for i in range(scheduler.output[ENTERED]):
+        if not scheduler.slots.resident[scheduler.entered[i]]:
+            missing += 1
+    if missing:
+        return _go_through_batch(scheduler)
+    for i in range(scheduler.output[ENTERED]):
+        adapter_cache.touch(scheduler.slots, scheduler.entered[i])
+        adapter_cache.touch(scheduler.host, scheduler.entered[i])
+    return 0.0
+
+
+@jit
+def _go_through_batch(scheduler: Scheduler) -> float:
+    """Touch or load every adapter of the batch in turn (see `twin.adapter_cache`)."""
+    slots, host, step = scheduler.slots, scheduler.host, scheduler.state[STEP]
     load_ms = 0.0
-    if not scheduler.host.resident[adapter]:
-        load_ms += scheduler.demand.load_from_disk_ms[adapter]
-    evicted = adapter_cache.use(scheduler.host, adapter)
-    if evicted != NONE and scheduler.slots.resident[evicted]:
-        adapter_cache.drop(scheduler.slots, evicted)
-    if not scheduler.slots.resident[adapter]:
-        load_ms += scheduler.demand.load_from_memory_ms[adapter]
-        scheduler.state[LOADS] += 1
-    adapter_cache.use(scheduler.slots, adapter)
+    for i in range(len(scheduler.in_turn)):
+        adapter = scheduler.in_turn[i]
+        if scheduler.running_of[adapter] == 0:
+            continue
+        if not host.resident[adapter]:
+            load_ms += scheduler.demand.load_from_disk_ms[adapter]
+            evicted = adapter_cache.make_room(host, step, _following(scheduler, host, i), scheduler.turn)
+            if evicted != NONE and slots.resident[evicted]:
+                adapter_cache.drop(slots, evicted)
+            adapter_cache.bring_in(host, adapter)
+        adapter_cache.touch(host, adapter)
+        if not slots.resident[adapter]:
+            load_ms += scheduler.demand.load_from_memory_ms[adapter]
+            scheduler.state[LOADS] += 1
+            adapter_cache.make_room(slots, step, _following(scheduler, slots, i), scheduler.turn)
+            adapter_cache.bring_in(slots, adapter)
+        adapter_cache.touch(slots, adapter)
     return load_ms
+
+
+@jit
+def _following(scheduler: Scheduler, cache: AdapterCache, i: int) -> int:
+    """The next adapter in turn after the i-th that is resident and not idle, or NONE."""
+    for later in range(i + 1, len(scheduler.in_turn)):
+        adapter = scheduler.in_turn[later]
+        if scheduler.running_of[adapter] > 0 and cache.resident[adapter] and cache.newer[adapter] == NONE:
+            return adapter
+    return NONE
 
 
 @jit

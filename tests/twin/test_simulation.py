@@ -53,13 +53,19 @@ def test_overload_starves_and_the_client_runs_out_of_connections(profile: Profil
 
 
 def test_too_few_slots_make_requests_wait_though_nothing_else_is_short(profile: Profile) -> None:
-    workload = make_workload([0.02] * 300)
-    few, many = (simulate(profile, make_server(slots), workload) for slots in (8, 96))
+    workload = make_workload([0.01] * 300)
+    few, many = (simulate(profile, make_server(slots), workload) for slots in (4, 96))
     assert many.steady()
     assert not few.steady()
     assert few.ttft_ms > 100 * many.ttft_ms
-    assert few.adapters_in_batch_mean <= 8 < many.adapters_in_batch_mean
-    assert min(few.adapter_loads, many.adapter_loads) >= 300
+    assert few.adapters_in_batch_mean <= 4 < many.adapters_in_batch_mean
+
+
+def test_full_slots_make_one_new_adapter_push_out_others_that_are_in_use(profile: Profile) -> None:
+    # Measured with these 32 slots and 256 adapters: 3,504 to 3,760 loads. Were only idle adapters pushed out, 757.
+    crowded = simulate(profile, make_server(32), make_workload([0.1] * 256), duration_s=600)
+    assert crowded.adapters_in_batch_mean > 31
+    assert 2_500 < crowded.adapter_loads < 6_000
 
 
 def test_host_memory_too_small_for_all_adapters_costs_disk_loads(profile: Profile) -> None:
