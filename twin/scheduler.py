@@ -321,16 +321,43 @@ def _leave(scheduler: Scheduler, seat: int, last_step: int) -> None:
 @jit
 def _load_adapters(scheduler: Scheduler) -> float:
     """Bring the adapters of the batch into slots, by way of host memory; return the ms that takes."""
-    missing = 0
+    slots, host = scheduler.slots, scheduler.host
+    missing, load_ms = 0, 0.0
     for i in range(scheduler.output[ENTERED]):
-        if not scheduler.slots.resident[scheduler.entered[i]]:
+        adapter = scheduler.entered[i]
+        if not host.resident[adapter]:
+            return _go_through_batch(scheduler)
+        if not slots.resident[adapter]:
             missing += 1
-    if missing:
+            load_ms += scheduler.demand.load_from_memory_ms[adapter]
+    if missing > _spare(scheduler, missing):
         return _go_through_batch(scheduler)
     for i in range(scheduler.output[ENTERED]):
-        adapter_cache.touch(scheduler.slots, scheduler.entered[i])
-        adapter_cache.touch(scheduler.host, scheduler.entered[i])
-    return 0.0
+        adapter = scheduler.entered[i]
+        adapter_cache.touch(host, adapter)
+        adapter_cache.touch(slots, adapter)
+        if not slots.resident[adapter]:
+            adapter_cache.make_room(slots, scheduler.state[STEP], NONE, scheduler.turn)
+            adapter_cache.bring_in(slots, adapter)
+    scheduler.state[LOADS] += missing
+    return load_ms
+
+
+@jit
+def _spare(scheduler: Scheduler, wanted: int) -> int:
+    """Slots, up to `wanted`, that are empty or held by adapters idle for so long that they leave before any other."""
+    slots = scheduler.slots
+    spare = slots.held[adapter_cache.CAPACITY] - slots.held[adapter_cache.SIZE]
+    idle = slots.newer[len(slots.resident)]
+    while (
+        spare < wanted
+        and idle != len(slots.resident)
+        and slots.last_used[idle] < scheduler.state[STEP] - 1
+        and scheduler.running_of[idle] == 0
+    ):
+        spare += 1
+        idle = slots.newer[idle]
+    return spare
 
 
 @jit
@@ -344,7 +371,8 @@ def _go_through_batch(scheduler: Scheduler) -> float:
             continue
         if not host.resident[adapter]:
             load_ms += scheduler.demand.load_from_disk_ms[adapter]
-            evicted = adapter_cache.make_room(host, step, _following(scheduler, host, i), scheduler.turn)
+            following = _following(scheduler, host, i)
+            evicted = adapter_cache.make_room(host, step, following, scheduler.turn)
             if evicted != NONE and slots.resident[evicted]:
                 adapter_cache.drop(slots, evicted)
             adapter_cache.bring_in(host, adapter)
