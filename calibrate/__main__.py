@@ -42,6 +42,9 @@ def fit(
     max_model_len: Annotated[int, typer.Option(min=1, help="the model's default, tokens")],
     source: Annotated[str, typer.Option(help="where the measurements come from")],
     like: Annotated[Path | None, typer.Option(help="profile to take from what the tables lack")] = None,
+    served: Annotated[
+        Path | None, typer.Option(help="measured hours of serving to refine the step model with (`calibrate/runs.py`)")
+    ] = None,
     vllm: Annotated[str, typer.Option(help="vLLM version measured")] = "0.8.5",
     gpu_memory_utilization: Annotated[float, typer.Option(min=0.01, max=1)] = 0.9,
     max_num_seqs: Annotated[int, typer.Option(min=1)] = 2048,
@@ -68,7 +71,8 @@ def fit(
         input_tokens=serving_input_tokens,
         source=source,
     )
-    profile = fit_profile(read(tables, model), subject, _command(), load(like) if like else None)
+    hours = [run for run in read_runs(served) if run.model == model] if served else []
+    profile = fit_profile(read(tables, model), subject, _command(), load(like) if like else None, hours)
     _write(output, profile.to_toml())
     _print(fit_report(profile))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from calibrate.batches import batches
@@ -9,7 +10,9 @@ from calibrate.errors import CalibrationError
 from calibrate.front_end import fit_front_end
 from calibrate.loading import fit_loading
 from calibrate.memory import fit_memory
+from calibrate.runs import Run
 from calibrate.scheduling import fit_scheduling
+from calibrate.served import refine_itl_factor, serve, served_steps
 from calibrate.serving import average_steps
 from calibrate.step import fit_step
 from calibrate.tables import Tables
@@ -45,13 +48,17 @@ class Subject:
         return Pair(name=name, model=self.hub_id, gpu=self.gpu.lower(), vllm=self.vllm)
 
 
-def fit_profile(tables: Tables, subject: Subject, command: str, like: Profile | None = None) -> Profile:
+def fit_profile(
+    tables: Tables, subject: Subject, command: str, like: Profile | None = None, served: Sequence[Run] = ()
+) -> Profile:
     """Fit every section of the profile.
 
     Args:
         tables: the measurements.
         subject: what was measured.
         command: kept in the profile.
+        served: hours of serving that refine the step model and the ITL factor of a first fit without them; what a
+            step of theirs did is not measured, so the first fit's twin tells the adapters and loads.
         like: where scheduling, the shape of LoRA's cost per token and the ITL factor come from; without it they are
             fitted from scheduler_steps.csv.
 
@@ -82,7 +89,7 @@ def fit_profile(tables: Tables, subject: Subject, command: str, like: Profile | 
     kinds = batches(tables, steps, scheduling, loading)
     step, step_fit = fit_step(kinds, like.step if like else None, source)
     front_end, front_end_fit = fit_front_end(tables.capacity, steps, like.front_end if like else None, source)
-    return Profile(
+    profile = Profile(
         pair=subject.pair,
         memory=memory,
         step=step,
@@ -99,3 +106,11 @@ def fit_profile(tables: Tables, subject: Subject, command: str, like: Profile | 
         },
         command=command,
     )
+    if not served:
+        return profile
+    hours = serve(served, profile)
+    kinds["served_hours"] = served_steps(hours, profile)
+    refined, refined_fit = fit_step(kinds, like.step if like else None, source)
+    client, client_fit = refine_itl_factor(profile, hours)
+    fits = profile.fits | {"step": refined_fit, "front_end": client_fit}
+    return profile.model_copy(update={"step": refined, "front_end": client, "fits": fits})

@@ -6,6 +6,7 @@ A CSV table, one row per run of a real server under Poisson traffic; columns not
     run with oom = 1; drawn_mean_input, drawn_mean_output (tokens);
     oom (1: the server did not start); duration_s, completed, arrivals (expected ones where the column is missing or
     empty); input_tok_s, output_tok_s, itl_mean_ms, ttft_mean_ms (over completed requests), num_running_mean;
+    num_waiting_mean, num_preempted_mean (0 where missing);
     published_twin_tok_s, published_twin_itl_ms, published_twin_ttft_ms (another simulator's word on the run; optional)
 """
 
@@ -56,6 +57,11 @@ class Outcome:
     """Mean, with the whole duration for every arrival that did not complete (Agulló et al. 2025)."""
     running: float = np.nan
     """Running requests, mean."""
+    waiting: float = np.nan
+    """Waiting requests, mean."""
+    input_tok_s: float = np.nan
+    output_tok_s: float = np.nan
+    preemptions: float = np.nan
     wall_s: float = np.nan
     """What the simulation took."""
 
@@ -180,6 +186,10 @@ def _measured(row: Row, workload: Workload) -> Outcome:
         ttft_ms=ttft_ms,
         ttft_penalised_ms=(ttft_ms * completed + 1e3 * duration_s * lost) / max(arrivals, completed),
         running=float(row["num_running_mean"]),
+        waiting=_number(row, "num_waiting_mean", 0.0),
+        input_tok_s=float(row["input_tok_s"]),
+        output_tok_s=float(row["output_tok_s"]),
+        preemptions=_number(row, "num_preempted_mean", 0.0),
     )
 
 
