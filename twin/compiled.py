@@ -31,9 +31,14 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 
 
 def jit(function: F) -> F:
-    """Compile a function to machine code on its first call, or take it from the cache.
+    """Compile a function to machine code that is inlined wherever compiled code calls it.
 
-    `_nrt=False` leaves out reference counting, which takes nine tenths of the time otherwise; so a compiled function
-    may not allocate.
+    State is handed on as tuples of arrays, which a real call would copy: that took four fifths of the time.
+    `_nrt=False` leaves out reference counting, which took nine tenths before; so a compiled function may not allocate.
     """
+    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)(function))
+
+
+def entry_point(function: F) -> F:
+    """Compile a function that Python calls, on its first call, or take it from the cache."""
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from twin import batch, waiting
 from twin.batch import NONE, RUNNING
-from twin.compiled import jit
+from twin.compiled import entry_point, jit
 from twin.latency import StepCost, step_ms
 from twin.scheduler import (
     ACTIVE_ADAPTERS,
@@ -64,7 +64,7 @@ def new_log(requests: int) -> Log:
     )
 
 
-@jit
+@entry_point
 def serve(scheduler: Scheduler, cost: StepCost, log: Log, until_s: float, max_connections: int) -> None:
     """Serve until the clock reaches `until_s` or nothing is left to do."""
     while log.clock_s[0] < until_s:
