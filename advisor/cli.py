@@ -151,10 +151,9 @@ def pairs(
     from advisor.table import table
 
     typer.echo(table(found, ["pair", "vllm", "workloads", "simulated_hours"]))
-    errors = [{"pair": pair["pair"], **error} for pair in found for error in pair["errors"]]
-    measures = dict.fromkeys(key for error in errors for key in error)
+    errors = [{"pair": pair["pair"], **error} for pair in found for error in pair["errors"] if "smape_percent" in error]
     typer.echo("\nErrors on workloads that were not trained on")
-    typer.echo(table(errors, list(measures)))
+    typer.echo(table(errors, ["pair", "output", "objective", "smape_percent", "mape_percent", "p95_percent"]))
 
 
 @app.command()

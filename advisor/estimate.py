@@ -75,7 +75,7 @@ def estimate(mix: Mix, profile: Profile, max_loras: int | None = None) -> Estima
     memory, step, loading = profile.memory, profile.step, profile.loading
     slot_rank = next((rank for rank in LORA_RANKS if rank >= mix.rank.max()), LORA_RANKS[-1])
     slot_tokens = memory.kv_tokens_per_slot_rank * slot_rank + memory.kv_tokens_per_slot
-    most_slots = max((memory.kv_tokens_base - memory.max_model_len) / slot_tokens, 1.0)
+    most_slots = max((memory.kv_tokens_base - memory.max_model_len) / max(slot_tokens, 1e-3), 1.0)
     load_ms = loading.memory_base_ms + loading.memory_per_rank_ms * float(mix.rank.mean())
 
     adapters = np.zeros_like(STEP_S)

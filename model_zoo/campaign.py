@@ -1,0 +1,114 @@
+"""All runs of a grid, on all cores; each mix is kept on disk when it is done, so that a killed campaign goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from joblib import Parallel, delayed
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+import twin
+from model_zoo import grid, runs, search
+from model_zoo.grid import Grid, Recipe
+from model_zoo.runs import Bench, Run, Simulate, starts
+from model_zoo.search import Exploration, explore
+from twin.profile import Profile
+from twin.simulation import simulate
+
+Result = TypeVar("Result")
+
+
+class Configuration(NamedTuple):
+    """So many adapters of a mix, on so many slots."""
+
+    adapters: int
+    max_loras: int
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """What is simulated, and where and how."""
+
+    profile: Profile
+    grid: Grid
+    seed: int
+    work: Path
+    """Folder that finished mixes are kept in."""
+    jobs: int
+    """Processes; -1 is one for every core."""
+    simulate: Simulate = simulate
+
+    def explorations(self) -> list[Exploration]:
+        """Every mix of the grid explored, or read from `work`."""
+        folder = self.work / self.profile.pair.name / self._fingerprint()
+        folder.mkdir(parents=True, exist_ok=True)
+        recipes = grid.sample(self.grid.mixes, self.seed)
+        explored = self._in_parallel(
+            delayed(_explore)(self, recipe, folder / f"{recipe.number}.json") for recipe in recipes
+        )
+        return list(self._with_progress(explored, len(recipes), "exploring"))
+
+    def replay(self, wanted: Mapping[Recipe, Set[Configuration]]) -> dict[tuple[Recipe, Configuration], Run]:
+        """Run some configurations of some mixes."""
+        replayed = self._in_parallel(delayed(_replay)(self, *each) for each in wanted.items())
+        found = self._with_progress(replayed, len(wanted), "replaying")
+        return {(recipe, key): run for recipe, runs in zip(wanted, found, strict=True) for key, run in runs.items()}
+
+    def _in_parallel(self, tasks: Iterator[Result]) -> Iterator[Result]:
+        results: Iterator[Result] = Parallel(n_jobs=self.jobs, batch_size=1, return_as="generator")(tasks)
+        return results
+
+    def _with_progress(self, results: Iterator[Result], total: int, what: str) -> Iterator[Result]:
+        """Draw a progress bar on stderr where that is a terminal."""
+        console = Console(stderr=True)
+        title = TextColumn(f"{what} {self.profile.pair.name}")
+        columns = (title, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"))
+        with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
+            task = bar.add_task(what, total=total)
+            for result in results:
+                yield result
+                bar.advance(task)
+
+    def _fingerprint(self) -> str:
+        """What the runs depend on: profile, grid, seed and the code of the twin and of the search."""
+        digest = hashlib.sha256(f"{self.profile.model_dump_json()} {self.grid} {self.seed}".encode())
+        modules = (Path(str(module.__file__)) for module in (grid, runs, search))
+        for file in sorted([*Path(twin.__path__[0]).glob("*.py"), *modules]):
+            digest.update(file.read_bytes())
+        return digest.hexdigest()[:16]
+
+
+def _explore(campaign: Campaign, recipe: Recipe, file: Path) -> Exploration:
+    largest = max(recipe.ranks.values)
+    slots = tuple(count for count in campaign.grid.slots if starts(campaign.profile, count, largest))
+    if file.exists():
+        found = [Run.from_json(fields) for fields in json.loads(file.read_text(encoding="utf-8"))]
+    else:
+        bench = _bench(campaign, recipe)
+        explore(bench, slots, campaign.grid.max_adapters)
+        found = bench.runs
+        unfinished = file.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps([run.to_json() for run in found]), encoding="utf-8")
+        unfinished.replace(file)
+    return Exploration(recipe, slots, tuple(found))
+
+
+def _replay(campaign: Campaign, recipe: Recipe, configurations: Set[Configuration]) -> dict[Configuration, Run]:
+    bench = _bench(campaign, recipe)
+    return {each: bench.run(*each) for each in sorted(configurations)}
+
+
+def _bench(campaign: Campaign, recipe: Recipe) -> Bench:
+    return Bench(
+        campaign.profile,
+        recipe,
+        duration_s=campaign.grid.duration_s,
+        seed=campaign.seed,
+        simulate=campaign.simulate,
+    )

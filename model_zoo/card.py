@@ -1,0 +1,82 @@
+"""The card of a pair: what its models were trained on, how good they are on what they have not seen, their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from advisor.features import UNITS
+from advisor.manifest import Manifest
+from model_zoo.evaluation import Line
+from model_zoo.grid import Grid
+
+HEADINGS = {
+    "smape_percent": "SMAPE %",
+    "mape_percent": "MAPE %",
+    "p95_percent": "P95 %",
+    "macro_f1": "macro-F1",
+    "missed_percent": "objective missed %",
+    "starved_percent": "starved %",
+    "throughput_regret_percent": "throughput lost %",
+    "itl_regret_percent": "ITL above best %",
+    "ttft_regret_s": "TTFT above best s",
+}
+
+
+def write(manifest: Manifest, grid: Grid, report: Mapping[str, Sequence[Line]], rules: Mapping[str, str]) -> str:
+    """The card in Markdown.
+
+    `report` has the lines of every judgement under its title, `rules` the text of every tree.
+    """
+    parts = [
+        f"# {manifest.pair}",
+        f"{manifest.model} on {manifest.gpu}, vLLM {manifest.vllm}. Made by `{manifest.command}`.",
+        "## Trained on",
+        _training(manifest, grid),
+        "## How good on mixes not seen",
+        "SMAPE = 100 · mean(|a - b| / (|a| + |b|)), about half the relative error; MAPE and the 95th percentile (P95) "
+        "are of the relative error itself. “Above best” and “lost” are means against the best configuration that "
+        "the search found for the same mix.",
+    ]
+    for title, lines in report.items():
+        parts += [f"### {title}", _table(lines)]
+    parts += ["## Limits", _limits(manifest), "## Rules"]
+    for title, text in rules.items():
+        parts += [f"### {title}", f"```\n{text.rstrip()}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def _training(manifest: Manifest, grid: Grid) -> str:
+    aside = grid.mixes - manifest.workloads
+    return (
+        f"{manifest.workloads} mixes of adapters (and {aside} kept aside), {manifest.simulated_hours:,} simulated "
+        f"hours in runs of {grid.duration_s:g} s, seed {manifest.seed}. Half of the mixes have rates in three classes "
+        "of 3.2 … 0.003125 requests/s, the others log-normal rates; ranks 8 to 64; half have ShareGPT's request "
+        "lengths, the others means of 50 … 1,000 prompt and 20 … 600 answer tokens; Poisson arrivals. Up to "
+        f"{manifest.max_adapters:,} adapters on {', '.join(map(str, manifest.slots))} slots, as far as memory allows. "
+        "N*, the most adapters that keep the objective, is found by bisection; the models see other inventories of the "
+        "same mix than the runs."
+    )
+
+
+def _limits(manifest: Manifest) -> str:
+    ranges = "\n".join(
+        f"| {name} | {low:.4g} | {high:.4g} | {UNITS[name]} |" for name, (low, high) in manifest.range.items()
+    )
+    return (
+        "The models know the digital twin, not the GPU: see the profile for how well the twin is calibrated. Bursty "
+        "arrivals, lengths that differ between adapters and lengths beyond the range below were not trained on.\n\n"
+        f"| feature | from | to | unit |\n|---|---|---|---|\n{ranges}"
+    )
+
+
+def _table(lines: Sequence[Line]) -> str:
+    shown = [line for line in lines if line.errors]
+    names = list(dict.fromkeys(name for line in shown for name in line.errors))
+    head = f"| | cases | {' | '.join(HEADINGS[name] for name in names)} |"
+    rows = [
+        f"| {line.what} | {line.cases:,} | "
+        + " | ".join(f"{line.errors[name]:.2f}" if name in line.errors else "" for name in names)
+        + " |"
+        for line in shown
+    ]
+    return "\n".join([head, "|---|---|" + "---|" * len(names), *rows])

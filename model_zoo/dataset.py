@@ -1,0 +1,159 @@
+"""Features beside what was found: the arrays that models are trained and judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure, vector
+from model_zoo.grid import Recipe
+from model_zoo.labels import LoadLimit, SlotChoice, load_limit, slot_choices
+from model_zoo.runs import OBJECTIVES, STEADY, Objective, Run, goals_of
+from model_zoo.search import Exploration
+from twin.profile import Profile
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+HELD_OUT = 5
+"""Every fifth mix is kept aside to judge the models."""
+SIGHTINGS = 3
+"""Inventories of different sizes in which a mix is seen when its load limit is asked for."""
+
+
+Fact = TypeVar("Fact")
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[Fact]):
+    """Rows of features beside the facts that they are the features of."""
+
+    features: tuple[str, ...]
+    x: NDArray[np.float32]
+    """Shape (rows, features)."""
+    recipes: tuple[Recipe, ...]
+    """The mix that each row is of."""
+    facts: tuple[Fact, ...]
+    """What was found, one of each row."""
+
+    @classmethod
+    def from_rows(cls, features: tuple[str, ...], rows: Sequence[tuple[Recipe, dict[str, float], Fact]]) -> Table[Fact]:
+        """A table of mixes, measured features and facts."""
+        x = [vector(values, features) for _, values, _ in rows]
+        return Table(
+            features,
+            np.concatenate([np.empty((0, len(features)), dtype=np.float32), *x]),
+            recipes=tuple(recipe for recipe, _, _ in rows),
+            facts=tuple(fact for _, _, fact in rows),
+        )
+
+    def column(self, feature: str) -> Floats:
+        """One feature, shape (rows,)."""
+        return self.x[:, self.features.index(feature)].astype(np.float64)
+
+    def target(self, of: Callable[[Fact], float]) -> Floats:
+        """A number of each fact, shape (rows,)."""
+        return np.array([of(fact) for fact in self.facts], dtype=np.float64)
+
+    def where(self, chosen: Bools) -> Table[Fact]:
+        """The chosen rows."""
+        rows = np.flatnonzero(chosen)
+        return Table(
+            self.features, self.x[rows], tuple(self.recipes[i] for i in rows), tuple(self.facts[i] for i in rows)
+        )
+
+    def split(self) -> tuple[Table[Fact], Table[Fact]]:
+        """The rows to train on, and those of mixes kept aside to judge what was learned."""
+        aside = np.array([is_held_out(recipe) for recipe in self.recipes], dtype=np.bool_)
+        return self.where(~aside), self.where(aside)
+
+
+def is_held_out(recipe: Recipe) -> bool:
+    """Whether models must not see this mix in training."""
+    return recipe.number % HELD_OUT == HELD_OUT - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """All that the models of a pair are trained or judged on."""
+
+    limits: dict[Objective, Table[LoadLimit]]
+    """Load limits of the mixes that reached theirs, for every TTFT limit."""
+    slots: dict[Objective, Table[SlotChoice]]
+    """Best slots, for numbers of adapters up to the limit and for every TTFT limit."""
+    serving: Table[Run]
+    """Runs in which answers were written."""
+
+    def split(self) -> tuple[Tables, Tables]:
+        """As `Table.split`."""
+        limits = {objective: table.split() for objective, table in self.limits.items()}
+        slots = {objective: table.split() for objective, table in self.slots.items()}
+        serving = self.serving.split()
+        train, aside = (
+            Tables(
+                {objective: tables[part] for objective, tables in limits.items()},
+                {objective: tables[part] for objective, tables in slots.items()},
+                serving[part],
+            )
+            for part in (0, 1)
+        )
+        return train, aside
+
+
+def tabulate(explored: Sequence[Exploration], profile: Profile, max_adapters: int) -> Tables:
+    """The facts that the explorations show, with their features."""
+    return Tables(
+        {objective: _limits(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
+        {objective: _slots(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
+        _serving(explored, profile),
+    )
+
+
+def _limits(
+    explored: Iterable[Exploration], profile: Profile, objective: Objective, max_adapters: int
+) -> Table[LoadLimit]:
+    """The inventory that a limit is asked for shows more adapters than can be admitted; how many more, differs."""
+    rows = []
+    for each in explored:
+        for goal in goals_of(objective):
+            limit = load_limit(each.runs, goal)
+            if limit.bounded:
+                for size in _inventory_sizes(each.recipe, limit, max_adapters):
+                    mix = each.recipe.adapters(size)
+                    rows.append((each.recipe, measure(mix, profile, ttft_limit_s=goal.ttft_limit_s), limit))
+    return Table.from_rows(MIX_FEATURES, rows)
+
+
+def _slots(
+    explored: Iterable[Exploration], profile: Profile, objective: Objective, max_adapters: int
+) -> Table[SlotChoice]:
+    rows = []
+    for each in explored:
+        for goal in goals_of(objective):
+            for choice in slot_choices(each, goal, max_adapters):
+                mix = each.recipe.adapters(choice.adapters)
+                rows.append((each.recipe, measure(mix, profile, ttft_limit_s=goal.ttft_limit_s), choice))
+    return Table.from_rows(SLOTS_FEATURES, rows)
+
+
+def _serving(explored: Iterable[Exploration], profile: Profile) -> Table[Run]:
+    rows = []
+    for each in explored:
+        for run in each.runs:
+            if run.measures.itl_ms > 0:
+                mix = each.recipe.adapters(run.adapters)
+                values = measure(mix, profile, ttft_limit_s=STEADY.ttft_limit_s, max_loras=run.max_loras)
+                rows.append((each.recipe, values, run))
+    return Table.from_rows(SERVING_FEATURES, rows)
+
+
+def _inventory_sizes(recipe: Recipe, limit: LoadLimit, max_adapters: int) -> Iterator[int]:
+    """Numbers of adapters between the limit and the most there are, at random on a logarithmic scale."""
+    random = np.random.default_rng([recipe.number, 3])
+    for exponent in random.uniform(size=SIGHTINGS):
+        low = limit.adapters + 1
+        yield min(round(low * (max_adapters / low) ** float(exponent)), max_adapters)

@@ -1,0 +1,100 @@
+"""How good the models are on mixes they have not seen, beside what one would do without them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.dataset import Table
+from model_zoo.grid import PAPER_LENGTHS, Classes, Recipe
+from model_zoo.labels import LoadLimit
+from model_zoo.runs import STARVED_BELOW, STEADY, Run
+from model_zoo.training import Models, TimesTree
+from twin.accuracy import macro_f1, mape, p95, smape
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a report: what was predicted and how, of how many cases, and how far off it was."""
+
+    what: str
+    cases: int
+    errors: dict[str, float]
+
+
+def judge_limits(table: Table[LoadLimit], train: Table[LoadLimit], tree: TimesTree, most: int) -> list[Line]:
+    """N* by kind of mix; beside it the Profile's estimate alone and one threshold on the total rate.
+
+    `most` is the number of adapters above which none are admitted.
+    """
+    true, predicted = table.target(lambda limit: limit.adapters), tree.predict(table)
+    usual = table.column("ttft_limit") == STEADY.ttft_limit_s
+    papers = np.array([_of_the_papers(recipe) for recipe in table.recipes], dtype=np.bool_)
+    threshold = float(np.median(train.target(lambda limit: limit.token_rate)))
+
+    def line(what: str, rows: Bools, load_limit: Floats) -> Line:
+        adapters = np.clip(np.floor(load_limit / table.column("token_rate_mean")), 1, most)
+        return Line(what, int(rows.sum()), relative_errors(true[rows], adapters[rows]))
+
+    return [
+        line("all TTFT limits", np.full_like(usual, True), predicted),
+        line(f"TTFT limit {STEADY.ttft_limit_s:g} s", usual, predicted),
+        line("… mixes of the papers' kind", usual & papers, predicted),
+        line("… other mixes", usual & ~papers, predicted),
+        line("… by the Profile's estimate alone", usual, table.column("estimated_load")),
+        line("… by one threshold on the total rate", usual, np.full(len(true), threshold)),
+    ]
+
+
+def judge_serving(table: Table[Run], train: Table[Run], models: Models) -> list[Line]:
+    """Throughput, ITL, TTFT, who starves and who is steady; beside it one threshold on the total rate."""
+    share = np.clip(models.ensembles["throughput_share"].predict(table.x), 0, 1)
+    itl_ms, ttft_ms = (np.exp(models.ensembles[output].predict(table.x)) for output in ("itl_ms", "ttft_ms"))
+    offered = table.column("token_rate")
+    served = table.target(lambda run: run.served_share) * offered
+    steady = np.array([STEADY.met_by(run) for run in table.facts])
+    expected_steady = (share >= STARVED_BELOW) & (ttft_ms <= 1e3 * STEADY.ttft_limit_s)
+    some = served > 0
+    return [
+        Line("throughput", int(some.sum()), relative_errors(served[some], (share * offered)[some])),
+        Line("ITL", len(share), relative_errors(table.target(lambda run: run.measures.itl_ms), itl_ms)),
+        Line("TTFT", len(share), relative_errors(table.target(lambda run: run.measures.ttft_ms), ttft_ms)),
+        Line("starved or not", len(share), {"macro_f1": macro_f1(_starved(table), share < STARVED_BELOW)}),
+        Line("steady or not", len(share), {"macro_f1": macro_f1(steady, expected_steady)}),
+        Line(
+            "starved, by one threshold on the total rate",
+            len(share),
+            {"macro_f1": macro_f1(_starved(table), offered > _best_threshold(train))},
+        ),
+    ]
+
+
+def relative_errors(true: Floats, predicted: Floats) -> dict[str, float]:
+    """SMAPE, MAPE and P95 of the relative error, in %; nothing where there are no cases."""
+    if not len(true):
+        return {}
+    return {
+        "smape_percent": smape(true, predicted),
+        "mape_percent": mape(true, predicted),
+        "p95_percent": p95(true, predicted),
+    }
+
+
+def _best_threshold(table: Table[Run]) -> float:
+    """The total token rate that best tells starved runs from others."""
+    offered, starved = table.column("token_rate"), _starved(table)
+    candidates = np.quantile(offered, np.linspace(0.02, 0.98, 97))
+    return float(max(candidates, key=lambda candidate: macro_f1(starved, offered > candidate)))
+
+
+def _starved(table: Table[Run]) -> Bools:
+    return np.array([run.starved for run in table.facts])
+
+
+def _of_the_papers(recipe: Recipe) -> bool:
+    return isinstance(recipe.rates, Classes) and recipe.lengths == PAPER_LENGTHS

@@ -1,0 +1,114 @@
+"""Fitted scikit-learn models as ONNX bytes, the same bytes for the same model.
+
+A decision tree carries its own nodes in the file's metadata under `tree`, read back from the graph that answers,
+so that whoever explains an answer walks the numbers that were compared and no others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto
+from onnx.helper import get_attribute_value
+from skl2onnx import to_onnx, update_registered_converter
+from skl2onnx.common.shape_calculator import calculate_linear_regressor_output_shapes
+from skl2onnx.operator_converters.random_forest import convert_sklearn_random_forest_regressor_converter
+from sklearn.base import RegressorMixin
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.tree import DecisionTreeRegressor
+
+INPUT = "features"
+"""Name of the only input, float32 of shape (rows, features)."""
+OUTPUT = "variable"
+"""Name of the prediction, float32 of shape (rows, 1)."""
+OPSETS = {"": 18, "ai.onnx.ml": 3}
+"""Operator sets written: old enough for every onnxruntime the advisor accepts."""
+
+
+def tree_to_onnx(tree: DecisionTreeRegressor, features: Sequence[str]) -> bytes:
+    """The tree with the outputs `variable`, `decision_path` and `decision_leaf` (scikit-learn's node number).
+
+    Metadata `tree` is JSON `{"left", "right", "feature", "threshold", "value"}`, one entry per node in
+    scikit-learn's order: a node sends rows with `feature <= threshold` to `left`, the others to `right`; a leaf has
+    -1, -1, "" and 0. `value` is a leaf's answer and 0 elsewhere; `features` are the names of the inputs in order.
+    """
+    model = _convert(tree, features, options={id(tree): {"decision_path": True, "decision_leaf": True}})
+    answering = next(node for node in model.graph.node if OUTPUT in node.output)
+    _add_metadata(model, tree=json.dumps(_nodes(answering, features), separators=(",", ":")))
+    return _to_bytes(model)
+
+
+def ensemble_to_onnx(ensemble: RegressorMixin, features: Sequence[str]) -> bytes:
+    """A regression ensemble with the output `variable`."""
+    return _to_bytes(_convert(ensemble, features))
+
+
+def _convert(estimator: RegressorMixin, features: Sequence[str], **options: Any) -> ModelProto:
+    row = np.zeros((1, len(features)), dtype=np.float32)
+    model = to_onnx(estimator, row, name="model", target_opset=OPSETS, **options)
+    (old,) = (graph_input.name for graph_input in model.graph.input)
+    model.graph.input[0].name = INPUT
+    for node in model.graph.node:
+        node.input[:] = [INPUT if name == old else name for name in node.input]
+    _add_metadata(model, features=json.dumps(list(features)))
+    return model
+
+
+def _nodes(node: NodeProto, features: Sequence[str]) -> dict[str, list[Any]]:
+    """The nodes of a TreeEnsembleRegressor with one tree, in the order of their numbers."""
+    graph = {attribute.name: get_attribute_value(attribute) for attribute in node.attribute}
+    leaf = [mode == b"LEAF" for mode in graph["nodes_modes"]]
+    if list(graph["nodes_nodeids"]) != list(range(len(leaf))):
+        raise ValueError("the converter numbered the nodes of the tree in another order than scikit-learn")
+    answer = dict(zip(graph["target_nodeids"], graph["target_weights"], strict=True))
+    return {
+        "left": [-1 if end else child for end, child in zip(leaf, graph["nodes_truenodeids"], strict=True)],
+        "right": [-1 if end else child for end, child in zip(leaf, graph["nodes_falsenodeids"], strict=True)],
+        "feature": ["" if end else features[i] for end, i in zip(leaf, graph["nodes_featureids"], strict=True)],
+        "threshold": [0.0 if end else float(x) for end, x in zip(leaf, graph["nodes_values"], strict=True)],
+        "value": [float(answer.get(i, 0.0)) for i in range(len(leaf))],
+    }
+
+
+def _add_metadata(model: ModelProto, **texts: str) -> None:
+    for key, text in texts.items():
+        model.metadata_props.add(key=key, value=text)
+
+
+def _to_bytes(model: ModelProto) -> bytes:
+    model.producer_name, model.producer_version, model.doc_string = "model_zoo", "", ""
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+class _Integers:
+    """A converter's container that turns the truth values among node attributes into the integers ONNX wants."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def add_node(self, *args: Any, **attributes: Any) -> None:
+        key = "nodes_missing_value_tracks_true"
+        attributes[key] = [int(value) for value in attributes[key]]
+        self._container.add_node(*args, **attributes)
+
+
+def _convert_boosting(scope: Any, operator: Any, container: Any) -> None:
+    """As skl2onnx, but equal to scikit-learn on every float32 input and accepted by protobuf >= 7."""
+    for (tree,) in operator.raw_operator._predictors:
+        # A threshold rounded to nearest could move a value that lies just above it to the other side.
+        exact = tree.nodes["num_threshold"]
+        rounded = exact.astype(np.float32)
+        tree.nodes["num_threshold"] = np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+    convert_sklearn_random_forest_regressor_converter(scope, operator, _Integers(container))
+
+
+update_registered_converter(
+    HistGradientBoostingRegressor,
+    "SklearnHistGradientBoostingRegressor",
+    calculate_linear_regressor_output_shapes,
+    _convert_boosting,
+    overwrite=True,
+)

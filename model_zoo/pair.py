@@ -1,0 +1,98 @@
+"""The files of a pair: from a campaign's runs to models, card and manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from typing import Any
+
+from sklearn.tree import export_text
+
+from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, UNITS
+from advisor.manifest import Ensemble, Manifest, Tree
+from model_zoo import card
+from model_zoo.campaign import Campaign
+from model_zoo.dataset import Table, Tables, is_held_out, tabulate
+from model_zoo.export import ensemble_to_onnx, tree_to_onnx
+from model_zoo.report import Report, judge
+from model_zoo.runs import OBJECTIVES, Objective
+from model_zoo.training import TARGETS, Models, TimesTree, TreeOutput, fit
+
+PROFILE, MANIFEST, CARD = "profile.toml", "manifest.json", "card.md"
+LIBRARIES = ("numpy", "scipy", "numba", "scikit-learn", "skl2onnx", "onnx")
+"""Whose versions decide what comes out."""
+FEATURES: dict[TreeOutput, tuple[str, ...]] = {"load_limit": MIX_FEATURES, "max_loras": SLOTS_FEATURES}
+
+
+def make(campaign: Campaign, profile_toml: bytes, command: str) -> dict[str, bytes]:
+    """Run the campaign, train and judge; the files of the pair by name, the manifest last.
+
+    Raises:
+        ZooError: too few mixes to train on and to judge by.
+    """
+    explored = campaign.explorations()
+    train, aside = tabulate(explored, campaign.profile, campaign.grid.max_adapters).split()
+    models = fit(train)
+    report = judge(models, train, aside, explored, campaign)
+    trees = [_tree(models, each, output, report) for each in OBJECTIVES for output in FEATURES]
+    ensembles = [
+        Ensemble(file=f"{each}.onnx", features=[*SERVING_FEATURES], output=each, error=report.of_ensemble(each))
+        for each in TARGETS
+    ]
+    files = {PROFILE: profile_toml}
+    files |= {entry.file: tree_to_onnx(_fitted(models, entry).tree, entry.features) for entry in trees}
+    files |= {entry.file: ensemble_to_onnx(models.ensembles[entry.output], entry.features) for entry in ensembles}
+    pair = campaign.profile.pair
+    manifest = Manifest(
+        pair=pair.name,
+        model=pair.model,
+        gpu=pair.gpu,
+        vllm=pair.vllm,
+        command=command,
+        versions={library: version(library) for library in LIBRARIES},
+        seed=campaign.seed,
+        workloads=sum(not is_held_out(each.recipe) for each in explored),
+        simulated_hours=round(sum(len(each.runs) for each in explored) * campaign.grid.duration_s / 3600),
+        max_adapters=campaign.grid.max_adapters,
+        slots=sorted({slots for each in explored for slots in each.slots}),
+        range=_range(train),
+        trees=trees,
+        ensembles=ensembles,
+        sha256={},
+    )
+    rules = {f"{entry.output}, {entry.objective}": _rules(models, entry) for entry in trees}
+    files[CARD] = card.write(manifest, campaign.grid, report.sections(), rules).encode()
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    shipped = manifest.model_copy(update={"sha256": hashes})
+    return {**files, MANIFEST: f"{shipped.model_dump_json(indent=1)}\n".encode()}
+
+
+def _tree(models: Models, objective: Objective, output: TreeOutput, report: Report) -> Tree:
+    return Tree(
+        file=f"{objective}-{output}.onnx",
+        features=[*FEATURES[output]],
+        objective=objective,
+        output=output,
+        times=getattr(models, output)[objective].times,
+        error=report.of_tree(objective, output),
+    )
+
+
+def _fitted(models: Models, entry: Tree) -> TimesTree:
+    fitted: dict[Objective, TimesTree] = getattr(models, entry.output)
+    return fitted[entry.objective]
+
+
+def _rules(models: Models, entry: Tree) -> str:
+    text = export_text(_fitted(models, entry).tree, feature_names=entry.features, decimals=4, max_depth=100)
+    return f"{entry.output} = value x {entry.times}\n\n{text}"
+
+
+def _range(train: Tables) -> dict[str, tuple[float, float]]:
+    """The range of every feature in training."""
+    tables: list[Table[Any]] = [*train.limits.values(), *train.slots.values(), train.serving]
+    columns = {name: [table.column(name) for table in tables if name in table.features] for name in UNITS}
+    return {
+        name: (float(min(column.min() for column in found)), float(max(column.max() for column in found)))
+        for name, found in columns.items()
+    }

@@ -1,0 +1,66 @@
+"""All judgements of a pair's models, on mixes they have not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from model_zoo.campaign import Campaign
+from model_zoo.dataset import Tables, is_held_out
+from model_zoo.evaluation import Line, judge_limits, judge_serving
+from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Objective
+from model_zoo.search import Exploration
+from model_zoo.training import TARGETS, EnsembleOutput, Models, TreeOutput
+from model_zoo.trials import try_all, try_slots
+
+DEFAULTS = {"steady": STEADY, "published": PUBLISHED}
+"""The goal that an objective is judged by where only one is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How the models fare."""
+
+    limits: dict[Objective, list[Line]]
+    """N*; the first line is of all TTFT limits, the second of the default one."""
+    slots: dict[Objective, list[Line]]
+    """Slots for given adapters; the first line is ours."""
+    whole: dict[Objective, list[Line]]
+    """Adapters and slots together; the first line is ours."""
+    serving: list[Line]
+    """What to expect of a configuration; the first lines are in the order of `TARGETS`."""
+
+    def of_tree(self, objective: Objective, output: TreeOutput) -> dict[str, float]:
+        """The errors that a tree is shipped with."""
+        line = self.limits[objective][1] if output == "load_limit" else self.slots[objective][0]
+        return _rounded(line)
+
+    def of_ensemble(self, output: EnsembleOutput) -> dict[str, float]:
+        """The errors that an ensemble is shipped with."""
+        return _rounded(self.serving[list(TARGETS).index(output)])
+
+    def sections(self) -> dict[str, list[Line]]:
+        """All lines, under the titles of what they judge."""
+        limits = {f"N*, {each}": lines for each, lines in self.limits.items()}
+        slots = {f"Slots for given adapters, {each}": lines for each, lines in self.slots.items()}
+        whole = {f"Adapters and slots together, {each}": lines for each, lines in self.whole.items()}
+        return {**limits, **whole, **slots, "What to expect of a configuration": self.serving}
+
+
+def judge(models: Models, train: Tables, aside: Tables, explored: Sequence[Exploration], campaign: Campaign) -> Report:
+    """Judge the models by the mixes kept aside."""
+    unseen = [each for each in explored if is_held_out(each.recipe)]
+    most = campaign.grid.max_adapters
+    return Report(
+        {
+            each: judge_limits(aside.limits[each], train.limits[each], models.load_limit[each], most)
+            for each in OBJECTIVES
+        },
+        {each: try_slots(aside.slots[each], models, DEFAULTS[each], campaign) for each in OBJECTIVES},
+        {each: try_all(unseen, models, DEFAULTS[each], campaign) for each in OBJECTIVES},
+        judge_serving(aside.serving, train.serving, models),
+    )
+
+
+def _rounded(line: Line) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in line.errors.items()}

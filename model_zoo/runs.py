@@ -1,0 +1,153 @@
+"""Runs of the twin: one simulated time of serving the first N adapters of a mix with G adapter slots."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+from model_zoo.grid import Recipe
+from twin.profile import Profile
+from twin.server import LORA_RANKS, Server
+from twin.simulation import Measures, simulate
+from twin.workload import Workload
+
+STARVED_BELOW = 0.9
+"""Share of the requests served below which they starve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A configuration that was simulated, and what came of it."""
+
+    adapters: int
+    """Served adapters N: the first N of the mix."""
+    max_loras: int
+    """Adapter slots G."""
+    measures: Measures
+
+    @property
+    def served_share(self) -> float:
+        """Completed requests / arrived ones; 1 where none arrived.
+
+        It is throughput / offered token rate without the chance in how many tokens happened to arrive: in an hour of
+        thousands of requests the two agree, in one of ten the latter says nothing.
+        """
+        return self.measures.completed / self.measures.arrivals if self.measures.arrivals else 1.0
+
+    @property
+    def starved(self) -> bool:
+        """Whether less than 90 % was served (the papers' rule), or nothing at all."""
+        return self.measures.oom or self.served_share < STARVED_BELOW
+
+    def to_json(self) -> list[Any]:
+        """The run as plain lists and numbers."""
+        return [self.adapters, self.max_loras, asdict(self.measures)]
+
+    @staticmethod
+    def from_json(fields: list[Any]) -> Run:
+        """The inverse of `to_json`."""
+        adapters, max_loras, measures = fields
+        return Run(adapters, max_loras, Measures(**measures))
+
+
+Objective = Literal["steady", "published"]
+
+
+class Goal(NamedTuple):
+    """What a configuration has to achieve."""
+
+    objective: Objective
+    ttft_limit_s: float
+    """Mean TTFT allowed, s; `published` has no limit and carries the default."""
+
+    def met_by(self, run: Run) -> bool:
+        """Whether the run started, did not starve and, for `steady`, kept the limit."""
+        if run.starved:
+            return False
+        return self.objective == "published" or not run.measures.ttft_ms > 1e3 * self.ttft_limit_s
+
+
+STEADY = Goal("steady", 2.0)
+"""The default goal."""
+PUBLISHED = Goal("published", 2.0)
+GOALS = (*(Goal("steady", limit) for limit in (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)), PUBLISHED)
+
+OBJECTIVES: tuple[Objective, ...] = ("steady", "published")
+
+MOST_SLOTS = 4096
+"""More slots are never looked for."""
+
+Simulate = Callable[..., Measures]
+
+
+def goals_of(objective: Objective) -> list[Goal]:
+    """The goals with this objective."""
+    return [goal for goal in GOALS if goal.objective == objective]
+
+
+class Bench:
+    """Serves one mix on servers of all sizes, each configuration once."""
+
+    def __init__(
+        self, profile: Profile, recipe: Recipe, *, duration_s: float, seed: int, simulate: Simulate = simulate
+    ) -> None:
+        self._profile, self._recipe, self._simulate = profile, recipe, simulate
+        self._duration_s, self._seed = duration_s, seed
+        self._runs: dict[tuple[int, int], Run] = {}
+
+    @property
+    def runs(self) -> list[Run]:
+        """Everything run so far, by adapters and slots."""
+        return [self._runs[key] for key in sorted(self._runs)]
+
+    def run(self, adapters: int, max_loras: int) -> Run:
+        """Serve the first `adapters` of the mix with `max_loras` slots, or a slot each where that is fewer."""
+        max_loras = min(max_loras, adapters)
+        key = (adapters, max_loras)
+        if key not in self._runs:
+            mix, lengths = self._recipe.adapters(adapters), self._recipe.lengths
+            measures = self._simulate(
+                self._profile,
+                server(self._profile, adapters, max_loras, max_rank=float(mix.rank.max())),
+                Workload(
+                    mix.rank,
+                    mix.rate,
+                    mix.input_mean,
+                    mix.input_std,
+                    mix.output_mean,
+                    mix.output_std,
+                    mix.cv,
+                    correlation=lengths.correlation,
+                ),
+                duration_s=self._duration_s,
+                seed=self._seed,
+            )
+            self._runs[key] = Run(adapters, max_loras, measures)
+        return self._runs[key]
+
+
+def server(profile: Profile, adapters: int, max_loras: int, max_rank: float) -> Server:
+    """The server for that many adapters and slots with the settings the pair was measured under."""
+    return Server(
+        max_loras=max_loras,
+        max_cpu_loras=max(adapters, max_loras),
+        max_lora_rank=next(rank for rank in LORA_RANKS if rank >= max_rank),
+        max_num_seqs=profile.serving.max_num_seqs,
+        max_num_batched_tokens=profile.serving.max_num_batched_tokens,
+        gpu_memory_utilization=profile.memory.gpu_memory_utilization,
+        max_model_len=profile.memory.max_model_len,
+    )
+
+
+def starts(profile: Profile, max_loras: int, max_rank: float) -> bool:
+    """Whether the KV cache that the slots leave holds one request of the longest length."""
+    settings = server(profile, max_loras, max_loras, max_rank)
+    tokens = profile.memory.kv_capacity_tokens(max_loras, settings.max_lora_rank, settings.gpu_memory_utilization)
+    return tokens >= settings.max_model_len
+
+
+def most_slots(profile: Profile, max_rank: float) -> int:
+    """The most slots with which a server starts; 0 where it does not start with one."""
+    return bisect_left(range(1, MOST_SLOTS + 1), True, key=lambda slots: not starts(profile, slots, max_rank))

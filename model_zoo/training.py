@@ -1,0 +1,102 @@
+"""Models of a pair: shallow trees that answer and explain, small ensembles that say what to expect.
+
+A tree learns by which factor the truth differs from what the Profile alone says (`TIMES`), so a few rules go far:
+its leaves are plain numbers to be multiplied by that estimate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.tree import DecisionTreeRegressor
+
+from model_zoo.dataset import Table, Tables
+from model_zoo.errors import ZooError
+from model_zoo.runs import OBJECTIVES, Objective, Run
+
+Floats = NDArray[np.float64]
+TreeOutput = Literal["load_limit", "max_loras"]
+EnsembleOutput = Literal["throughput_share", "itl_ms", "ttft_ms"]
+Fact = TypeVar("Fact")
+
+MAX_LEAVES = 30
+"""Rules of a tree, at most."""
+MIN_MIXES = 2
+"""Mixes that a rule rests on, at least."""
+TIMES: dict[TreeOutput, str] = {"load_limit": "estimated_load", "max_loras": "active_adapters"}
+"""The feature that a tree's leaves are multiplied by."""
+QUANTILES: dict[TreeOutput, float] = {"load_limit": 0.4, "max_loras": 0.6}
+"""Where among its training rows a leaf's answer lies: too much load, or too few slots, costs more than the reverse."""
+TARGETS: dict[EnsembleOutput, Callable[[Run], float]] = {
+    "throughput_share": lambda run: run.served_share,
+    "itl_ms": lambda run: float(np.log(run.measures.itl_ms)),
+    "ttft_ms": lambda run: float(np.log(run.measures.ttft_ms)),
+}
+"""What an ensemble predicts of a run; times by their logarithm."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimesTree:
+    """A decision tree whose answer is its leaf times a feature."""
+
+    tree: DecisionTreeRegressor
+    times: str
+
+    def predict(self, table: Table[Any]) -> Floats:
+        """The answers, shape (rows,)."""
+        if not table.recipes:
+            return np.empty(0)
+        return np.asarray(self.tree.predict(table.x), dtype=np.float64) * table.column(self.times)
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """All models of a pair."""
+
+    load_limit: dict[Objective, TimesTree]
+    """Most tokens/s of a mix."""
+    max_loras: dict[Objective, TimesTree]
+    """Adapter slots."""
+    ensembles: dict[EnsembleOutput, HistGradientBoostingRegressor]
+
+
+def fit(tables: Tables) -> Models:
+    """Fit all models.
+
+    Raises:
+        ZooError: nothing to fit one of them on.
+    """
+    return Models(
+        {each: fit_tree(tables.limits[each], lambda fact: fact.token_rate, "load_limit") for each in OBJECTIVES},
+        {each: fit_tree(tables.slots[each], lambda fact: fact.best.max_loras, "max_loras") for each in OBJECTIVES},
+        {output: fit_ensemble(tables.serving, target) for output, target in TARGETS.items()},
+    )
+
+
+def fit_tree(table: Table[Fact], target: Callable[[Fact], float], output: TreeOutput) -> TimesTree:
+    """Fit a tree on the logarithm of target / estimate; every leaf then answers with a quantile of its rows."""
+    if not table.recipes:
+        raise ZooError(f"no mix of the grid tells about {output}; it needs more mixes")
+    times = TIMES[output]
+    ratio = np.log(table.target(target) / table.column(times))
+    rows_per_mix = len(ratio) / len({recipe.number for recipe in table.recipes})
+    tree = DecisionTreeRegressor(
+        max_leaf_nodes=MAX_LEAVES, min_samples_leaf=round(MIN_MIXES * rows_per_mix), random_state=0
+    ).fit(table.x, ratio)
+    leaves = tree.apply(table.x)
+    for leaf in np.unique(leaves):
+        factor = np.exp(np.quantile(ratio[leaves == leaf], QUANTILES[output]))
+        tree.tree_.value[leaf] = float(f"{factor:.4g}")
+    return TimesTree(tree, times)
+
+
+def fit_ensemble(table: Table[Run], target: Callable[[Run], float]) -> HistGradientBoostingRegressor:
+    """Fit gradient-boosted trees."""
+    return HistGradientBoostingRegressor(
+        max_iter=200, max_leaf_nodes=31, min_samples_leaf=40, l2_regularization=1.0, random_state=0
+    ).fit(table.x, table.target(target))

@@ -1,0 +1,105 @@
+"""Trying recommendations out: what is recommended for mixes never seen is run, and compared with the best run known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from advisor.features import MIX_FEATURES, SLOTS_FEATURES, measure
+from model_zoo.campaign import Campaign, Configuration
+from model_zoo.dataset import Table
+from model_zoo.evaluation import Line
+from model_zoo.grid import Recipe
+from model_zoo.labels import SlotChoice, best_run, load_limit
+from model_zoo.runs import Goal, Run, most_slots
+from model_zoo.search import Exploration
+from model_zoo.training import Models
+
+Policy = Callable[[float, int, int], int]
+"""Slots, of what the tree asks for, the number of adapters, and the most that memory allows."""
+POLICIES: dict[str, Policy] = {
+    "recommended": lambda asked, adapters, most: min(round(asked), adapters, most),
+    "max_loras = 32": lambda _, adapters, most: min(32, adapters, most),
+    "max_loras = number of adapters": lambda _, adapters, most: min(adapters, most),
+}
+
+
+class Case(NamedTuple):
+    """Adapters of a mix that need slots."""
+
+    recipe: Recipe
+    adapters: int
+    asked: float
+    """Slots that the tree asks for."""
+    best: Run
+    """The best run known."""
+
+
+def try_slots(table: Table[SlotChoice], models: Models, goal: Goal, campaign: Campaign) -> list[Line]:
+    """Slots for given numbers of adapters within the limit, against the best slots for as many."""
+    mine = table.where(np.array([choice.goal == goal for choice in table.facts], dtype=np.bool_))
+    asked = models.max_loras[goal.objective].predict(mine)
+    rows = zip(mine.recipes, mine.facts, asked, strict=True)
+    return _try([Case(recipe, choice.adapters, slots, choice.best) for recipe, choice, slots in rows], goal, campaign)
+
+
+def try_all(explored: Iterable[Exploration], models: Models, goal: Goal, campaign: Campaign) -> list[Line]:
+    """The recommended number of adapters with slots for them, against the best configuration at N*."""
+    cases = []
+    for each in explored:
+        limit = load_limit(each.runs, goal)
+        adapters = admitted(each.recipe, models, goal, campaign)
+        if limit.bounded and adapters:
+            best = best_run([run for run in each.runs if run.adapters == limit.adapters and goal.met_by(run)])
+            mix = each.recipe.adapters(adapters)
+            values = measure(mix, campaign.profile, ttft_limit_s=goal.ttft_limit_s)
+            row = Table.from_rows(SLOTS_FEATURES, [(each.recipe, values, None)])
+            asked = float(models.max_loras[goal.objective].predict(row)[0])
+            cases.append(Case(each.recipe, adapters, asked, best))
+    return _try(cases, goal, campaign)
+
+
+def admitted(recipe: Recipe, models: Models, goal: Goal, campaign: Campaign) -> int:
+    """How many adapters of a mix to admit; 0 where not even one can be."""
+    most = campaign.grid.max_adapters
+    values = measure(recipe.adapters(most), campaign.profile, ttft_limit_s=goal.ttft_limit_s)
+    row = Table.from_rows(MIX_FEATURES, [(recipe, values, None)])
+    limit = float(models.load_limit[goal.objective].predict(row)[0])
+    return min(int(limit / values["token_rate_mean"]), most)
+
+
+def _try(cases: Sequence[Case], goal: Goal, campaign: Campaign) -> list[Line]:
+    """Run every case with the slots of every policy."""
+    chosen: dict[str, list[Configuration]] = {name: [] for name in POLICIES}
+    wanted: dict[Recipe, set[Configuration]] = {}
+    for case in cases:
+        largest = float(case.recipe.adapters(case.adapters).rank.max())
+        most = most_slots(campaign.profile, largest)
+        for name, policy in POLICIES.items():
+            configuration = Configuration(case.adapters, max(policy(case.asked, case.adapters, most), 1))
+            chosen[name].append(configuration)
+            wanted.setdefault(case.recipe, set()).add(configuration)
+    runs = campaign.replay(wanted)
+    return [
+        _line(name, cases, [runs[case.recipe, each] for case, each in zip(cases, configurations, strict=True)], goal)
+        for name, configurations in chosen.items()
+    ]
+
+
+def _line(what: str, cases: Sequence[Case], runs: Sequence[Run], goal: Goal) -> Line:
+    """How often the goal was missed, and what the runs cost against the best ones, on average."""
+    if not cases:
+        return Line(what, 0, {})
+    pairs = [(run.measures, case.best.measures) for run, case in zip(runs, cases, strict=True)]
+    errors = {
+        "missed_percent": [100.0 * (not goal.met_by(run)) for run in runs],
+        "starved_percent": [100.0 * run.starved for run in runs],
+        "throughput_regret_percent": [
+            100 * (1 - ours.throughput_tok_s / best.throughput_tok_s) for ours, best in pairs
+        ],
+        "itl_regret_percent": [100 * (ours.itl_ms / best.itl_ms - 1) for ours, best in pairs],
+        "ttft_regret_s": [(ours.ttft_ms - best.ttft_ms) / 1e3 for ours, best in pairs],
+    }
+    return Line(what, len(cases), {name: float(np.nanmean(values)) for name, values in errors.items()})

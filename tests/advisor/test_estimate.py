@@ -1,0 +1,100 @@
+"""The estimate obeys its own equations and limits, and foretells what the twin then simulates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.estimate import estimate
+from advisor.mix import Mix
+from tests.advisor.zoo import profile
+from twin.latency import step_cost, step_ms
+from twin.server import Server
+from twin.simulation import Measures, simulate
+from twin.workload import Workload
+
+PROFILE = profile().model_copy(
+    update={
+        "memory": profile().memory.model_copy(update={"kv_tokens_base": 300_000.0, "kv_tokens_per_slot_rank": 40.0})
+    }
+)
+
+
+def alike(count: int, *, rate: float, rank: float = 16, prompt: float = 220, answer: float = 190) -> Mix:
+    """Adapters all alike."""
+    values = (rank, rate, prompt, prompt, answer, answer, 1.0)
+    return Mix(*(np.full(count, value) for value in values))
+
+
+def test_steps_last_as_long_as_the_twin_says_of_the_same_batch() -> None:
+    """With a slot for every adapter nothing is loaded, and the equilibrium is a fixed point of the twin's step."""
+    count, rate, prompt, answer = 60, 0.2, 220.0, 190.0
+    state = estimate(alike(count, rate=rate), PROFILE, max_loras=count).serving(count)
+    arrivals_per_step = count * rate * state.step_ms / 1e3
+    running, prefill = arrivals_per_step * answer, arrivals_per_step * prompt
+    cost = step_cost(PROFILE, count)
+    expected = step_ms.py_func(cost, running, prefill, state.active_adapters, 0)
+    assert state.step_ms == pytest.approx(expected, rel=0.02)
+
+
+@given(
+    count=st.integers(1, 400),
+    rate=st.floats(1e-4, 50),
+    spread=st.floats(0, 2),
+    prompt=st.floats(1, 20_000),
+    answer=st.floats(1, 20_000),
+    rank=st.sampled_from([1, 8, 16, 64, 512]),
+    slots=st.one_of(st.none(), st.integers(1, 400)),
+)
+def test_any_mix_has_a_finite_estimate_within_its_limits(
+    *, count: int, rate: float, spread: float, prompt: float, answer: float, rank: int, slots: int | None
+) -> None:
+    mix = alike(count, rate=rate, rank=rank, prompt=prompt, answer=answer)
+    mix = Mix(mix.rank, mix.rate * np.geomspace(1, 10**spread, count), *(getattr(mix, n) for n in mix.__slots__[2:]))
+    found = estimate(mix, PROFILE, slots)
+    assert 0 < found.max_adapters < np.inf
+    assert np.all(np.diff(found.adapters) >= 0)
+    if slots is not None:
+        assert found.active_adapters[-1] <= slots * 1.001
+    state = found.serving(count)
+    assert 0 < state.step_ms < np.inf
+    assert 0 <= state.active_adapters <= count
+
+
+@given(count=st.integers(1, 100), times=st.integers(2, 5), rate=st.floats(1e-3, 2))
+def test_a_mix_repeated_has_the_same_limit(count: int, times: int, rate: float) -> None:
+    once, repeated = (estimate(alike(n, rate=rate), PROFILE).max_adapters for n in (count, count * times))
+    assert once == pytest.approx(repeated, rel=1e-6)
+
+
+def test_memory_bounds_what_large_ranks_allow() -> None:
+    limits = [estimate(alike(10, rate=0.05, rank=rank), PROFILE).max_adapters for rank in (8, 32, 128)]
+    assert limits[0] >= limits[1] > limits[2]
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.4])
+def test_the_twin_serves_what_is_estimated_and_not_much_more(rate: float) -> None:
+    most = estimate(alike(10, rate=rate), PROFILE).max_adapters
+    slots = round(1.2 * estimate(alike(10, rate=rate), PROFILE).active_adapters[-1])
+    assert served(round(0.85 * most), rate, slots).steady()
+    assert not served(round(1.25 * most), rate, slots).steady()
+    half = round(most / 2)
+    expected = estimate(alike(half, rate=rate), PROFILE, slots).serving(half)
+    assert served(half, rate, slots).tpot_ms == pytest.approx(expected.step_ms, rel=0.1)
+
+
+def served(count: int, rate: float, slots: int) -> Measures:
+    mix = alike(count, rate=rate)
+    workload = Workload(*(getattr(mix, name) for name in mix.__slots__))
+    server = Server(
+        max_loras=slots,
+        max_cpu_loras=max(count, slots),
+        max_lora_rank=16,
+        max_num_seqs=PROFILE.serving.max_num_seqs,
+        max_num_batched_tokens=PROFILE.serving.max_num_batched_tokens,
+        gpu_memory_utilization=0.9,
+        max_model_len=PROFILE.memory.max_model_len,
+    )
+    return simulate(PROFILE, server, workload, duration_s=1200.0)

@@ -1,0 +1,98 @@
+"""What leaves the zoo answers as scikit-learn did, bit for bit the same each time, and carries its own nodes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.tree import DecisionTreeRegressor
+
+from model_zoo.export import INPUT, OUTPUT, ensemble_to_onnx, tree_to_onnx
+
+FEATURES = ["rate_mean", "rank_max", "adapters"]
+Rows = NDArray[np.float32]
+
+
+def workloads(seed: int, rows: int = 600) -> tuple[Rows, NDArray[np.float64]]:
+    """Rows of three features over several decades and a positive target."""
+    generator = np.random.default_rng(seed)
+    x = (10 ** generator.uniform(-3, 3, (rows, 3))).astype(np.float32)
+    return x, 500 * x[:, 0] ** 0.3 + 20 * np.log1p(x[:, 1]) * (x[:, 2] > 7)
+
+
+def fit_tree(seed: int, leaves: int = 24) -> DecisionTreeRegressor:
+    x, y = workloads(seed)
+    return DecisionTreeRegressor(max_leaf_nodes=leaves, random_state=0).fit(x, y)
+
+
+def at_thresholds(thresholds: NDArray[np.float64], seed: int) -> Rows:
+    """Rows whose values lie on a threshold, or on the nearest float32 below or above it."""
+    on = thresholds.astype(np.float32)
+    beside = [np.nextafter(on, np.float32(side)) for side in (-np.inf, np.inf)]
+    return np.random.default_rng(seed).choice(np.concatenate([on, *beside]), (2000, 3))
+
+
+def walk(nodes: dict[str, list[float]], row: Rows) -> int:
+    """The leaf a row ends in, by the metadata alone."""
+    node = 0
+    while nodes["left"][node] != -1:
+        value = row[FEATURES.index(str(nodes["feature"][node]))]
+        node = int(nodes["left" if value <= nodes["threshold"][node] else "right"][node])
+    return node
+
+
+def test_a_tree_answers_as_scikit_learn() -> None:
+    tree = fit_tree(1)
+    session = onnxruntime.InferenceSession(tree_to_onnx(tree, FEATURES))
+    for x in (workloads(2)[0], at_thresholds(tree.tree_.threshold[tree.tree_.feature >= 0], 3)):
+        value, path, leaf = session.run([OUTPUT, "decision_path", "decision_leaf"], {INPUT: x})
+        np.testing.assert_allclose(value[:, 0], tree.predict(x), rtol=1e-5)
+        np.testing.assert_array_equal(leaf[:, 0], tree.apply(x))
+        visited = np.array([[mark == "1" for mark in text] for (text,) in path])
+        np.testing.assert_array_equal(visited, tree.decision_path(x).toarray().astype(bool))
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 1000), leaves=st.integers(2, 60))
+def test_the_nodes_in_the_metadata_are_those_of_the_graph(seed: int, leaves: int) -> None:
+    tree = fit_tree(seed, leaves)
+    session = onnxruntime.InferenceSession(tree_to_onnx(tree, FEATURES))
+    nodes = json.loads(session.get_modelmeta().custom_metadata_map["tree"])
+    x = np.concatenate([workloads(seed + 1, 50)[0], at_thresholds(np.array(nodes["threshold"]), seed)[:50]])
+    value, leaf = session.run([OUTPUT, "decision_leaf"], {INPUT: x})
+    walked = [walk(nodes, row) for row in x]
+    assert walked == leaf[:, 0].tolist()
+    assert [nodes["value"][node] for node in walked] == value[:, 0].tolist()
+    assert [name for name in nodes["feature"] if name] == [FEATURES[i] for i in tree.tree_.feature if i >= 0]
+
+
+def test_an_ensemble_answers_as_scikit_learn() -> None:
+    x, y = workloads(1, 3000)
+    model = HistGradientBoostingRegressor(max_iter=40, max_leaf_nodes=15, random_state=0).fit(x, np.log(y))
+    session = onnxruntime.InferenceSession(ensemble_to_onnx(model, FEATURES))
+    thresholds = np.concatenate(
+        [tree.nodes["num_threshold"][~tree.nodes["is_leaf"].astype(bool)] for (tree,) in model._predictors]
+    )
+    for rows in (workloads(2)[0], at_thresholds(thresholds, 3)):
+        (value,) = session.run([OUTPUT], {INPUT: rows})
+        np.testing.assert_allclose(value[:, 0], model.predict(rows), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_bytes_are_the_same_each_time(seed: int) -> None:
+    assert tree_to_onnx(fit_tree(seed), FEATURES) == tree_to_onnx(fit_tree(seed), FEATURES)
+
+
+def test_a_lone_leaf_is_a_tree_too() -> None:
+    x, y = workloads(1)
+    tree = DecisionTreeRegressor().fit(x, np.full_like(y, 7.0))
+    session = onnxruntime.InferenceSession(tree_to_onnx(tree, FEATURES))
+    value, leaf = session.run([OUTPUT, "decision_leaf"], {INPUT: x[:5]})
+    assert value[:, 0].tolist() == [7.0] * 5
+    assert leaf[:, 0].tolist() == [0] * 5

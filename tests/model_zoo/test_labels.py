@@ -1,0 +1,101 @@
+"""Labels from hand-made runs: what counts as met, where the limit lies, which slots are best."""
+
+from __future__ import annotations
+
+import pytest
+
+from model_zoo.grid import sample
+from model_zoo.labels import fully_tried, load_limit, slot_choices
+from model_zoo.runs import PUBLISHED, STEADY, Goal, Run
+from model_zoo.search import Exploration
+from twin.simulation import Measures
+
+
+def run(
+    adapters: int,
+    max_loras: int,
+    *,
+    ttft_ms: float = 100.0,
+    served: float = 1.0,
+    itl_ms: float = 30.0,
+    throughput: float | None = None,
+    oom: bool = False,
+) -> Run:
+    """A run of adapters that each offer 100 tokens/s."""
+    offered = 100.0 * adapters
+    measures = Measures(
+        oom=oom,
+        kv_capacity_tokens=200_000,
+        offered_tok_s=offered,
+        throughput_tok_s=served * offered if throughput is None else throughput,
+        itl_ms=itl_ms,
+        ttft_ms=ttft_ms,
+        arrivals=0 if oom else 1000,
+        completed=0 if oom else round(1000 * served),
+    )
+    return Run(adapters, max_loras, measures)
+
+
+def test_steady_needs_both_the_tokens_and_the_limit() -> None:
+    slow = run(8, 8, ttft_ms=2500)
+    assert not STEADY.met_by(slow)
+    assert Goal("steady", 5.0).met_by(slow)
+    assert PUBLISHED.met_by(slow)
+    for goal in (STEADY, PUBLISHED):
+        assert not goal.met_by(run(8, 8, served=0.85))
+        assert not goal.met_by(run(8, 8, oom=True))
+
+
+def test_an_hour_without_requests_is_steady() -> None:
+    nan = float("nan")
+    idle = Run(1, 1, Measures(oom=False, kv_capacity_tokens=200_000, offered_tok_s=0.01, ttft_ms=nan))
+    assert STEADY.met_by(idle)
+
+
+def test_the_limit_lies_between_the_last_that_met_the_goal_and_the_first_that_did_not() -> None:
+    runs = [run(8, 8), run(10, 8, ttft_ms=9000), run(10, 4), run(12, 8, ttft_ms=9000), run(12, 4, served=0.5)]
+    limit = load_limit(runs, STEADY)
+    assert (limit.adapters, limit.met_tok_s, limit.missed_tok_s) == (10, 1000.0, 1200.0)
+    assert limit.token_rate == pytest.approx(1095.4, abs=0.1)
+    assert limit.bounded
+
+
+def test_a_limit_that_was_not_reached_or_never_met_is_not_bounded() -> None:
+    assert not load_limit([run(8, 8), run(10, 8)], STEADY).bounded
+    nothing = load_limit([run(1, 1, served=0.5), run(2, 1, served=0.2)], STEADY)
+    assert (nothing.adapters, nothing.met_tok_s, nothing.missed_tok_s) == (0, 0.0, 100.0)
+    assert not nothing.bounded
+
+
+def exploration(slots: tuple[int, ...], *runs: Run) -> Exploration:
+    return Exploration(sample(1, seed=0)[0], slots, runs)
+
+
+def test_slots_that_tie_in_throughput_are_told_apart_by_latency() -> None:
+    explored = exploration(
+        (8, 16, 32),
+        run(32, 8, itl_ms=20, throughput=3100),  # more than 1 % less
+        run(32, 16, itl_ms=31, throughput=3180),
+        run(32, 32, itl_ms=35, throughput=3200),
+        *(run(34, slots) for slots in (8, 16, 32)),
+    )
+    choices = slot_choices(explored, STEADY, 1024)
+    assert [(choice.adapters, choice.best.max_loras) for choice in choices] == [(32, 16), (34, 8)]
+
+
+def test_slots_that_would_starve_a_few_more_adapters_are_avoided() -> None:
+    fast, slow = run(32, 8, itl_ms=20), run(32, 16, itl_ms=31)
+    safe = exploration((8, 16), fast, slow, run(34, 8, ttft_ms=9000), run(34, 16))
+    assert slot_choices(safe, STEADY, 1024)[0].best is slow
+    at_the_limit = exploration((8, 16), fast, slow, run(34, 8, ttft_ms=9000), run(34, 16, ttft_ms=9000))
+    assert slot_choices(at_the_limit, STEADY, 1024)[0].best is fast
+
+
+def test_a_slot_for_each_adapter_stands_for_all_larger_counts() -> None:
+    explored = exploration((8, 48), run(32, 8, ttft_ms=9000), run(32, 32), run(34, 34), run(34, 8, ttft_ms=9000))
+    assert [choice.best.max_loras for choice in slot_choices(explored, STEADY, 1024)] == [32, 34]
+
+
+def test_only_counts_with_all_their_slots_are_judged() -> None:
+    runs = (run(4, 1), run(4, 4), run(10, 1), run(10, 10), run(20, 1), run(20, 4), run(20, 16))
+    assert fully_tried(exploration((1, 4, 16), *runs)) == [4, 20]

@@ -1,0 +1,147 @@
+"""From a campaign to the files of a pair: complete, sound, and the same bytes however often it was stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from advisor.features import measure, vector
+from advisor.manifest import Manifest
+from model_zoo.campaign import Campaign
+from model_zoo.errors import ZooError
+from model_zoo.grid import Grid, sample
+from model_zoo.labels import load_limit
+from model_zoo.pair import CARD, MANIFEST, PROFILE, make
+from model_zoo.runs import PUBLISHED, STEADY
+from tests.model_zoo.conftest import law_of_serving
+from twin.profile import Profile
+from twin.simulation import Measures
+
+GRID = Grid(mixes=30, duration_s=3600.0, slots=(1, 4, 16, 48, 128), max_adapters=256)
+COMMAND = "python -m model_zoo build"
+
+
+def campaign(profile: Profile, work: Path, grid: Grid = GRID) -> Campaign:
+    return Campaign(profile, grid, seed=0, work=work, jobs=1, simulate=law_of_serving)
+
+
+def files_of(profile: Profile, work: Path) -> dict[str, bytes]:
+    return make(campaign(profile, work), profile.to_toml().encode(), COMMAND)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def files(profile: Profile, work: Path) -> dict[str, bytes]:
+    return files_of(profile, work)
+
+
+@pytest.fixture(scope="module")
+def manifest(files: Mapping[str, bytes]) -> Manifest:
+    return Manifest.model_validate_json(files[MANIFEST])
+
+
+def test_the_manifest_knows_every_file_by_its_hash(files: Mapping[str, bytes], manifest: Manifest) -> None:
+    assert manifest.sha256 == {
+        name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != MANIFEST
+    }
+    named = {entry.file for entry in (*manifest.trees, *manifest.ensembles)}
+    assert named | {PROFILE, CARD} == set(manifest.sha256)
+    assert list(files)[-1] == MANIFEST
+    assert manifest.workloads == 24
+    assert {(tree.objective, tree.output) for tree in manifest.trees} == {
+        (objective, output) for objective in ("steady", "published") for output in ("load_limit", "max_loras")
+    }
+
+
+def test_models_answer_for_mixes_never_seen(files: Mapping[str, bytes], manifest: Manifest, profile: Profile) -> None:
+    by_file = {name: onnxruntime.InferenceSession(data) for name, data in files.items() if name.endswith(".onnx")}
+    values = measure(sample(200, seed=9)[150].adapters(100), profile, ttft_limit_s=2.0, max_loras=16)
+    for entry in (*manifest.trees, *manifest.ensembles):
+        (answer,) = by_file[entry.file].run(["variable"], {"features": vector(values, entry.features)})
+        assert np.isfinite(answer).all()
+        assert entry.error
+
+
+def test_the_load_limit_is_near_the_law(files: Mapping[str, bytes], manifest: Manifest) -> None:
+    (steady,) = (tree for tree in manifest.trees if (tree.objective, tree.output) == ("steady", "load_limit"))
+    assert steady.error["smape_percent"] < 15
+    assert b"one threshold on the total rate" in files[CARD]
+    assert b"|--- " in files[CARD]
+
+
+def test_a_stopped_campaign_goes_on_and_ends_with_the_same_bytes(
+    profile: Profile, work: Path, files: Mapping[str, bytes], tmp_path: Path
+) -> None:
+    """Killed after some mixes, with one file half-written."""
+    done = sorted(work.rglob("*.json"))
+    assert len(done) == GRID.mixes
+    for path in done[::2]:
+        copy = tmp_path / path.relative_to(work)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    (copy.parent / "1.unfinished").write_text("[[8, 4, {")
+    simulated: list[int] = []
+
+    def counting(profile: Profile, *args: object, **settings: object) -> Measures:
+        simulated.append(1)
+        return law_of_serving(profile, *args, **settings)  # type: ignore[arg-type]
+
+    resumed = dataclasses.replace(campaign(profile, tmp_path), simulate=counting)
+    explored = resumed.explorations()
+    assert 0 < len(simulated) < sum(len(each.runs) for each in explored)
+    assert files_of(profile, tmp_path) == dict(files)
+
+
+def test_runs_are_kept_apart_by_what_they_depend_on(profile: Profile, tmp_path: Path) -> None:
+    grid = dataclasses.replace(GRID, mixes=2)
+    faster = profile.model_copy(update={"step": profile.step.model_copy(update={"base_ms": 6.0})})
+    campaign(profile, tmp_path, grid).explorations()
+    campaign(faster, tmp_path, grid).explorations()
+    campaign(profile, tmp_path, dataclasses.replace(grid, duration_s=60.0)).explorations()
+    assert len(list((tmp_path / profile.pair.name).iterdir())) == 3
+
+
+def test_too_few_mixes_are_refused_in_one_line(profile: Profile, tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match="needs more mixes"):
+        make(campaign(profile, tmp_path, dataclasses.replace(GRID, mixes=1, max_adapters=1)), b"", COMMAND)
+
+
+def test_the_published_rule_never_admits_fewer(profile: Profile, work: Path) -> None:
+    for each in campaign(profile, work).explorations():
+        assert load_limit(each.runs, PUBLISHED).adapters >= load_limit(each.runs, STEADY).adapters
+
+
+def test_the_command_line_refuses_what_is_not_there(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "model_zoo", "build", "--pair", "no-such--pair", "-o", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "no pair no-such--pair; there are llama-3.1-8b-instruct--h100-64gb" in done.stderr
+
+
+def test_the_twin_itself_makes_a_pair(profile: Profile, tmp_path: Path) -> None:
+    """Small, but the real simulation in real processes."""
+    grid = Grid(mixes=10, duration_s=200.0, slots=(1, 8, 32), max_adapters=48)
+    made = [
+        make(Campaign(profile, grid, seed=0, work=tmp_path / str(jobs), jobs=jobs), b"", COMMAND) for jobs in (1, 2)
+    ]
+    assert made[0] == made[1]
+    assert json.loads(made[0][MANIFEST])["simulated_hours"] > 0

@@ -1,0 +1,85 @@
+"""The search finds what trying everything would, with a fraction of the runs."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_zoo.grid import Recipe, sample
+from model_zoo.labels import fully_tried, load_limit, slot_choices
+from model_zoo.runs import GOALS, PUBLISHED, STEADY, Bench, Run, most_slots, starts
+from model_zoo.search import SHARES, Exploration, explore, ladder, with_margin
+from tests.model_zoo.conftest import law_of_serving
+from twin.profile import Profile
+
+SLOTS = (1, 4, 16, 48, 128)
+MOST = 200
+
+
+def bench_of(profile: Profile, recipe: Recipe) -> Bench:
+    return Bench(profile, recipe, duration_s=3600, seed=0, simulate=law_of_serving)
+
+
+def explored(profile: Profile, recipe: Recipe) -> Exploration:
+    bench = bench_of(profile, recipe)
+    explore(bench, SLOTS, MOST)
+    return Exploration(recipe, SLOTS, tuple(bench.runs))
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_limits_are_those_of_an_exhaustive_search(profile: Profile, number: int) -> None:
+    recipe = sample(12, seed=5)[number]
+    found, bench = explored(profile, recipe), bench_of(profile, recipe)
+    everything = [bench.run(adapters, slots) for adapters in ladder(MOST) for slots in SLOTS]
+    for goal in GOALS:
+        assert load_limit(found.runs, goal).adapters == load_limit(everything, goal).adapters
+    assert len(found.runs) < len(bench.runs) / 3
+
+
+@settings(max_examples=20, deadline=None)
+@given(number=st.integers(0, 63))
+def test_every_share_of_the_limit_gets_slots_that_meet_the_goal(profile: Profile, number: int) -> None:
+    recipe = sample(64, seed=1)[number]
+    found = explored(profile, recipe)
+    limit = load_limit(found.runs, STEADY).adapters
+    assert len(fully_tried(found)) >= min(len(SHARES), limit)
+    for choice in slot_choices(found, STEADY, MOST):
+        assert choice.adapters <= limit
+        assert STEADY.met_by(choice.best)
+        assert choice.best.max_loras <= choice.adapters
+    if limit:
+        assert limit in [choice.adapters for choice in slot_choices(found, STEADY, MOST)]
+        assert load_limit(found.runs, PUBLISHED).adapters >= limit
+
+
+def test_the_ladder_climbs_to_the_top_by_at_most_two_percent_or_one() -> None:
+    steps = ladder(1024)
+    assert (steps[0], steps[-1]) == (1, 1024)
+    assert all(1 <= b - a <= max(1, 0.03 * a) for a, b in itertools.pairwise(steps))
+    assert with_margin(100, 400, steps) == pytest.approx(106, abs=2)
+    assert with_margin(100, 102, steps) == 102
+
+
+def test_a_configuration_is_run_once_and_never_with_more_slots_than_adapters(profile: Profile) -> None:
+    calls: list[int] = []
+
+    def counting(*args: object, **settings: object) -> object:
+        calls.append(1)
+        return law_of_serving(*args, **settings)  # type: ignore[arg-type]
+
+    bench = Bench(profile, sample(1, 0)[0], duration_s=60, seed=0, simulate=counting)  # type: ignore[arg-type]
+    assert bench.run(8, 64) is bench.run(8, 8)
+    assert len(calls) == 1
+    assert Run.from_json(bench.runs[0].to_json()) == bench.runs[0]
+
+
+def test_the_most_slots_are_the_last_that_start(profile: Profile) -> None:
+    for rank in (8, 16, 64):
+        most = most_slots(profile, rank)
+        assert starts(profile, most, rank)
+        assert not starts(profile, most + 1, rank)
+    full = profile.memory.model_copy(update={"max_model_len": 1_000_000})
+    assert most_slots(profile.model_copy(update={"memory": full}), 8) == 0
