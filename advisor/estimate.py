@@ -9,8 +9,9 @@ law). With N adapters of mean request rate q, prompts of I and answers of O toke
 
 from which N follows for every t; coefficients as in `twin.profile.Step`, of G slots. `miss` is the share of requests
 that find their adapter in no slot: with a least-recently-used cache, those not seen for as long as it takes G
-adapters to come by (Che's approximation). The batch has to fit into the KV cache and its adapters into the slots.
-Queueing is left out; what it costs is learned from simulations.
+adapters to come by (Che's approximation). While all slots are held by adapters in flight, a miss makes others of the
+batch miss as well, a sixth of them on average (see `twin.adapter_cache`). The batch has to fit into the KV cache and
+its adapters into the slots. Queueing is left out; what it costs is learned from simulations.
 """
 
 from __future__ import annotations
@@ -29,10 +30,14 @@ Floats = NDArray[np.float64]
 
 STEP_S = np.geomspace(1e-3, 30.0, 120)
 """Step times considered, s."""
+SLOTS_PER_ACTIVE = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0)
+"""Slots considered, per adapter in flight, where their number is not given."""
 GROUPS = 64
 """Beyond so many, adapters of similar traffic are taken together."""
 ROUNDS = 12
 """Iterations for what depends on N itself: slots and misses."""
+RELOADED = 1 / 6
+"""Share of the batch's adapters that a miss drives out while none is idle."""
 
 
 class State(NamedTuple):
@@ -42,79 +47,108 @@ class State(NamedTuple):
     """Time of a step, and so of one answer token."""
     active_adapters: float
     """Adapters in flight."""
+    slots: float
+    """Adapter slots, those that make steps shortest where their number was not given."""
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """The equilibria of a mix that fit, by increasing number of adapters."""
+class Equilibria:
+    """The equilibria that fit under one rule for the slots, by increasing number of adapters; shape (n,) each."""
 
     adapters: Floats
     step_s: Floats
     active_adapters: Floats
+    slots: Floats
+
+    def at(self, adapters: float) -> State:
+        """The state when so many adapters are served."""
+        step_s = float(np.exp(np.interp(adapters, self.adapters, np.log(self.step_s))))
+        active = float(np.interp(adapters, self.adapters, self.active_adapters))
+        return State(1e3 * step_s, min(active, adapters), float(np.interp(adapters, self.adapters, self.slots)))
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The equilibria of a mix under every rule for the slots that was considered."""
+
+    choices: tuple[Equilibria, ...]
 
     @property
     def max_adapters(self) -> float:
         """The most adapters of this mix in equilibrium, not necessarily a whole number."""
-        return float(self.adapters[-1])
+        return max(float(each.adapters[-1]) for each in self.choices)
 
     def serving(self, adapters: float) -> State:
-        """The state when so many adapters of the mix are served."""
-        step_s = np.exp(np.interp(adapters, self.adapters, np.log(self.step_s)))
-        active = np.interp(adapters, self.adapters, self.active_adapters)
-        return State(1e3 * float(step_s), min(float(active), adapters))
+        """The state when so many adapters of the mix are served, with the slots that suit it best."""
+        enough = min(adapters, self.max_adapters)
+        return min(each.at(adapters) for each in self.choices if each.adapters[-1] >= enough)
 
 
 def estimate(mix: Mix, profile: Profile, max_loras: int | None = None) -> Estimate:
-    """The equilibria of a mix, with so many slots or (default) with as many as adapters are in flight."""
+    """The equilibria of a mix with so many slots, or (default) with as many as suit it."""
     share = mix.rate / mix.rate.sum()
     rate, prompt, answer = float(mix.rate.mean()), float(share @ mix.input_mean), float(share @ mix.output_mean)
     # A request holds its prompt and what it has written; long answers are seen more often.
     context = prompt + float(share @ (mix.output_mean**2 + mix.output_std**2)) / answer / 2
-    in_flight, missing = _presence(mix)
+    in_flight, spread, missing = _presence(mix)
 
-    memory, step, loading = profile.memory, profile.step, profile.loading
+    memory, step, scheduling, loading = profile.memory, profile.step, profile.scheduling, profile.loading
     slot_rank = next((rank for rank in LORA_RANKS if rank >= mix.rank.max()), LORA_RANKS[-1])
     slot_tokens = memory.kv_tokens_per_slot_rank * slot_rank + memory.kv_tokens_per_slot
     most_slots = max((memory.kv_tokens_base - memory.max_model_len) / max(slot_tokens, 1e-3), 1.0)
     load_ms = loading.memory_base_ms + loading.memory_per_rank_ms * float(mix.rank.mean())
 
-    adapters = np.zeros_like(STEP_S)
-    slots = np.full_like(STEP_S, max_loras or 1.0)
+    rules = np.array(SLOTS_PER_ACTIVE if max_loras is None else (1.0,))[:, np.newaxis]
+    adapters = np.zeros((len(rules), len(STEP_S)))
+    slots = np.full_like(adapters, max_loras or 1.0)
     for _ in range(ROUNDS):
+        active = adapters * in_flight
         if max_loras is None:
-            slots = np.clip(adapters * in_flight, 1.0, most_slots)
+            slots = np.minimum(np.clip(active * rules, 1.0, most_slots), np.maximum(adapters, 1.0))
         miss = np.interp(slots / np.maximum(adapters, 1e-9), in_flight, missing, right=0.0)
-        base = step.base_ms + step.lora_base_ms + step.per_slot_ms * slots + profile.scheduling.base_ms
-        per_request = step.per_request_ms + step.lora_per_token_ms + step.per_request_slot_ms * slots
-        per_request += profile.scheduling.per_request_ms
-        per_prefill_token = step.per_prefill_token_ms + step.lora_per_token_ms + step.per_prefill_token_slot_ms * slots
-        per_arrival = per_request * answer + per_prefill_token * prompt + load_ms * miss
+        no_idle = _normal_cdf((active - slots + 1.0) / (np.sqrt(adapters * spread) + 0.5))
+        base = step.base_ms + step.lora_base_ms + step.per_slot_ms * slots + scheduling.base_ms
+        per_token = step.lora_per_token_ms
+        per_request = step.per_request_ms + per_token + step.per_request_slot_ms * slots + scheduling.per_request_ms
+        per_prefill_token = step.per_prefill_token_ms + per_token + step.per_prefill_token_slot_ms * slots
+        loads_ms = load_ms * miss * (1.0 + RELOADED * slots * no_idle)
+        per_arrival = per_request * answer + per_prefill_token * prompt + loads_ms
         found = (1e3 * STEP_S - base) / (step.per_adapter_ms * in_flight + per_arrival * rate * STEP_S)
         adapters = (adapters + np.maximum(found, 0.0)) / 2
 
     running, active = adapters * rate * answer * STEP_S, adapters * in_flight
     kv_tokens = np.maximum(memory.kv_tokens_base - slot_tokens * slots, memory.max_model_len)
-    shares = (running * context / kv_tokens, running / profile.serving.max_num_seqs, active / (max_loras or most_slots))
-    return _up_to_full(Estimate(adapters, STEP_S, active), np.maximum.reduce(shares))
+    held = active / (max_loras or most_slots)
+    fullness = np.maximum.reduce((running * context / kv_tokens, running / profile.serving.max_num_seqs, held))
+    return Estimate(
+        tuple(
+            _up_to_full(Equilibria(adapters[row], STEP_S, active[row], slots[row]), fullness[row])
+            for row in range(len(rules))
+        )
+    )
 
 
-def _up_to_full(all_of_them: Estimate, fullness: Floats) -> Estimate:
+def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:
     """The equilibria up to where the fullness (of memory, batch or slots) passes 1, that point included."""
-    fullness = np.maximum.accumulate(fullness)
     index = np.arange(len(fullness))
-    end = np.interp(1.0, fullness, index)
+    end = np.interp(1.0 + 1e-9, np.maximum.accumulate(fullness), index)
     below = index < end
 
     def cut(values: Floats) -> Floats:
         return np.maximum.accumulate(np.append(values[below], np.interp(end, index, values)))
 
-    return Estimate(cut(all_of_them.adapters), cut(all_of_them.step_s), cut(all_of_them.active_adapters))
+    return Equilibria(cut(found.adapters), cut(found.step_s), cut(found.active_adapters), cut(found.slots))
 
 
-def _presence(mix: Mix) -> tuple[Floats, Floats]:
-    """By step time the share of adapters that have a request in flight, and of requests whose adapter has no other."""
+def _presence(mix: Mix) -> tuple[Floats, Floats, Floats]:
+    """By step time: the share of adapters in flight, its variance, the share of requests whose adapter is not."""
     traffic = np.sort(mix.rate * mix.output_mean)
     groups = np.array_split(traffic, min(len(traffic), GROUPS))
-    mean, weight = np.array([group.mean() for group in groups]), np.array([len(group) for group in groups])
+    mean, weight = np.array([group.mean() for group in groups]), np.array([len(group) for group in groups]) / len(mix)
     absent = np.exp(-np.outer(STEP_S, mean))
-    return 1 - absent @ weight / len(mix), absent @ (weight * mean) / float(weight @ mean)
+    return 1 - absent @ weight, absent * (1 - absent) @ weight, absent @ (weight * mean) / float(weight @ mean)
+
+
+def _normal_cdf(x: Floats) -> Floats:
+    """The normal distribution function, within 0.01 (logistic approximation)."""
+    return 1.0 / (1.0 + np.exp(np.clip(-1.702 * x, -50.0, 50.0)))

@@ -37,6 +37,7 @@ UNITS: dict[str, str] = {
     "token_rate": "offered tokens/s",
     "load_share": "token_rate / estimated_load",
     "active_adapters": "adapters with a request in flight, estimated",
+    "estimated_slots": "adapter slots that make steps shortest, estimated",
     "max_loras": "adapter slots G",
     "slots_share": "active_adapters / max_loras",
     "slots_load_share": "token_rate / the most tokens/s in equilibrium with that many slots",
@@ -46,7 +47,7 @@ UNITS: dict[str, str] = {
 
 MIX_FEATURES: tuple[str, ...] = tuple(UNITS)[:15]
 """What the admission limit depends on."""
-SLOTS_FEATURES: tuple[str, ...] = tuple(UNITS)[:19]
+SLOTS_FEATURES: tuple[str, ...] = tuple(UNITS)[:20]
 """What the choice of slots depends on."""
 SERVING_FEATURES: tuple[str, ...] = tuple(name for name in UNITS if name != "ttft_limit")
 """What throughput, ITL and TTFT of a given configuration depend on."""
@@ -61,6 +62,7 @@ def measure(mix: Mix, profile: Profile, *, ttft_limit_s: float, max_loras: int |
     input_mean, output_mean = float(share @ mix.input_mean), float(share @ mix.output_mean)
     token_rate, adapters = mix.token_rate, len(mix)
     equilibria = estimate(mix, profile)
+    state = equilibria.serving(adapters)
     values = {
         "rate_mean": float(mix.rate.mean()),
         "rate_std": float(mix.rate.std()),
@@ -80,7 +82,8 @@ def measure(mix: Mix, profile: Profile, *, ttft_limit_s: float, max_loras: int |
         "adapters": float(adapters),
         "token_rate": token_rate,
         "load_share": adapters / equilibria.max_adapters,
-        "active_adapters": equilibria.serving(adapters).active_adapters,
+        "active_adapters": state.active_adapters,
+        "estimated_slots": state.slots,
     }
     if max_loras is not None:
         with_slots = estimate(mix, profile, max_loras)

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import twin
 from model_zoo import grid, runs, search
 from model_zoo.grid import Grid, Recipe
-from model_zoo.runs import Bench, Run, Simulate, starts
+from model_zoo.runs import Bench, Run, Simulate, most_slots
 from model_zoo.search import Exploration, explore
 from twin.profile import Profile
 from twin.simulation import simulate
@@ -85,8 +85,8 @@ class Campaign:
 
 
 def _explore(campaign: Campaign, recipe: Recipe, file: Path) -> Exploration:
-    largest = max(recipe.ranks.values)
-    slots = tuple(count for count in campaign.grid.slots if starts(campaign.profile, count, largest))
+    most = most_slots(campaign.profile, max(recipe.ranks.values))
+    slots = tuple(sorted({min(count, most) for count in campaign.grid.slots if most}))
     if file.exists():
         found = [Run.from_json(fields) for fields in json.loads(file.read_text(encoding="utf-8"))]
     else:

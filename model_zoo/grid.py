@@ -35,13 +35,13 @@ class Grid:
     duration_s: float
     """Simulated time of a run."""
     slots: tuple[int, ...]
-    """Slot counts tried where memory allows them, ascending."""
+    """Slot counts tried where memory allows them, ascending; where it does not, the most that it allows."""
     max_adapters: int
     """Most adapters tried."""
 
 
 FULL = Grid(mixes=240, duration_s=3600.0, slots=SLOTS, max_adapters=MAX_ADAPTERS)
-SMALL = Grid(mixes=20, duration_s=1200.0, slots=(1, 8, 32, 64, 128, 256), max_adapters=512)
+SMALL = Grid(mixes=30, duration_s=1200.0, slots=(1, 8, 32, 64, 128, 256), max_adapters=512)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def make(campaign: Campaign, profile_toml: bytes, command: str) -> dict[str, byt
         workloads=sum(not is_held_out(each.recipe) for each in explored),
         simulated_hours=round(sum(len(each.runs) for each in explored) * campaign.grid.duration_s / 3600),
         max_adapters=campaign.grid.max_adapters,
-        slots=sorted({slots for each in explored for slots in each.slots}),
+        slots=list(campaign.grid.slots),
         range=_range(train),
         trees=trees,
         ensembles=ensembles,

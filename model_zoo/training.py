@@ -28,10 +28,16 @@ MAX_LEAVES = 30
 """Rules of a tree, at most."""
 MIN_MIXES = 2
 """Mixes that a rule rests on, at least."""
-TIMES: dict[TreeOutput, str] = {"load_limit": "estimated_load", "max_loras": "active_adapters"}
+TIMES: dict[TreeOutput, str] = {"load_limit": "estimated_load", "max_loras": "estimated_slots"}
 """The feature that a tree's leaves are multiplied by."""
-QUANTILES: dict[TreeOutput, float] = {"load_limit": 0.4, "max_loras": 0.6}
-"""Where among its training rows a leaf's answer lies: too much load, or too few slots, costs more than the reverse."""
+QUANTILES: dict[Objective, dict[TreeOutput, float]] = {
+    "steady": {"load_limit": 0.1, "max_loras": 0.75},
+    "published": {"load_limit": 0.5, "max_loras": 0.5},
+}
+"""Where among its training rows a leaf's answer lies: too much load, or too few slots, costs more than the reverse.
+
+`published` is there for comparison and leans to no side.
+"""
 TARGETS: dict[EnsembleOutput, Callable[[Run], float]] = {
     "throughput_share": lambda run: run.served_share,
     "itl_ms": lambda run: float(np.log(run.measures.itl_ms)),
@@ -72,13 +78,21 @@ def fit(tables: Tables) -> Models:
         ZooError: nothing to fit one of them on.
     """
     return Models(
-        {each: fit_tree(tables.limits[each], lambda fact: fact.token_rate, "load_limit") for each in OBJECTIVES},
-        {each: fit_tree(tables.slots[each], lambda fact: fact.best.max_loras, "max_loras") for each in OBJECTIVES},
+        {
+            each: fit_tree(tables.limits[each], lambda fact: fact.token_rate, "load_limit", QUANTILES[each])
+            for each in OBJECTIVES
+        },
+        {
+            each: fit_tree(tables.slots[each], lambda fact: fact.best.max_loras, "max_loras", QUANTILES[each])
+            for each in OBJECTIVES
+        },
         {output: fit_ensemble(tables.serving, target) for output, target in TARGETS.items()},
     )
 
 
-def fit_tree(table: Table[Fact], target: Callable[[Fact], float], output: TreeOutput) -> TimesTree:
+def fit_tree(
+    table: Table[Fact], target: Callable[[Fact], float], output: TreeOutput, quantiles: dict[TreeOutput, float]
+) -> TimesTree:
     """Fit a tree on the logarithm of target / estimate; every leaf then answers with a quantile of its rows."""
     if not table.recipes:
         raise ZooError(f"no mix of the grid tells about {output}; it needs more mixes")
@@ -90,7 +104,7 @@ def fit_tree(table: Table[Fact], target: Callable[[Fact], float], output: TreeOu
     ).fit(table.x, ratio)
     leaves = tree.apply(table.x)
     for leaf in np.unique(leaves):
-        factor = np.exp(np.quantile(ratio[leaves == leaf], QUANTILES[output]))
+        factor = np.exp(np.quantile(ratio[leaves == leaf], quantiles[output]))
         tree.tree_.value[leaf] = float(f"{factor:.4g}")
     return TimesTree(tree, times)
 

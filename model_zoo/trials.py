@@ -7,20 +7,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from advisor.features import MIX_FEATURES, SLOTS_FEATURES, measure
+from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure
 from model_zoo.campaign import Campaign, Configuration
 from model_zoo.dataset import Table
 from model_zoo.evaluation import Line
 from model_zoo.grid import Recipe
 from model_zoo.labels import SlotChoice, best_run, load_limit
-from model_zoo.runs import Goal, Run, most_slots
+from model_zoo.runs import STARVED_BELOW, Goal, Run, most_slots
 from model_zoo.search import Exploration
 from model_zoo.training import Models
 
 Policy = Callable[[float, int, int], int]
 """Slots, of what the tree asks for, the number of adapters, and the most that memory allows."""
+RECOMMENDED = "recommended"
 POLICIES: dict[str, Policy] = {
-    "recommended": lambda asked, adapters, most: min(round(asked), adapters, most),
+    RECOMMENDED: lambda asked, adapters, most: max(min(round(asked), adapters, most), 1),
     "max_loras = 32": lambda _, adapters, most: min(32, adapters, most),
     "max_loras = number of adapters": lambda _, adapters, most: min(adapters, most),
 }
@@ -50,24 +51,44 @@ def try_all(explored: Iterable[Exploration], models: Models, goal: Goal, campaig
     cases = []
     for each in explored:
         limit = load_limit(each.runs, goal)
-        adapters = admitted(each.recipe, models, goal, campaign)
+        adapters, asked = recommend(each.recipe, models, goal, campaign)
         if limit.bounded and adapters:
             best = best_run([run for run in each.runs if run.adapters == limit.adapters and goal.met_by(run)])
-            mix = each.recipe.adapters(adapters)
-            values = measure(mix, campaign.profile, ttft_limit_s=goal.ttft_limit_s)
-            row = Table.from_rows(SLOTS_FEATURES, [(each.recipe, values, None)])
-            asked = float(models.max_loras[goal.objective].predict(row)[0])
             cases.append(Case(each.recipe, adapters, asked, best))
     return _try(cases, goal, campaign)
 
 
-def admitted(recipe: Recipe, models: Models, goal: Goal, campaign: Campaign) -> int:
-    """How many adapters of a mix to admit; 0 where not even one can be."""
+def recommend(recipe: Recipe, models: Models, goal: Goal, campaign: Campaign) -> tuple[int, float]:
+    """As the advisor does: the adapters to admit (0: none) and the slots that the tree asks for.
+
+    Where the ensembles expect the load limit to miss the goal, the most adapters for which they do not.
+    """
     most = campaign.grid.max_adapters
     values = measure(recipe.adapters(most), campaign.profile, ttft_limit_s=goal.ttft_limit_s)
     row = Table.from_rows(MIX_FEATURES, [(recipe, values, None)])
     limit = float(models.load_limit[goal.objective].predict(row)[0])
-    return min(int(limit / values["token_rate_mean"]), most)
+    low, high = 0, min(int(limit / values["token_rate_mean"]), most) + 1
+    middle, asked = high - 1, 0.0
+    while high - low > 1:
+        slots, met = _expect(recipe, middle, models, goal, campaign)
+        low, high, asked = (middle, high, slots) if met else (low, middle, asked)
+        middle = (low + high) // 2
+    return low, asked
+
+
+def _expect(recipe: Recipe, adapters: int, models: Models, goal: Goal, campaign: Campaign) -> tuple[float, bool]:
+    """The slots that the tree asks for, and whether the ensembles expect the goal to be met with them."""
+    mix, profile = recipe.adapters(adapters), campaign.profile
+    values = measure(mix, profile, ttft_limit_s=goal.ttft_limit_s)
+    asked = float(
+        models.max_loras[goal.objective].predict(Table.from_rows(SLOTS_FEATURES, [(recipe, values, None)]))[0]
+    )
+    slots = POLICIES[RECOMMENDED](asked, adapters, most_slots(profile, float(mix.rank.max())))
+    values = measure(mix, profile, ttft_limit_s=goal.ttft_limit_s, max_loras=slots)
+    x = Table.from_rows(SERVING_FEATURES, [(recipe, values, None)]).x
+    share = float(models.ensembles["throughput_share"].predict(x)[0])
+    ttft_ms = float(np.exp(models.ensembles["ttft_ms"].predict(x)[0]))
+    return asked, share >= STARVED_BELOW and (goal.objective == "published" or ttft_ms <= 1e3 * goal.ttft_limit_s)
 
 
 def _try(cases: Sequence[Case], goal: Goal, campaign: Campaign) -> list[Line]:
@@ -78,7 +99,7 @@ def _try(cases: Sequence[Case], goal: Goal, campaign: Campaign) -> list[Line]:
         largest = float(case.recipe.adapters(case.adapters).rank.max())
         most = most_slots(campaign.profile, largest)
         for name, policy in POLICIES.items():
-            configuration = Configuration(case.adapters, max(policy(case.asked, case.adapters, most), 1))
+            configuration = Configuration(case.adapters, policy(case.asked, case.adapters, most))
             chosen[name].append(configuration)
             wanted.setdefault(case.recipe, set()).add(configuration)
     runs = campaign.replay(wanted)
