@@ -6,6 +6,7 @@ Every import that takes time stays inside the command that needs it.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import StrEnum
 from io import TextIOWrapper
@@ -181,6 +182,8 @@ def main() -> None:
         _note(str(error))
     except OSError as error:
         _note(f"cannot write the result: {error.strerror}")
+        # What is still buffered has nowhere to go either; the interpreter would complain about it on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     else:
         return
     sys.exit(2)
