@@ -136,3 +136,15 @@ def unschedule(batch: Batch, seat: int) -> None:
 def first_due(batch: Batch, step: int) -> int:
     """The first seat on the page of this step, or NONE; `batch.after` leads on."""
     return batch.calendar[step & (len(batch.calendar) - 1)]
+
+
+@jit
+def sort_by_admission(batch: Batch, seats: NDArray[np.int32], count: int) -> None:
+    """Insertion sort of the first `count` of some seats: few, and mostly in order."""
+    for i in range(1, count):
+        seat = seats[i]
+        j = i
+        while j > 0 and batch.order[seats[j - 1]] > batch.order[seat]:
+            seats[j] = seats[j - 1]
+            j -= 1
+        seats[j] = seat

@@ -148,7 +148,7 @@ def update(scheduler: Scheduler) -> None:
         due[count] = seat
         count += 1
         seat = seats.after[seat]
-    _sort_by_admission(due, count, seats.order)
+    batch.sort_by_admission(seats, due, count)
     for i in range(count):
         request = seats.request[due[i]]
         _leave(scheduler, due[i], state[STEP])
@@ -169,7 +169,7 @@ def _extend_running(scheduler: Scheduler) -> None:
             count += 1
         seat = seats.after[seat]
     if count * (1 + scheduler.settings.preallocated_blocks) > state[FREE_BLOCKS]:
-        _sort_by_admission(due, count, seats.order)
+        batch.sort_by_admission(seats, due, count)
     for i in range(count):
         seat = due[i]
         while seats.request[seat] != NONE and state[FREE_BLOCKS] == 0:
@@ -394,15 +394,3 @@ def _following(scheduler: Scheduler, cache: AdapterCache, i: int) -> int:
         if scheduler.running_of[adapter] > 0 and cache.resident[adapter] and cache.newer[adapter] == NONE:
             return adapter
     return NONE
-
-
-@jit
-def _sort_by_admission(seats: NDArray[np.int32], count: int, order: NDArray[np.int64]) -> None:
-    """Insertion sort of the first `count` seats: few, and mostly in order."""
-    for i in range(1, count):
-        seat = seats[i]
-        j = i
-        while j > 0 and order[seats[j - 1]] > order[seat]:
-            seats[j] = seats[j - 1]
-            j -= 1
-        seats[j] = seat
