@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from calibrate.batches import BUSY_BATCH
 from calibrate.errors import CalibrationError
 from calibrate.regression import significant
 from calibrate.replay import CONNECTIONS
@@ -21,8 +22,6 @@ from twin.simulation import Measures, simulate
 
 PREEMPTIONS = 100.0
 """From so many preemptions on a run is left out: what is computed a second time is not in its figures."""
-BUSY_BATCH = 8.0
-"""From this mean batch on the engine is never idle."""
 SLOTS_FULL = 0.97
 """Share of the slots in use from which waiting requests are passed over in most steps."""
 

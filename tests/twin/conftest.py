@@ -1,51 +1,11 @@
-"""A plausible Profile and small workloads for the tests of the twin."""
+"""Servers and small workloads for the tests of the twin."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from twin.profile import FrontEnd, Loading, Memory, Pair, Profile, Scheduling, Serving, Step
 from twin.server import Server
 from twin.workload import Workload
-
-
-@pytest.fixture(scope="session")
-def profile() -> Profile:
-    return Profile(
-        pair=Pair(name="tiny--gpu", model="example/tiny", gpu="gpu", vllm="0.8.5"),
-        memory=Memory(
-            kv_tokens_base=300_000,
-            kv_tokens_per_slot_rank=48,
-            kv_tokens_per_slot=0,
-            block_size=16,
-            gpu_memory_utilization=0.9,
-            kv_tokens_per_utilization=500_000,
-            max_model_len=131_072,
-        ),
-        step=Step(
-            base_ms=10,
-            per_request_ms=0.04,
-            per_prefill_token_ms=0.05,
-            lora_base_ms=2,
-            lora_per_token_ms=0.01,
-            per_adapter_ms=0.5,
-            per_slot_ms=0.02,
-            per_request_slot_ms=0.0002,
-            per_prefill_token_slot_ms=0.0003,
-        ),
-        scheduling=Scheduling(base_ms=0.02, per_request_ms=0.004, per_scanned_ms=0.0003),
-        loading=Loading(memory_base_ms=6.5, memory_per_rank_ms=0.02, disk_base_ms=60, disk_per_rank_ms=2),
-        front_end=FrontEnd(ttft_ms=10, itl_factor=1.06),
-        serving=Serving(
-            max_num_seqs=2048,
-            max_num_batched_tokens=2048,
-            preallocated_blocks=4,
-            admission_needs_whole_prompt=False,
-        ),
-        fits={},
-        command="made up for tests",
-    )
 
 
 def make_server(max_loras: int, max_cpu_loras: int = 512, **settings: float) -> Server:
