@@ -1,4 +1,6 @@
 """`python -m calibrate`: measurements -> Profile, and the twin against real runs."""
+# Each command imports what it needs: an environment with vLLM need not have the rest, and vLLM's CPU engine does not
+# start in a process that has loaded LLVM.
 
 from __future__ import annotations
 
@@ -12,13 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console, RenderableType
 
-from calibrate import validation
 from calibrate.errors import CalibrationError
-from calibrate.fit import Subject, fit_profile
-from calibrate.replay import profiles
-from calibrate.report import fit_report
-from calibrate.runs import read_runs
-from calibrate.tables import read
 from twin.profile import ProfileError, Serving, load
 
 DATA = Path("../shared/data/h100-64gb")
@@ -49,11 +45,14 @@ def fit(
     gpu_memory_utilization: Annotated[float, typer.Option(min=0.01, max=1)] = 0.9,
     max_num_seqs: Annotated[int, typer.Option(min=1)] = 2048,
     max_num_batched_tokens: Annotated[int, typer.Option(min=1)] = 2048,
-    preallocated_blocks: Annotated[int, typer.Option(min=0, help="KV blocks taken ahead; vLLM 0.8: 4, later 0")] = 4,
-    whole_prompt_admission: Annotated[bool, typer.Option(help="admit only whole prompts; vLLM 0.8: no")] = False,
     serving_input_tokens: Annotated[float, typer.Option(min=1, help="prompt length in scheduler_steps.csv")] = 250.0,
 ) -> None:
     """Fit a profile to measurement tables (columns: see `calibrate/tables.py`)."""
+    from calibrate.fit import Subject, fit_profile
+    from calibrate.report import fit_report
+    from calibrate.runs import read_runs
+    from calibrate.tables import read
+
     subject = Subject(
         hub_id=hub_id,
         gpu=gpu,
@@ -65,15 +64,13 @@ def fit(
         serving=Serving(
             max_num_seqs=max_num_seqs,
             max_num_batched_tokens=max_num_batched_tokens,
-            preallocated_blocks=preallocated_blocks,
-            admission_needs_whole_prompt=whole_prompt_admission,
         ),
         input_tokens=serving_input_tokens,
         source=source,
     )
     hours = [run for run in read_runs(served) if run.model == model] if served else []
     profile = fit_profile(read(tables, model), subject, _command(), load(like) if like else None, hours)
-    _write(output, profile.to_toml())
+    _write(output, profile.to_toml().encode())
     _print(fit_report(profile))
 
 
@@ -90,6 +87,10 @@ def validate(
     json: Annotated[Path | None, typer.Option(help="write the figures here, too")] = None,
 ) -> None:
     """Compare the twin with measured runs, another simulator and rules of thumb."""
+    from calibrate import validation
+    from calibrate.replay import profiles
+    from calibrate.runs import read_runs
+
     measured = runs or data / "validation" / "serving_runs.csv"
     if runs is None and not measured.exists():
         print(f"calibrate: nothing to validate: there is no {measured}", file=sys.stderr)
@@ -105,8 +106,41 @@ def validate(
         worst_runs=worst,
     )
     if json is not None:
-        _write(json, found.to_json() + "\n")
+        _write(json, f"{found.to_json()}\n".encode())
     _print(validation.scoreboard(found))
+
+
+@app.command()
+def record_schedule(
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="file of recordings to write, .json.xz")],
+    cases: Annotated[int, typer.Option(min=1, help="workloads")] = 36,
+    seed: Annotated[int, typer.Option(min=0, help="of the workloads")] = 0,
+    alone: Annotated[
+        bool,
+        typer.Option("--alone", help="the scheduler alone, for a vLLM that needs a GPU; else an engine on the CPU"),
+    ] = False,
+    async_scheduling: Annotated[
+        bool, typer.Option("--async-scheduling", help="with --alone: two steps in flight")
+    ] = False,
+) -> None:
+    """Record, step by step, what the scheduler of the installed vLLM decides; the tests hold the twin to it."""
+    from calibrate import record
+    from calibrate.recording import Recordings, encode
+
+    if async_scheduling and not alone:
+        raise CalibrationError("--async-scheduling: the CPU engine cannot schedule ahead; add --alone")
+    vllm = record.version()
+    if alone:
+        found = record.through_scheduler(record.cases(cases, seed, block_size=16), async_scheduling=async_scheduling)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            found = record.through_engine(record.cases(cases, seed, record.LARGEST.block_size), Path(folder))
+    recordings = Recordings(
+        vllm=vllm, engine=not alone, async_scheduling=async_scheduling, command=_command(), recordings=tuple(found)
+    )
+    _write(output, encode(recordings))
+    print(f"{output}: vLLM {vllm}, {len(found)} workloads, {sum(len(one.steps) for one in found):,} steps")
 
 
 def _print(result: RenderableType) -> None:
@@ -125,13 +159,13 @@ def _public(argument: str) -> str:
     return "/".join(path.parts[-2:]) if outside else argument
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     """Write the whole file or nothing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             unfinished = Path(folder) / path.name
-            unfinished.write_text(text, encoding="utf-8")
+            unfinished.write_bytes(content)
             unfinished.replace(path)
     except OSError as error:
         raise CalibrationError(f"{path}: cannot write the file: {error.strerror}") from error

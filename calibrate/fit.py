@@ -16,6 +16,7 @@ from calibrate.served import refine_itl_factor, serve, served_steps
 from calibrate.serving import average_steps
 from calibrate.step import fit_step
 from calibrate.tables import Tables
+from twin.behaviour import Behaviour, behaviour_of
 from twin.profile import Pair, Profile, Serving
 
 
@@ -97,6 +98,7 @@ def fit_profile(
         loading=loading,
         front_end=front_end,
         serving=subject.serving,
+        behaviour=_behaviour(subject.vllm),
         fits={
             "memory": memory_fit,
             "step": step_fit,
@@ -114,3 +116,10 @@ def fit_profile(
     client, client_fit = refine_itl_factor(profile, hours)
     fits = profile.fits | {"step": refined_fit, "front_end": client_fit}
     return profile.model_copy(update={"step": refined, "front_end": client, "fits": fits})
+
+
+def _behaviour(vllm: str) -> Behaviour:
+    try:
+        return behaviour_of(vllm)
+    except ValueError as error:
+        raise CalibrationError(str(error)) from error

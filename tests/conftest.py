@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from twin.behaviour import behaviour_of
 from twin.profile import FrontEnd, Loading, Memory, Pair, Profile, Scheduling, Serving, Step
 
 
@@ -37,9 +38,8 @@ def profile() -> Profile:
         serving=Serving(
             max_num_seqs=2048,
             max_num_batched_tokens=2048,
-            preallocated_blocks=4,
-            admission_needs_whole_prompt=False,
         ),
+        behaviour=behaviour_of("0.8.5"),
         fits={},
         command="made up for tests",
     )

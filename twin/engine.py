@@ -17,21 +17,24 @@ from twin import batch, waiting
 from twin.batch import NONE, RUNNING
 from twin.compiled import entry_point, jit
 from twin.latency import StepCost, step_ms
-from twin.scheduler import (
+from twin.scheduler import schedule, update
+from twin.state import (
     ACTIVE_ADAPTERS,
+    ENDED,
     FINISHED,
     FRESH,
     PARTIAL,
     PREEMPTED,
     PREFILL_TOKENS,
+    RELEASED,
     SCANNED,
     STEP,
     Scheduler,
-    schedule,
-    update,
 )
 from twin.waiting import WAITING
 
+# Rows of Log.clock_s
+NOW, SEEN = range(2)
 # Rows of Log.sums
 RUNNING_S, WAITING_S, ADAPTER_STEPS = range(3)
 # Rows of Log.counts
@@ -46,7 +49,7 @@ class Log(NamedTuple):
     finish_s: NDArray[np.float64]
     """Of each request; NaN while it is not finished."""
     clock_s: NDArray[np.float64]
-    """[now]"""
+    """[now, the time up to which the next step knows what has arrived]"""
     sums: NDArray[np.float64]
     """[integral of running requests over s, of waiting requests over s, sum over steps of adapters in the batch]"""
     counts: NDArray[np.int64]
@@ -58,7 +61,7 @@ def new_log(requests: int) -> Log:
     return Log(
         first_token_s=np.full(requests, np.nan),
         finish_s=np.full(requests, np.nan),
-        clock_s=np.zeros(1),
+        clock_s=np.zeros(2),
         sums=np.zeros(3),
         counts=np.zeros(3, dtype=np.int64),
     )
@@ -67,10 +70,12 @@ def new_log(requests: int) -> Log:
 @entry_point
 def serve(scheduler: Scheduler, cost: StepCost, log: Log, until_s: float, max_connections: int) -> None:
     """Serve until the clock reaches `until_s` or nothing is left to do."""
-    while log.clock_s[0] < until_s:
+    clock_s = log.clock_s
+    while clock_s[NOW] < until_s:
         _receive(scheduler, log, max_connections)
         if scheduler.batch.totals[RUNNING] == 0 and scheduler.queue.totals[WAITING] == 0:
-            log.clock_s[0] = _next_arrival_s(scheduler, log)
+            clock_s[NOW] = max(clock_s[NOW], _next_arrival_s(scheduler, log))
+            clock_s[SEEN] = clock_s[NOW]
             continue
         duration_s = step(scheduler, cost, log)
         if _nothing_happened(scheduler):
@@ -82,13 +87,16 @@ def step(scheduler: Scheduler, cost: StepCost, log: Log) -> float:
     """Schedule, run and account for one step; return its duration in s."""
     load_ms = schedule(scheduler)
     state, output = scheduler.state, scheduler.output
-    running = scheduler.batch.totals[RUNNING]
+    running = _in_service(scheduler)
     prefilling = output[FRESH] + (1 if state[PARTIAL] != NONE else 0)
-    duration_s = 1e-3 * (
-        load_ms + step_ms(cost, running - prefilling, output[PREFILL_TOKENS], state[ACTIVE_ADAPTERS], output[SCANNED])
-    )
+    duration_s = 0.0
+    if running:
+        duration_s = 1e-3 * (
+            load_ms
+            + step_ms(cost, running - prefilling, output[PREFILL_TOKENS], state[ACTIVE_ADAPTERS], output[SCANNED])
+        )
     _account(scheduler, log, duration_s)
-    now = log.clock_s[0]
+    now = log.clock_s[NOW]
     for i in range(output[FRESH]):
         request = scheduler.fresh[i]
         if np.isnan(log.first_token_s[request]):
@@ -101,11 +109,11 @@ def step(scheduler: Scheduler, cost: StepCost, log: Log) -> float:
 
 @jit
 def _receive(scheduler: Scheduler, log: Log, max_connections: int) -> None:
-    """Queue what has arrived by now, unless the client has no connection left for it."""
+    """Queue what has arrived, as far as the next step knows, unless the client has no connection left for it."""
     queue, counts, arrival_s = scheduler.queue, log.counts, scheduler.demand.arrival_s
     request = counts[NEXT_ARRIVAL]
-    while request < len(arrival_s) and arrival_s[request] <= log.clock_s[0]:
-        if max_connections and queue.totals[WAITING] + scheduler.batch.totals[RUNNING] >= max_connections:
+    while request < len(arrival_s) and arrival_s[request] <= log.clock_s[SEEN]:
+        if max_connections and queue.totals[WAITING] + _in_service(scheduler) >= max_connections:
             counts[DROPPED] += 1
         else:
             waiting.append(queue, request, scheduler.demand.adapter[request])
@@ -115,9 +123,12 @@ def _receive(scheduler: Scheduler, log: Log, max_connections: int) -> None:
 
 @jit
 def _account(scheduler: Scheduler, log: Log, duration_s: float) -> None:
-    """Move the clock on by one step."""
-    log.clock_s[0] += duration_s
-    log.sums[RUNNING_S] += duration_s * scheduler.batch.totals[RUNNING]
+    """Move the clock on by one step. With async scheduling the next step was scheduled when this one began."""
+    log.clock_s[SEEN] = log.clock_s[NOW]
+    log.clock_s[NOW] += duration_s
+    if not scheduler.settings.async_scheduling:
+        log.clock_s[SEEN] = log.clock_s[NOW]
+    log.sums[RUNNING_S] += duration_s * _in_service(scheduler)
     log.sums[WAITING_S] += duration_s * scheduler.queue.totals[WAITING]
     log.sums[ADAPTER_STEPS] += scheduler.state[ACTIVE_ADAPTERS]
     log.counts[WAITING_MAX] = max(log.counts[WAITING_MAX], scheduler.queue.totals[WAITING])
@@ -131,6 +142,7 @@ def _nothing_happened(scheduler: Scheduler) -> bool:
         output[PREFILL_TOKENS] == 0
         and output[PREEMPTED] == 0
         and output[FINISHED] == 0
+        and output[RELEASED] == 0
         and scheduler.batch.totals[RUNNING] > 0
     )
 
@@ -141,8 +153,8 @@ def _repeat(scheduler: Scheduler, log: Log, duration_s: float, until_s: float) -
     arrival_s = _next_arrival_s(scheduler, log)
     state = scheduler.state
     while (
-        log.clock_s[0] < until_s
-        and log.clock_s[0] < arrival_s
+        log.clock_s[NOW] < until_s
+        and log.clock_s[SEEN] < arrival_s
         and batch.first_due(scheduler.batch, state[STEP]) == NONE
     ):
         _account(scheduler, log, duration_s)
@@ -153,3 +165,9 @@ def _repeat(scheduler: Scheduler, log: Log, duration_s: float, until_s: float) -
 def _next_arrival_s(scheduler: Scheduler, log: Log) -> float:
     arrival_s, request = scheduler.demand.arrival_s, log.counts[NEXT_ARRIVAL]
     return arrival_s[request] if request < len(arrival_s) else np.inf
+
+
+@jit
+def _in_service(scheduler: Scheduler) -> int:
+    """Running requests that have not ended."""
+    return scheduler.batch.totals[RUNNING] - scheduler.state[ENDED]

@@ -13,6 +13,8 @@ from typing import Annotated
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from twin.behaviour import Behaviour
+
 NonNegative = Annotated[float, Field(ge=0)]
 
 
@@ -113,12 +115,6 @@ class Serving(_Section):
 
     max_num_seqs: int = Field(gt=0, description="running requests at most")
     max_num_batched_tokens: int = Field(gt=0, description="token budget of a step")
-    preallocated_blocks: int = Field(
-        ge=0, description="extra KV blocks taken with each new block while any are free (vLLM 0.8: 4, later: 0)"
-    )
-    admission_needs_whole_prompt: bool = Field(
-        description="a waiting request must find blocks for its whole sequence, not only its first chunk (newer vLLM)"
-    )
 
 
 class Fit(_Section):
@@ -142,6 +138,7 @@ class Profile(_Section):
     loading: Loading
     front_end: FrontEnd
     serving: Serving
+    behaviour: Behaviour
     fits: dict[str, Fit] = Field(description="one entry per fitted section")
     command: str = Field(description="the command that made this file")
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-from twin import scheduler
+from twin.decisions import Decisions
 from twin.latency import StepCost, step_ms
-from twin.scheduler import Demand, Settings
+from twin.state import Demand, Settings, turns
 
 
 @dataclass(slots=True)
@@ -26,6 +26,8 @@ class Request:
     generated: int = 0
     blocks: int = 0
     prefilling: bool = True
+    ended: bool = False
+    """With async scheduling: it has all its tokens, but the scheduler has not been told."""
 
     @property
     def tokens(self) -> int:
@@ -38,18 +40,12 @@ class Step:
     """What one step did, for comparison."""
 
     duration_s: float
-    running: int
-    waiting: int
-    adapters: int
-    free_blocks: int
-    prefill_tokens: int
-    preempted: list[int]
-    finished: list[int]
+    decisions: Decisions
 
 
 @dataclass
 class Server:
-    """A vLLM server with LoRA, one step at a time."""
+    """A vLLM server with LoRA, one step at a time (`twin.behaviour` says what depends on the version)."""
 
     settings: Settings
     demand: Demand
@@ -57,11 +53,15 @@ class Server:
     free_blocks: int
     max_connections: int = 0
     clock_s: float = 0.0
+    seen_s: float = 0.0
+    """The time up to which the next step knows what has arrived."""
     arrived: int = 0
     dropped: int = 0
     loads: int = 0
     running: list[Request] = field(default_factory=list)
     waiting: deque[Request] = field(default_factory=deque)
+    skipped_waiting: deque[Request] = field(default_factory=deque)
+    """What was passed over, where that has a queue of its own; served before `waiting`."""
     slots: OrderedDict[int, None] = field(default_factory=OrderedDict)
     """Adapters on the GPU, least recently used first."""
     host: OrderedDict[int, None] = field(default_factory=OrderedDict)
@@ -70,7 +70,8 @@ class Server:
 
     def __post_init__(self) -> None:
         adapters = len(self.demand.load_from_memory_ms)
-        self.turn = scheduler.turns(adapters)
+        self.turn = turns(adapters)
+        self.total_blocks = self.free_blocks
         for adapter in range(max(0, adapters - self.settings.max_cpu_loras), adapters):
             self.host[adapter] = None
 
@@ -79,45 +80,72 @@ class Server:
         steps: list[Step] = []
         while self.clock_s < until_s:
             self.receive()
-            if self.running or self.waiting:
+            if self.busy():
                 steps.append(self.step())
             elif self.arrived < len(self.demand.arrival_s):
-                self.clock_s = float(self.demand.arrival_s[self.arrived])
+                self.clock_s = max(self.clock_s, float(self.demand.arrival_s[self.arrived]))
+                self.seen_s = self.clock_s
             else:
                 break
         return steps
 
+    def busy(self) -> bool:
+        """Whether any request is not finished, as far as the scheduler knows."""
+        return bool(self.running or self.waiting or self.skipped_waiting)
+
     def receive(self) -> None:
-        """Queue what has arrived by now."""
+        """Queue what has arrived, as far as the next step knows."""
         demand = self.demand
-        while self.arrived < len(demand.arrival_s) and demand.arrival_s[self.arrived] <= self.clock_s:
+        while self.arrived < len(demand.arrival_s) and demand.arrival_s[self.arrived] <= self.seen_s:
             i = self.arrived
-            if self.max_connections and len(self.running) + len(self.waiting) >= self.max_connections:
+            if self.max_connections and self.in_system() >= self.max_connections:
                 self.dropped += 1
             else:
-                adapter, prompt, answer = int(demand.adapter[i]), int(demand.prompt[i]), int(demand.answer[i])
-                self.waiting.append(Request(i, adapter, prompt, answer))
+                self.add(i)
             self.arrived += 1
+
+    def add(self, index: int) -> None:
+        """A request arrives."""
+        demand = self.demand
+        self.waiting.append(
+            Request(index, int(demand.adapter[index]), int(demand.prompt[index]), int(demand.answer[index]))
+        )
 
     def step(self) -> Step:
         """Schedule, run, update."""
         scheduled: dict[int, int] = {}
         preempted = self.schedule_running(scheduled)
         scanned = 0 if preempted else self.schedule_waiting(scheduled)
+        blocks = self.total_blocks - self.free_blocks
         load_ms = self.load_adapters()
 
-        decoding = sum(not request.prefilling for request in self.running)
+        decoding = sum(not (request.prefilling or request.ended) for request in self.running)
         prefill = sum(scheduled.get(request.index, 0) for request in self.running if request.prefilling)
         adapters = len(self.active())
-        duration_s = 1e-3 * (load_ms + step_ms(self.cost, decoding, prefill, adapters, scanned))
+        duration_s = 0.0
+        if adapters:
+            duration_s = 1e-3 * (load_ms + step_ms(self.cost, decoding, prefill, adapters, scanned))
+        self.seen_s = self.clock_s
         self.clock_s += duration_s
-        running, waiting = len(self.running), len(self.waiting)
+        if not self.settings.async_scheduling:
+            self.seen_s = self.clock_s
         finished = self.update(scheduled)
-        return Step(duration_s, running, waiting, adapters, self.free_blocks, prefill, preempted, finished)
+        return Step(
+            duration_s,
+            Decisions(
+                scheduled=scheduled,
+                preempted=tuple(preempted),
+                finished=tuple(sorted(finished)),
+                adapters=adapters,
+                blocks=blocks,
+            ),
+        )
 
     def update(self, scheduled: dict[int, int]) -> list[int]:
         """Account for the tokens the step has computed; return the requests that are finished."""
         finished = []
+        for request in [request for request in self.running if request.ended]:
+            self.leave(request)
         for request in list(self.running):
             request.computed += scheduled.get(request.index, 0)
             if request.computed == request.tokens:
@@ -126,8 +154,10 @@ class Server:
                 self.first_token_s.setdefault(request.index, self.clock_s)
                 if request.generated == request.answer:
                     self.finish_s[request.index] = self.clock_s
-                    self.leave(request)
                     finished.append(request.index)
+                    request.ended = True
+                    if not self.settings.async_scheduling:
+                        self.leave(request)
         return finished
 
     def schedule_running(self, scheduled: dict[int, int]) -> list[int]:
@@ -137,12 +167,16 @@ class Server:
         position = 0
         while position < len(self.running) and budget > 0:
             request = self.running[position]
+            if request.ended:
+                position += 1
+                continue
             tokens = min(request.tokens - request.computed, budget)
             while not self.allocate(request, tokens):
                 victim = self.running[-1]
                 self.leave(victim)
-                victim.blocks, victim.computed, victim.prefilling = 0, 0, True
-                self.waiting.appendleft(victim)
+                if not victim.ended:
+                    victim.blocks, victim.computed, victim.prefilling = 0, 0, True
+                    self.waiting.appendleft(victim)
                 preempted.append(victim.index)
                 if victim is request:
                     return preempted
@@ -156,39 +190,40 @@ class Server:
         settings = self.settings
         budget = settings.max_num_batched_tokens - sum(scheduled.values())
         active = self.active()
-        skipped: deque[Request] = deque()
+        skipped: list[Request] = []
         looked_at = 0
-        while self.waiting and budget > 0 and len(self.running) < settings.max_num_seqs:
-            request = self.waiting[0]
+        while (self.skipped_waiting or self.waiting) and budget > 0 and len(self.running) < settings.max_num_seqs:
+            queue = self.skipped_waiting or self.waiting
+            request = queue[0]
             if len(active) == settings.max_loras and request.adapter not in active:
-                skipped.append(self.waiting.popleft())
+                skipped.append(queue.popleft())
                 continue
             looked_at += 1
             tokens = min(request.tokens, budget)
-            if settings.admission_needs_whole_prompt and self.blocks(request.tokens) > self.free_blocks:
+            if settings.scheduler_reserve_full_isl and self.blocks(request.tokens) > self.free_blocks:
                 break
             if not self.allocate(request, tokens):
                 break
-            self.waiting.popleft()
+            queue.popleft()
             active.add(request.adapter)
             self.running.append(request)
             scheduled[request.index] = tokens
             budget -= tokens
-        self.waiting.extendleft(reversed(skipped))
+        back = self.skipped_waiting if settings.skipped_waiting else self.waiting
+        back.extendleft(reversed(skipped))
         if len(active) == settings.max_loras:
             # As in the fast twin: all that cannot get a slot counts as looked at, however early the scan ended.
-            looked_at += sum(request.adapter not in active for request in self.waiting)
+            looked_at += sum(request.adapter not in active for request in (*self.skipped_waiting, *self.waiting))
         return looked_at
 
     def allocate(self, request: Request, tokens: int) -> bool:
-        """Take the blocks for so many more tokens, and some more in advance while there are any."""
+        """Take the blocks for so many more tokens, if there are enough."""
         needed = self.blocks(request.computed + tokens) - request.blocks
         if needed > self.free_blocks:
             return False
         if needed > 0:
-            taken = min(needed + self.settings.preallocated_blocks, self.free_blocks)
-            request.blocks += taken
-            self.free_blocks -= taken
+            request.blocks += needed
+            self.free_blocks -= needed
         return True
 
     def blocks(self, tokens: int) -> int:
@@ -197,7 +232,12 @@ class Server:
 
     def active(self) -> set[int]:
         """Adapters in the batch."""
-        return {request.adapter for request in self.running}
+        return {request.adapter for request in self.running if not request.ended}
+
+    def in_system(self) -> int:
+        """Requests that are waiting or running."""
+        running = sum(not request.ended for request in self.running)
+        return running + len(self.waiting) + len(self.skipped_waiting)
 
     def leave(self, request: Request) -> None:
         """A request leaves the batch and frees its blocks."""

@@ -7,114 +7,27 @@ requests are not walked over but counted (see `twin.waiting`).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
-
 from twin import adapter_cache, batch, waiting
-from twin.adapter_cache import AdapterCache
-from twin.batch import NONE, RUNNING, Batch
+from twin.batch import NONE, RUNNING
 from twin.compiled import jit
-from twin.waiting import OUTSIDE, Queue
-
-# Rows of Scheduler.state
-STEP, FREE_BLOCKS, PARTIAL, ACTIVE_ADAPTERS, PREEMPTIONS, LOADS = range(6)
-# Rows of Scheduler.output
-PREFILL_TOKENS, SCANNED, PREEMPTED, FRESH, ENTERED, FINISHED = range(6)
-
-
-class Settings(NamedTuple):
-    """What of the server's configuration a scheduler pass depends on."""
-
-    max_num_seqs: int
-    max_num_batched_tokens: int
-    max_loras: int
-    max_cpu_loras: int
-    block_size: int
-    preallocated_blocks: int
-    admission_needs_whole_prompt: bool
-
-
-class Demand(NamedTuple):
-    """The requests, in order of arrival, and what loading their adapters costs."""
-
-    arrival_s: NDArray[np.float64]
-    adapter: NDArray[np.int32]
-    prompt: NDArray[np.int32]
-    """Tokens."""
-    answer: NDArray[np.int32]
-    """Tokens."""
-    load_from_memory_ms: NDArray[np.float64]
-    """Of each adapter."""
-    load_from_disk_ms: NDArray[np.float64]
-    """Of each adapter."""
-
-
-class Scheduler(NamedTuple):
-    """The engine's state between steps."""
-
-    settings: Settings
-    demand: Demand
-    queue: Queue
-    batch: Batch
-    slots: AdapterCache
-    host: AdapterCache
-    turn: NDArray[np.int32]
-    """Of each adapter, its place in the order in which a batch's adapters are gone through."""
-    in_turn: NDArray[np.int32]
-    """The adapters in that order."""
-    running_of: NDArray[np.int32]
-    """Of each adapter, its running requests."""
-    generated: NDArray[np.int32]
-    """Of each request, the tokens it had when it was last preempted."""
-    state: NDArray[np.int64]
-    """[step, free KV blocks, seat whose prompt is partly computed or NONE, adapters in the batch, preemptions so far,
-    adapter loads so far]"""
-    output: NDArray[np.int64]
-    """Of this step: [prefill tokens, waiting requests looked at, requests preempted, prompts completed (their
-    requests are in `fresh`), adapters new in the batch (in `entered`), requests finished (in `due`)]"""
-    fresh: NDArray[np.int32]
-    """Requests whose prompt completes in this step."""
-    entered: NDArray[np.int32]
-    """Adapters that were not in the batch before."""
-    due: NDArray[np.int32]
-    """Scratch: seats that need a block in this step; after it, the requests that finished."""
-
-
-def new(settings: Settings, demand: Demand, blocks: int) -> Scheduler:
-    """A scheduler at step 0 with `blocks` usable KV blocks.
-
-    The adapters are in host memory already, as far as it holds them: `--lora-modules` loads them one by one at start.
-    """
-    adapters, requests = len(demand.load_from_memory_ms), len(demand.arrival_s)
-    turn = turns(adapters)
-    host = adapter_cache.empty(adapters, settings.max_cpu_loras)
-    for adapter in range(max(0, adapters - settings.max_cpu_loras), adapters):
-        adapter_cache.bring_in(host, adapter)
-        adapter_cache.release(host, adapter, adapter - adapters - 1, turn)
-    return Scheduler(
-        settings=settings,
-        demand=demand,
-        queue=waiting.empty(adapters, requests),
-        batch=batch.empty(settings.max_num_seqs, longest_output=int(demand.answer.max(initial=1))),
-        slots=adapter_cache.empty(adapters, settings.max_loras),
-        host=host,
-        turn=turn,
-        in_turn=np.argsort(turn).astype(np.int32),
-        running_of=np.zeros(adapters, dtype=np.int32),
-        generated=np.zeros(requests, dtype=np.int32),
-        state=np.array([0, blocks, NONE, 0, 0, 0], dtype=np.int64),
-        output=np.zeros(6, dtype=np.int64),
-        fresh=np.zeros(settings.max_num_seqs, dtype=np.int32),
-        entered=np.zeros(settings.max_num_seqs, dtype=np.int32),
-        due=np.zeros(settings.max_num_seqs, dtype=np.int32),
-    )
-
-
-def turns(adapters: int) -> NDArray[np.int32]:
-    """Of each adapter, its place in the order in which a batch is gone through: any, but always the same."""
-    return np.random.default_rng(0).permutation(adapters).astype(np.int32)
+from twin.loading import load_adapters
+from twin.state import (
+    ACTIVE_ADAPTERS,
+    ENDED,
+    ENTERED,
+    FINISHED,
+    FREE_BLOCKS,
+    FRESH,
+    PARTIAL,
+    PREEMPTED,
+    PREEMPTIONS,
+    PREFILL_TOKENS,
+    RELEASED,
+    SCANNED,
+    STEP,
+    Scheduler,
+)
+from twin.waiting import OUTSIDE
 
 
 @jit
@@ -123,7 +36,7 @@ def schedule(scheduler: Scheduler) -> float:
     state, output = scheduler.state, scheduler.output
     output[:] = 0
     _extend_running(scheduler)
-    decoding = scheduler.batch.totals[RUNNING]
+    decoding = scheduler.batch.totals[RUNNING] - state[ENDED]
     partial = state[PARTIAL]
     if partial != NONE:
         decoding -= 1
@@ -132,16 +45,20 @@ def schedule(scheduler: Scheduler) -> float:
         budget -= _continue_prompt(scheduler, partial, budget)
     if output[PREEMPTED] == 0:
         _admit_waiting(scheduler, budget)
-    return _load_adapters(scheduler)
+    return load_adapters(scheduler)
 
 
 @jit
 def update(scheduler: Scheduler) -> None:
     """After the step has run: what has produced its last token leaves and frees its blocks.
 
+    With async scheduling the next step is scheduled before this one's tokens are known: it finds the adapter gone, for
+    it schedules nothing for the request, but seat and blocks still taken (`AsyncScheduler`, `num_output_placeholders`).
     The finished requests are left in `scheduler.due`, their number in `output[FINISHED]`.
     """
     seats, state, due = scheduler.batch, scheduler.state, scheduler.due
+    if scheduler.settings.async_scheduling:
+        _release_ended(scheduler)
     count = 0
     seat = batch.first_due(seats, state[STEP])
     while seat != NONE:
@@ -150,9 +67,17 @@ def update(scheduler: Scheduler) -> None:
         seat = seats.after[seat]
     batch.sort_by_admission(seats, due, count)
     for i in range(count):
-        request = seats.request[due[i]]
-        _leave(scheduler, due[i], state[STEP])
-        due[i] = request
+        seat = due[i]
+        due[i] = seats.request[seat]
+        _leave(scheduler, seat, state[STEP])
+        if scheduler.settings.async_scheduling:
+            batch.unschedule(seats, seat)
+            scheduler.ended[i] = seat
+        else:
+            _release(scheduler, seat)
+    if scheduler.settings.async_scheduling:
+        scheduler.ended[count] = NONE
+        state[ENDED] = count
     scheduler.output[FINISHED] = count
     state[STEP] += 1
 
@@ -168,7 +93,7 @@ def _extend_running(scheduler: Scheduler) -> None:
             due[count] = seat
             count += 1
         seat = seats.after[seat]
-    if count * (1 + scheduler.settings.preallocated_blocks) > state[FREE_BLOCKS]:
+    if count > state[FREE_BLOCKS]:
         batch.sort_by_admission(seats, due, count)
     for i in range(count):
         seat = due[i]
@@ -208,15 +133,18 @@ def _continue_prompt(scheduler: Scheduler, seat: int, budget: int) -> int:
 def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
     """Admit waiting requests while budget, seats and blocks last."""
     state, output, queue, settings = scheduler.state, scheduler.output, scheduler.queue, scheduler.settings
+    reached = waiting.NOWHERE
     while budget > 0 and scheduler.batch.totals[RUNNING] < settings.max_num_seqs:
         adapter = waiting.next_adapter(queue, state[ACTIVE_ADAPTERS] == settings.max_loras)
         if adapter == waiting.NONE:
+            reached = waiting.THE_END
             break
         output[SCANNED] += 1
         request = queue.first[adapter]
+        reached = queue.place[request]
         tokens = scheduler.demand.prompt[request] + scheduler.generated[request]
         chunk = min(tokens, budget)
-        room = tokens if settings.admission_needs_whole_prompt else chunk
+        room = tokens if settings.scheduler_reserve_full_isl else chunk
         if _blocks(scheduler, room) > state[FREE_BLOCKS]:
             break
         waiting.pop(queue, adapter)
@@ -236,6 +164,8 @@ def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
         # Deviation: a scan that ends early, for want of blocks or budget, is counted as if it had passed over
         # everything that cannot get a slot.
         output[SCANNED] += queue.totals[OUTSIDE]
+    if settings.skipped_waiting:
+        waiting.set_skipped_aside(queue, reached, scheduler.demand.adapter)
 
 
 @jit
@@ -274,10 +204,9 @@ def _blocks(scheduler: Scheduler, tokens: int) -> int:
 
 @jit
 def _allocate(scheduler: Scheduler, seat: int, needed: int) -> None:
-    """Take the blocks needed, which are free, and what is preallocated with them while there are any."""
-    taken = min(needed + scheduler.settings.preallocated_blocks, scheduler.state[FREE_BLOCKS])
-    scheduler.state[FREE_BLOCKS] -= taken
-    scheduler.batch.blocks[seat] += taken
+    """Take the blocks needed, which are free."""
+    scheduler.state[FREE_BLOCKS] -= needed
+    scheduler.batch.blocks[seat] += needed
 
 
 @jit
@@ -285,14 +214,20 @@ def _preempt(scheduler: Scheduler, seat: int) -> None:
     """Take all blocks from a running request and send it to the front of the queue, to be recomputed."""
     seats, state = scheduler.batch, scheduler.state
     request = seats.request[seat]
+    state[PREEMPTIONS] += 1
+    scheduler.output[PREEMPTED] += 1
+    if seat != state[PARTIAL] and seats.due[seat] == NONE:
+        # It has ended (async scheduling): its last token is on its way, it does not return to the queue.
+        state[ENDED] -= 1
+        _release(scheduler, seat)
+        return
     if seat == state[PARTIAL]:
         state[PARTIAL] = NONE
     else:
         scheduler.generated[request] = state[STEP] - 1 - seats.origin[seat]
     _leave(scheduler, seat, state[STEP] - 1)
+    _release(scheduler, seat)
     waiting.append_left(scheduler.queue, request, scheduler.demand.adapter[request])
-    state[PREEMPTIONS] += 1
-    scheduler.output[PREEMPTED] += 1
 
 
 @jit
@@ -308,8 +243,6 @@ def _enter(scheduler: Scheduler, adapter: int) -> None:
 def _leave(scheduler: Scheduler, seat: int, last_step: int) -> None:
     """A request is out of the batch, `last_step` being the last one it was part of; so may be its adapter."""
     adapter = scheduler.demand.adapter[scheduler.batch.request[seat]]
-    scheduler.state[FREE_BLOCKS] += scheduler.batch.blocks[seat]
-    batch.remove(scheduler.batch, seat)
     scheduler.running_of[adapter] -= 1
     if scheduler.running_of[adapter] == 0:
         scheduler.state[ACTIVE_ADAPTERS] -= 1
@@ -319,78 +252,19 @@ def _leave(scheduler: Scheduler, seat: int, last_step: int) -> None:
 
 
 @jit
-def _load_adapters(scheduler: Scheduler) -> float:
-    """Bring the adapters of the batch into slots, by way of host memory; return the ms that takes."""
-    slots, host = scheduler.slots, scheduler.host
-    missing, load_ms = 0, 0.0
-    for i in range(scheduler.output[ENTERED]):
-        adapter = scheduler.entered[i]
-        if not host.resident[adapter]:
-            return _go_through_batch(scheduler)
-        if not slots.resident[adapter]:
-            missing += 1
-            load_ms += scheduler.demand.load_from_memory_ms[adapter]
-    if missing > _spare(scheduler, missing):
-        return _go_through_batch(scheduler)
-    for i in range(scheduler.output[ENTERED]):
-        adapter = scheduler.entered[i]
-        adapter_cache.touch(host, adapter)
-        adapter_cache.touch(slots, adapter)
-        if not slots.resident[adapter]:
-            adapter_cache.make_room(slots, scheduler.state[STEP], NONE, scheduler.turn)
-            adapter_cache.bring_in(slots, adapter)
-    scheduler.state[LOADS] += missing
-    return load_ms
+def _release(scheduler: Scheduler, seat: int) -> None:
+    """Seat and blocks are free again."""
+    scheduler.state[FREE_BLOCKS] += scheduler.batch.blocks[seat]
+    batch.remove(scheduler.batch, seat)
 
 
 @jit
-def _spare(scheduler: Scheduler, wanted: int) -> int:
-    """Slots, up to `wanted`, that are empty or held by adapters idle for so long that they leave before any other."""
-    slots = scheduler.slots
-    spare = slots.held[adapter_cache.CAPACITY] - slots.held[adapter_cache.SIZE]
-    idle = slots.newer[len(slots.resident)]
-    while (
-        spare < wanted
-        and idle != len(slots.resident)
-        and slots.last_used[idle] < scheduler.state[STEP] - 1
-        and scheduler.running_of[idle] == 0
-    ):
-        spare += 1
-        idle = slots.newer[idle]
-    return spare
-
-
-@jit
-def _go_through_batch(scheduler: Scheduler) -> float:
-    """Touch or load every adapter of the batch in turn (see `twin.adapter_cache`)."""
-    slots, host, step = scheduler.slots, scheduler.host, scheduler.state[STEP]
-    load_ms = 0.0
-    for i in range(len(scheduler.in_turn)):
-        adapter = scheduler.in_turn[i]
-        if scheduler.running_of[adapter] == 0:
-            continue
-        if not host.resident[adapter]:
-            load_ms += scheduler.demand.load_from_disk_ms[adapter]
-            following = _following(scheduler, host, i)
-            evicted = adapter_cache.make_room(host, step, following, scheduler.turn)
-            if evicted != NONE and slots.resident[evicted]:
-                adapter_cache.drop(slots, evicted)
-            adapter_cache.bring_in(host, adapter)
-        adapter_cache.touch(host, adapter)
-        if not slots.resident[adapter]:
-            load_ms += scheduler.demand.load_from_memory_ms[adapter]
-            scheduler.state[LOADS] += 1
-            adapter_cache.make_room(slots, step, _following(scheduler, slots, i), scheduler.turn)
-            adapter_cache.bring_in(slots, adapter)
-        adapter_cache.touch(slots, adapter)
-    return load_ms
-
-
-@jit
-def _following(scheduler: Scheduler, cache: AdapterCache, i: int) -> int:
-    """The next adapter in turn after the i-th that is resident and not idle, or NONE."""
-    for later in range(i + 1, len(scheduler.in_turn)):
-        adapter = scheduler.in_turn[later]
-        if scheduler.running_of[adapter] > 0 and cache.resident[adapter] and cache.newer[adapter] == NONE:
-            return adapter
-    return NONE
+def _release_ended(scheduler: Scheduler) -> None:
+    """The outputs of the step before are in: seats and blocks of what ended in it are free for the next one."""
+    i = 0
+    while scheduler.ended[i] != NONE:
+        seat = scheduler.ended[i]
+        if scheduler.batch.request[seat] != NONE:  # else it was preempted
+            _release(scheduler, seat)
+        i += 1
+    scheduler.output[RELEASED] = i

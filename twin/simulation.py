@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from twin import engine, scheduler
+from twin import engine
 from twin.batch import RUNNING
 from twin.latency import step_cost
 from twin.profile import Profile
-from twin.scheduler import Demand, Scheduler, Settings
 from twin.server import Server
+from twin.state import ENDED, LOADS, PREEMPTIONS, STEP, Demand, Scheduler, Settings, new_scheduler
 from twin.waiting import WAITING
 from twin.workload import Requests, Workload, draw
 
@@ -91,7 +91,7 @@ def simulate(
     log = engine.new_log(len(requests))
     engine.serve(state, step_cost(profile, server.max_loras), log, duration_s, max_connections)
     done = ~np.isnan(log.finish_s)
-    arrived, completed, steps = len(requests), int(done.sum()), int(state.state[scheduler.STEP])
+    arrived, completed, steps = len(requests), int(done.sum()), int(state.state[STEP])
     first, finish, output = log.first_token_s[done], log.finish_s[done], requests.output[done]
     gaps = output - 1
     ttft_ms = 1e3 * (first - requests.arrival[done]) + profile.front_end.ttft_ms
@@ -109,15 +109,15 @@ def simulate(
         arrivals=arrived,
         completed=completed,
         dropped=int(log.counts[engine.DROPPED]),
-        running_end=int(state.batch.totals[RUNNING]),
+        running_end=int(state.batch.totals[RUNNING] - state.state[ENDED]),
         waiting_end=int(state.queue.totals[WAITING]),
         running_mean=float(log.sums[engine.RUNNING_S]) / duration_s,
         waiting_mean=float(log.sums[engine.WAITING_S]) / duration_s,
         waiting_max=int(log.counts[engine.WAITING_MAX]),
         adapters_in_batch_mean=_ratio(float(log.sums[engine.ADAPTER_STEPS]), steps),
         steps=steps,
-        adapter_loads=int(state.state[scheduler.LOADS]),
-        preemptions=int(state.state[scheduler.PREEMPTIONS]),
+        adapter_loads=int(state.state[LOADS]),
+        preemptions=int(state.state[PREEMPTIONS]),
         wall_s=time.perf_counter() - started,
     )
 
@@ -131,8 +131,9 @@ def prepare(profile: Profile, server: Server, workload: Workload, requests: Requ
         max_loras=server.max_loras,
         max_cpu_loras=server.max_cpu_loras,
         block_size=block_size,
-        preallocated_blocks=profile.serving.preallocated_blocks,
-        admission_needs_whole_prompt=profile.serving.admission_needs_whole_prompt,
+        scheduler_reserve_full_isl=profile.behaviour.scheduler_reserve_full_isl,
+        skipped_waiting=profile.behaviour.skipped_waiting,
+        async_scheduling=profile.behaviour.async_scheduling,
     )
     demand = Demand(
         arrival_s=requests.arrival,
@@ -143,7 +144,7 @@ def prepare(profile: Profile, server: Server, workload: Workload, requests: Requ
         load_from_disk_ms=loading.disk_base_ms + loading.disk_per_rank_ms * workload.rank,
     )
     # vLLM keeps one block for itself.
-    return scheduler.new(settings, demand, blocks=kv_tokens // block_size - 1)
+    return new_scheduler(settings, demand, blocks=kv_tokens // block_size - 1)
 
 
 def _ratio(total: float, count: int) -> float:

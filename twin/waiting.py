@@ -3,6 +3,10 @@
 vLLM walks the whole queue in every step and puts back what it skipped. Here each adapter has a line of its own, and
 two heaps order the lines by their first request: lines of adapters in the batch, which can always be served, and the
 others, which need a free slot. The next request is the first of one heap or of both, and skipping costs nothing.
+
+vLLM 0.24 moves what it has passed over to a queue of its own (`skipped_waiting`), which it serves before `waiting`,
+where preempted requests return to. So these come after what was passed over, and a list of the requests that are
+still in `waiting` is kept to move them when a scan has passed them, once each.
 """
 
 from __future__ import annotations
@@ -15,7 +19,9 @@ from numpy.typing import NDArray
 from twin.compiled import jit
 
 NONE = -1
-WAITING, OUTSIDE, FIRST_PLACE = 0, 1, 2
+WAITING, OUTSIDE, FIRST_PLACE, SKIPPED_PLACE = 0, 1, 2, 3
+NOWHERE, THE_END = -(2**62), 2**62
+"""Places before and behind all others; what was passed over has places from NOWHERE on, upwards."""
 
 
 class Heap(NamedTuple):
@@ -43,11 +49,20 @@ class Queue(NamedTuple):
     inside: Heap
     outside: Heap
     totals: NDArray[np.int64]
-    """[requests waiting, those of adapters outside the batch, the place given to the next preempted request]"""
+    """[requests waiting, those of adapters outside the batch, the place given to the next preempted request, that given
+    to the next one passed over]"""
+    ahead: NDArray[np.int32]
+    unseen: NDArray[np.int32]
+    """Neighbours in the list of requests that no scan has passed over, whose head is the last entry; both have no other
+    entry where what was passed over has no queue of its own."""
+    skipped: NDArray[np.int32]
+    """Of each adapter, the last of its requests that was passed over, or NONE."""
 
 
-def empty(adapters: int, requests: int) -> Queue:
-    """An empty queue."""
+def empty(adapters: int, requests: int, skipped_waiting: bool) -> Queue:
+    """An empty queue; `skipped_waiting` gives what is passed over a queue of its own."""
+    unseen = np.full((requests if skipped_waiting else 0) + 1, NONE, dtype=np.int32)
+    unseen[-1] = len(unseen) - 1
     none = np.full(adapters, NONE, dtype=np.int32)
     return Queue(
         first=none,
@@ -58,7 +73,10 @@ def empty(adapters: int, requests: int) -> Queue:
         place=np.arange(requests, dtype=np.int64),
         inside=_empty_heap(adapters),
         outside=_empty_heap(adapters),
-        totals=np.array([0, 0, -1], dtype=np.int64),
+        totals=np.array([0, 0, -1, NOWHERE], dtype=np.int64),
+        ahead=unseen,
+        unseen=unseen.copy(),
+        skipped=none.copy(),
     )
 
 
@@ -81,23 +99,29 @@ def append(queue: Queue, request: int, adapter: int) -> None:
         queue.behind[queue.last[adapter]] = request
     queue.last[adapter] = request
     _count(queue, adapter, 1)
+    _link(queue, request, len(queue.unseen) - 1)
 
 
 @jit
 def append_left(queue: Queue, request: int, adapter: int) -> None:
-    """A preempted request returns to the front of the whole queue."""
+    """A preempted request returns to the front of the queue, behind what was passed over if that has its own."""
     queue.place[request] = queue.totals[FIRST_PLACE]
     queue.totals[FIRST_PLACE] -= 1
-    heap = queue.inside if queue.active[adapter] else queue.outside
-    if queue.length[adapter] == 0:
-        queue.last[adapter] = request
-        queue.behind[request] = NONE
+    before = queue.skipped[adapter]
+    if before != NONE:
+        queue.behind[request] = queue.behind[before]
+        queue.behind[before] = request
     else:
-        _remove(heap, adapter)
-        queue.behind[request] = queue.first[adapter]
-    queue.first[adapter] = request
-    _push(heap, adapter, queue.place[request])
+        heap = queue.inside if queue.active[adapter] else queue.outside
+        if queue.length[adapter]:
+            _remove(heap, adapter)
+        queue.behind[request] = queue.first[adapter] if queue.length[adapter] else NONE
+        queue.first[adapter] = request
+        _push(heap, adapter, queue.place[request])
+    if queue.behind[request] == NONE:
+        queue.last[adapter] = request
     _count(queue, adapter, 1)
+    _link(queue, request, queue.unseen[-1])
 
 
 @jit
@@ -118,6 +142,9 @@ def pop(queue: Queue, adapter: int) -> None:
     heap = queue.inside if queue.active[adapter] else queue.outside
     _remove(heap, adapter)
     queue.first[adapter] = queue.behind[request]
+    if queue.skipped[adapter] == request:
+        queue.skipped[adapter] = NONE
+    _unlink(queue, request)
     _count(queue, adapter, -1)
     if queue.length[adapter]:
         _push(heap, adapter, queue.place[queue.first[adapter]])
@@ -132,6 +159,47 @@ def move(queue: Queue, adapter: int, active: bool) -> None:
         _remove(queue.outside if active else queue.inside, adapter)
         _push(queue.inside if active else queue.outside, adapter, place)
         queue.totals[OUTSIDE] += -queue.length[adapter] if active else queue.length[adapter]
+
+
+@jit
+def set_skipped_aside(queue: Queue, reached: int, adapter_of: NDArray[np.int32]) -> None:
+    """A scan has passed over every request before the place `reached`."""
+    request = queue.unseen[-1]
+    while request != len(queue.unseen) - 1 and queue.place[request] < reached:
+        following = queue.unseen[request]
+        adapter = adapter_of[request]
+        _unlink(queue, request)
+        queue.place[request] = queue.totals[SKIPPED_PLACE]
+        queue.totals[SKIPPED_PLACE] += 1
+        queue.skipped[adapter] = request
+        if queue.first[adapter] == request:
+            # The order of the lines stays as it is: all before `reached` get new places in their old order.
+            heap = queue.inside if queue.active[adapter] else queue.outside
+            heap.place[heap.position[adapter]] = queue.place[request]
+        request = following
+
+
+@jit
+def _link(queue: Queue, request: int, following: int) -> None:
+    """Put a request into the list of the unseen, before another one."""
+    if len(queue.unseen) == 1:
+        return
+    ahead = queue.ahead[following]
+    queue.unseen[ahead] = request
+    queue.ahead[request] = ahead
+    queue.unseen[request] = following
+    queue.ahead[following] = request
+
+
+@jit
+def _unlink(queue: Queue, request: int) -> None:
+    """Take a request out of the list of the unseen, if it is there."""
+    if len(queue.unseen) == 1 or queue.unseen[request] == NONE:
+        return
+    ahead, following = queue.ahead[request], queue.unseen[request]
+    queue.unseen[ahead] = following
+    queue.ahead[following] = ahead
+    queue.unseen[request] = NONE
 
 
 @jit

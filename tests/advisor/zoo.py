@@ -13,6 +13,7 @@ from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, mea
 from advisor.manifest import Ensemble, Manifest, Tree
 from advisor.mix import Mix
 from model_zoo.export import ensemble_to_onnx, tree_to_onnx
+from twin.behaviour import behaviour_of
 from twin.profile import FrontEnd, Loading, Memory, Pair, Profile, Scheduling, Serving, Step
 
 NAME = "tiny-1b--test-gpu"
@@ -125,9 +126,8 @@ def profile() -> Profile:
         scheduling=Scheduling(base_ms=0.02, per_request_ms=0.004, per_scanned_ms=0.0003),
         loading=Loading(memory_base_ms=6.5, memory_per_rank_ms=0.02, disk_base_ms=60, disk_per_rank_ms=2),
         front_end=FrontEnd(ttft_ms=10, itl_factor=1.06),
-        serving=Serving(
-            max_num_seqs=512, max_num_batched_tokens=2048, preallocated_blocks=4, admission_needs_whole_prompt=False
-        ),
+        serving=Serving(max_num_seqs=512, max_num_batched_tokens=2048),
+        behaviour=behaviour_of("0.8.5"),
         fits={},
         command="made up for tests",
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from twin.behaviour import behaviour_of
 from twin.profile import FrontEnd, Loading, Memory, Pair, Profile, Scheduling, Serving, Step
 
 MODEL = "tiny"
@@ -38,9 +39,8 @@ PROFILE = Profile(
     scheduling=Scheduling(base_ms=0.02, per_request_ms=0.004, per_scanned_ms=2e-4),
     loading=Loading(memory_base_ms=6, memory_per_rank_ms=0.05, disk_base_ms=50, disk_per_rank_ms=2.5),
     front_end=FrontEnd(ttft_ms=7, itl_factor=1.03),
-    serving=Serving(
-        max_num_seqs=2048, max_num_batched_tokens=2048, preallocated_blocks=4, admission_needs_whole_prompt=False
-    ),
+    serving=Serving(max_num_seqs=2048, max_num_batched_tokens=2048),
+    behaviour=behaviour_of("0.8.5"),
     fits={},
     command="made up for tests",
 )

@@ -1,0 +1,57 @@
+"""What vLLM versions do differently: named options, and which version has which.
+
+The tests hold both twins to decisions recorded from each version of the table, step by step.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Behaviour(BaseModel):
+    """Where the schedulers of vLLM versions differ."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scheduler_reserve_full_isl: bool = Field(
+        description="a waiting request is admitted only if KV blocks for its whole sequence are free, not just for its "
+        "first chunk"
+    )
+    skipped_waiting: bool = Field(
+        description="requests passed over for want of a slot move to a queue of their own, which is served before "
+        "`waiting` and hence before preempted requests"
+    )
+    async_scheduling: bool = Field(
+        description="a step is scheduled while the one before it runs: what that one finishes keeps its seat and its "
+        "blocks for one step more, and what arrives during it waits for one step more"
+    )
+
+
+VERSIONS = {
+    "0.8.5": Behaviour(scheduler_reserve_full_isl=False, skipped_waiting=False, async_scheduling=False),
+    "0.24.0": Behaviour(scheduler_reserve_full_isl=True, skipped_waiting=True, async_scheduling=True),
+    "0.32.0": Behaviour(scheduler_reserve_full_isl=True, skipped_waiting=False, async_scheduling=True),
+}
+"""Versions whose decisions are recorded, as they behave by default on a GPU."""
+
+
+def behaviour_of(vllm: str) -> Behaviour:
+    """The behaviour of the newest recorded version that is not newer than `vllm`, such as "0.8.5" or "0.24.0+cu130".
+
+    Raises:
+        ValueError: not a version, or older than any recorded one.
+    """
+    wanted = _numbers(vllm)
+    known = [version for version in VERSIONS if _numbers(version) <= wanted]
+    if not known:
+        raise ValueError(f"vLLM {vllm} is older than {next(iter(VERSIONS))}, the oldest version the twin knows")
+    return VERSIONS[known[-1]]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    found = re.match(r"\d+(\.\d+)*", version)
+    if not found:
+        raise ValueError(f"'{version}' is not a version of vLLM, such as 0.8.5")
+    return tuple(int(number) for number in found[0].split("."))
