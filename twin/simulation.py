@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ class Measures:
     """The server does not start: the KV cache cannot hold one request of `max_model_len` tokens."""
     kv_capacity_tokens: int
     offered_tok_s: float
-    """Offered token rate of the workload, input + output."""
+    """Offered token rate, input + output: the mean of the workload that was drawn from, or that of given requests."""
     throughput_tok_s: float = NAN
     """Input + output tokens of completed requests per second."""
     itl_ms: float = NAN
@@ -56,7 +56,7 @@ class Measures:
     """Adapters brought into a slot."""
     preemptions: int = 0
     wall_s: float = 0.0
-    """What the simulation took, drawing the arrivals included."""
+    """What the simulation took, drawing the requests included."""
 
     @property
     def starved(self) -> bool:
@@ -83,10 +83,30 @@ def simulate(
     load generator that runs out of ports; 0 is no limit.
     """
     started = time.perf_counter()
+    requests = draw(workload, duration_s, seed, server.max_model_len)
+    measures = serve(profile, server, workload, requests, duration_s=duration_s, max_connections=max_connections)
+    offered = workload.offered_within(duration_s)
+    return replace(measures, offered_tok_s=offered, wall_s=time.perf_counter() - started)
+
+
+def serve(
+    profile: Profile,
+    server: Server,
+    workload: Workload,
+    requests: Requests,
+    *,
+    duration_s: float,
+    max_connections: int = 0,
+) -> Measures:
+    """Serve these requests to the adapters of `workload` for `duration_s` seconds; otherwise as `simulate`.
+
+    Of the workload only the ranks matter; the offered token rate is that of the requests.
+    """
+    started = time.perf_counter()
+    offered_tok_s = float(requests.input.sum() + requests.output.sum()) / duration_s
     kv_tokens = profile.memory.kv_capacity_tokens(server.max_loras, server.max_lora_rank, server.gpu_memory_utilization)
     if kv_tokens < server.max_model_len:
-        return Measures(oom=True, kv_capacity_tokens=max(kv_tokens, 0), offered_tok_s=workload.offered_tok_s)
-    requests = draw(workload, duration_s, seed, server.max_model_len)
+        return Measures(oom=True, kv_capacity_tokens=max(kv_tokens, 0), offered_tok_s=offered_tok_s)
     state = prepare(profile, server, workload, requests, kv_tokens)
     log = engine.new_log(len(requests))
     engine.serve(state, step_cost(profile, server.max_loras), log, duration_s, max_connections)
@@ -99,7 +119,7 @@ def simulate(
     return Measures(
         oom=False,
         kv_capacity_tokens=kv_tokens,
-        offered_tok_s=workload.offered_tok_s,
+        offered_tok_s=offered_tok_s,
         throughput_tok_s=tokens / duration_s,
         itl_ms=_ratio(1e3 * profile.front_end.itl_factor * float((finish - first).sum()), int(gaps.sum())),
         tpot_ms=_mean(1e3 * (finish - first)[gaps > 0] / gaps[gaps > 0]),

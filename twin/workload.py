@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
+from twin.arrivals import Bools, Floats, Ints, Phase, draw_arrivals, mean_scale
+from twin.lengths import Law, Quantiles, Table, by_law, lognormal, rounded
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A set of adapters as parallel arrays of shape (N,), one entry per adapter."""
+    """A set of adapters as parallel arrays of shape (N,), one entry per adapter, and what they have in common.
+
+    Lengths are log-normal with the means and spreads given here, unless an adapter has quantiles or a table of its
+    own; means and spreads are then those of that law.
+    """
 
     rank: Floats
     """LoRA rank."""
     rate: Floats
-    """Mean request rate, requests/s."""
+    """Request rate, requests/s: the mean, where there are no phases."""
     input_mean: Floats
     """Mean prompt length, tokens."""
     input_std: Floats
@@ -28,14 +32,49 @@ class Workload:
     output_std: Floats
     """Standard deviation of the answer length, tokens."""
     cv: Floats
-    """Coefficient of variation of the gaps between an adapter's requests; 1 is Poisson."""
+    """Coefficient of variation of the gaps between an adapter's requests; 1 is Poisson where they are Gamma."""
     correlation: float = 0.0
-    """Of input and output lengths (of their logarithms), -1 to 1."""
+    """Of input and output lengths (of their normal scores, for log-normal lengths their logarithms), -1 to 1."""
+    lognormal_gaps: Bools | None = None
+    """Whose gaps are log-normal; those of the others, and of all where it is None, are Gamma."""
+    input_quantiles: tuple[Quantiles | None, ...] = ()
+    """Laws of the prompt length, one entry per adapter; empty where all are log-normal."""
+    output_quantiles: tuple[Quantiles | None, ...] = ()
+    """Laws of the answer length, in the same way."""
+    tables: tuple[Table | None, ...] = ()
+    """Prompt and answer lengths that are drawn together, in the same way; they come before quantiles."""
+    phases: tuple[Phase, ...] = ()
+    """How rates and gaps switch over time, over and over; empty where they do not."""
 
     @property
     def offered_tok_s(self) -> float:
-        """Offered token rate: sum of rate x (mean input + mean output)."""
-        return float(self.rate @ (self.input_mean + self.output_mean))
+        """Offered token rate in the long run: sum of mean rate x (mean input + mean output)."""
+        return self.offered_within(None)
+
+    def offered_within(self, duration_s: float | None) -> float:
+        """Offered token rate over the first `duration_s` seconds, which may end amid the phases."""
+        return float(self.rate @ (self.input_mean + self.output_mean)) * mean_scale(self.phases, duration_s)
+
+    def take(self, indices: NDArray[np.int64]) -> Workload:
+        """The adapters at these positions."""
+
+        def some(laws: tuple[Law | None, ...]) -> tuple[Law | None, ...]:
+            return tuple(laws[i] for i in indices) if laws else ()
+
+        return replace(
+            self,
+            rank=self.rank[indices],
+            rate=self.rate[indices],
+            input_mean=self.input_mean[indices],
+            input_std=self.input_std[indices],
+            output_mean=self.output_mean[indices],
+            output_std=self.output_std[indices],
+            cv=self.cv[indices],
+            lognormal_gaps=None if self.lognormal_gaps is None else self.lognormal_gaps[indices],
+            input_quantiles=some(self.input_quantiles),
+            output_quantiles=some(self.output_quantiles),
+            tables=some(self.tables),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,81 +93,42 @@ class Requests:
     def __len__(self) -> int:
         return len(self.arrival)
 
+    def until(self, duration_s: float) -> Requests:
+        """Those that arrive before `duration_s` seconds are over."""
+        end = int(np.searchsorted(self.arrival, duration_s))
+        return Requests(self.arrival[:end], self.adapter[:end], self.input[:end], self.output[:end])
+
+    def cut(self, max_model_len: int) -> Requests:
+        """With lengths cut so that prompt and answer fit into `max_model_len` tokens, as vLLM does."""
+        prompt = np.minimum(self.input, max_model_len - 1)
+        return replace(self, input=prompt, output=np.minimum(self.output, max_model_len - prompt))
+
 
 def draw(workload: Workload, duration_s: float, seed: int, max_model_len: int) -> Requests:
     """Draw the requests that arrive within `duration_s`; the same seed gives the same requests.
 
-    Poisson adapters (cv = 1) are drawn together, as one Poisson process whose events are dealt out by rate; the
-    others one by one with Gamma-distributed gaps. Lengths are log-normal with the workload's means and spreads,
-    rounded up or down at random so that rounding does not shift the mean, and cut to `max_model_len` as vLLM does.
+    Arrivals are drawn first, then a pair of correlated normal scores per request, from which the lengths follow;
+    they are rounded up or down at random so that rounding does not shift the mean, and cut to `max_model_len`.
     """
     rng = np.random.default_rng(seed)
-    poisson = workload.cv == 1.0
-    arrival, adapter = _poisson_arrivals(rng, np.where(poisson, workload.rate, 0.0), duration_s)
-    bursty = np.flatnonzero(~poisson)
-    if bursty.size:
-        drawn = [_gamma_arrivals(rng, float(workload.rate[i]), float(workload.cv[i]), duration_s) for i in bursty]
-        arrival = np.concatenate([arrival, *drawn])
-        adapter = np.concatenate([adapter, np.repeat(bursty, [len(times) for times in drawn]).astype(np.int32)])
-        order = np.argsort(arrival, kind="stable")
-        arrival, adapter = arrival[order], adapter[order]
+    gaps = np.zeros(len(workload.rate), dtype=np.bool_) if workload.lognormal_gaps is None else workload.lognormal_gaps
+    arrival, adapter = draw_arrivals(
+        rng, workload.rate, cv=workload.cv, lognormal=gaps, phases=workload.phases, duration_s=duration_s
+    )
 
     normal_in = rng.standard_normal(len(arrival))
     normal_out = rng.standard_normal(len(arrival))
     normal_out = workload.correlation * normal_in + np.sqrt(1 - workload.correlation**2) * normal_out
-    prompt = _lengths(rng, normal_in, workload.input_mean, workload.input_std, adapter)
-    answer = _lengths(rng, normal_out, workload.output_mean, workload.output_std, adapter)
-    prompt = np.minimum(prompt, max_model_len - 1)
-    answer = np.minimum(answer, max_model_len - prompt)
-    return Requests(arrival, adapter, prompt, answer)
-
-
-def _poisson_arrivals(rng: np.random.Generator, rate: Floats, duration_s: float) -> tuple[Floats, Ints]:
-    total = float(rate.sum())
-    if total == 0.0:
-        return np.empty(0), np.empty(0, dtype=np.int32)
-    # Given their number, the events of a Poisson process are uniform; as running sums of exponential gaps they come
-    # sorted.
-    count = int(rng.poisson(total * duration_s))
-    sums = np.cumsum(rng.standard_exponential(count + 1))
-    arrival = sums[:-1] * (duration_s / sums[-1])
-    return arrival, _deal_out(rng, rate / total, count)
-
-
-def _deal_out(rng: np.random.Generator, share: Floats, count: int) -> Ints:
-    """Draw `count` indices with these probabilities: Walker's alias method, constant time per draw."""
-    n = len(share)
-    keep, alias = share * n, np.arange(n)
-    small = [i for i in range(n) if keep[i] < 1.0]
-    large = [i for i in range(n) if keep[i] >= 1.0]
-    while small and large:
-        low, high = small.pop(), large[-1]
-        alias[low] = high
-        keep[high] -= 1.0 - keep[low]
-        if keep[high] < 1.0:
-            small.append(large.pop())
-    where = rng.random(count) * n
-    index = where.astype(np.int32)
-    return np.where(where - index < keep[index], index, alias[index]).astype(np.int32)
-
-
-def _gamma_arrivals(rng: np.random.Generator, rate: float, cv: float, duration_s: float) -> Floats:
-    """Arrivals of a renewal process with Gamma gaps (shape 1/cv^2), started in the middle of a gap."""
-    shape, scale = 1.0 / cv**2, cv**2 / rate
-    # The gap that covers time 0 is longer than most: it is met in proportion to its length.
-    times = np.array([rng.random() * rng.gamma(shape + 1.0, scale)])
-    while times[-1] < duration_s:
-        expected = int((duration_s - times[-1]) * rate * 1.1) + 16
-        times = np.concatenate([times, times[-1] + np.cumsum(rng.gamma(shape, scale, size=expected))])
-    return times[times < duration_s]
-
-
-def _lengths(rng: np.random.Generator, normal: Floats, mean: Floats, std: Floats, adapter: Ints) -> Ints:
-    """Log-normal lengths in tokens from standard normal draws."""
-    variance = np.log1p((std / mean) ** 2)
-    mu, sigma = np.log(mean) - variance / 2, np.sqrt(variance)
-    if np.ptp(mu) == 0.0 and np.ptp(sigma) == 0.0:
-        tokens = np.exp(mu[0] + sigma[0] * normal)
-    else:
-        tokens = np.exp(mu[adapter] + sigma[adapter] * normal)
-    return np.maximum(tokens + rng.random(len(tokens)), 1.0).astype(np.int32)
+    prompt = lognormal(normal_in, workload.input_mean, workload.input_std, adapter)
+    answer = lognormal(normal_out, workload.output_mean, workload.output_std, adapter)
+    for tokens, normal, laws in (
+        (prompt, normal_in, workload.input_quantiles),
+        (answer, normal_out, workload.output_quantiles),
+    ):
+        for law, where in by_law(laws, adapter):
+            tokens[where] = law(normal[where])
+    requests = Requests(arrival, adapter, rounded(rng, prompt), rounded(rng, answer))
+    for table, where in by_law(workload.tables, adapter):
+        row = rng.integers(len(table), size=len(where))
+        requests.input[where], requests.output[where] = table.input[row], table.output[row]
+    return requests.cut(max_model_len)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.twin.conftest import make_workload
+from twin.arrivals import Phase
+from twin.lengths import Quantiles, Table
 from twin.workload import Requests, draw
 
 HOUR = 3600.0
@@ -69,3 +74,74 @@ def test_poisson_and_bursty_adapters_mix() -> None:
     for adapter, cv in ((0, 1.0), (1, 4.0)):
         gaps = np.diff(requests.arrival[requests.adapter == adapter])
         assert gaps.std() / gaps.mean() == pytest.approx(cv, rel=0.15)
+
+
+@pytest.mark.parametrize(("cv", "digest"), [(1.0, "638408b92bd185fe"), (None, "e63bdbbe68d9b4b5")])
+def test_draws_that_models_were_trained_on_do_not_change(cv: float | None, digest: str) -> None:
+    ones = np.ones(40)
+    workload = replace(make_workload([1.0] * 40), rate=np.geomspace(0.01, 2, 40), cv=ones.copy())
+    if cv is None:
+        workload.cv[::3], workload.cv[1::5] = 2.5, 0.4
+    requests = draw(workload, HOUR, 1, 131_072)
+    microseconds = (1e6 * requests.arrival).round().astype(np.int64)
+    columns = (microseconds, requests.adapter, requests.input, requests.output)
+    assert hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()[:16] == digest
+
+
+def test_laws_of_single_adapters() -> None:
+    law = Quantiles.of({0.1: 20.0, 0.5: 100.0, 0.9: 300.0, 0.99: 2000.0})
+    table = Table(np.array([10, 20, 30], dtype=np.int32), np.array([1, 2, 3], dtype=np.int32))
+    workload = replace(
+        make_workload([4.0, 4.0, 4.0]),
+        input_quantiles=(None, law, law),
+        output_quantiles=(None, law, None),
+        tables=(None, None, table),
+        correlation=0.8,
+    )
+    requests = draw(workload, HOUR, 0, 131_072)
+    plain, drawn, listed = (
+        (requests.input[which], requests.output[which]) for which in requests.adapter == [[0], [1], [2]]
+    )
+    assert plain[0].mean() == pytest.approx(223, rel=0.05)
+    for tokens in drawn:
+        assert np.quantile(tokens, [0.1, 0.5, 0.9]) == pytest.approx([20, 100, 300], rel=0.06)
+        assert tokens.mean() == pytest.approx(law.mean, rel=0.05)
+    # The correlation of normal scores hardly differs from that of ranks.
+    assert np.corrcoef(*(tokens.argsort().argsort() for tokens in drawn))[0, 1] == pytest.approx(0.8, abs=0.03)
+    assert np.array_equal(listed[0], 10 * listed[1])
+    assert np.bincount(listed[1])[1:] == pytest.approx(np.full(3, len(listed[1]) / 3), rel=0.05)
+
+
+def test_offered_tokens_are_those_drawn() -> None:
+    law = Quantiles.of({0.5: 100.0, 0.95: 600.0})
+    workload = replace(
+        make_workload([4.0, 4.0]),
+        input_quantiles=(law, None),
+        input_mean=np.array([law.mean, 223]),
+        lognormal_gaps=np.array([True, False]),
+        phases=(Phase(300), Phase(300, scale=1.5)),
+    )
+    requests = draw(workload, 6 * HOUR, 0, 131_072)
+    drawn = float(requests.input.sum() + requests.output.sum()) / (6 * HOUR)
+    assert drawn == pytest.approx(workload.offered_tok_s, rel=0.02)
+    assert workload.offered_within(300) == pytest.approx(workload.offered_tok_s / 1.25)
+
+
+def test_part_of_a_workload() -> None:
+    law = Quantiles.of({0.5: 100.0, 0.95: 600.0})
+    workload = replace(
+        make_workload([1.0, 2.0, 3.0]), tables=(), input_quantiles=(law, None, None), lognormal_gaps=np.arange(3) == 2
+    )
+    part = workload.take(np.array([2, 0]))
+    assert part.rate.tolist() == [3.0, 1.0]
+    assert part.input_quantiles == (None, law)
+    assert part.tables == ()
+    assert part.lognormal_gaps is not None
+    assert part.lognormal_gaps.tolist() == [True, False]
+    assert part.correlation == workload.correlation
+
+
+def test_requests_until_some_time() -> None:
+    requests = drawn([1.0])
+    assert len(requests.until(HOUR)) == len(requests)
+    assert requests.until(60.0).arrival.tolist() == [time for time in requests.arrival if time < 60.0]

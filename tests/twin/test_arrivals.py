@@ -1,0 +1,102 @@
+"""Arrivals have the rates, gaps and phases asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twin.arrivals import Floats, Phase, draw_arrivals, mean_scale
+
+UNPREDICTABLE = (Phase(300), Phase(300, scale=1.5, cv=2.0, lognormal=True))
+"""Poisson and log-normal gaps in turn."""
+
+
+def arrivals(rate: float, cv: float, *phases: Phase, lognormal: bool = False, duration_s: float = 36_000) -> Floats:
+    """Of one adapter."""
+    times, adapter = draw_arrivals(
+        np.random.default_rng(0),
+        np.array([rate]),
+        cv=np.array([cv]),
+        lognormal=np.array([lognormal]),
+        phases=phases,
+        duration_s=duration_s,
+    )
+    assert np.all(adapter == 0)
+    assert np.all(np.diff(times) >= 0)
+    assert times[0] >= 0
+    assert times[-1] < duration_s
+    return times
+
+
+@pytest.mark.parametrize("cv", [0.3, 1.0, 2.0])
+def test_log_normal_gaps(cv: float) -> None:
+    times = arrivals(5.0, cv, lognormal=True)
+    gaps = np.diff(times)
+    assert gaps.mean() == pytest.approx(0.2, rel=0.03)
+    assert gaps.std() / gaps.mean() == pytest.approx(cv, rel=0.1)
+    # The logarithms are as a normal distribution has them: symmetric, which those of Gamma gaps are not.
+    z = (np.log(gaps) - np.log(gaps).mean()) / np.log(gaps).std()
+    assert abs((z**3).mean()) < 0.1
+
+
+@pytest.mark.parametrize("lognormal", [False, True])
+def test_rates_are_right_from_the_first_second_on(lognormal: bool) -> None:
+    ones = np.ones(20_000)
+    times, _ = draw_arrivals(
+        np.random.default_rng(0),
+        0.1 * ones,
+        cv=3 * ones,
+        lognormal=np.full(20_000, lognormal),
+        phases=(),
+        duration_s=10.0,
+    )
+    assert np.histogram(times, 5, (0, 10))[0] == pytest.approx(np.full(5, 4_000), rel=0.1)
+
+
+def test_phases_scale_rates_and_switch_gaps() -> None:
+    times = arrivals(4.0, 1.0, *UNPREDICTABLE)
+    second = times % 600 >= 300
+    assert (~second).sum() == pytest.approx(4.0 * 18_000, rel=0.03)
+    assert second.sum() == pytest.approx(6.0 * 18_000, rel=0.03)
+    for phase, rate, cv in ((0, 4.0, 1.0), (1, 6.0, 2.0)):
+        inside = [np.diff(times[(times // 300 == i)]) for i in range(phase, 120, 2)]
+        gaps = np.concatenate(inside)
+        assert gaps.mean() == pytest.approx(1 / rate, rel=0.05)
+        assert gaps.std() / gaps.mean() == pytest.approx(cv, rel=0.1)
+
+
+def test_a_scale_alone_keeps_the_gaps_of_rare_requests() -> None:
+    # Gaps longer than the phases: were they drawn anew at every switch, requests would come as if by Poisson.
+    times = arrivals(0.002, 0.1, Phase(60), Phase(60, scale=3.0), duration_s=1e6)
+    gaps = np.diff(times)
+    assert gaps.mean() == pytest.approx(250, rel=0.02)
+    assert gaps.std() / gaps.mean() < 0.2
+
+
+def test_nothing_arrives_in_a_pause() -> None:
+    times = arrivals(2.0, 1.0, Phase(100, scale=0.0), Phase(50), Phase(50, scale=0.0, cv=3.0))
+    assert np.all((times % 200 >= 100) & (times % 200 <= 150))
+    assert len(times) == pytest.approx(2.0 * 36_000 / 4, rel=0.05)
+
+
+@given(
+    st.lists(st.tuples(st.floats(1, 1e4), st.floats(0, 10)), min_size=1, max_size=5),
+    st.floats(1, 1e5),
+)
+def test_the_mean_scale_is_the_integral(parts: list[tuple[float, float]], duration_s: float) -> None:
+    phases = [Phase(*part) for part in parts]
+    moments = (np.arange(20_000) + 0.5) * duration_s / 20_000
+    ends = np.cumsum([phase.duration_s for phase in phases])
+    which = np.searchsorted(ends, moments % ends[-1], side="right")
+    exact = np.array([phase.scale for phase in phases])[np.minimum(which, len(phases) - 1)].mean()
+    switches = (duration_s / ends[-1] + 1) * len(phases)
+    assert mean_scale(phases, duration_s) == pytest.approx(exact, abs=10 * switches / 20_000 + 1e-9)
+    assert mean_scale(phases, 7 * ends[-1]) == pytest.approx(mean_scale(phases))
+
+
+def test_no_phases_no_scale() -> None:
+    assert mean_scale(()) == mean_scale((), 5.0) == 1.0
+    assert mean_scale(UNPREDICTABLE) == pytest.approx(1.25)
+    assert mean_scale(UNPREDICTABLE, 300) == 1.0

@@ -1,0 +1,146 @@
+"""When requests arrive: with exponential (Poisson), Gamma or log-normal gaps, at rates that may switch over time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of time; phases follow each other, and after the last comes the first again."""
+
+    duration_s: float
+    """Seconds, above 0."""
+    scale: float = 1.0
+    """What every adapter's rate is multiplied by, 0 or more."""
+    cv: float | None = None
+    """Coefficient of variation of every adapter's gaps; None leaves each its own."""
+    lognormal: bool | None = None
+    """Whether every adapter's gaps are log-normal rather than Gamma; None leaves each its own."""
+
+
+def mean_scale(phases: Sequence[Phase], duration_s: float | None = None) -> float:
+    """What the phases multiply rates by, on average over the first `duration_s` seconds (default: in the long run)."""
+    if not phases:
+        return 1.0
+    if duration_s is None:
+        duration_s = sum(phase.duration_s for phase in phases)
+    time, load, _ = _switches(phases, duration_s)
+    return float(load[-1] / time[-1])
+
+
+def draw_arrivals(
+    rng: np.random.Generator, rate: Floats, *, cv: Floats, lognormal: Bools, phases: Sequence[Phase], duration_s: float
+) -> tuple[Floats, Ints]:
+    """Times of arrival within `duration_s` seconds, ascending, and the adapter of each.
+
+    `rate` (requests/s), `cv` and `lognormal` have one entry per adapter. A scale stretches or shrinks the gaps and
+    leaves their kind as it is. Where the kind switches, every adapter starts anew in the middle of a gap, as at
+    time 0, so that rates are right from the first second on.
+    """
+    if not phases:
+        return _alike(rng, rate, cv, lognormal, duration_s)
+    time, load, between = _switches(phases, duration_s)
+    arrivals, adapters = [np.empty(0)], [np.empty(0, dtype=np.int32)]
+    for phase, start, stop in _stretches(between, load):
+        own_cv = cv if phase.cv is None else np.full_like(cv, phase.cv)
+        own_kind = lognormal if phase.lognormal is None else np.full_like(lognormal, phase.lognormal)
+        arrival, adapter = _alike(rng, rate, own_cv, own_kind, stop - start)
+        arrivals.append(start + arrival)
+        adapters.append(adapter)
+    return np.interp(np.concatenate(arrivals), load, time), np.concatenate(adapters)
+
+
+def _switches(phases: Sequence[Phase], duration_s: float) -> tuple[Floats, Floats, list[Phase]]:
+    """Time 0, the time of every switch, and the end, s; what a clock that runs faster while rates are higher shows
+    then, s; and the phase between each of them and the next."""
+    each = np.array([phase.duration_s for phase in phases])
+    cycles = int(duration_s // each.sum()) + 1
+    ends = np.cumsum(np.tile(each, cycles))
+    ends = np.minimum(ends[: int(np.searchsorted(ends, duration_s)) + 1], duration_s)
+    between = [phases[i % len(phases)] for i in range(len(ends))]
+    time = np.concatenate([[0.0], ends])
+    scale = np.array([phase.scale for phase in between])
+    return time, np.concatenate([[0.0], np.cumsum(np.diff(time) * scale)]), between
+
+
+def _stretches(between: list[Phase], load: Floats) -> Iterator[tuple[Phase, float, float]]:
+    """Phases that follow each other with the same kind of gaps as one, with the clock's reading at start and end."""
+    for _, group in groupby(enumerate(between), key=lambda each: (each[1].cv, each[1].lognormal)):
+        members = list(group)
+        yield members[0][1], float(load[members[0][0]]), float(load[members[-1][0] + 1])
+
+
+def _alike(
+    rng: np.random.Generator, rate: Floats, cv: Floats, lognormal: Bools, duration_s: float
+) -> tuple[Floats, Ints]:
+    """Arrivals at constant rates: Poisson adapters together, as one process whose events are dealt out by rate; the
+    others one by one."""
+    poisson = (cv == 1.0) & ~lognormal
+    arrival, adapter = _poisson(rng, np.where(poisson, rate, 0.0), duration_s)
+    others = np.flatnonzero(~poisson)
+    if others.size:
+        drawn = [_renewals(rng, float(rate[i]), float(cv[i]), bool(lognormal[i]), duration_s) for i in others]
+        arrival = np.concatenate([arrival, *drawn])
+        adapter = np.concatenate([adapter, np.repeat(others, [len(times) for times in drawn]).astype(np.int32)])
+        order = np.argsort(arrival, kind="stable")
+        arrival, adapter = arrival[order], adapter[order]
+    return arrival, adapter
+
+
+def _poisson(rng: np.random.Generator, rate: Floats, duration_s: float) -> tuple[Floats, Ints]:
+    total = float(rate.sum())
+    if total == 0.0:
+        return np.empty(0), np.empty(0, dtype=np.int32)
+    # Given their number, the events of a Poisson process are uniform; as running sums of exponential gaps they come
+    # sorted.
+    count = int(rng.poisson(total * duration_s))
+    sums = np.cumsum(rng.standard_exponential(count + 1))
+    arrival = sums[:-1] * (duration_s / sums[-1])
+    return arrival, _deal_out(rng, rate / total, count)
+
+
+def _deal_out(rng: np.random.Generator, share: Floats, count: int) -> Ints:
+    """Draw `count` indices with these probabilities: Walker's alias method, constant time per draw."""
+    n = len(share)
+    keep, alias = share * n, np.arange(n)
+    small = [i for i in range(n) if keep[i] < 1.0]
+    large = [i for i in range(n) if keep[i] >= 1.0]
+    while small and large:
+        low, high = small.pop(), large[-1]
+        alias[low] = high
+        keep[high] -= 1.0 - keep[low]
+        if keep[high] < 1.0:
+            small.append(large.pop())
+    where = rng.random(count) * n
+    index = where.astype(np.int32)
+    return np.where(where - index < keep[index], index, alias[index]).astype(np.int32)
+
+
+def _renewals(rng: np.random.Generator, rate: float, cv: float, lognormal: bool, duration_s: float) -> Floats:
+    """Arrivals of a renewal process with Gamma (shape 1/cv^2) or log-normal gaps, started in the middle of a gap."""
+    # The gap that covers time 0 is longer than most: it is met in proportion to its length.
+    if lognormal:
+        variance = np.log1p(cv**2)
+        mu, sigma = -np.log(rate) - variance / 2, np.sqrt(variance)
+        first = rng.random() * rng.lognormal(mu + variance, sigma)
+        gaps = partial(rng.lognormal, mu, sigma)
+    else:
+        shape, scale = 1.0 / cv**2, cv**2 / rate
+        first = rng.random() * rng.gamma(shape + 1.0, scale)
+        gaps = partial(rng.gamma, shape, scale)
+    times = np.array([first])
+    while times[-1] < duration_s:
+        expected = int((duration_s - times[-1]) * rate * 1.1) + 16
+        times = np.concatenate([times, times[-1] + np.cumsum(gaps(size=expected))])
+    return times[times < duration_s]
