@@ -117,8 +117,15 @@ def simulate(
     *,
     max_loras: Annotated[int | None, typer.Option(min=1, metavar="G", help="Adapter slots")] = None,
     max_lora_rank: Annotated[int | None, typer.Option(min=1, metavar="R", help="Rank of every slot")] = None,
-    duration: Annotated[float, typer.Option(parser=seconds, metavar="TIME", help="Simulated time")] = "3600",  # type: ignore[assignment]
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the arrivals")] = 0,
+    duration: Annotated[
+        float | None,
+        typer.Option(parser=seconds, metavar="TIME", help="Simulated time [default: 1h, or what --requests spans]"),
+    ] = None,
+    requests: Annotated[
+        Path | None,
+        typer.Option(metavar="LOG", help="Replay a .csv or .jsonl with time, adapter, input and output"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the requests, where they are drawn")] = 0,
     ttft_limit: TtftLimit = "2s",  # type: ignore[assignment]
     form: Annotated[Listing, typer.Option("--format", help="A table, or one JSON line per inventory")] = Listing.TEXT,
     zoo: Zoo = None,
@@ -128,7 +135,7 @@ def simulate(
     from advisor.table import table
 
     # All of the input is checked before the first simulation.
-    runs = [prepare(path, zoo, max_loras=max_loras, max_lora_rank=max_lora_rank) for path in inventory]
+    runs = [prepare(path, zoo, max_loras=max_loras, max_lora_rank=max_lora_rank, log=requests) for path in inventory]
     results = (run.measure(duration_s=duration, seed=seed, ttft_limit_s=ttft_limit) for run in runs)
     if form is Listing.JSON:
         for result in results:

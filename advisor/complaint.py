@@ -22,23 +22,30 @@ def explain(error: ValidationError, model: type[BaseModel], document: Document, 
     """
     errors = error.errors(include_url=False)
     first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
+    unknown = first["type"] == "extra_forbidden"
     location = first["loc"]
+    if not unknown and _tagged(location[-1]):  # not a key of the table but the table itself
+        location = location[:-1]
     *outer, key = location
-    line = line_of(text, location)
+    written = [part for part in outer if not _tagged(part)]
+    line = line_of(text, [*written, key])
     opening = f"{where}:{line}: " if line else f"{where}: "
-    place = _place(outer, document)
-    if first["type"] == "extra_forbidden":
+    place = _place(written, document)
+    if unknown:
         return f"{opening}{place}unknown key {key!r}; {_remedy(str(key), _fields(model, outer))}"
     right = _right(model, location)
     if first["type"] == "missing":
         return f"{opening}{place}{key!r} is missing; it must be {right}"
     name = f"entry {key + 1}" if isinstance(key, int) else key
-    return f"{opening}{place}{name} is {_shown(first['input'])}, but must be {right}"
+    return f"{opening}{place}{name} is {shown(first['input'])}, but must be {right}"
 
 
 def _remedy(key: str, fields: Mapping[str, FieldInfo]) -> str:
     near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(fields)}"
+    if near:
+        return f"did you mean {near[0]!r}?"
+    names = list(fields)
+    return f"valid keys are {', '.join(names) if len(names) < 30 else f'{names[0]} to {names[-1]}'}"
 
 
 def _right(model: type[BaseModel], location: Location) -> str:
@@ -49,11 +56,20 @@ def _right(model: type[BaseModel], location: Location) -> str:
 
 
 def _fields(model: type[BaseModel], location: Location) -> Mapping[str, FieldInfo]:
-    """The fields of the table at a location."""
+    """The fields of the table at a location; where there are several kinds of tables, a tag says which it is."""
+    kinds: dict[str, type[BaseModel]] = {}
     for name in location:
-        if isinstance(name, str):
-            model = next(_models(model.model_fields[name].annotation))
+        if _tagged(name):
+            model = kinds[str(name)]
+        elif isinstance(name, str):
+            kinds = {f"<{kind.__name__}>": kind for kind in _models(model.model_fields[name].annotation)}
+            model = next(iter(kinds.values()))
     return model.model_fields
+
+
+def _tagged(part: str | int) -> bool:
+    """Whether this part of a location is not in the document, but names the kind of table: "<Length>"."""
+    return isinstance(part, str) and part.startswith("<")
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -74,11 +90,12 @@ def _place(outer: Location, document: Document) -> str:
             parts.append(part)
         else:
             named = isinstance(table, Mapping) and isinstance(table.get("name"), str)
-            parts[-1] = f"{parts[-1]} entry {part + 1}" + (f" ({_shown(table['name'])})" if named else "")
+            parts[-1] = f"{parts[-1]} entry {part + 1}" + (f" ({shown(table['name'])})" if named else "")
     return ": ".join((*parts, ""))
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value in short, as a message quotes it."""
     match value:
         case dict():
             return "a table"

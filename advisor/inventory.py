@@ -11,103 +11,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import ValidationError
 
+from advisor import length_file
 from advisor.complaint import explain
 from advisor.errors import InputError
+from advisor.inventory_file import MAX_ADAPTERS, Adapter, File, Length, Settings
 from advisor.mix import Mix
-from twin.server import LORA_RANKS
+from twin.arrivals import mean_scale
+from twin.lengths import Quantiles, Table
+from twin.workload import Workload
 
-MAX_ADAPTERS = 100_000
-MAX_RANK = 512
-MAX_RATE = 1_000.0
-MAX_TOKENS = 10_000_000
-
-Text = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*\z")]
-Count = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-
-
-def _slot_rank(rank: int) -> int:
-    if rank not in LORA_RANKS:
-        raise ValueError("not a rank that vLLM has slots for")
-    return rank
-
-
-SlotRank = Annotated[int, AfterValidator(_slot_rank)]
-
-
-class _Section(BaseModel):
-    """The descriptions of the fields complete the sentence "it must be ...", which is what a user reads."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Length(_Section):
-    """Tokens per request."""
-
-    mean: Number = Field(ge=1, le=MAX_TOKENS, description=f"tokens per request, 1 to {MAX_TOKENS:,}")
-    std: Number = Field(ge=0, le=MAX_TOKENS, description=f"the spread in tokens, 0 to {MAX_TOKENS:,}")
-
-
-_LENGTH = Field(default=None, description="a table { mean = tokens, std = tokens }")
-
-
-class Lengths(_Section):
-    """Request lengths of every adapter that does not bring its own."""
-
-    input: Length | None = _LENGTH
-    output: Length | None = _LENGTH
-    correlation: Number = Field(default=0.0, ge=-1, le=1, description="from -1 to 1")
-
-
-class Adapter(_Section):
-    """One entry of the inventory: an adapter, or `count` alike."""
-
-    name: Text = Field(description="a text of 1 to 512 characters, none of them NUL")
-    rank: int = Field(ge=1, le=MAX_RANK, description=f"a whole number from 1 to {MAX_RANK}, the largest vLLM takes")
-    rate: Number = Field(
-        gt=0, le=MAX_RATE, description=f"a number of requests per second, above 0 and at most {MAX_RATE:,.0f}"
-    )
-    count: int | None = Field(
-        default=None, ge=1, le=MAX_ADAPTERS, description=f"a whole number from 1 to {MAX_ADAPTERS:,}"
-    )
-    input: Length | None = _LENGTH
-    output: Length | None = _LENGTH
-    cv: Number = Field(default=1.0, ge=0.01, le=100, description="from 0.01 to 100; 1 is Poisson")
-    source: Text | None = Field(default=None, description="the path or hub id the adapter is loaded from")
-
-
-_COUNT = Field(default=None, description=f"a whole number from 1 to {MAX_TOKENS:,}")
-
-
-class Settings(_Section):
-    """Settings in force today, in vLLM's own names; None where the inventory does not say."""
-
-    max_loras: Count | None = _COUNT
-    max_cpu_loras: Count | None = _COUNT
-    max_lora_rank: SlotRank | None = Field(default=None, description=f"one of {', '.join(map(str, LORA_RANKS))}")
-    max_num_seqs: Count | None = _COUNT
-    max_num_batched_tokens: Count | None = _COUNT
-    gpu_memory_utilization: Number | None = Field(default=None, gt=0, le=1, description="above 0 and at most 1")
-    max_model_len: Count | None = _COUNT
-
-
-class _File(_Section):
-    model: Text = Field(description='a Hugging Face id or short name, such as "meta-llama/Llama-3.1-8B-Instruct"')
-    gpu: Text = Field(description='the short name of a GPU type, such as "h100-64gb"')
-    lengths: Lengths = Field(default=Lengths(), description="a table with input, output and correlation")
-    # FailFast: one error is reported, so one is enough to find.
-    adapters: Annotated[list[Adapter], FailFast()] = Field(
-        min_length=1,
-        max_length=MAX_ADAPTERS,
-        description=f"1 to {MAX_ADAPTERS:,} [[adapters]] entries, each with name, rank and rate",
-    )
-    server: Settings = Field(default=Settings(), description="a table of vLLM settings, such as max_loras")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +41,27 @@ class Inventory:
     """Names of the adapters, all different."""
     sources: tuple[str | None, ...]
     """Where each adapter is loaded from, where the file says."""
-    mix: Mix
-    """Ranks, rates and lengths of the adapters, in the order of `names`."""
-    correlation: float
-    """Of input and output lengths."""
+    workload: Workload
+    """Ranks, traffic and lengths of the adapters, in the order of `names`."""
     server: Settings
     """Settings in force today."""
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def mix(self) -> Mix:
+        """The workload as the models see it: mean rates over the phases, lengths by mean and spread."""
+        load = self.workload
+        return Mix(
+            load.rank,
+            load.rate * mean_scale(load.phases),
+            load.input_mean,
+            load.input_std,
+            load.output_mean,
+            load.output_std,
+            load.cv,
+        )
 
     def only(self, names: Iterable[str]) -> Inventory:
         """The inventory without the adapters that are not named."""
@@ -140,7 +71,7 @@ class Inventory:
             self,
             names=tuple(self.names[i] for i in positions),
             sources=tuple(self.sources[i] for i in positions),
-            mix=self.mix.take(positions),
+            workload=self.workload.take(positions),
         )
 
 
@@ -156,11 +87,13 @@ def load(path: Path) -> Inventory:
         raise InputError(f"{path}: cannot read the inventory: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start}); an inventory is a TOML file") from error
-    return parse(text, str(path))
+    return parse(text, str(path), path.parent)
 
 
-def parse(text: str, where: str = "inventory") -> Inventory:
+def parse(text: str, where: str = "inventory", folder: Path = Path()) -> Inventory:
     """Read an inventory from the text of its file; `where` opens every error message.
+
+    Paths of files with lengths are relative to `folder`.
 
     Raises:
         InputError: as `load`.
@@ -172,51 +105,95 @@ def parse(text: str, where: str = "inventory") -> Inventory:
     except (ValueError, RecursionError) as error:  # an integer of thousands of digits, brackets nested as deep
         raise InputError(f"{where}: not readable as TOML: {error}") from error
     try:
-        file = _File.model_validate(document)
+        file = File.model_validate(document)
     except ValidationError as error:
-        raise InputError(explain(error, _File, document, text, where)) from error
-    return _expand(file, where)
+        raise InputError(explain(error, File, document, text, where)) from error
+    return _expand(file, where, folder)
 
 
-def _expand(file: _File, where: str) -> Inventory:
+def _expand(file: File, where: str, folder: Path) -> Inventory:
     rows = file.adapters
     counts = np.array([row.count or 1 for row in rows])
     if (total := int(counts.sum())) > MAX_ADAPTERS:
         raise InputError(f"{where}: {total:,} adapters; at most {MAX_ADAPTERS:,} are allowed in one inventory")
-
-    def column(value: Callable[[Adapter], float]) -> NDArray[np.float64]:
-        return np.repeat(np.fromiter(map(value, rows), dtype=np.float64, count=len(rows)), counts)
-
-    def lengths(kind: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        default: Length | None = getattr(file.lengths, kind)
-        found = [cast(Length | None, getattr(row, kind)) or default for row in rows]
-        if None in found:
-            name = rows[found.index(None)].name
-            raise InputError(
-                f"{where}: adapter {name!r} has no {kind} lengths; "
-                f"add {kind} = {{ mean = ..., std = ... }} to it or to [lengths]"
-            )
-        known = cast(list[Length], found)
-        return (
-            np.repeat(np.array([length.mean for length in known], dtype=np.float64), counts),
-            np.repeat(np.array([length.std for length in known], dtype=np.float64), counts),
-        )
-
     names = tuple(chain.from_iterable(_names(row) for row in rows))
     if len(set(names)) < total:
         name, times = Counter(names).most_common(1)[0]
         raise InputError(
             f"{where}: {times} adapters are named {name!r}; names must differ, those made by a count included"
         )
-    mix = Mix(
-        column(lambda row: row.rank),
-        column(lambda row: row.rate),
-        *lengths("input"),
-        *lengths("output"),
-        column(lambda row: row.cv),
+
+    def repeated(values: Iterable[T]) -> tuple[T, ...]:
+        return tuple(chain.from_iterable((value,) * (row.count or 1) for value, row in zip(values, rows, strict=True)))
+
+    def column(value: Callable[[Adapter], float]) -> NDArray[np.float64]:
+        return np.repeat(np.fromiter(map(value, rows), dtype=np.float64, count=len(rows)), counts)
+
+    tables = _tables(file, where, folder)
+    found = {kind: _lengths(file, kind, tables, where) for kind in ("input", "output")}
+
+    def moment(kind: str, name: str) -> NDArray[np.float64]:
+        of_table = f"{kind}_{name}"
+        values = [getattr(each, of_table if isinstance(each, Table) else name) for each in found[kind]]
+        return np.repeat(np.array(values, dtype=np.float64), counts)
+
+    def laws(values: list[T | None]) -> tuple[T | None, ...]:
+        return repeated(values) if any(value is not None for value in values) else ()
+
+    def quantiles(kind: str) -> tuple[Quantiles | None, ...]:
+        return laws([each if isinstance(each, Quantiles) else None for each in found[kind]])
+
+    gaps = np.array([row.gaps == "lognormal" for row in rows])
+    phases = tuple(phase.phase() for phase in file.phases)
+    if phases and not any(phase.scale for phase in phases):
+        raise InputError(f"{where}: phases: every scale is 0, so nothing ever arrives; one must be above 0")
+    workload = Workload(
+        rank=column(lambda row: row.rank),
+        rate=column(lambda row: row.rate),
+        input_mean=moment("input", "mean"),
+        input_std=moment("input", "std"),
+        output_mean=moment("output", "mean"),
+        output_std=moment("output", "std"),
+        cv=column(lambda row: row.cv),
+        correlation=file.lengths.correlation,
+        lognormal_gaps=np.repeat(gaps, counts) if gaps.any() else None,
+        input_quantiles=quantiles("input"),
+        output_quantiles=quantiles("output"),
+        tables=laws(tables),
+        phases=phases,
     )
-    sources = tuple(chain.from_iterable((row.source,) * (row.count or 1) for row in rows))
-    return Inventory(file.model, file.gpu, names, sources, mix, file.lengths.correlation, file.server)
+    return Inventory(file.model, file.gpu, names, repeated(row.source for row in rows), workload, file.server)
+
+
+def _tables(file: File, where: str, folder: Path) -> list[Table | None]:
+    """The table of lengths of each entry, where it has one; a file that many name is read once."""
+    common, known = file.lengths, dict[str, Table]()
+    if common.file is not None and (common.input or common.output):
+        raise InputError(f"{where}: lengths: both file and input or output are given; keep one of them")
+    tables: list[Table | None] = []
+    for row in file.adapters:
+        if row.lengths is not None and (row.input or row.output):
+            raise InputError(f"{where}: adapter {row.name!r} has both lengths and input or output; keep one of them")
+        name = row.lengths or (None if row.input or row.output else common.file)
+        if name is not None and name not in known:
+            known[name] = length_file.load(folder / name)
+        tables.append(known[name] if name is not None else None)
+    return tables
+
+
+def _lengths(file: File, kind: str, tables: list[Table | None], where: str) -> list[Length | Quantiles | Table]:
+    """What each entry's lengths of this kind follow."""
+    default: Length | Quantiles | None = getattr(file.lengths, kind)
+    found: list[Length | Quantiles | Table] = []
+    for row, table in zip(file.adapters, tables, strict=True):
+        own = table or getattr(row, kind) or default
+        if own is None:
+            raise InputError(
+                f"{where}: adapter {row.name!r} has no {kind} lengths; "
+                f"add {kind} = {{ mean = ..., std = ... }} to it or to [lengths]"
+            )
+        found.append(own)
+    return found
 
 
 def _names(row: Adapter) -> list[str]:

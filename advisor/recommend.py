@@ -15,6 +15,8 @@ from advisor.objective import Objective
 from advisor.pairs import Pair
 from advisor.recommendation import Admission, Change, Recommendation, Step
 from advisor.subset import Positions, order, spread
+from twin.arrivals import mean_scale
+from twin.workload import Workload
 
 MAX_EVALUATIONS = 14
 """Sizes tried, at most, in search of one that meets the objective."""
@@ -35,7 +37,7 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
         InputError: a shipped file is missing or altered.
     """
     values = measure(inventory.mix, pair.profile, ttft_limit_s=objective.ttft_limit_s)
-    warnings = _extrapolations(pair, values, MIX_FEATURES)
+    warnings = _extrapolations(pair, values, MIX_FEATURES) + _not_learned(inventory.workload)
     trace = _admission_limit(pair, objective, values)
     limit = int(trace[-1].result)
     if limit < 1:
@@ -129,6 +131,21 @@ def _extrapolations(pair: Pair, values: Mapping[str, float], names: Sequence[str
         if not low - slack <= value <= high + slack:
             unit = f" {UNITS[name]}" if UNITS[name] else ""
             warnings.append(f"{name} is {value:.4g}{unit}, outside the {low:.4g} to {high:.4g} of the training data")
+    return warnings
+
+
+def _not_learned(workload: Workload) -> list[str]:
+    """A warning for each trait of the traffic that no feature tells the models of."""
+    warnings = []
+    if workload.lognormal_gaps is not None:
+        count = int(workload.lognormal_gaps.sum())
+        warnings.append(f"gaps are log-normal for {count:,} adapters, which the models were not trained on")
+    if workload.phases:
+        peak = max(phase.scale for phase in workload.phases) / mean_scale(workload.phases)
+        warnings.append(
+            f"rates or gaps switch over time, which the models were not trained on: they answer for mean rates, the "
+            f"busiest phase brings {peak:.2g} times as much; --verify lets the twin serve the phases"
+        )
     return warnings
 
 

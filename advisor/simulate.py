@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from advisor import inventory as inventories
-from advisor import pairs
+from advisor import pairs, request_log
 from advisor.errors import InputError
 from advisor.inventory import Inventory
 from advisor.recommendation import Recommendation
+from twin.arrivals import mean_scale
 from twin.profile import Profile
 from twin.server import LORA_RANKS, Server
+from twin.workload import Requests
 
+DURATION_S = 3600.0
+"""Simulated time where nothing else is said, s."""
 MAX_REQUESTS = 50_000_000
 """Arrivals simulated at most: beyond it memory runs out before the simulation ends."""
 
@@ -40,37 +44,58 @@ class Run:
     inventory: Inventory
     profile: Profile
     server: Server
+    requests: Requests | None = None
+    """What is to be served; None: requests drawn from the inventory's workload."""
 
-    def measure(self, *, duration_s: float, seed: int, ttft_limit_s: float) -> dict[str, Any]:
+    def measure(self, *, duration_s: float | None = None, seed: int, ttft_limit_s: float) -> dict[str, Any]:
         """What the twin measures, under the keys of `MEASURES`; None where nothing was measured.
 
+        The duration is an hour unless given, or as long as the given requests last.
+
         Raises:
-            InputError: the twin is not installed, or the workload is too large to simulate.
+            InputError: the twin is not installed, the workload is too large to simulate, or given requests all come at
+                once and no duration is given.
         """
-        mix = self.inventory.mix
-        expected = float(mix.rate.sum()) * duration_s
+        try:
+            from twin.simulation import serve, simulate
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"the digital twin needs {error.name}, which is not installed: pip install 'adapter-advisor[twin]'"
+            ) from error
+        workload = self.inventory.workload
+        if self.requests is None:
+            duration_s = duration_s or DURATION_S
+            self._check_size(duration_s)
+            measures = simulate(self.profile, self.server, workload, duration_s=duration_s, seed=seed)
+        else:
+            duration_s = duration_s or request_log.span_s(self.requests)
+            requests = self.requests.until(duration_s).cut(self.server.max_model_len)
+            measures = serve(self.profile, self.server, workload, requests, duration_s=duration_s)
+        found = {**asdict(measures), "starved": measures.starved, "steady": measures.steady(ttft_limit_s)}
+        settings = {"max_loras": self.server.max_loras, "max_lora_rank": self.server.max_lora_rank}
+        return {"inventory": self.name, **settings, **{key: _plain(found[key]) for key in MEASURES}}
+
+    def _check_size(self, duration_s: float) -> None:
+        load = self.inventory.workload
+        expected = float(load.rate.sum()) * mean_scale(load.phases, duration_s) * duration_s
         if expected > MAX_REQUESTS:
             raise InputError(
                 f"{self.name}: {expected:,.0f} requests in {duration_s:g} s are too many to simulate; "
                 f"at most {MAX_REQUESTS:,}: shorten --duration"
             )
-        try:
-            from twin.simulation import simulate
-            from twin.workload import Workload
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f"the digital twin needs {error.name}, which is not installed: pip install 'adapter-advisor[twin]'"
-            ) from error
-        arrays = {name: getattr(mix, name) for name in mix.__slots__}
-        workload = Workload(**arrays, correlation=self.inventory.correlation)
-        measures = simulate(self.profile, self.server, workload, duration_s=duration_s, seed=seed)
-        found = {**asdict(measures), "starved": measures.starved, "steady": measures.steady(ttft_limit_s)}
-        settings = {"max_loras": self.server.max_loras, "max_lora_rank": self.server.max_lora_rank}
-        return {"inventory": self.name, **settings, **{key: _plain(found[key]) for key in MEASURES}}
 
 
-def prepare(path: Path, zoo: Path | None, *, max_loras: int | None = None, max_lora_rank: int | None = None) -> Run:
+def prepare(
+    path: Path,
+    zoo: Path | None,
+    *,
+    max_loras: int | None = None,
+    max_lora_rank: int | None = None,
+    log: Path | None = None,
+) -> Run:
     """Read an inventory and settle what to simulate: settings given here, else those of its [server], else defaults.
+
+    With `log`, its requests are replayed instead of drawn.
 
     Defaults: one slot per adapter, room in host memory for all of them, the smallest rank that takes every adapter,
     and what the pair was measured under for the rest.
@@ -80,7 +105,7 @@ def prepare(path: Path, zoo: Path | None, *, max_loras: int | None = None, max_l
     """
     inventory = inventories.load(path)
     profile = pairs.find(inventory.model, inventory.gpu, zoo).profile
-    today, largest = inventory.server, int(inventory.mix.rank.max())
+    today, largest = inventory.server, int(inventory.workload.rank.max())
     slots = max_loras or today.max_loras or len(inventory)
     rank = max_lora_rank or today.max_lora_rank or next(rank for rank in LORA_RANKS if rank >= largest)
     if largest > rank:
@@ -97,7 +122,8 @@ def prepare(path: Path, zoo: Path | None, *, max_loras: int | None = None, max_l
         )
     except ValueError as error:
         raise InputError(f"{path}: vLLM refuses these settings: {error}") from error
-    return Run(str(path), inventory, profile, server)
+    requests = None if log is None else request_log.load(log, inventory.names)
+    return Run(str(path), inventory, profile, server, requests)
 
 
 def verified(
@@ -113,7 +139,7 @@ def verified(
     admitted = inventory.only(recommendation.admission.admitted)
     server = recommendation.flags.server(profile.memory.max_model_len)
     run = Run(recommendation.pair, admitted, profile, server)
-    measures = run.measure(duration_s=3600.0, seed=0, ttft_limit_s=ttft_limit_s)
+    measures = run.measure(seed=0, ttft_limit_s=ttft_limit_s)
     return replace(recommendation, verified={key: measures[key] for key in MEASURES})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ _GRID = np.linspace(-_FAR, _FAR, 1201)
 _WEIGHTS = np.exp(-(_GRID**2) / 2) / np.exp(-(_GRID**2) / 2).sum()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Quantiles:
     """Lengths of which some quantiles are known.
 
@@ -61,18 +62,18 @@ class Quantiles:
         """Lengths in tokens, not rounded, from standard normal draws."""
         return np.exp(np.interp(normal, self.score, self.log_tokens))
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """Mean length, tokens."""
         return float(_WEIGHTS @ self(_GRID))
 
-    @property
+    @cached_property
     def std(self) -> float:
         """Standard deviation of the length, tokens."""
         return float(np.sqrt(_WEIGHTS @ (self(_GRID) - self.mean) ** 2))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Table:
     """Lengths that occurred, of prompt and answer together; requests are drawn from them with replacement."""
 
@@ -83,6 +84,26 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.input)
+
+    @cached_property
+    def input_mean(self) -> float:
+        """Mean prompt length, tokens."""
+        return float(self.input.mean())
+
+    @cached_property
+    def input_std(self) -> float:
+        """Standard deviation of the prompt length, tokens."""
+        return float(self.input.std())
+
+    @cached_property
+    def output_mean(self) -> float:
+        """Mean answer length, tokens."""
+        return float(self.output.mean())
+
+    @cached_property
+    def output_std(self) -> float:
+        """Standard deviation of the answer length, tokens."""
+        return float(self.output.std())
 
 
 def lognormal(normal: Floats, mean: Floats, std: Floats, adapter: Ints) -> Floats:

@@ -9,9 +9,11 @@ import numpy as np
 import tomli_w
 from hypothesis import strategies as st
 
-from advisor.inventory import Inventory, Settings
+from advisor.inventory import Inventory
+from advisor.inventory_file import Settings
 from advisor.mix import Mix
 from tests.advisor.zoo import random_mix
+from twin.workload import Workload
 
 PLAIN = """\
 model = "example/Tiny-1B"
@@ -45,7 +47,8 @@ def write(directory: Path, text: str = PLAIN) -> Path:
 def of(mix: Mix, **server: float) -> Inventory:
     """An inventory of a mix."""
     names = tuple(f"adapter-{i}" for i in range(len(mix)))
-    return Inventory("tiny-1b", "test-gpu", names, (None,) * len(mix), mix, 0.0, Settings(**server))  # type: ignore[arg-type]
+    workload = Workload(*(getattr(mix, name) for name in mix.__slots__))
+    return Inventory("tiny-1b", "test-gpu", names, (None,) * len(mix), workload, Settings(**server))  # type: ignore[arg-type]
 
 
 def random(seed: int) -> Inventory:

@@ -19,7 +19,7 @@ from tests.advisor.inventories import PLAIN
 def test_round_trip(document: dict[str, Any]) -> None:
     inventory = parse(inventories.toml(document))
     assert (inventory.model, inventory.gpu) == (document["model"], document["gpu"])
-    assert inventory.correlation == document["lengths"]["correlation"]
+    assert inventory.workload.correlation == document["lengths"]["correlation"]
     assert len(inventory) == sum(row.get("count", 1) for row in document["adapters"]) == len(set(inventory.names))
     position = 0
     for row in document["adapters"]:

@@ -194,7 +194,7 @@ def test_limits_must_make_sense() -> None:
 def test_the_answer_does_not_depend_on_the_order_of_the_file(pair: Pair) -> None:
     inventory: Inventory = inventories.random(11)
     back = np.arange(len(inventory))[::-1]
-    other = replace(inventory, names=inventory.names[::-1], mix=inventory.mix.take(back))
+    other = replace(inventory, names=inventory.names[::-1], workload=inventory.workload.take(back))
     ours, theirs = (recommend(each, pair, Objective()) for each in (inventory, other))
     assert set(ours.admission.admitted) == set(theirs.admission.admitted)
     assert ours.flags == theirs.flags

@@ -32,7 +32,9 @@ def test_every_rank_keeps_its_share(seed: int, data: st.DataObject) -> None:
 def test_the_order_of_the_file_does_not_matter(seed: int, shuffle: int) -> None:
     inventory = inventories.random(seed)
     shuffled = np.random.default_rng(shuffle).permutation(len(inventory))
-    other = replace(inventory, names=tuple(inventory.names[i] for i in shuffled), mix=inventory.mix.take(shuffled))
+    other = replace(
+        inventory, names=tuple(inventory.names[i] for i in shuffled), workload=inventory.workload.take(shuffled)
+    )
     size = (len(inventory) + 1) // 2
     ours = {inventory.names[i] for i in spread(order(inventory), size)}
     assert ours == {other.names[i] for i in spread(order(other), size)}
