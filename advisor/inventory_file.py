@@ -122,7 +122,7 @@ class Adapter(_Section):
 class PhaseEntry(_Section):
     """A stretch of time in which rates are scaled, and gaps may be others."""
 
-    duration: Number = Field(ge=1, le=MAX_SECONDS, description=f"a number of seconds, 1 to {MAX_SECONDS:,}")
+    duration: Number = Field(ge=10, le=MAX_SECONDS, description=f"a number of seconds, 10 to {MAX_SECONDS:,}")
     scale: Number = Field(default=1.0, ge=0, le=1000, description="a factor on every rate, 0 to 1,000")
     gaps: Gaps | None = Field(default=None, description=_GAPS)
     cv: Number | None = Field(default=None, ge=0.01, le=100, description=_CV)

@@ -1,6 +1,6 @@
 """The digital twin: an hour of LoRA serving on vLLM, simulated from a Profile in milliseconds.
 
-    workload --draw--> requests
+    workload --draw--> requests (`arrivals`, `lengths`), or those of a log
                           |
                           v
         +---------> waiting queue: first come, first served; skipped while all slots are taken by others

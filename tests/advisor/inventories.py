@@ -59,16 +59,26 @@ def random(seed: int) -> Inventory:
 
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
 tokens = st.floats(1, 1e5)
-lengths = st.fixed_dictionaries({"mean": tokens, "std": st.floats(0, 1e5)})
+moments = st.fixed_dictionaries({"mean": tokens, "std": st.floats(0, 1e5)})
+percentiles = st.dictionaries(st.integers(1, 99), tokens, min_size=2, max_size=5).map(
+    lambda found: {f"p{p}": value for p, value in zip(sorted(found), sorted(found.values()), strict=True)}
+)
+lengths = moments | percentiles
+gaps = st.sampled_from(["gamma", "lognormal"])
+cvs = st.floats(0.01, 100)
 adapters = st.fixed_dictionaries(
     {"name": names, "rank": st.integers(1, 512), "rate": st.floats(1e-6, 1000)},
     optional={
         "count": st.integers(1, 30),
         "input": lengths,
         "output": lengths,
-        "cv": st.floats(0.01, 100),
+        "gaps": gaps,
+        "cv": cvs,
         "source": names,
     },
+)
+phases = st.fixed_dictionaries(
+    {"duration": st.floats(10, 1e6)}, optional={"scale": st.floats(0.1, 10), "gaps": gaps, "cv": cvs}
 )
 
 
@@ -83,6 +93,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         "gpu": draw(names),
         "lengths": {"input": draw(lengths), "output": draw(lengths), "correlation": draw(st.floats(-1, 1))},
         "adapters": rows,
+        "phases": draw(st.lists(phases, max_size=3)),
     }
 
 

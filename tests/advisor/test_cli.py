@@ -108,6 +108,24 @@ def test_simulate_many(run: Run, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
 
 
+def test_simulate_a_log_of_requests(run: Run, tmp_path: Path) -> None:
+    path, log = inventories.write(tmp_path), tmp_path / "log.csv"
+    log.write_text("time,adapter,input,output\n" + "".join(f"{i / 2},sql-{i % 60},100,20\n" for i in range(240)))
+    done = run("simulate", path, "--requests", log, "--format", "json")
+    measures = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert measures["arrivals"] == 240
+    assert measures["offered_tok_s"] == pytest.approx(240.0)
+    done = run("simulate", path, "--requests", log, "--duration", "1m", "--format", "json")
+    assert json.loads(done.stdout)["arrivals"] == 120
+    log.write_text(log.read_text() + "5,sql-60,1,1\n")
+    done = run("simulate", path, "--requests", log)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr == f"advisor: {log}:242: adapter is 'sql-60', but must be the name of an adapter in the inventory\n"
+    )
+
+
 def test_render(run: Run, tmp_path: Path) -> None:
     path = inventories.write(tmp_path)
     done = run("render", path, "-t", "compose", "-t", "serve", "-o", "out")

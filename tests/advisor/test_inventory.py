@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from advisor.inventory import load, parse
+from advisor.inventory import Inventory, load, parse
 from tests.advisor import inventories
 from tests.advisor.inventories import PLAIN
 
@@ -21,19 +23,38 @@ def test_round_trip(document: dict[str, Any]) -> None:
     assert (inventory.model, inventory.gpu) == (document["model"], document["gpu"])
     assert inventory.workload.correlation == document["lengths"]["correlation"]
     assert len(inventory) == sum(row.get("count", 1) for row in document["adapters"]) == len(set(inventory.names))
+    workload, mix = inventory.workload, inventory.mix
+    assert [(phase.duration_s, phase.scale, phase.cv) for phase in workload.phases] == [
+        (phase["duration"], phase.get("scale", 1.0), phase.get("cv")) for phase in document["phases"]
+    ]
+    assert mix.token_rate == pytest.approx(workload.offered_tok_s)
     position = 0
     for row in document["adapters"]:
         for i in range(row.get("count", 1)):
             assert inventory.names[position] == (f"{row['name']}-{i}" if "count" in row else row["name"])
             assert inventory.sources[position] == row.get("source")
-            assert inventory.mix.rank[position] == row["rank"]
-            assert inventory.mix.rate[position] == row["rate"]
-            assert inventory.mix.cv[position] == row.get("cv", 1.0)
+            assert mix.rank[position] == row["rank"]
+            assert workload.rate[position] == row["rate"]
+            assert mix.cv[position] == row.get("cv", 1.0)
+            lognormal = workload.lognormal_gaps is not None and workload.lognormal_gaps[position]
+            assert lognormal == (row.get("gaps") == "lognormal")
             for kind in ("input", "output"):
-                length = row.get(kind, document["lengths"][kind])
-                assert getattr(inventory.mix, f"{kind}_mean")[position] == length["mean"]
-                assert getattr(inventory.mix, f"{kind}_std")[position] == length["std"]
+                check_length(inventory, position, kind, row.get(kind, document["lengths"][kind]))
             position += 1
+
+
+def check_length(inventory: Inventory, position: int, kind: str, length: dict[str, float]) -> None:
+    mean, std = (getattr(inventory.mix, f"{kind}_{moment}")[position] for moment in ("mean", "std"))
+    laws = getattr(inventory.workload, f"{kind}_quantiles")
+    if "mean" in length:
+        assert (mean, std) == (length["mean"], length["std"])
+        assert not laws or laws[position] is None
+    else:
+        law = laws[position]
+        assert (mean, std) == (law.mean, law.std)
+        middle = NormalDist()
+        for name, tokens in length.items():
+            assert law(np.array([middle.inv_cdf(int(name[1:]) / 100)])) == pytest.approx(tokens)
 
 
 @settings(max_examples=300)
@@ -52,13 +73,16 @@ def test_mutilated_text_is_refused_in_one_line(data: st.DataObject) -> None:
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "mean", "x"]), inner),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["name", "mean", "p50", "p95", "<Length>", "duration", "x"]), inner)
+        ),
         max_leaves=5,
     ),
-    st.sampled_from(["model", "lengths", "lengths.input", "adapters", "server", "server.max_loras"]),
+    st.sampled_from(["model", "lengths", "lengths.input", "adapters", "phases", "server", "server.max_loras"]),
 )
 def test_a_value_of_any_type_anywhere_gives_one_line(value: Any, place: str) -> None:
-    document: dict[str, Any] = {"model": "m", "gpu": "g", "lengths": {}, "server": {}, "adapters": []}
+    document: dict[str, Any] = {"model": "m", "gpu": "g", "lengths": {}, "server": {}, "adapters": [], "phases": []}
     table = document
     *outer, key = place.split(".")
     for name in outer:
@@ -87,6 +111,38 @@ def test_a_value_of_any_type_anywhere_gives_one_line(value: Any, place: str) -> 
         ("count = 60", "count = 100000", "100,001 adapters; at most 100,000"),
         ('"tenant"', '"sql-7"', "2 adapters are named 'sql-7'"),
         ("input = { mean = 100, std = 90 }", "", "adapter 'sql' has no input lengths; add input ="),
+        ("mean = 100, std = 90", "p50 = 100", "inventory:5: lengths: input is a table, but must be a table { mean = "),
+        (
+            "mean = 100, std = 90",
+            "p50 = 9, p95 = 8",
+            "two or more quantiles { p50 = tokens, p95 = tokens } that do not",
+        ),
+        ("mean = 100, std = 90", "p50 = 9, p100 = 80", "inventory:5: lengths: input: unknown key 'p100'; did you mean"),
+        (
+            "mean = 100, std = 90",
+            "p50 = 9, p95 = 0",
+            "inventory:5: lengths: input: p95 is 0, but must be tokens per req",
+        ),
+        ("mean = 100, std = 90", "p50 = 9, '<Length>' = 1", "input: unknown key '<Length>'; valid keys are p1 to p99"),
+        ("rank = 16", 'rank = 16\ngaps = "even"', """gaps is 'even', but must be "gamma" or "lognormal\""""),
+        (
+            "[lengths]",
+            "[[phases]]\nlength = 3\n[lengths]",
+            "inventory:5: phases entry 1: unknown key 'length'; valid keys",
+        ),
+        (
+            "[lengths]",
+            "[[phases]]\nscale = 2\n[lengths]",
+            "phases entry 1: 'duration' is missing; it must be a number of s",
+        ),
+        ("[lengths]", "[[phases]]\nduration = 60\nscale = 0\n[lengths]", "phases: every scale is 0, so nothing ever"),
+        (
+            "[lengths]",
+            '[lengths]\nfile = "x.csv"',
+            "lengths: both file and input or output are given; keep one of them",
+        ),
+        ("rate = 0.1", 'rate = 0.1\nlengths = "none.csv"', "none.csv: cannot read the file: No such file"),
+        ("rate = 0.1", 'rate = 0.1\nlengths = "x.csv"\ninput.mean = 1\ninput.std = 1', "both lengths and input or"),
         ('gpu = "test-gpu"', "", "'gpu' is missing; it must be the short name"),
         ("[[adapters]]", "[[adaptors]]", "unknown key 'adaptors'; did you mean 'adapters'?"),
         ("[lengths]", "[server]\nmax_lora_rank = 24\n[lengths]", "inventory:5: server: max_lora_rank is 24, but must"),
@@ -127,3 +183,22 @@ def test_only_keeps_the_named_adapters_in_order() -> None:
     assert inventory.names == ("sql-1", "sql-3", "tenant")
     assert inventory.mix.rank.tolist() == [16, 16, 8]
     assert inventory.sources == (None, None, "adapters/tenant")
+
+
+def test_lengths_from_files(tmp_path: Path) -> None:
+    (tmp_path / "short.csv").write_text("output, input ,model\n10,1,a\n30,3,b\n")
+    (tmp_path / "long.jsonl").write_text('{"input": 4000, "output": 7}\n\n{"input": 2000, "output": 9}\n')
+    text = PLAIN.replace("input = { mean = 100, std = 90 }\noutput = { mean = 110, std = 100 }", 'file = "short.csv"')
+    text = text.replace("count = 60", "count = 2") + 'lengths = "long.jsonl"\n'
+    text += (
+        '[[adapters]]\nname = "own"\nrank = 8\nrate = 1\ninput.mean = 5\ninput.std = 1\noutput.p1 = 3\noutput.p99 = 3\n'
+    )
+    inventory = load(inventories.write(tmp_path, text))
+    short, again, long, own = inventory.workload.tables
+    assert short is again is not None
+    assert long is not None
+    assert own is None
+    assert inventory.mix.input_mean.tolist() == [2, 2, 3000, 5]
+    assert inventory.mix.output_mean == pytest.approx([20, 20, 8, 3])
+    assert inventory.mix.output_std == pytest.approx([10, 10, 1, 0], abs=1e-9)
+    assert inventory.only(["tenant"]).workload.tables == (long,)

@@ -21,6 +21,7 @@ from advisor.recommendation import Recommendation
 from tests.advisor import inventories
 from tests.advisor.inventories import of
 from tests.advisor.zoo import MAX_ADAPTERS, MAX_MODEL_LEN, random_mix
+from twin.arrivals import Phase
 from twin.server import LORA_RANKS
 
 objectives = st.sampled_from(
@@ -198,3 +199,15 @@ def test_the_answer_does_not_depend_on_the_order_of_the_file(pair: Pair) -> None
     ours, theirs = (recommend(each, pair, Objective()) for each in (inventory, other))
     assert set(ours.admission.admitted) == set(theirs.admission.admitted)
     assert ours.flags == theirs.flags
+
+
+def test_traffic_that_was_not_learned_is_answered_by_its_mean_with_a_warning(pair: Pair) -> None:
+    plain = of(uniform(60, 0.1))
+    phases = (Phase(300, scale=0.5), Phase(300, scale=1.5, cv=2.0, lognormal=True))
+    switching = replace(plain, workload=replace(plain.workload, phases=phases, lognormal_gaps=np.arange(60) < 7))
+    asked, answer = recommend(plain, pair, Objective()), recommend(switching, pair, Objective())
+    assert answer.flags == asked.flags
+    assert answer.admission == asked.admission
+    gaps, rates = answer.warnings[len(asked.warnings) :]
+    assert gaps == "gaps are log-normal for 7 adapters, which the models were not trained on"
+    assert "the busiest phase brings 1.5 times as much" in rates
