@@ -173,3 +173,11 @@ def test_requests_that_all_come_at_once_need_a_duration(tmp_path: Path) -> None:
     assert requests.arrival.tolist() == [0.0, 0.0, 0.0]
     with pytest.raises(InputError, match="add --duration"):
         span_s(requests)
+
+
+def test_more_records_than_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(HEADER + "5,sql,1,1\n" * 3)
+    monkeypatch.setattr("advisor.request_log.MAX_RECORDS", 2)
+    with pytest.raises(InputError, match="more than 2 records; keep a sample of them"):
+        load(path, NAMES)
