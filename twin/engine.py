@@ -33,7 +33,7 @@ from twin.scheduler import (
 from twin.waiting import WAITING
 
 # Rows of Log.sums
-RUNNING_S, WAITING_S, ADAPTER_STEPS = range(3)
+RUNNING_S, WAITING_S, ADAPTER_STEPS, BUSY_S, EAGER_TOKENS, MERGED = range(6)
 # Rows of Log.counts
 NEXT_ARRIVAL, DROPPED, WAITING_MAX = range(3)
 
@@ -48,19 +48,27 @@ class Log(NamedTuple):
     clock_s: NDArray[np.float64]
     """[now]"""
     sums: NDArray[np.float64]
-    """[integral of running requests over s, of waiting requests over s, sum over steps of adapters in the batch]"""
+    """[integral of running requests over s, of waiting requests over s, sum over steps of adapters in the batch,
+    s spent in steps, sum over steps of tokens beyond those of the largest CUDA graph, sum over output tokens that may
+    be merged of the adapters that come and go]"""
     counts: NDArray[np.int64]
     """[next request to arrive, requests that found no connection, most requests waiting]"""
+    graph_tokens: int
+    """Batched tokens of the largest CUDA graph."""
+    merge_requests: int
+    """Running requests up to which tokens may be merged (see `twin.profile.FrontEnd`)."""
 
 
-def new_log(requests: int) -> Log:
+def new_log(requests: int, graph_tokens: int = 0, merge_requests: int = 0) -> Log:
     """An empty log at time 0."""
     return Log(
         first_token_s=np.full(requests, np.nan),
         finish_s=np.full(requests, np.nan),
         clock_s=np.zeros(1),
-        sums=np.zeros(3),
+        sums=np.zeros(6),
         counts=np.zeros(3, dtype=np.int64),
+        graph_tokens=graph_tokens,
+        merge_requests=merge_requests,
     )
 
 
@@ -116,10 +124,16 @@ def _receive(scheduler: Scheduler, log: Log, max_connections: int) -> None:
 @jit
 def _account(scheduler: Scheduler, log: Log, duration_s: float) -> None:
     """Move the clock on by one step."""
+    running, adapters = scheduler.batch.totals[RUNNING], scheduler.state[ACTIVE_ADAPTERS]
+    tokens = running + scheduler.output[PREFILL_TOKENS]
+    log.sums[EAGER_TOKENS] += max(tokens - log.graph_tokens, 0)
+    if running <= log.merge_requests:
+        log.sums[MERGED] += running * adapters * (1.0 - adapters / len(scheduler.running_of))
     log.clock_s[0] += duration_s
     log.sums[RUNNING_S] += duration_s * scheduler.batch.totals[RUNNING]
     log.sums[WAITING_S] += duration_s * scheduler.queue.totals[WAITING]
     log.sums[ADAPTER_STEPS] += scheduler.state[ACTIVE_ADAPTERS]
+    log.sums[BUSY_S] += duration_s
     log.counts[WAITING_MAX] = max(log.counts[WAITING_MAX], scheduler.queue.totals[WAITING])
 
 
