@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 from rich.console import Console, RenderableType
 
-from calibrate import validation
+from calibrate import cross_validation, validation
+from calibrate.cross_validation import fold_report
 from calibrate.errors import CalibrationError
 from calibrate.fit import Subject, fit_profile
 from calibrate.replay import profiles
@@ -107,6 +108,20 @@ def validate(
     if json is not None:
         _write(json, found.to_json() + "\n")
     _print(validation.scoreboard(found))
+
+
+@app.command("cross-validate")
+def cross_validate(
+    *,
+    data: Annotated[Path, typer.Option(help="folder with calibration/ and validation/")] = DATA,
+    pairs: Annotated[Path, typer.Option(help="folder of the profiles, <pair>/profile.toml")] = PAIRS,
+    gpu: Annotated[str, typer.Option(help="short name of the GPU type")] = "h100-64gb",
+    seeds: Annotated[int, typer.Option(min=1, help="simulations of each judged run")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="processes")] = os.cpu_count() or 1,
+) -> None:
+    """Fit to one kind of measured hours and judge on another, with every term and without each of them."""
+    models = sorted({run.model for run in read_runs(data / "validation" / "serving_runs.csv")})
+    _print(fold_report(cross_validation.cross_validate(data, profiles(pairs, gpu, models), seeds=seeds, jobs=jobs)))
 
 
 def _print(result: RenderableType) -> None:
