@@ -23,9 +23,9 @@ CONNECTIONS = 27_000
 IDLE_SAMPLES, IDLE_SAMPLES_REFUSING = 0.03, 0.10
 """Share of the monitor's samples of running requests from before the first and after the last of them.
 
-Little's law tells it: output tokens/s x time per token is more than the mean of the samples. The API server answers the
-monitor late when it is busy, most of all while connections are refused, so that idle samples weigh more then. Medians
-over both tables and models.
+Little's law tells it: output tokens/s x time per token is more than the mean of the samples, most of all while
+connections are refused. Presumably a busy API server answers the monitor late, so that idle samples weigh more. Chosen
+by hand over both tables and models.
 """
 
 

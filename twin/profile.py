@@ -107,11 +107,11 @@ class Loading(_Section):
 class FrontEnd(_Section):
     """What the API server and the client add to the engine's own times.
 
-    While the API server is asked for its metrics it passes no tokens on, and those of several steps reach the client
-    as one: fewer gaps between tokens, each longer. vLLM 0.8 keeps a time series for every set of adapters that it ever
-    had in a batch, so that the answer takes the longer, the more often adapters come and go: of A adapters in the batch
-    and N served, A*(1 - A/N) can. Beyond 128 requests outputs are handed out in portions
-    (VLLM_V1_OUTPUT_PROC_CHUNK_SIZE), and nothing is merged.
+    The client's mean ITL exceeds its mean time per token, as if tokens of several steps came as one, in batches of up
+    to 128 requests and the more, the more adapters come and go: of A in the batch and N served, A*(1 - A/N) can.
+    That is what the measured hours show. Inferred, not watched: being asked for metrics, of which vLLM 0.8 keeps a time
+    series for every set of adapters it ever had in a batch, holds the API server up; beyond 128 requests it hands
+    outputs out in portions (VLLM_V1_OUTPUT_PROC_CHUNK_SIZE), between which they get through.
     """
 
     ttft_ms: NonNegative = Field(description="ms added to every time to first token")
