@@ -5,7 +5,8 @@ law). With N adapters of mean request rate q, prompts of I and answers of O toke
 
     running requests       R = N q O t
     adapters in flight     A = N h(t),  h(t) = mean over adapters of 1 - exp(-rate O t)
-    time of a step         t = base + per_request R + per_adapter A + (per_prefill_token I + miss load) N q t
+    time of a step         t = base + per_request R + per_adapter A + (per_token I + miss load) N q t
+                               + per_eager_token max(N q (I + O) t - graph_tokens, 0)
 
 from which N follows for every t; coefficients as in `twin.profile.Step`, of G slots. `miss` is the share of requests
 that find their adapter in no slot: with a least-recently-used cache, those not seen for as long as it takes G
@@ -107,13 +108,17 @@ def estimate(mix: Mix, profile: Profile, max_loras: int | None = None) -> Estima
             slots = np.minimum(np.clip(active * rules, 1.0, most_slots), np.maximum(adapters, 1.0))
         miss = np.interp(slots / np.maximum(adapters, 1e-9), in_flight, missing, right=0.0)
         no_idle = _normal_cdf((active - slots + 1.0) / (np.sqrt(adapters * spread) + 0.5))
-        base = step.base_ms + step.lora_base_ms + step.per_slot_ms * slots + scheduling.base_ms
+        base = step.base_ms + step.per_slot_ms * slots + scheduling.base_ms
         per_token = step.lora_per_token_ms
-        per_request = step.per_request_ms + per_token + step.per_request_slot_ms * slots + scheduling.per_request_ms
-        per_prefill_token = step.per_prefill_token_ms + per_token + step.per_prefill_token_slot_ms * slots
+        per_request = step.per_request_ms + per_token + scheduling.per_request_ms
+        per_eager_token = step.per_eager_token_ms + step.per_eager_token_slot_ms * slots
         loads_ms = load_ms * miss * (1.0 + RELOADED * slots * no_idle)
-        per_arrival = per_request * answer + per_prefill_token * prompt + loads_ms
-        found = (1e3 * STEP_S - base) / (step.per_adapter_ms * in_flight + per_arrival * rate * STEP_S)
+        per_arrival = per_request * answer + per_token * prompt + loads_ms
+        per_adapter = step.per_adapter_ms * in_flight + per_arrival * rate * STEP_S
+        eager = per_eager_token * (prompt + answer) * rate * STEP_S
+        in_graph = (1e3 * STEP_S - base) / per_adapter
+        beyond = (1e3 * STEP_S - base + per_eager_token * step.graph_tokens) / (per_adapter + eager)
+        found = np.minimum(in_graph, beyond)
         adapters = (adapters + np.maximum(found, 0.0)) / 2
 
     running, active = adapters * rate * answer * STEP_S, adapters * in_flight

@@ -143,6 +143,24 @@ def record_schedule(
     print(f"{output}: vLLM {vllm}, {len(found)} workloads, {sum(len(one.steps) for one in found):,} steps")
 
 
+@app.command("cross-validate")
+def cross_validation(
+    *,
+    data: Annotated[Path, typer.Option(help="folder with calibration/ and validation/")] = DATA,
+    pairs: Annotated[Path, typer.Option(help="folder of the profiles, <pair>/profile.toml")] = PAIRS,
+    gpu: Annotated[str, typer.Option(help="short name of the GPU type")] = "h100-64gb",
+    seeds: Annotated[int, typer.Option(min=1, help="simulations of each judged run")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="processes")] = os.cpu_count() or 1,
+) -> None:
+    """Fit to one kind of measured hours and judge on another, with every term and without each of them."""
+    from calibrate.cross_validation import cross_validate, fold_report
+    from calibrate.replay import profiles
+    from calibrate.runs import read_runs
+
+    models = sorted({run.model for run in read_runs(data / "validation" / "serving_runs.csv")})
+    _print(fold_report(cross_validate(data, profiles(pairs, gpu, models), seeds=seeds, jobs=jobs)))
+
+
 def _print(result: RenderableType) -> None:
     console = Console()
     console.print(result) if console.is_terminal else Console(width=PAPER_WIDTH).print(result)

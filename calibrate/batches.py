@@ -1,8 +1,8 @@
 """What the measurements say of an engine step: the batch, and how long a step with it takes.
 
-Every table becomes rows of `COLUMNS`, per average step: requests that decode, prompt tokens, 1 with LoRA and 0 without,
-distinct adapters in the batch, adapter slots, tokens of context in the KV cache that the step reads, and its duration
-in ms with scheduling and loading taken off.
+Every table becomes rows of `COLUMNS`, per average step: requests that decode, prompt tokens, tokens of both beyond the
+largest CUDA graph, 1 with LoRA and 0 without, distinct adapters in the batch, adapter slots, tokens of context in the
+KV cache that the step reads, and its duration in ms with scheduling and loading taken off.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from calibrate.serving import Steps, distinct
 from calibrate.tables import Tables
 from twin.profile import Loading, Scheduling
 
-COLUMNS = ["decoding", "prefill_tokens", "lora", "adapters", "max_loras", "context_tokens", "step"]
+COLUMNS = ["decoding", "prefill_tokens", "eager_tokens", "lora", "adapters", "max_loras", "context_tokens", "step"]
 
+GRAPH_TOKENS = 512
+"""Batched tokens of the largest CUDA graph that vLLM captures by default."""
 BUDGET_TOKENS = 2048.0
 """Prompt tokens of a step when nothing but prompts wait."""
 BUSY_BATCH = 8.0
@@ -32,6 +34,8 @@ def batches(tables: Tables, serving: Steps | None, scheduling: Scheduling, loadi
     }
     if serving is not None:
         kinds["scheduler_steps"] = _serving(serving, loading)
+    for rows in kinds.values():
+        rows["eager_tokens"] = (rows["decoding"] + rows["prefill_tokens"] - GRAPH_TOKENS).clip(lower=0.0)
     return kinds
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+
+import pandas as pd
 
 from calibrate.batches import batches
 from calibrate.errors import CalibrationError
@@ -12,12 +14,15 @@ from calibrate.loading import fit_loading
 from calibrate.memory import fit_memory
 from calibrate.runs import Run
 from calibrate.scheduling import fit_scheduling
-from calibrate.served import refine_itl_factor, serve, served_steps
+from calibrate.served import refine_merging, serve, served_steps
 from calibrate.serving import average_steps
-from calibrate.step import fit_step
+from calibrate.step import SERVED_HOURS, fit_step
 from calibrate.tables import Tables
 from twin.behaviour import Behaviour, behaviour_of
 from twin.profile import Pair, Profile, Serving
+
+ROUNDS = 3
+"""Of fitting to served hours: what the twin says of them depends on the fit before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +63,10 @@ def fit_profile(
         tables: the measurements.
         subject: what was measured.
         command: kept in the profile.
-        served: hours of serving that refine the step model and the ITL factor of a first fit without them; what a
-            step of theirs did is not measured, so the first fit's twin tells the adapters and loads.
-        like: where scheduling, the shape of LoRA's cost per token and the ITL factor come from; without it they are
-            fitted from scheduler_steps.csv.
+        served: hours of serving that refine the step model and the front end of a first fit without them; what a
+            step of theirs did is not measured, so the twin of the fit before tells the adapters and loads.
+        like: where scheduling and, for the first fit, the shape of LoRA's cost per token and the merging of tokens come
+            from; without it scheduling is fitted from scheduler_steps.csv.
 
     Raises:
         CalibrationError: the tables do not hold what is needed.
@@ -89,7 +94,7 @@ def fit_profile(
         scheduling, scheduling_fit = fit_scheduling(steps, source)
     kinds = batches(tables, steps, scheduling, loading)
     step, step_fit = fit_step(kinds, like.step if like else None, source)
-    front_end, front_end_fit = fit_front_end(tables.capacity, steps, like.front_end if like else None, source)
+    front_end, front_end_fit = fit_front_end(tables.capacity, like.front_end if like else None, source)
     profile = Profile(
         pair=subject.pair,
         memory=memory,
@@ -108,14 +113,29 @@ def fit_profile(
         },
         command=command,
     )
-    if not served:
-        return profile
-    hours = serve(served, profile)
-    kinds["served_hours"] = served_steps(hours, profile)
-    refined, refined_fit = fit_step(kinds, like.step if like else None, source)
-    client, client_fit = refine_itl_factor(profile, hours)
-    fits = profile.fits | {"step": refined_fit, "front_end": client_fit}
-    return profile.model_copy(update={"step": refined, "front_end": client, "fits": fits})
+    return refine(profile, kinds, served) if served else profile
+
+
+def refine(
+    profile: Profile,
+    kinds: dict[str, pd.DataFrame],
+    served: Sequence[Run],
+    rounds: int = ROUNDS,
+    without: Collection[str] = (),
+) -> Profile:
+    """Fit the step model and the merging of tokens once more, to `kinds` and hours of serving together.
+
+    `without` names terms to leave out.
+    """
+    source = profile.fits["step"].source
+    for _ in range(rounds):
+        hours = serve(served, profile)
+        steps = served_steps(hours, profile)
+        step, step_fit = fit_step({**kinds, SERVED_HOURS: steps}, None, source, without)
+        front_end, front_end_fit = refine_merging(profile, hours)
+        fits = profile.fits | {"step": step_fit, "front_end": front_end_fit}
+        profile = profile.model_copy(update={"step": step, "front_end": front_end, "fits": fits})
+    return profile
 
 
 def _behaviour(vllm: str) -> Behaviour:

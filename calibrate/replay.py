@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import track
@@ -15,8 +16,17 @@ from calibrate.errors import CalibrationError
 from calibrate.runs import Outcome, Run
 from twin.profile import Profile, load
 
+T = TypeVar("T")
+
 CONNECTIONS = 27_000
 """Requests in the system at which the load generator of the published runs had no port left for another one."""
+IDLE_SAMPLES, IDLE_SAMPLES_REFUSING = 0.03, 0.10
+"""Share of the monitor's samples of running requests from before the first and after the last of them.
+
+Little's law tells it: output tokens/s x time per token is more than the mean of the samples, most of all while
+connections are refused. Presumably a busy API server answers the monitor late, so that idle samples weigh more. Chosen
+by hand over both tables and models.
+"""
 
 
 def profiles(pairs: Path, gpu: str, models: Sequence[str]) -> dict[str, Profile]:
@@ -34,21 +44,19 @@ def profiles(pairs: Path, gpu: str, models: Sequence[str]) -> dict[str, Profile]
     return {model: found[_letters(f"{model}{gpu}")] for model in models}
 
 
-def replay(runs: Sequence[Run], profiles: dict[str, Profile], seed: int, jobs: int) -> list[Outcome]:
-    """What the twin makes of each run, on `jobs` processes."""
+def replay(
+    runs: Sequence[Run], profiles: dict[str, Profile], seed: int, jobs: int, *, quiet: bool = False
+) -> list[Outcome]:
+    """What the twin makes of each run, on `jobs` processes; `quiet` shows no bar, for there is one around it."""
     with ProcessPoolExecutor(jobs) as pool:
         outcomes = pool.map(_simulate, runs, [profiles[run.model] for run in runs], repeat(seed))
-        console = Console(stderr=True)
-        return list(
-            track(
-                outcomes,
-                total=len(runs),
-                description=f"seed {seed}",
-                console=console,
-                disable=not sys.stderr.isatty(),
-                transient=True,
-            )
-        )
+        return list(watched(outcomes, f"seed {seed}", len(runs), quiet=quiet))
+
+
+def watched(items: Iterable[T], what: str, count: int | None = None, *, quiet: bool = False) -> Iterable[T]:
+    """The items, with a bar on stderr that shows how many are done, if that is a terminal."""
+    hidden = quiet or not sys.stderr.isatty()
+    return track(items, total=count, description=what, console=Console(stderr=True), disable=hidden, transient=True)
 
 
 def _simulate(run: Run, profile: Profile, seed: int) -> Outcome:
@@ -67,9 +75,12 @@ def _simulate(run: Run, profile: Profile, seed: int) -> Outcome:
         offered_tok_s=measures.offered_tok_s,
         throughput_tok_s=measures.throughput_tok_s,
         itl_ms=measures.itl_ms,
+        tpot_ms=measures.tpot_ms,
         ttft_ms=measures.ttft_ms,
         ttft_penalised_ms=measures.ttft_penalised_ms,
-        running=measures.running_mean,
+        waiting=measures.waiting_mean,
+        preemptions=float(measures.preemptions),
+        running=measures.running_mean * (1 - (IDLE_SAMPLES_REFUSING if measures.dropped else IDLE_SAMPLES)),
         wall_s=measures.wall_s,
     )
 

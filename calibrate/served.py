@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from calibrate.batches import BUSY_BATCH
 from calibrate.errors import CalibrationError
 from calibrate.regression import significant
 from calibrate.replay import CONNECTIONS
@@ -20,8 +19,8 @@ from calibrate.runs import Run
 from twin.profile import Fit, FrontEnd, Profile
 from twin.simulation import Measures, simulate
 
-PREEMPTIONS = 100.0
-"""From so many preemptions on a run is left out: what is computed a second time is not in its figures."""
+MERGING = 5.0
+"""Adapters that come and go, from which on an hour tells how many tokens are merged."""
 SLOTS_FULL = 0.97
 """Share of the slots in use from which waiting requests are passed over in most steps."""
 
@@ -34,20 +33,29 @@ class Hour:
     twin: Measures
 
     @property
+    def token_ms(self) -> float:
+        """What the engine took per output token of a running request.
+
+        The client's mean ITL, unless the front end merged tokens: then fewer gaps make up the same time, which the
+        requests' mean time per token is free of. That in turn is too long where the batch swings.
+        """
+        return min(self.run.measured.itl_ms, self.run.measured.tpot_ms)
+
+    @property
     def step_ms(self) -> float:
-        """What a running request took per output token."""
-        return 1e3 * self.run.measured.running / self.run.measured.output_tok_s
+        """Duration of the average step: more tokens are made in long ones, which the twin knows how many there are."""
+        return self.token_ms * self.twin.step_ms / self.twin.token_ms
 
 
 def serve(runs: Sequence[Run], profile: Profile) -> list[Hour]:
-    """Let the twin repeat the runs that started and in which next to nothing was preempted.
+    """Let the twin repeat the runs that started.
 
     Raises:
         CalibrationError: there is none.
     """
-    usable = [run for run in runs if not run.measured.oom and run.measured.preemptions < PREEMPTIONS]
+    usable = [run for run in runs if not run.measured.oom]
     if not usable:
-        raise CalibrationError("none of the served runs is usable: all ran out of memory or preempted requests")
+        raise CalibrationError("none of the served runs is usable: all ran out of memory")
     return [
         Hour(
             run,
@@ -71,31 +79,39 @@ def served_steps(hours: Sequence[Hour], profile: Profile) -> pd.DataFrame:
 def _step(hour: Hour, profile: Profile) -> dict[str, float]:
     run, measured, twin = hour.run, hour.run.measured, hour.twin
     scheduling, workload = profile.scheduling, run.workload
+    decoding = measured.output_tok_s * hour.step_ms / 1e3
     passed_over = measured.waiting if twin.adapters_in_batch_mean > SLOTS_FULL * run.max_loras < run.adapters else 0.0
-    pass_ms = (
-        scheduling.base_ms + scheduling.per_request_ms * measured.running + scheduling.per_scanned_ms * passed_over
-    )
+    pass_ms = scheduling.base_ms + scheduling.per_request_ms * decoding + scheduling.per_scanned_ms * passed_over
     load_ms = profile.loading.memory_base_ms + profile.loading.memory_per_rank_ms * float(workload.rank.mean())
     answer = float(workload.output_mean[0])
     # Long answers are seen more often than short ones.
     context = float(workload.input_mean[0]) + (answer + float(workload.output_std[0]) ** 2 / answer) / 2
     return {
-        "decoding": measured.running,
-        "prefill_tokens": measured.input_tok_s * hour.step_ms / 1e3,
+        "decoding": decoding,
+        # What preemptions make the engine compute again is in no measured figure.
+        "prefill_tokens": measured.input_tok_s * hour.step_ms / 1e3 + twin.preemptions * context / twin.steps,
+        "eager_tokens": twin.eager_tokens_mean,
         "lora": 1.0,
         "adapters": twin.adapters_in_batch_mean,
         "max_loras": float(run.max_loras),
-        "context_tokens": measured.running * context,
+        "context_tokens": decoding * context,
         "step": hour.step_ms - pass_ms - load_ms * twin.adapter_loads / twin.steps,
     }
 
 
-def refine_itl_factor(profile: Profile, hours: Sequence[Hour]) -> tuple[FrontEnd, Fit]:
-    """The client's mean ITL / the time a request runs per token: the median of the busy hours."""
-    ratios = [hour.run.measured.itl_ms / hour.step_ms for hour in hours if hour.run.measured.running > BUSY_BATCH]
+def refine_merging(profile: Profile, hours: Sequence[Hour]) -> tuple[FrontEnd, Fit]:
+    """`merged_per_adapter`: the client's mean ITL / the engine's, less 1, over the adapters that come and go.
+
+    The median of the hours in which some do.
+    """
+    shares = [
+        (hour.run.measured.itl_ms / hour.token_ms - 1) / hour.twin.merging_adapters
+        for hour in hours
+        if hour.twin.merging_adapters > MERGING
+    ]
     fit = profile.fits["front_end"]
-    if not ratios:
+    if not shares:
         return profile.front_end, fit
-    factor = significant(float(np.median(ratios)))
-    note = f"residuals of ttft_ms; itl_factor: median of {len(ratios)} served hours"
-    return profile.front_end.model_copy(update={"itl_factor": factor}), fit.model_copy(update={"note": note})
+    note = f"residuals of ttft_ms; merged_per_adapter: median of {len(shares)} served hours"
+    merged = significant(float(np.median(shares)))
+    return profile.front_end.model_copy(update={"merged_per_adapter": merged}), fit.model_copy(update={"note": note})

@@ -2,13 +2,18 @@
 
 Each kind alone leaves terms undetermined (in serving, prompts and answers come in one proportion), so all are fitted
 together: full batches without LoRA, full batches of 1 … 400 adapters with short and long prompts, one request alone
-on servers of 8 … 384 slots, prompts alone, and serving. A kind weighs as the square root of its rows.
+on servers of 8 … 384 slots, prompts alone, and serving. A kind weighs as the square root of its rows; measured hours
+of serving, the only ones of real traffic, `SERVED_WEIGHT` times as much.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+import numpy as np
 import pandas as pd
 
+from calibrate.batches import GRAPH_TOKENS
 from calibrate.errors import CalibrationError
 from calibrate.regression import regress, significant
 from twin.accuracy import mape
@@ -16,42 +21,51 @@ from twin.profile import Fit, Step
 
 CONTEXT_TOKENS = 400.0
 """Mean context of a running request in serving (ShareGPT's lengths): what reading it costs is in `per_request_ms`."""
-LORA_TOKENS = ("lora_per_token", "per_request_slot", "per_prefill_token_slot")
+LORA_TOKENS = ("lora_per_token", "per_eager_token_slot")
 """What LoRA costs per batched token."""
 LIKE = "like"
-"""The term that stands for those three where a reference profile gives their shape."""
+"""The term that stands for those two where a reference profile gives their shape."""
+SERVED_HOURS = "served_hours"
+"""The kind whose rows are measured hours of serving."""
+SERVED_WEIGHT = 6.0
+"""Of their residuals."""
 
 
-def fit_step(kinds: dict[str, pd.DataFrame], like: Step | None, source: str) -> tuple[Step, Fit]:
+def fit_step(
+    kinds: dict[str, pd.DataFrame], like: Step | None, source: str, without: Collection[str] = ()
+) -> tuple[Step, Fit]:
     """Fit `twin.profile.Step` to the rows of `calibrate.batches`.
 
     Without serving runs what LoRA costs per token is not in the data apart from what it costs per step; its shape over
-    decoding requests, prompt tokens and slots is then taken from `like`, and one scale for it is fitted.
+    all tokens and those beyond a graph is then taken from `like`, and one scale for it is fitted.
+
+    `without` names terms to leave out: their constants are 0.
     """
     for kind, rows in kinds.items():
         if rows.empty:
             raise CalibrationError(f"no usable rows of kind {kind} to fit the step model")
     data = pd.concat(kinds, names=["kind"]).reset_index(level="kind")
-    lora_tokens = {
+    terms = {
+        "base": pd.Series(1.0, data.index),
+        "per_request": data["decoding"],
+        "per_context_token": data["context_tokens"],
+        "per_eager_token": data["eager_tokens"],
+        "per_adapter": data["adapters"],
+        "per_slot": data["max_loras"],
         "lora_per_token": data["lora"] * (data["decoding"] + data["prefill_tokens"]),
-        "per_request_slot": data["decoding"] * data["max_loras"],
-        "per_prefill_token_slot": data["prefill_tokens"] * data["max_loras"],
+        "per_eager_token_slot": data["eager_tokens"] * data["max_loras"],
     }
+    if "per_request" in without:  # what reading the context costs is part of it
+        without = {*without, "per_context_token"}
+    terms = {name: 0.0 * values if name in without else values for name, values in terms.items()}
+    fitted = dict(terms)
     if like is not None:
-        lora_tokens = {LIKE: sum(getattr(like, f"{name}_ms") * lora_tokens[name] for name in LORA_TOKENS)}
+        fitted[LIKE] = sum(getattr(like, f"{name}_ms") * fitted.pop(name) for name in LORA_TOKENS)
     model = regress(
-        {
-            "base": 1.0,
-            "per_request": data["decoding"],
-            "per_prefill_token": data["prefill_tokens"],
-            "per_context_token": data["context_tokens"],
-            "lora_base": data["lora"],
-            "per_adapter": data["adapters"],
-            "per_slot": data["max_loras"],
-            **lora_tokens,
-        },
+        fitted,
         data["step"],
-        weights=data.groupby("kind")["step"].transform("size") ** -0.25,
+        weights=data.groupby("kind")["step"].transform("size") ** -0.25
+        * np.where(data["kind"] == SERVED_HOURS, SERVED_WEIGHT, 1.0),
     )
     found = dict(model.coefficients)
     per_context_token = found.pop("per_context_token")
@@ -61,10 +75,14 @@ def fit_step(kinds: dict[str, pd.DataFrame], like: Step | None, source: str) -> 
         scale = found.pop(LIKE)
         found |= {name: significant(scale * getattr(like, f"{name}_ms")) for name in LORA_TOKENS}
         notes.append(f"what LoRA costs per token is {scale:.3g} times that of the reference profile")
-    residuals = {
-        kind: mape(model.measured[data["kind"] == kind], model.predicted[data["kind"] == kind]) for kind in kinds
-    }
+    of = {kind: data["kind"] == kind for kind in kinds}
+    residuals = {kind: mape(model.measured[rows], model.predicted[rows]) for kind, rows in of.items()}
     notes.append("MAPE by kind: " + ", ".join(f"{kind} {value:.1f} %" for kind, value in residuals.items()))
-    step = Step(**{f"{name}_ms": value for name, value in found.items()})
-    variables = {name: data[name] for name in ("decoding", "prefill_tokens", "adapters", "max_loras")}
-    return step, model.fit(source, "; ".join(notes), **variables)
+    typical = of.get(SERVED_HOURS, slice(None))
+    contributions = {
+        f"{name}_ms": round(value * float(terms[name][typical].mean()), 3) for name, value in found.items()
+    }
+    step = Step(graph_tokens=GRAPH_TOKENS, **{f"{name}_ms": value for name, value in found.items()})
+    variables = {name: data[name] for name in ("decoding", "prefill_tokens", "eager_tokens", "adapters", "max_loras")}
+    fit = model.fit(source, "; ".join(notes), **variables)
+    return step, fit.model_copy(update={"contributions": contributions})

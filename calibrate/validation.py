@@ -15,6 +15,9 @@ from calibrate.runs import Outcome, Run
 from calibrate.scores import MEASURES, Errors, Score, Starts, scores, speed, starts, worst
 from twin.profile import Profile
 
+CIRCUMSTANCES = {"ttft_ms": "TTFT", "waiting": "waiting", "preemptions": "preempted"}
+"""Fields of `Outcome` that tell the state a run was in: a queue for want of slots or of anything, KV blocks short."""
+
 
 @dataclass(frozen=True, slots=True)
 class Validation:
@@ -124,12 +127,19 @@ def _slots(policies: list[Policy]) -> Table:
 
 def _worst(pairs: list[tuple[Run, Outcome]]) -> Table:
     table = Table(title="worst runs: measured > twin", title_justify="left")
-    for name in ("model", "group", "slots", "adapters", *MEASURES.values()):
-        table.add_column(name, overflow="fold")
+    for words in ("model", "group", "slots", "adapters", *MEASURES.values(), *CIRCUMSTANCES.values()):
+        table.add_column(words, overflow="fold")
     for run, outcome in pairs:
-        values = (f"{getattr(run.measured, name):,.0f} > {getattr(outcome, name):,.0f}" for name in MEASURES)
+        values = (
+            f"{_short(getattr(run.measured, name))} > {_short(getattr(outcome, name))}"
+            for name in (*MEASURES, *CIRCUMSTANCES)
+        )
         table.add_row(run.model, run.group, str(run.max_loras), str(run.adapters), *values)
     return table
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def _triple(errors: Errors) -> str:

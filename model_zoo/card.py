@@ -8,6 +8,7 @@ from advisor.features import UNITS
 from advisor.manifest import Manifest
 from model_zoo.evaluation import Line
 from model_zoo.grid import Grid
+from twin.profile import Profile
 
 HEADINGS = {
     "smape_percent": "SMAPE %",
@@ -22,7 +23,13 @@ HEADINGS = {
 }
 
 
-def write(manifest: Manifest, grid: Grid, report: Mapping[str, Sequence[Line]], rules: Mapping[str, str]) -> str:
+def write(
+    manifest: Manifest,
+    profile: Profile,
+    grid: Grid,
+    report: Mapping[str, Sequence[Line]],
+    rules: Mapping[str, str],
+) -> str:
     """The card in Markdown.
 
     `report` has the lines of every judgement under its title, `rules` the text of every tree.
@@ -39,6 +46,8 @@ def write(manifest: Manifest, grid: Grid, report: Mapping[str, Sequence[Line]], 
     ]
     for title, lines in report.items():
         parts += [f"### {title}", _table(lines)]
+    if "step" in profile.fits:
+        parts += ["## What a step takes", _step(profile)]
     parts += ["## Limits", _limits(manifest), "## Rules"]
     for title, text in rules.items():
         parts += [f"### {title}", f"```\n{text.rstrip()}\n```"]
@@ -55,6 +64,21 @@ def _training(manifest: Manifest, grid: Grid) -> str:
         f"{manifest.max_adapters:,} adapters on {', '.join(map(str, manifest.slots))} slots, as far as memory allows. "
         "N*, the most adapters that keep the objective, is found by bisection; the models see other inventories of the "
         "same mix than the runs."
+    )
+
+
+def _step(profile: Profile) -> str:
+    fit = profile.fits["step"]
+    total = sum(fit.contributions.values()) or 1.0
+    fields = type(profile.step).model_fields
+    rows = []
+    for name, ms in fit.contributions.items():
+        value, unit = f"{getattr(profile.step, name):.4g}", fields[name].description
+        rows.append(f"| {name} | {value} | {unit} | {ms:.2f} | {100 * ms / total:.1f} |")
+    return (
+        f"The twin's step model: {fit.rows} measurements, MAPE {fit.mape_percent:.1f} %, P95 {fit.p95_percent:.1f} %. "
+        "Contributions are means over the measured hours of serving that it was fitted to; scheduling and loading come "
+        "on top.\n\n| term | value | unit | ms of a step | % of it |\n|---|---|---|---|---|\n" + "\n".join(rows)
     )
 
 

@@ -61,7 +61,7 @@ def make(campaign: Campaign, profile_toml: bytes, command: str) -> dict[str, byt
         sha256={},
     )
     rules = {f"{entry.output}, {entry.objective}": _rules(models, entry) for entry in trees}
-    files[CARD] = card.write(manifest, campaign.grid, report.sections(), rules).encode()
+    files[CARD] = card.write(manifest, campaign.profile, campaign.grid, report.sections(), rules).encode()
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     shipped = manifest.model_copy(update={"sha256": hashes})
     return {**files, MANIFEST: f"{shipped.model_dump_json(indent=1)}\n".encode()}

@@ -36,7 +36,7 @@ from twin.waiting import WAITING
 # Rows of Log.clock_s
 NOW, SEEN = range(2)
 # Rows of Log.sums
-RUNNING_S, WAITING_S, ADAPTER_STEPS = range(3)
+RUNNING_S, WAITING_S, ADAPTER_STEPS, BUSY_S, EAGER_TOKENS, MERGED = range(6)
 # Rows of Log.counts
 NEXT_ARRIVAL, DROPPED, WAITING_MAX = range(3)
 
@@ -51,7 +51,9 @@ class Log(NamedTuple):
     clock_s: NDArray[np.float64]
     """[now, the time up to which the next step knows what has arrived]"""
     sums: NDArray[np.float64]
-    """[integral of running requests over s, of waiting requests over s, sum over steps of adapters in the batch]"""
+    """[integral of running requests over s, of waiting requests over s, sum over steps of adapters in the batch,
+    s spent in steps, sum over steps of tokens beyond those of the largest CUDA graph, sum over output tokens that may
+    be merged of the adapters that come and go]"""
     counts: NDArray[np.int64]
     """[next request to arrive, requests that found no connection, most requests waiting]"""
 
@@ -62,7 +64,7 @@ def new_log(requests: int) -> Log:
         first_token_s=np.full(requests, np.nan),
         finish_s=np.full(requests, np.nan),
         clock_s=np.zeros(2),
-        sums=np.zeros(3),
+        sums=np.zeros(6),
         counts=np.zeros(3, dtype=np.int64),
     )
 
@@ -79,7 +81,7 @@ def serve(scheduler: Scheduler, cost: StepCost, log: Log, until_s: float, max_co
             continue
         duration_s = step(scheduler, cost, log)
         if _nothing_happened(scheduler):
-            _repeat(scheduler, log, duration_s, until_s)
+            _repeat(scheduler, cost, log, duration_s, until_s)
 
 
 @jit
@@ -95,7 +97,7 @@ def step(scheduler: Scheduler, cost: StepCost, log: Log) -> float:
             load_ms
             + step_ms(cost, running - prefilling, output[PREFILL_TOKENS], state[ACTIVE_ADAPTERS], output[SCANNED])
         )
-    _account(scheduler, log, duration_s)
+    _account(scheduler, cost, log, duration_s)
     now = log.clock_s[NOW]
     for i in range(output[FRESH]):
         request = scheduler.fresh[i]
@@ -122,15 +124,20 @@ def _receive(scheduler: Scheduler, log: Log, max_connections: int) -> None:
 
 
 @jit
-def _account(scheduler: Scheduler, log: Log, duration_s: float) -> None:
+def _account(scheduler: Scheduler, cost: StepCost, log: Log, duration_s: float) -> None:
     """Move the clock on by one step. With async scheduling the next step was scheduled when this one began."""
+    running, adapters = _in_service(scheduler), scheduler.state[ACTIVE_ADAPTERS]
     log.clock_s[SEEN] = log.clock_s[NOW]
     log.clock_s[NOW] += duration_s
     if not scheduler.settings.async_scheduling:
         log.clock_s[SEEN] = log.clock_s[NOW]
-    log.sums[RUNNING_S] += duration_s * _in_service(scheduler)
+    log.sums[BUSY_S] += duration_s
+    log.sums[EAGER_TOKENS] += max(running + scheduler.output[PREFILL_TOKENS] - cost.graph_tokens, 0)
+    if running <= cost.merge_requests:
+        log.sums[MERGED] += running * adapters * (1.0 - adapters / len(scheduler.running_of))
+    log.sums[RUNNING_S] += duration_s * running
     log.sums[WAITING_S] += duration_s * scheduler.queue.totals[WAITING]
-    log.sums[ADAPTER_STEPS] += scheduler.state[ACTIVE_ADAPTERS]
+    log.sums[ADAPTER_STEPS] += adapters
     log.counts[WAITING_MAX] = max(log.counts[WAITING_MAX], scheduler.queue.totals[WAITING])
 
 
@@ -148,7 +155,7 @@ def _nothing_happened(scheduler: Scheduler) -> bool:
 
 
 @jit
-def _repeat(scheduler: Scheduler, log: Log, duration_s: float, until_s: float) -> None:
+def _repeat(scheduler: Scheduler, cost: StepCost, log: Log, duration_s: float, until_s: float) -> None:
     """Repeat the step just taken until something is due, arrives, or time is up."""
     arrival_s = _next_arrival_s(scheduler, log)
     state = scheduler.state
@@ -157,7 +164,7 @@ def _repeat(scheduler: Scheduler, log: Log, duration_s: float, until_s: float) -
         and log.clock_s[SEEN] < arrival_s
         and batch.first_due(scheduler.batch, state[STEP]) == NONE
     ):
-        _account(scheduler, log, duration_s)
+        _account(scheduler, cost, log, duration_s)
         state[STEP] += 1
 
 

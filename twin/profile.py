@@ -66,21 +66,24 @@ class Memory(_Section):
 class Step(_Section):
     """Duration of one engine step in ms, without loading adapters and without scheduling.
 
-    With R running requests that decode, P prefill tokens, A distinct adapters in the batch and G slots:
-    `base + per_request*R + per_prefill_token*P + lora_base + lora_per_token*(R+P) + per_adapter*A + per_slot*G
-    + per_request_slot*R*G + per_prefill_token_slot*P*G`.
-    The G terms are the LoRA kernels' grid, which is `max_loras + 1` wide whatever the batch uses.
+    With R running requests that decode, P prefill tokens, A distinct adapters in the batch, G slots, and
+    E = max(R + P - graph_tokens, 0):
+    `base + per_request*R + lora_per_token*(R+P) + per_adapter*A + per_slot*G + (per_eager_token +
+    per_eager_token_slot*G)*E`.
+    Up to the largest CUDA graph vLLM captures, 512 tokens, a step replays a graph and its time is that of reading the
+    weights; beyond, kernels are launched one by one and arithmetic takes over (on an H100 from some 300 to 500 tokens
+    on). The G terms are the LoRA kernels' grid, which is `max_loras + 1` wide whatever the batch uses.
     """
+
+    graph_tokens: int = Field(ge=0, description="batched tokens of the largest captured CUDA graph")
 
     base_ms: NonNegative = Field(description="ms: weights read once, kernel launches")
     per_request_ms: NonNegative = Field(description="ms per request that decodes")
-    per_prefill_token_ms: NonNegative = Field(description="ms per prompt token computed")
-    lora_base_ms: NonNegative = Field(description="ms: LoRA switched on, whatever the batch")
     lora_per_token_ms: NonNegative = Field(description="ms per batched token: the low-rank products")
     per_adapter_ms: NonNegative = Field(description="ms per distinct adapter in the batch")
     per_slot_ms: NonNegative = Field(description="ms per adapter slot (max_loras)")
-    per_request_slot_ms: NonNegative = Field(description="ms per request that decodes and adapter slot")
-    per_prefill_token_slot_ms: NonNegative = Field(description="ms per prompt token computed and adapter slot")
+    per_eager_token_ms: NonNegative = Field(description="ms per batched token beyond graph_tokens")
+    per_eager_token_slot_ms: NonNegative = Field(description="ms per batched token beyond graph_tokens and slot")
 
 
 class Scheduling(_Section):
@@ -104,10 +107,21 @@ class Loading(_Section):
 
 
 class FrontEnd(_Section):
-    """What the API server and the client add to the engine's own times."""
+    """What the API server and the client add to the engine's own times.
+
+    The client's mean ITL exceeds its mean time per token, as if tokens of several steps came as one, in batches of up
+    to 128 requests and the more, the more adapters come and go: of A in the batch and N served, A*(1 - A/N) can.
+    That is what the measured hours show. Inferred, not watched: being asked for metrics, of which vLLM 0.8 keeps a time
+    series for every set of adapters it ever had in a batch, holds the API server up; beyond 128 requests it hands
+    outputs out in portions (VLLM_V1_OUTPUT_PROC_CHUNK_SIZE), between which they get through.
+    """
 
     ttft_ms: NonNegative = Field(description="ms added to every time to first token")
-    itl_factor: float = Field(gt=0, description="client's mean ITL / engine's mean time per output token")
+    merged_per_adapter: NonNegative = Field(
+        description="share of the tokens that reach the client merged with the one before, per adapter that comes and "
+        "goes, in steps of up to merge_requests"
+    )
+    merge_requests: int = Field(ge=0, description="running requests up to which tokens are merged")
 
 
 class Serving(_Section):
@@ -123,6 +137,7 @@ class Fit(_Section):
     rows: int = Field(gt=0, description="measurements fitted")
     mape_percent: NonNegative = Field(description="mean absolute relative residual, %")
     p95_percent: NonNegative = Field(description="95th percentile of the absolute relative residual, %")
+    contributions: dict[str, float] = Field(default={}, description="ms of each term in a step, mean over the data")
     range: dict[str, tuple[float, float]] = Field(description="range of each variable in the data")
     source: str = Field(description="where the data came from")
     note: str = Field(default="", description="what was assumed")
@@ -144,7 +159,7 @@ class Profile(_Section):
 
     def to_toml(self) -> str:
         """The profile as the text of its TOML file."""
-        return tomli_w.dumps(self.model_dump(mode="json"))
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_defaults=True))
 
 
 def load(path: Path) -> Profile:

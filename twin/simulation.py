@@ -52,6 +52,14 @@ class Measures:
     adapters_in_batch_mean: float = NAN
     """Distinct adapters in the batch, over steps."""
     steps: int = 0
+    step_ms: float = NAN
+    """Duration of a step, over steps; over tokens it is longer where the batch swings."""
+    token_ms: float = NAN
+    """Duration of a step, over output tokens: the engine's own inter-token latency."""
+    eager_tokens_mean: float = NAN
+    """Batched tokens beyond those of the largest CUDA graph, over steps."""
+    merging_adapters: float = NAN
+    """Adapters that come and go, over output tokens, 0 where no token is merged (see `twin.profile.FrontEnd`)."""
     adapter_loads: int = 0
     """Adapters brought into a slot."""
     preemptions: int = 0
@@ -108,20 +116,23 @@ def serve(
     if kv_tokens < server.max_model_len:
         return Measures(oom=True, kv_capacity_tokens=max(kv_tokens, 0), offered_tok_s=offered_tok_s)
     state = prepare(profile, server, workload, requests, kv_tokens)
+    front_end = profile.front_end
     log = engine.new_log(len(requests))
     engine.serve(state, step_cost(profile, server.max_loras), log, duration_s, max_connections)
     done = ~np.isnan(log.finish_s)
     arrived, completed, steps = len(requests), int(done.sum()), int(state.state[STEP])
     first, finish, output = log.first_token_s[done], log.finish_s[done], requests.output[done]
     gaps = output - 1
-    ttft_ms = 1e3 * (first - requests.arrival[done]) + profile.front_end.ttft_ms
+    ttft_ms = 1e3 * (first - requests.arrival[done]) + front_end.ttft_ms
+    merging = float(log.sums[engine.MERGED]) / max(int(output.sum()), 1)
+    token_ms = _ratio(1e3 * float((finish - first).sum()), int(gaps.sum()))
     tokens = int(requests.input[done].sum()) + int(output.sum())
     return Measures(
         oom=False,
         kv_capacity_tokens=kv_tokens,
         offered_tok_s=offered_tok_s,
         throughput_tok_s=tokens / duration_s,
-        itl_ms=_ratio(1e3 * profile.front_end.itl_factor * float((finish - first).sum()), int(gaps.sum())),
+        itl_ms=token_ms * (1 + front_end.merged_per_adapter * merging),
         tpot_ms=_mean(1e3 * (finish - first)[gaps > 0] / gaps[gaps > 0]),
         ttft_ms=_mean(ttft_ms),
         ttft_p99_ms=float(np.percentile(ttft_ms, 99)) if completed else NAN,
@@ -136,6 +147,10 @@ def serve(
         waiting_max=int(log.counts[engine.WAITING_MAX]),
         adapters_in_batch_mean=_ratio(float(log.sums[engine.ADAPTER_STEPS]), steps),
         steps=steps,
+        merging_adapters=merging,
+        eager_tokens_mean=_ratio(float(log.sums[engine.EAGER_TOKENS]), steps),
+        step_ms=_ratio(1e3 * float(log.sums[engine.BUSY_S]), steps),
+        token_ms=token_ms,
         adapter_loads=int(state.state[LOADS]),
         preemptions=int(state.state[PREEMPTIONS]),
         wall_s=time.perf_counter() - started,

@@ -110,7 +110,7 @@ def matrix(rows: Rows, features: tuple[str, ...]) -> np.ndarray:
 
 def profile() -> Profile:
     """Constants of a small server: 40,000 KV tokens, 2 tokens per slot and unit of rank."""
-    times = {"base_ms": 10, "per_request_ms": 0.04, "per_prefill_token_ms": 0.05, "lora_base_ms": 2}
+    times = {"base_ms": 12, "per_request_ms": 0.02, "lora_per_token_ms": 0.03}
     return Profile(
         pair=Pair(name=NAME, model="example/Tiny-1B", gpu="test-gpu", vllm="0.8.5"),
         memory=Memory(
@@ -125,7 +125,7 @@ def profile() -> Profile:
         step=Step(**{name: times.get(name, 0.0) for name in Step.model_fields}),
         scheduling=Scheduling(base_ms=0.02, per_request_ms=0.004, per_scanned_ms=0.0003),
         loading=Loading(memory_base_ms=6.5, memory_per_rank_ms=0.02, disk_base_ms=60, disk_per_rank_ms=2),
-        front_end=FrontEnd(ttft_ms=10, itl_factor=1.06),
+        front_end=FrontEnd(ttft_ms=10, merged_per_adapter=0.006, merge_requests=128),
         serving=Serving(max_num_seqs=512, max_num_batched_tokens=2048),
         behaviour=behaviour_of("0.8.5"),
         fits={},

@@ -28,17 +28,16 @@ PROFILE = Profile(
     step=Step(
         base_ms=11,
         per_request_ms=0.05,
-        per_prefill_token_ms=0.02,
-        lora_base_ms=1.5,
+        graph_tokens=512,
         lora_per_token_ms=0.01,
         per_adapter_ms=0.35,
         per_slot_ms=0.02,
-        per_request_slot_ms=1e-4,
-        per_prefill_token_slot_ms=3e-4,
+        per_eager_token_ms=0.02,
+        per_eager_token_slot_ms=3e-4,
     ),
     scheduling=Scheduling(base_ms=0.02, per_request_ms=0.004, per_scanned_ms=2e-4),
     loading=Loading(memory_base_ms=6, memory_per_rank_ms=0.05, disk_base_ms=50, disk_per_rank_ms=2.5),
-    front_end=FrontEnd(ttft_ms=7, itl_factor=1.03),
+    front_end=FrontEnd(ttft_ms=7, merged_per_adapter=0.006, merge_requests=128),
     serving=Serving(max_num_seqs=2048, max_num_batched_tokens=2048),
     behaviour=behaviour_of("0.8.5"),
     fits={},
@@ -48,16 +47,14 @@ PROFILE = Profile(
 
 def step_ms(step: Step, decoding: float, prefill: float, adapters: float, slots: int) -> float:
     """The formula of `twin.profile.Step`, written out once more."""
-    lora = 1 if slots else 0
+    lora, eager = (1 if slots else 0), max(decoding + prefill - step.graph_tokens, 0)
     return (
         step.base_ms
         + step.per_request_ms * decoding
-        + step.per_prefill_token_ms * prefill
-        + lora * (step.lora_base_ms + step.lora_per_token_ms * (decoding + prefill))
+        + lora * step.lora_per_token_ms * (decoding + prefill)
         + step.per_adapter_ms * adapters
         + step.per_slot_ms * slots
-        + step.per_request_slot_ms * decoding * slots
-        + step.per_prefill_token_slot_ms * prefill * slots
+        + (step.per_eager_token_ms + step.per_eager_token_slot_ms * slots) * eager
     )
 
 
@@ -173,7 +170,7 @@ def _serving(profile, noisy):  # type: ignore[no-untyped-def]
                         "processed_tokens": completed * ANSWER,
                         "avg_batch_size": batch,
                         "avg_waiting_queue": waiting,
-                        "mean_itl_ms": profile.front_end.itl_factor * wall,
+                        "mean_itl_ms": wall,
                         "total_scheduling_time": pass_ms * steps / 1e3,
                         "max_lora_loading_time": 0.4 * steps / 1e3,
                         "max_lora_loads_from_disk": served,

@@ -7,9 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from calibrate.batches import batches
 from calibrate.errors import CalibrationError
 from calibrate.fit import Subject, fit_profile
 from calibrate.regression import regress
+from calibrate.serving import average_steps
+from calibrate.step import fit_step
 from calibrate.tables import read
 from tests.calibrate.synthetic import MODEL, PROFILE, distinct, step_ms, write_tables
 from twin.profile import Profile
@@ -34,12 +37,28 @@ def fitted(folder: Path, like: Profile | None = None) -> Profile:
 
 def test_exact_tables_give_the_constants_back(tmp_path: Path) -> None:
     found = fitted(write_tables(tmp_path))
-    for section in ("memory", "step", "scheduling", "loading", "front_end"):
+    assert found.front_end.ttft_ms == pytest.approx(PROFILE.front_end.ttft_ms, rel=0.01)
+    for section in ("memory", "step", "scheduling", "loading"):
         expected = getattr(PROFILE, section).model_dump()
         assert getattr(found, section).model_dump() == pytest.approx(expected, rel=0.01), section
     assert found.pair.name == "tiny--gpu"
     assert all(fit.mape_percent < 0.1 for fit in found.fits.values())
     assert found.fits["step"].range["max_loras"] == (0, 400)
+
+
+def test_contributions_are_what_the_terms_add_to_the_average_step(tmp_path: Path) -> None:
+    fit = fitted(write_tables(tmp_path)).fits["step"]
+    assert fit.contributions["base_ms"] == pytest.approx(PROFILE.step.base_ms, rel=0.01)
+    assert set(fit.contributions) == {name for name in type(PROFILE.step).model_fields if name.endswith("_ms")}
+
+
+def test_a_term_left_out_is_zero(tmp_path: Path) -> None:
+    tables = read(write_tables(tmp_path), MODEL)
+    steps = average_steps(tables.serving, SUBJECT.input_tokens)
+    kinds = batches(tables, steps, PROFILE.scheduling, PROFILE.loading)
+    step, fit = fit_step(kinds, None, "made up", without=["per_slot"])
+    assert step.per_slot_ms == 0
+    assert fit.mape_percent > 1
 
 
 def test_noisy_tables_still_tell_the_duration_of_a_step(tmp_path: Path) -> None:
@@ -61,8 +80,7 @@ def test_a_model_without_serving_runs_borrows_from_another(tmp_path: Path) -> No
                     "base_ms": 9.0,
                     "per_adapter_ms": 0.3,
                     "lora_per_token_ms": scale * step.lora_per_token_ms,
-                    "per_request_slot_ms": scale * step.per_request_slot_ms,
-                    "per_prefill_token_slot_ms": scale * step.per_prefill_token_slot_ms,
+                    "per_eager_token_slot_ms": scale * step.per_eager_token_slot_ms,
                 }
             )
         }
@@ -72,7 +90,6 @@ def test_a_model_without_serving_runs_borrows_from_another(tmp_path: Path) -> No
     found = fitted(folder, like)
     assert found.step.model_dump() == pytest.approx(other.step.model_dump(), rel=0.02)
     assert found.scheduling == like.scheduling
-    assert found.front_end.itl_factor == like.front_end.itl_factor
     assert "0.8 times" in found.fits["step"].note
     with pytest.raises(CalibrationError, match="--like"):
         fitted(folder)

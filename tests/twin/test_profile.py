@@ -18,8 +18,8 @@ def test_round_trip(profile: Profile, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("base_ms = 10", "base_ms = -1"), "step.base_ms: Input should be greater than or equal to 0"),
-        (("base_ms = 10", "basis_ms = 10"), "step.base_ms: Field required"),
+        (("base_ms = 12", "base_ms = -1"), "step.base_ms: Input should be greater than or equal to 0"),
+        (("base_ms = 12", "basis_ms = 12"), "step.base_ms: Field required"),
         (("[pair]", "[pair"), "not valid TOML"),
     ],
 )

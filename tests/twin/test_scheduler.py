@@ -24,7 +24,15 @@ from twin.state import (
 )
 from twin.waiting import WAITING
 
-COST = StepCost(base_ms=12.0, per_request_ms=0.05, per_prefill_token_ms=0.07, per_adapter_ms=0.5, per_scanned_ms=0.0003)
+COST = StepCost(
+    base_ms=12.0,
+    per_request_ms=0.05,
+    per_prefill_token_ms=0.07,
+    per_adapter_ms=0.5,
+    per_scanned_ms=0.0003,
+    per_eager_token_ms=0.03,
+    graph_tokens=40,
+)
 UNTIL_S = 20.0
 
 
