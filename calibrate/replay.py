@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 CONNECTIONS = 27_000
 """Requests in the system at which the load generator of the published runs had no port left for another one."""
-IDLE_SAMPLES, IDLE_SAMPLES_REFUSING = 0.03, 0.10
+IDLE_SAMPLES, IDLE_SAMPLES_REFUSING = 0.03, 0.05
 """Share of the monitor's samples of running requests from before the first and after the last of them.
 
 Little's law tells it: output tokens/s x time per token is more than the mean of the samples, most of all while
-connections are refused. Presumably a busy API server answers the monitor late, so that idle samples weigh more. Chosen
-by hand over both tables and models.
+connections are refused. Presumably a busy API server answers the monitor late, so that idle samples weigh more. Means
+over the hours of optimum_search.csv.
 """
 
 
