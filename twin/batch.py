@@ -1,7 +1,7 @@
-"""The running requests, in the order they were admitted, and when each next needs attention.
+"""The running requests, in the order they were admitted, when each ends, and how many need a KV block when.
 
-A running request decodes one token per step. Between the steps in which it needs a KV block or finishes, nothing
-about it changes, so it is noted in a calendar under the step of its next event and left alone until then.
+A running request decodes one token per step and fills a KV block every `block_size` steps. So it is noted in a calendar
+under the step in which it ends, counted among those that fill their blocks in the same steps, and left alone.
 """
 
 from __future__ import annotations
@@ -14,55 +14,52 @@ from numpy.typing import NDArray
 from twin.compiled import jit
 
 NONE = -1
-RUNNING, ADMITTED = 0, 1
+RUNNING = 0
 
 
 class Batch(NamedTuple):
     """Arrays over seats 0 … max_num_seqs-1; seat `max_num_seqs` is the head of the list of running requests."""
 
     request: NDArray[np.int32]
-    blocks: NDArray[np.int32]
-    """KV blocks held."""
     computed: NDArray[np.int32]
     """Prompt tokens computed; only kept while the prompt is not done."""
     origin: NDArray[np.int64]
     """The step in which the request would have produced its token number 0: at the end of step s it has
     produced s - origin tokens."""
-    order: NDArray[np.int64]
-    """Rank in the order of admission."""
     earlier: NDArray[np.int32]
     later: NDArray[np.int32]
     due: NDArray[np.int64]
-    """Step of the next event."""
+    """Step in which it ends; NONE while the prompt is not done, and once it has ended."""
     before: NDArray[np.int32]
     after: NDArray[np.int32]
     """Neighbours on the same page of the calendar."""
     calendar: NDArray[np.int32]
     """First seat on each page; a step's page is step modulo the number of pages, a power of two."""
+    filling: NDArray[np.int64]
+    """Decoding requests that need one more block in step s, under s modulo the block size."""
     free_seats: NDArray[np.int32]
     totals: NDArray[np.int64]
-    """[running requests, requests ever admitted]"""
+    """[running requests]"""
 
 
-def empty(max_num_seqs: int, longest_output: int) -> Batch:
-    """No running requests. `longest_output` in tokens bounds how far ahead an event can be."""
+def empty(max_num_seqs: int, longest_output: int, block_size: int) -> Batch:
+    """No running requests. `longest_output` in tokens bounds how far ahead an end can be."""
     seats = max_num_seqs
     pages = 1 << (longest_output + 2).bit_length()
     ring = np.full(seats + 1, seats, dtype=np.int32)
     return Batch(
         request=np.full(seats, NONE, dtype=np.int32),
-        blocks=np.zeros(seats, dtype=np.int32),
         computed=np.zeros(seats, dtype=np.int32),
         origin=np.zeros(seats, dtype=np.int64),
-        order=np.zeros(seats, dtype=np.int64),
         earlier=ring,
         later=ring.copy(),
         due=np.full(seats, NONE, dtype=np.int64),
         before=np.full(seats, NONE, dtype=np.int32),
         after=np.full(seats, NONE, dtype=np.int32),
         calendar=np.full(pages, NONE, dtype=np.int32),
+        filling=np.zeros(block_size, dtype=np.int64),
         free_seats=np.arange(seats - 1, -1, -1, dtype=np.int32),
-        totals=np.zeros(2, dtype=np.int64),
+        totals=np.zeros(1, dtype=np.int64),
     )
 
 
@@ -77,12 +74,9 @@ def admit(batch: Batch, request: int) -> int:
     batch.later[seat] = head
     batch.earlier[head] = seat
     batch.request[seat] = request
-    batch.blocks[seat] = 0
     batch.computed[seat] = 0
-    batch.order[seat] = batch.totals[ADMITTED]
     batch.due[seat] = NONE
     batch.totals[RUNNING] += 1
-    batch.totals[ADMITTED] += 1
     return seat
 
 
@@ -106,7 +100,7 @@ def last(batch: Batch) -> int:
 
 @jit
 def schedule(batch: Batch, seat: int, step: int) -> None:
-    """Note the seat's next event under `step`."""
+    """Note that the seat's request ends in step `step`."""
     page = step & (len(batch.calendar) - 1)
     first = batch.calendar[page]
     batch.due[seat] = step
@@ -139,12 +133,6 @@ def first_due(batch: Batch, step: int) -> int:
 
 
 @jit
-def sort_by_admission(batch: Batch, seats: NDArray[np.int32], count: int) -> None:
-    """Insertion sort of the first `count` of some seats: few, and mostly in order."""
-    for i in range(1, count):
-        seat = seats[i]
-        j = i
-        while j > 0 and batch.order[seats[j - 1]] > batch.order[seat]:
-            seats[j] = seats[j - 1]
-            j -= 1
-        seats[j] = seat
+def filled_by(batch: Batch, step: int) -> int:
+    """Decoding requests that need one more block in this step."""
+    return batch.filling[step % len(batch.filling)]

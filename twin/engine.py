@@ -22,6 +22,7 @@ from twin.state import (
     ACTIVE_ADAPTERS,
     ENDED,
     FINISHED,
+    FREE_BLOCKS,
     FRESH,
     PARTIAL,
     PREEMPTED,
@@ -97,7 +98,8 @@ def step(scheduler: Scheduler, cost: StepCost, log: Log) -> float:
             load_ms
             + step_ms(cost, running - prefilling, output[PREFILL_TOKENS], state[ACTIVE_ADAPTERS], output[SCANNED])
         )
-    _account(scheduler, cost, log, duration_s)
+    _advance(scheduler, log, duration_s)
+    _account(scheduler, cost, log, duration_s, 1)
     now = log.clock_s[NOW]
     for i in range(output[FRESH]):
         request = scheduler.fresh[i]
@@ -124,21 +126,30 @@ def _receive(scheduler: Scheduler, log: Log, max_connections: int) -> None:
 
 
 @jit
-def _account(scheduler: Scheduler, cost: StepCost, log: Log, duration_s: float) -> None:
+def _advance(scheduler: Scheduler, log: Log, duration_s: float) -> None:
     """Move the clock on by one step. With async scheduling the next step was scheduled when this one began."""
-    running, adapters = _in_service(scheduler), scheduler.state[ACTIVE_ADAPTERS]
     log.clock_s[SEEN] = log.clock_s[NOW]
     log.clock_s[NOW] += duration_s
     if not scheduler.settings.async_scheduling:
         log.clock_s[SEEN] = log.clock_s[NOW]
-    log.sums[BUSY_S] += duration_s
-    log.sums[EAGER_TOKENS] += max(running + scheduler.output[PREFILL_TOKENS] - cost.graph_tokens, 0)
+
+
+@jit
+def _account(scheduler: Scheduler, cost: StepCost, log: Log, duration_s: float, steps: int) -> None:
+    """Add so many steps alike to the sums."""
+    running, adapters, queued = (
+        _in_service(scheduler),
+        scheduler.state[ACTIVE_ADAPTERS],
+        scheduler.queue.totals[WAITING],
+    )
+    log.sums[BUSY_S] += duration_s * steps
+    log.sums[EAGER_TOKENS] += steps * max(running + scheduler.output[PREFILL_TOKENS] - cost.graph_tokens, 0)
     if running <= cost.merge_requests:
-        log.sums[MERGED] += running * adapters * (1.0 - adapters / len(scheduler.running_of))
-    log.sums[RUNNING_S] += duration_s * running
-    log.sums[WAITING_S] += duration_s * scheduler.queue.totals[WAITING]
-    log.sums[ADAPTER_STEPS] += adapters
-    log.counts[WAITING_MAX] = max(log.counts[WAITING_MAX], scheduler.queue.totals[WAITING])
+        log.sums[MERGED] += steps * running * adapters * (1.0 - adapters / len(scheduler.running_of))
+    log.sums[RUNNING_S] += duration_s * steps * running
+    log.sums[WAITING_S] += duration_s * steps * queued
+    log.sums[ADAPTER_STEPS] += steps * adapters
+    log.counts[WAITING_MAX] = max(log.counts[WAITING_MAX], queued)
 
 
 @jit
@@ -156,16 +167,21 @@ def _nothing_happened(scheduler: Scheduler) -> bool:
 
 @jit
 def _repeat(scheduler: Scheduler, cost: StepCost, log: Log, duration_s: float, until_s: float) -> None:
-    """Repeat the step just taken until something is due, arrives, or time is up."""
+    """Repeat the step just taken until a request ends or arrives, blocks run short, or time is up."""
     arrival_s = _next_arrival_s(scheduler, log)
-    state = scheduler.state
+    state, clock_s = scheduler.state, log.clock_s
+    steps = 0
     while (
-        log.clock_s[NOW] < until_s
-        and log.clock_s[SEEN] < arrival_s
+        clock_s[NOW] < until_s
+        and clock_s[SEEN] < arrival_s
         and batch.first_due(scheduler.batch, state[STEP]) == NONE
+        and batch.filled_by(scheduler.batch, state[STEP]) <= state[FREE_BLOCKS]
     ):
-        _account(scheduler, cost, log, duration_s)
+        state[FREE_BLOCKS] -= batch.filled_by(scheduler.batch, state[STEP])
+        _advance(scheduler, log, duration_s)
         state[STEP] += 1
+        steps += 1
+    _account(scheduler, cost, log, duration_s, steps)
 
 
 @jit

@@ -1,8 +1,8 @@
 """One pass of vLLM's V1 scheduler: running requests first, then the waiting ones.
 
 Names and order follow `vllm/v1/core/sched/scheduler.py`. What differs is only the bookkeeping: a decoding request is
-looked at in the steps in which it needs a KV block or ends, not in every step (see `twin.batch`), and skipped
-requests are not walked over but counted (see `twin.waiting`).
+looked at when it ends or when blocks run short, not in every step (see `twin.batch`), and skipped requests are not
+walked over but counted (see `twin.waiting`).
 """
 
 from __future__ import annotations
@@ -65,7 +65,6 @@ def update(scheduler: Scheduler) -> None:
         due[count] = seat
         count += 1
         seat = seats.after[seat]
-    batch.sort_by_admission(seats, due, count)
     for i in range(count):
         seat = due[i]
         due[i] = seats.request[seat]
@@ -74,7 +73,7 @@ def update(scheduler: Scheduler) -> None:
             batch.unschedule(seats, seat)
             scheduler.ended[i] = seat
         else:
-            _release(scheduler, seat)
+            _release(scheduler, seat, state[STEP])
     if scheduler.settings.async_scheduling:
         scheduler.ended[count] = NONE
         state[ENDED] = count
@@ -84,25 +83,22 @@ def update(scheduler: Scheduler) -> None:
 
 @jit
 def _extend_running(scheduler: Scheduler) -> None:
-    """Give a block to every decoding request that has filled its own, in order of admission."""
-    seats, state, due = scheduler.batch, scheduler.state, scheduler.due
-    count = 0
-    seat = batch.first_due(seats, state[STEP])
-    while seat != NONE:
-        if _block_step(scheduler, seat) == state[STEP]:
-            due[count] = seat
-            count += 1
-        seat = seats.after[seat]
-    if count > state[FREE_BLOCKS]:
-        batch.sort_by_admission(seats, due, count)
-    for i in range(count):
-        seat = due[i]
-        while seats.request[seat] != NONE and state[FREE_BLOCKS] == 0:
-            _preempt(scheduler, batch.last(seats))
-        if seats.request[seat] != NONE:
-            batch.unschedule(seats, seat)
-            _allocate(scheduler, seat, 1)
-            _schedule_next(scheduler, seat)
+    """Give a block to every decoding request that has filled its own: in order of admission if not all can have one."""
+    seats, state = scheduler.batch, scheduler.state
+    filled = batch.filled_by(seats, state[STEP])
+    if filled <= state[FREE_BLOCKS]:
+        state[FREE_BLOCKS] -= filled
+        return
+    page, head = state[STEP] % len(seats.filling), len(seats.request)
+    seat = seats.later[head]
+    while seat != head:
+        if _decodes(scheduler, seat) and _page(scheduler, seat) == page:
+            while seats.request[seat] != NONE and state[FREE_BLOCKS] == 0:
+                _preempt(scheduler, batch.last(seats))
+            if seats.request[seat] == NONE:
+                return
+            state[FREE_BLOCKS] -= 1
+        seat = seats.later[seat]
 
 
 @jit
@@ -115,12 +111,11 @@ def _continue_prompt(scheduler: Scheduler, seat: int, budget: int) -> int:
     request = seats.request[seat]
     tokens = scheduler.demand.prompt[request] + scheduler.generated[request]
     chunk = min(tokens - seats.computed[seat], budget)
-    needed = _blocks(scheduler, seats.computed[seat] + chunk) - seats.blocks[seat]
+    needed = _blocks(scheduler, seats.computed[seat] + chunk) - _blocks(scheduler, seats.computed[seat])
     if needed > scheduler.state[FREE_BLOCKS]:
         _preempt(scheduler, seat)
         return 0
-    if needed > 0:
-        _allocate(scheduler, seat, needed)
+    scheduler.state[FREE_BLOCKS] -= needed
     seats.computed[seat] += chunk
     scheduler.output[PREFILL_TOKENS] += chunk
     if seats.computed[seat] == tokens:
@@ -152,7 +147,7 @@ def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
             _enter(scheduler, adapter)
         scheduler.running_of[adapter] += 1
         seat = batch.admit(scheduler.batch, request)
-        _allocate(scheduler, seat, _blocks(scheduler, chunk))
+        state[FREE_BLOCKS] -= _blocks(scheduler, chunk)
         scheduler.batch.computed[seat] = chunk
         budget -= chunk
         output[PREFILL_TOKENS] += chunk
@@ -174,26 +169,35 @@ def _complete_prompt(scheduler: Scheduler, seat: int) -> None:
     request = scheduler.batch.request[seat]
     scheduler.fresh[scheduler.output[FRESH]] = request
     scheduler.output[FRESH] += 1
-    scheduler.batch.origin[seat] = scheduler.state[STEP] - scheduler.generated[request] - 1
-    _schedule_next(scheduler, seat)
+    origin = scheduler.state[STEP] - scheduler.generated[request] - 1
+    scheduler.batch.origin[seat] = origin
+    batch.schedule(scheduler.batch, seat, origin + scheduler.demand.answer[request])
+    scheduler.batch.filling[_page(scheduler, seat)] += 1
 
 
 @jit
-def _schedule_next(scheduler: Scheduler, seat: int) -> None:
-    """Note the seat's next event: its blocks are full, or its answer ends."""
-    finish = scheduler.batch.origin[seat] + scheduler.demand.answer[scheduler.batch.request[seat]]
-    batch.schedule(scheduler.batch, seat, min(finish, _block_step(scheduler, seat)))
+def _decodes(scheduler: Scheduler, seat: int) -> bool:
+    """Whether the seat's prompt is done and its answer is not."""
+    return scheduler.batch.due[seat] != NONE
 
 
 @jit
-def _block_step(scheduler: Scheduler, seat: int) -> int:
-    """The first step in which the seat's blocks do not hold all its tokens.
+def _page(scheduler: Scheduler, seat: int) -> int:
+    """Where the seat is counted in `filling`: it needs one more block in every step with this remainder."""
+    seats = scheduler.batch
+    return (seats.origin[seat] + 2 - scheduler.demand.prompt[seats.request[seat]]) % len(seats.filling)
 
-    In step s a decoding request needs room for its prompt and the s - 1 - origin tokens it has produced.
+
+@jit
+def _blocks_held(scheduler: Scheduler, seat: int, step: int) -> int:
+    """KV blocks of a seat after step `step`, the last one it was given tokens in.
+
+    Room for the prompt as far as it was computed and then, in step s, for the s - 1 - origin tokens produced before.
     """
     seats = scheduler.batch
-    room = scheduler.settings.block_size * seats.blocks[seat] - scheduler.demand.prompt[seats.request[seat]]
-    return seats.origin[seat] + room + 2
+    if seat == scheduler.state[PARTIAL]:
+        return _blocks(scheduler, seats.computed[seat])
+    return _blocks(scheduler, scheduler.demand.prompt[seats.request[seat]] + step - 1 - seats.origin[seat])
 
 
 @jit
@@ -203,30 +207,24 @@ def _blocks(scheduler: Scheduler, tokens: int) -> int:
 
 
 @jit
-def _allocate(scheduler: Scheduler, seat: int, needed: int) -> None:
-    """Take the blocks needed, which are free."""
-    scheduler.state[FREE_BLOCKS] -= needed
-    scheduler.batch.blocks[seat] += needed
-
-
-@jit
 def _preempt(scheduler: Scheduler, seat: int) -> None:
     """Take all blocks from a running request and send it to the front of the queue, to be recomputed."""
     seats, state = scheduler.batch, scheduler.state
     request = seats.request[seat]
+    last_step = state[STEP] - 1
     state[PREEMPTIONS] += 1
     scheduler.output[PREEMPTED] += 1
-    if seat != state[PARTIAL] and seats.due[seat] == NONE:
+    if _decodes(scheduler, seat):
+        scheduler.generated[request] = last_step - seats.origin[seat]
+    elif seat != state[PARTIAL]:
         # It has ended (async scheduling): its last token is on its way, it does not return to the queue.
         state[ENDED] -= 1
-        _release(scheduler, seat)
+        _release(scheduler, seat, last_step)
         return
+    _leave(scheduler, seat, last_step)
+    _release(scheduler, seat, last_step)
     if seat == state[PARTIAL]:
         state[PARTIAL] = NONE
-    else:
-        scheduler.generated[request] = state[STEP] - 1 - seats.origin[seat]
-    _leave(scheduler, seat, state[STEP] - 1)
-    _release(scheduler, seat)
     waiting.append_left(scheduler.queue, request, scheduler.demand.adapter[request])
 
 
@@ -242,6 +240,8 @@ def _enter(scheduler: Scheduler, adapter: int) -> None:
 @jit
 def _leave(scheduler: Scheduler, seat: int, last_step: int) -> None:
     """A request is out of the batch, `last_step` being the last one it was part of; so may be its adapter."""
+    if _decodes(scheduler, seat):
+        scheduler.batch.filling[_page(scheduler, seat)] -= 1
     adapter = scheduler.demand.adapter[scheduler.batch.request[seat]]
     scheduler.running_of[adapter] -= 1
     if scheduler.running_of[adapter] == 0:
@@ -252,9 +252,9 @@ def _leave(scheduler: Scheduler, seat: int, last_step: int) -> None:
 
 
 @jit
-def _release(scheduler: Scheduler, seat: int) -> None:
-    """Seat and blocks are free again."""
-    scheduler.state[FREE_BLOCKS] += scheduler.batch.blocks[seat]
+def _release(scheduler: Scheduler, seat: int, last_step: int) -> None:
+    """Seat and blocks are free again; `last_step` is the last one the seat was given tokens in."""
+    scheduler.state[FREE_BLOCKS] += _blocks_held(scheduler, seat, last_step)
     batch.remove(scheduler.batch, seat)
 
 
@@ -265,6 +265,6 @@ def _release_ended(scheduler: Scheduler) -> None:
     while scheduler.ended[i] != NONE:
         seat = scheduler.ended[i]
         if scheduler.batch.request[seat] != NONE:  # else it was preempted
-            _release(scheduler, seat)
+            _release(scheduler, seat, scheduler.state[STEP] - 1)
         i += 1
     scheduler.output[RELEASED] = i

@@ -74,7 +74,7 @@ class Scheduler(NamedTuple):
     entered: NDArray[np.int32]
     """Adapters that were not in the batch before."""
     due: NDArray[np.int32]
-    """Scratch: seats that need a block in this step; after it, the requests that finished."""
+    """Scratch: seats whose requests end in this step; after it, these requests."""
     ended: NDArray[np.int32]
     """With async scheduling: seats of requests that ended in the step before, up to the first NONE."""
 
@@ -94,7 +94,7 @@ def new_scheduler(settings: Settings, demand: Demand, blocks: int) -> Scheduler:
         settings=settings,
         demand=demand,
         queue=waiting.empty(adapters, requests, settings.skipped_waiting),
-        batch=batch.empty(settings.max_num_seqs, longest_output=int(demand.answer.max(initial=1))),
+        batch=batch.empty(settings.max_num_seqs, int(demand.answer.max(initial=1)), settings.block_size),
         slots=adapter_cache.empty(adapters, settings.max_loras),
         host=host,
         turn=turn,

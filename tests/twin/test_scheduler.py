@@ -15,6 +15,7 @@ from twin.state import (
     ENDED,
     FREE_BLOCKS,
     LOADS,
+    PARTIAL,
     PREEMPTIONS,
     STEP,
     Demand,
@@ -130,11 +131,18 @@ def test_every_step_keeps_the_limits_and_loses_no_request(situation: tuple[Setti
         check(state, log, chosen, blocks)
 
 
+def blocks_held(state: Scheduler, seat: int) -> int:
+    produced = state.state[STEP] - 2 - state.batch.origin[seat]
+    prompt = state.demand.prompt[state.batch.request[seat]]
+    tokens = state.batch.computed[seat] if seat == state.state[PARTIAL] else prompt + produced
+    return -(-int(tokens) // state.settings.block_size)
+
+
 def check(state: Scheduler, log: engine.Log, chosen: Settings, blocks: int) -> None:
     seats = np.flatnonzero(state.batch.request >= 0)
     running = set(state.batch.request[seats].tolist())
     assert len(running) == state.batch.totals[RUNNING] <= chosen.max_num_seqs
-    assert state.batch.blocks[seats].sum() + state.state[FREE_BLOCKS] == blocks
+    assert sum(blocks_held(state, seat) for seat in seats) + state.state[FREE_BLOCKS] == blocks
     assert state.state[FREE_BLOCKS] >= 0
     running -= set(state.batch.request[state.ended[: state.state[ENDED]]].tolist())
     active = set(state.demand.adapter[list(running)].tolist())
