@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,11 +68,13 @@ class Run:
         if self.requests is None:
             duration_s = duration_s or DURATION_S
             self._check_size(duration_s)
-            measures = simulate(self.profile, self.server, workload, duration_s=duration_s, seed=seed)
+            with _patience():
+                measures = simulate(self.profile, self.server, workload, duration_s=duration_s, seed=seed)
         else:
             duration_s = duration_s or request_log.span_s(self.requests)
             requests = self.requests.until(duration_s).cut(self.server.max_model_len)
-            measures = serve(self.profile, self.server, workload, requests, duration_s=duration_s)
+            with _patience():
+                measures = serve(self.profile, self.server, workload, requests, duration_s=duration_s)
         found = {**asdict(measures), "starved": measures.starved, "steady": measures.steady(ttft_limit_s)}
         settings = {"max_loras": self.server.max_loras, "max_lora_rank": self.server.max_lora_rank}
         return {"inventory": self.name, **settings, **{key: _plain(found[key]) for key in MEASURES}}
@@ -148,3 +152,20 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, float):
         return value
     return round(value, 3) if math.isfinite(value) else None
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """A note on stderr where the twin must be compiled first, as after each installation or update."""
+    from twin.compiled import compiled_before
+
+    if compiled_before():
+        yield
+        return
+    from rich.console import Console
+
+    console, note = Console(stderr=True), "compiling the digital twin, this once (about half a minute)"
+    if not console.is_terminal:
+        console.print(f"advisor: {note}")
+    with console.status(note):
+        yield

@@ -7,13 +7,14 @@
         |                 |                                                                 (`waiting`)
         |                 v
     preempted,        scheduler: running requests first, then the waiting ones; KV blocks, token budget,
-    no blocks left        |      adapters into slots (`scheduler`, `batch`, `adapter_cache`)
+    no blocks left        |      adapters into slots (`scheduler`, `batch`, `loading`, `adapter_cache`)
         |                 v
         +---------- one step of so many ms: every running request gets a token (`latency`, `engine`)
                           |
                           v
                      measures: throughput, ITL, TTFT, ... (`simulation`)
 
-`reference` is the same server written for reading, every request looked at in every step; the compiled one answers to
-the last bit as it does, and the tests hold it to that.
+Where vLLM versions differ, the Profile says which it follows (`behaviour`). `reference` is the same server written for
+reading, every request looked at in every step; the compiled one answers to the last bit as it does. The tests hold it
+to that, and both to the decisions, step by step, that real vLLM schedulers took (`stepwise`, `decisions`).
 """

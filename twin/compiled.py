@@ -42,3 +42,8 @@ def jit(function: F) -> F:
 def entry_point(function: F) -> F:
     """Compile a function that Python calls, on its first call, or take it from the cache."""
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function))
+
+
+def compiled_before() -> bool:
+    """Whether the cache holds the compiled twin; if not, its first step takes half a minute."""
+    return any(Path(numba.config.CACHE_DIR).rglob("engine.serve-*.nbi"))
