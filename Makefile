@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data/h100-64gb
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint zoo zoo-small validate clean
+.PHONY: demo test lint bench zoo zoo-small validate clean
 
 demo: $(VENV)/.plain  ## recommend for the example inventory
 	$(BIN)/advisor recommend examples/inventory.toml
@@ -17,6 +17,9 @@ lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.dev  ## how fast the twin is, and what memory it takes
+	$(BIN)/python -m twin.bench model_zoo/pairs/llama-3.1-8b-instruct--h100-64gb/profile.toml
 
 zoo: $(VENV)/.dev  ## simulate, train and write every shipped pair anew
 	$(BIN)/python -m model_zoo build
