@@ -56,7 +56,7 @@ class Endpoint:
             CalibrationError: not the URL of an HTTP server, or of an unknown host.
         """
         host = urlsplit(self.url).hostname
-        if not self.url.startswith("http://") or not host:
+        if not self.url.startswith(("http://", "https://")) or not host:
             raise CalibrationError(f"{self.url}: not the URL of a vLLM server; one looks like http://127.0.0.1:8000")
         try:
             addresses = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
