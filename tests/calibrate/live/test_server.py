@@ -83,10 +83,11 @@ class Handler(BaseHTTPRequestHandler):
 HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 '''
 HELPER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from calibrate.live.server import launched
 from calibrate.live.settings import Settings
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 with launched("m", Settings(), log=Path(sys.argv[2]), vllm=sys.argv[1]) as server:
     print("ready", flush=True)
     time.sleep(60)
