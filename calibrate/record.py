@@ -19,14 +19,15 @@ from rich.console import Console
 from rich.progress import track
 
 from calibrate.errors import CalibrationError
+from calibrate.live.adapters import Lora, read_decoder, write_adapters
 from calibrate.recording import Arrivals, Host, Limits, Recording, steps
-from calibrate.tiny_model import VOCABULARY, write_adapter, write_model
+from calibrate.tiny_model import VOCABULARY, write_model
 from twin.decisions import Decisions
 
 MAX_MODEL_LEN = 4096
 ADAPTERS = 24
 """Adapters that exist; a workload uses some of them."""
-RANKS = (8, 16)
+KINDS = tuple(Lora(rank, modules=("q_proj",), dtype="float32", scale=0) for rank in (8, 16))
 LARGEST = Limits(max_num_seqs=64, max_num_batched_tokens=512, max_loras=16, block_size=32, blocks=4000)
 """What the engine is started with; the workloads stay below."""
 ENVIRONMENT = {
@@ -180,17 +181,18 @@ def _start_engine(folder: Path) -> Any:
     from vllm import EngineArgs
     from vllm.v1.engine.llm_engine import LLMEngine
 
-    for adapter in range(ADAPTERS):
-        write_adapter(folder / str(adapter), RANKS[adapter % len(RANKS)])
+    model = write_model(folder / "model")
+    adapters = {str(adapter): KINDS[adapter % len(KINDS)] for adapter in range(ADAPTERS)}
+    write_adapters(folder, read_decoder(model), adapters)
     return LLMEngine.from_engine_args(
         EngineArgs(
-            model=str(write_model(folder / "model")),
+            model=str(model),
             skip_tokenizer_init=True,
             load_format="dummy",
             enable_lora=True,
             max_loras=LARGEST.max_loras,
             max_cpu_loras=ADAPTERS,
-            max_lora_rank=max(RANKS),
+            max_lora_rank=max(kind.rank for kind in KINDS),
             max_num_seqs=LARGEST.max_num_seqs,
             max_num_batched_tokens=LARGEST.max_num_batched_tokens,
             max_model_len=MAX_MODEL_LEN,
