@@ -9,7 +9,6 @@ import json
 import math
 import resource
 import time
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -19,6 +18,7 @@ import numpy as np
 from calibrate.errors import CalibrationError
 from calibrate.live.address import server_url
 from calibrate.live.answers import Answer, Answers
+from calibrate.live.stream import Stream, message
 from calibrate.live.traffic import Request, Traffic
 
 MAX_DURATION_S = 24 * 3600.0
@@ -29,11 +29,6 @@ KEEP_ALIVE_S = 2.0
 """A connection idle for longer is not used again: vLLM closes it after 5 s, and a request may cross that."""
 SPARE_FILES = 64
 """File descriptors left to everything but the requests."""
-MESSAGE = 300
-"""Characters of a server's complaint that are kept."""
-
-TOKEN = b'"choices":[{'
-"""In every chunk with a token as vLLM writes it, whatever its text; inside a text the quotes would be escaped."""
 
 
 async def send(
@@ -140,7 +135,7 @@ class _Sender:
 
     async def ask(self, request: Request, body: bytes, due_s: float) -> None:
         """Send one request and record its answer, also when it is cut short."""
-        stream, error, sent_s = _Stream(), None, self.now()
+        stream, error, sent_s = Stream(), None, self.now()
         try:
             headers = {"Content-Type": "application/json"}
             async with self.session.post(self.url, data=body, headers=headers, allow_redirects=False) as response:
@@ -150,81 +145,13 @@ class _Sender:
                         self.heard = self.heard or bool(stream.tokens)
                     error = stream.complaint()
                 else:
-                    error = f"HTTP {response.status}: {_message(await response.read())}"
+                    error = f"HTTP {response.status}: {message(await response.read())}"
         except (aiohttp.ClientError, OSError) as failure:
             error = _reason(failure)
         finally:
             self.answers.append(stream.answer(request, due_s, sent_s, error))
         if error is not None and not self.heard:
             raise CalibrationError(f"{self.url}: {error}")
-
-
-@dataclass(slots=True)
-class _Stream:
-    """Reads server-sent events; JSON is decoded only where a chunk holds no token."""
-
-    first_s: float = math.nan
-    last_s: float = math.nan
-    gaps_s: array[float] = field(default_factory=lambda: array("f"))
-    tokens: int = 0
-    usage: dict[str, int] | None = None
-    done: bool = False
-    error: str | None = None
-    rest: bytes = b""
-
-    def take(self, part: bytes, now_s: float) -> None:
-        lines = (self.rest + part).split(b"\n")
-        self.rest = lines.pop()
-        for line in lines:
-            if TOKEN in line:
-                self.token(now_s)
-            elif line.startswith(b"data:"):
-                self.other(line[5:].strip(), now_s)
-
-    def token(self, now_s: float) -> None:
-        if self.tokens:
-            self.gaps_s.append(now_s - self.last_s)
-        else:
-            self.first_s = now_s
-        self.last_s = now_s
-        self.tokens += 1
-
-    def other(self, data: bytes, now_s: float) -> None:
-        if data == b"[DONE]":
-            self.done = True
-            return
-        try:
-            chunk = dict(json.loads(data))
-        except (ValueError, TypeError):
-            self.error = f"not a chunk of a completion: {_message(data)}"
-            return
-        if chunk.get("error") or chunk.get("object") == "error":
-            self.error = _message(data)
-        elif chunk.get("choices"):
-            self.token(now_s)
-        elif chunk.get("usage"):
-            self.usage = chunk["usage"]
-
-    def complaint(self) -> str | None:
-        """What is wrong with a stream that has ended."""
-        if self.error is None and not (self.done and self.tokens):
-            return "the stream ended early" if self.tokens else "the stream holds no token"
-        return self.error
-
-    def answer(self, request: Request, due_s: float, sent_s: float, error: str | None) -> Answer:
-        usage = self.usage or {}
-        return Answer(
-            request=request,
-            due_s=due_s,
-            sent_s=sent_s,
-            first_s=self.first_s,
-            last_s=self.last_s,
-            gaps_s=self.gaps_s,
-            input_tokens=usage.get("prompt_tokens", request.prompt_tokens),
-            output_tokens=usage.get("completion_tokens", self.tokens),
-            completed=self.done and error is None,
-            error=error,
-        )
 
 
 def _allow_files(requests: int) -> None:
@@ -239,16 +166,6 @@ def _allow_files(requests: int) -> None:
             f"{requests:,} requests at once need as many connections, and this process may open {limit:,} files; "
             f"send fewer at once or raise the limit (ulimit -Hn)"
         )
-
-
-def _message(body: bytes) -> str:
-    """The complaint in an error response of vLLM, of any version, in one line."""
-    text = body.decode(errors="replace")
-    with contextlib.suppress(ValueError, AttributeError):
-        found = json.loads(text)
-        inner = found.get("error", found)
-        text = inner.get("message") or found.get("detail") or text
-    return " ".join(str(text).split())[:MESSAGE]
 
 
 def _reason(failure: Exception) -> str:

@@ -24,6 +24,8 @@ class FakeVllm:
     """Tokens in a chunk, as when the front end merges."""
     text: str = ""
     """Of every token; dummy weights often answer nothing that can be read."""
+    torn: bool = False
+    """Chunks arrive in pieces, and their JSON has spaces."""
     fails: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Model -> HTTP status and message."""
     breaks: set[str] = field(default_factory=set)
@@ -75,7 +77,9 @@ class FakeVllm:
             left -= tokens
             self.steps += 1
             self.generation_tokens += tokens
-            await response.write(event(body["model"], self.text * tokens, None if left else "length"))
+            chunk = event(body["model"], self.text * tokens, None if left else "length")
+            for piece in in_pieces(chunk) if self.torn else [chunk]:
+                await response.write(piece)
             if body["model"] in self.breaks:
                 await response.write(b'data: {"error":{"message":"EngineCore died","type":"x","code":500}}\n\n')
                 break
@@ -169,6 +173,12 @@ def event(model: str, text: str, finish_reason: str | None) -> bytes:
     choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason, "stop_reason": None}
     known = {"id": "cmpl-1", "object": "text_completion", "created": 1790800000, "model": model}
     return f"data: {compact({**known, 'choices': [choice], 'usage': None})}\n\n".encode()
+
+
+def in_pieces(chunk: bytes) -> list[bytes]:
+    """Three of them, with a space after each colon and comma."""
+    spaced = chunk.replace(b'":', b'": ').replace(b",", b", ")
+    return [spaced[:3], spaced[3:-1], spaced[-1:]]
 
 
 @asynccontextmanager

@@ -64,6 +64,13 @@ def test_merged_chunks_lengthen_itl_but_not_tpot() -> None:
     assert found["tpot_mean_ms"] == pytest.approx(20, abs=5)
 
 
+@pytest.mark.parametrize("text", ["", " a", '"choices":[{', "\n\ndata: [DONE]\n\n"])
+@pytest.mark.parametrize("torn", [False, True])
+def test_every_chunk_is_a_token_whatever_it_holds(text: str, torn: bool) -> None:
+    answers = asked(full_batch(2, 5, 4), FakeVllm(text=text, torn=torn))
+    assert [len(one.gaps_s) for one in answers.completed] == [3, 3]
+
+
 def test_a_server_that_never_answers_delays_no_arrival() -> None:
     fake = FakeVllm(models=[BASE, "mute"], silent={"mute"})
     answers = asked(every(0.01, 60, "mute"), fake, duration_s=0.8)
