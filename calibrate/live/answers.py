@@ -80,7 +80,11 @@ class Answers:
 
     @property
     def lag_p99_ms(self) -> float:
-        """How late the client itself sent, ms; what it adds to no TTFT, for that counts from sending."""
+        """How late the client itself sent, ms; NaN in a closed loop.
+
+        TTFT counts from sending and does not hold it, but a client that the machine keeps waiting reads tokens as late:
+        distrust times shorter than this.
+        """
         return _quantile(_array(one.lag_s for one in self.answers), 0.99)
 
     def summary(self) -> dict[str, float]:

@@ -31,6 +31,7 @@ class Stream:
     rest: bytes = b""
 
     def take(self, part: bytes, now_s: float) -> None:
+        """Read what has just come, which may end anywhere."""
         lines = (self.rest + part).split(b"\n")
         self.rest = lines.pop()
         for line in lines:
@@ -40,6 +41,7 @@ class Stream:
                 self.other(line[5:].strip(), now_s)
 
     def token(self, now_s: float) -> None:
+        """A chunk with a token, or with several that the server has merged."""
         if self.tokens:
             self.gaps_s.append(now_s - self.last_s)
         else:
@@ -48,6 +50,7 @@ class Stream:
         self.tokens += 1
 
     def other(self, data: bytes, now_s: float) -> None:
+        """The end, the usage, an error; or a token of a server that writes JSON in another way than vLLM."""
         if data == b"[DONE]":
             self.done = True
             return
@@ -70,6 +73,7 @@ class Stream:
         return self.error
 
     def answer(self, request: Request, due_s: float, sent_s: float, error: str | None) -> Answer:
+        """What was read so far, as the answer to a request."""
         usage = self.usage or {}
         return Answer(
             request=request,

@@ -207,5 +207,5 @@ def test_full_batches_ask_for_all_adapters_the_same_again() -> None:
 def test_the_client_reads_a_thousand_tokens_a_second_on_any_machine() -> None:
     found = asyncio.run(verify(1000, answer_tokens=10, seconds=1))
     assert found.completed
-    assert found.tokens_s == pytest.approx(1000, rel=0.1)
-    assert found.sends_s == pytest.approx(100, rel=0.1)
+    assert found.tokens_s == pytest.approx(1000, rel=0.2)
+    assert found.sends_s == pytest.approx(100, rel=0.2)
