@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 from calibrate.errors import CalibrationError
@@ -49,32 +48,8 @@ class Endpoint:
         except (OSError, HTTPException) as error:
             raise CalibrationError(f"{request.full_url}: no answer: {getattr(error, 'reason', error)}") from error
 
-    def is_here(self) -> bool:
-        """Whether the address is one of this machine's, which are those that a socket can be bound to.
-
-        Raises:
-            CalibrationError: not the URL of an HTTP server, or of an unknown host.
-        """
-        host = urlsplit(self.url).hostname
-        if not self.url.startswith(("http://", "https://")) or not host:
-            raise CalibrationError(f"{self.url}: not the URL of a vLLM server; one looks like http://127.0.0.1:8000")
-        try:
-            addresses = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise CalibrationError(f"{self.url}: unknown host: {error.strerror}") from error
-        return any(_binds(family, address) for family, _, _, _, address in addresses)
-
 
 def free_port() -> int:
     """A TCP port that nothing on this machine listens to now."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
-
-
-def _binds(family: int, address: Any) -> bool:
-    try:
-        with socket.socket(family) as probe:
-            probe.bind(address)
-    except OSError:
-        return False
-    return True

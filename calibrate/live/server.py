@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calibrate.errors import CalibrationError
+from calibrate.live.address import server_url
 from calibrate.live.endpoint import Endpoint
 from calibrate.live.settings import Settings
 from calibrate.live.start import start
@@ -71,11 +72,7 @@ def attached(url: str, *, allow_remote: bool = False) -> Iterator[Server]:
     Raises:
         CalibrationError: nothing answers, or not on this machine and remote ones are not allowed.
     """
-    endpoint = Endpoint(url.rstrip("/"))
-    if not endpoint.is_here() and not allow_remote:
-        raise CalibrationError(
-            f"{url}: not on this machine; calibration loads a server to its limit, so a remote one must be allowed"
-        )
+    endpoint = Endpoint(server_url(url, allow_remote=allow_remote))
     endpoint.get("/health")
     yield _meet(endpoint)
 

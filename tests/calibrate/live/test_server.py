@@ -253,7 +253,7 @@ def test_one_that_runs_is_met_and_left_running(fake: Fake) -> None:
 @pytest.mark.parametrize(
     ("url", "complaint"),
     [
-        ("http://192.0.2.1:8000", "not on this machine"),
+        ("http://192.0.2.1:8000", "not this machine"),
         ("ftp://127.0.0.1", "not the URL"),
         ("http://127.0.0.1:1", "no answer"),
     ],
