@@ -18,24 +18,35 @@ COLUMNS = ["decoding", "prefill_tokens", "eager_tokens", "lora", "adapters", "ma
 
 GRAPH_TOKENS = 512
 """Batched tokens of the largest CUDA graph that vLLM captures by default."""
-BUDGET_TOKENS = 2048.0
+BUDGET_TOKENS = 2048
 """Prompt tokens of a step when nothing but prompts wait."""
 BUSY_BATCH = 8.0
 """From this mean batch on an engine under Poisson traffic is never idle, so that duration / steps is a step."""
 
 
-def batches(tables: Tables, serving: Steps | None, scheduling: Scheduling, loading: Loading) -> dict[str, pd.DataFrame]:
-    """The rows by kind of measurement."""
+def batches(
+    tables: Tables,
+    serving: Steps | None,
+    scheduling: Scheduling,
+    loading: Loading,
+    *,
+    graph_tokens: int = GRAPH_TOKENS,
+    budget_tokens: int = BUDGET_TOKENS,
+) -> dict[str, pd.DataFrame]:
+    """The rows by kind of measurement.
+
+    `graph_tokens` are those of the largest CUDA graph, 0 where there are none; `budget_tokens` those of a step.
+    """
     kinds = {
         "decode_latency": _full_batch(tables.decode.assign(max_loras=0, adapters=0), scheduling),
-        "prompts": _prompts(tables.prefill, scheduling),
+        "prompts": _prompts(tables.prefill, scheduling, budget_tokens),
         "adapter_overhead": _full_batch(tables.overhead, scheduling),
         "kv_capacity": _alone(tables.capacity, scheduling),
     }
     if serving is not None:
         kinds["scheduler_steps"] = _serving(serving, loading)
     for rows in kinds.values():
-        rows["eager_tokens"] = (rows["decoding"] + rows["prefill_tokens"] - GRAPH_TOKENS).clip(lower=0.0)
+        rows["eager_tokens"] = (rows["decoding"] + rows["prefill_tokens"] - graph_tokens).clip(lower=0.0)
     return kinds
 
 
@@ -59,13 +70,13 @@ def _full_batch(table: pd.DataFrame, scheduling: Scheduling) -> pd.DataFrame:
     )
 
 
-def _prompts(table: pd.DataFrame, scheduling: Scheduling) -> pd.DataFrame:
+def _prompts(table: pd.DataFrame, scheduling: Scheduling, budget_tokens: int) -> pd.DataFrame:
     """Steps full of prompt tokens: what longer prompts add to the duration of otherwise equal runs."""
     steps = []
     for _, runs in table.sort_values("input_tokens").groupby("batch"):
         ms_per_token = 1e3 * runs["duration_s"].diff() / runs["input_tokens"].diff()
-        steps += list(BUDGET_TOKENS * ms_per_token.dropna() - scheduling.base_ms)
-    rows = pd.DataFrame({"step": steps}, columns=COLUMNS).assign(prefill_tokens=BUDGET_TOKENS)
+        steps += list(budget_tokens * ms_per_token.dropna() - scheduling.base_ms)
+    rows = pd.DataFrame({"step": steps}, columns=COLUMNS).assign(prefill_tokens=float(budget_tokens))
     return rows[rows["step"] > 0].fillna(0.0)
 
 

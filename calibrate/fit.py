@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from calibrate.batches import batches
+from calibrate.batches import GRAPH_TOKENS, batches
 from calibrate.errors import CalibrationError
 from calibrate.front_end import fit_front_end
 from calibrate.loading import fit_loading
-from calibrate.memory import fit_memory
+from calibrate.memory import BLOCK_SIZE, fit_memory
 from calibrate.runs import Run
 from calibrate.scheduling import fit_scheduling
 from calibrate.served import refine_merging, serve, served_steps
 from calibrate.serving import average_steps
-from calibrate.step import SERVED_HOURS, fit_step
+from calibrate.step import CONTEXT_TOKENS, SERVED_HOURS, fit_step
 from calibrate.tables import Tables
 from twin.behaviour import Behaviour, behaviour_of
-from twin.profile import Pair, Profile, Serving
+from twin.profile import Fit, Pair, Profile, Scheduling, Serving
 
 ROUNDS = 3
 """Of fitting to served hours: what the twin says of them depends on the fit before."""
@@ -47,6 +47,14 @@ class Subject:
     """Prompt length in scheduler_steps.csv, tokens."""
     source: str
     """Where the measurements come from."""
+    block_size: int = BLOCK_SIZE
+    """Tokens per KV block."""
+    graph_tokens: int = GRAPH_TOKENS
+    """Batched tokens of the largest CUDA graph, 0 where there are none."""
+    context_tokens: float = CONTEXT_TOKENS
+    """Mean context of a running request, whose cost goes into `Step.per_request_ms`."""
+    scheduling_in_step: bool = False
+    """No table tells the scheduler's time apart: it stays in the step."""
 
     @property
     def pair(self) -> Pair:
@@ -79,21 +87,34 @@ def fit_profile(
         gpu_memory_utilization=subject.gpu_memory_utilization,
         max_model_len=subject.max_model_len,
         source=source,
+        block_size=subject.block_size,
     )
     loading, loading_fit = fit_loading(tables.loading, source)
-    if like is not None:
-        steps = None
-        scheduling = like.scheduling
-        scheduling_fit = like.fits["scheduling"].model_copy(update={"note": f"as in {like.pair.name}"})
+    fits: dict[str, Fit] = {}
+    if subject.scheduling_in_step:
+        steps, scheduling = None, Scheduling(base_ms=0, per_request_ms=0, per_scanned_ms=0)
+    elif like is not None:
+        steps, scheduling = None, like.scheduling
+        fits["scheduling"] = like.fits["scheduling"].model_copy(update={"note": f"as in {like.pair.name}"})
     elif tables.serving.empty:
         raise CalibrationError(
             "scheduler_steps.csv: no rows of this model; name a profile to take its part from (--like)"
         )
     else:
         steps = average_steps(tables.serving, subject.input_tokens)
-        scheduling, scheduling_fit = fit_scheduling(steps, source)
-    kinds = batches(tables, steps, scheduling, loading)
-    step, step_fit = fit_step(kinds, like.step if like else None, source)
+        scheduling, fits["scheduling"] = fit_scheduling(steps, source)
+    graph_tokens = subject.graph_tokens
+    kinds = batches(
+        tables,
+        steps,
+        scheduling,
+        loading,
+        graph_tokens=graph_tokens,
+        budget_tokens=subject.serving.max_num_batched_tokens,
+    )
+    step, step_fit = fit_step(
+        kinds, like.step if like else None, source, graph_tokens=graph_tokens, context_tokens=subject.context_tokens
+    )
     front_end, front_end_fit = fit_front_end(tables.capacity, like.front_end if like else None, source)
     profile = Profile(
         pair=subject.pair,
@@ -107,31 +128,41 @@ def fit_profile(
         fits={
             "memory": memory_fit,
             "step": step_fit,
-            "scheduling": scheduling_fit,
+            **fits,
             "loading": loading_fit,
             "front_end": front_end_fit,
         },
         command=command,
     )
-    return refine(profile, kinds, served) if served else profile
+    return refine(profile, kinds, served, context_tokens=subject.context_tokens) if served else profile
 
 
 def refine(
     profile: Profile,
     kinds: dict[str, pd.DataFrame],
     served: Sequence[Run],
+    *,
     rounds: int = ROUNDS,
     without: Collection[str] = (),
+    context_tokens: float = CONTEXT_TOKENS,
 ) -> Profile:
     """Fit the step model and the merging of tokens once more, to `kinds` and hours of serving together.
 
-    `without` names terms to leave out.
+    `without` names terms to leave out; `context_tokens` as in `Subject`.
     """
     source = profile.fits["step"].source
     for _ in range(rounds):
         hours = serve(served, profile)
         steps = served_steps(hours, profile)
-        step, step_fit = fit_step({**kinds, SERVED_HOURS: steps}, None, source, without)
+        graph_tokens = profile.step.graph_tokens
+        step, step_fit = fit_step(
+            {**kinds, SERVED_HOURS: steps},
+            None,
+            source,
+            without,
+            graph_tokens=graph_tokens,
+            context_tokens=context_tokens,
+        )
         front_end, front_end_fit = refine_merging(profile, hours)
         fits = profile.fits | {"step": step_fit, "front_end": front_end_fit}
         profile = profile.model_copy(update={"step": step, "front_end": front_end, "fits": fits})

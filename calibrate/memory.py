@@ -22,6 +22,7 @@ def fit_memory(
     gpu_memory_utilization: float,
     max_model_len: int,
     source: str,
+    block_size: int = BLOCK_SIZE,
 ) -> tuple[Memory, Fit]:
     """Fit `base - a * slots * max_rank - b * slots` to the capacities of the runs that started.
 
@@ -39,7 +40,7 @@ def fit_memory(
         kv_tokens_base=model.coefficients["base"],
         kv_tokens_per_slot_rank=model.coefficients["per_slot_rank"],
         kv_tokens_per_slot=model.coefficients["per_slot"],
-        block_size=BLOCK_SIZE,
+        block_size=block_size,
         gpu_memory_utilization=gpu_memory_utilization,
         kv_tokens_per_utilization=significant(gpu_memory_gib * GIB / kv_bytes_per_token),
         max_model_len=max_model_len,

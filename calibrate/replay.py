@@ -70,6 +70,9 @@ def _simulate(run: Run, profile: Profile, seed: int) -> Outcome:
         seed=seed,
         max_connections=CONNECTIONS,
     )
+    idle = run.idle_samples
+    if idle is None:
+        idle = IDLE_SAMPLES_REFUSING if measures.dropped else IDLE_SAMPLES
     return Outcome(
         oom=measures.oom,
         offered_tok_s=measures.offered_tok_s,
@@ -80,7 +83,7 @@ def _simulate(run: Run, profile: Profile, seed: int) -> Outcome:
         ttft_penalised_ms=measures.ttft_penalised_ms,
         waiting=measures.waiting_mean,
         preemptions=float(measures.preemptions),
-        running=measures.running_mean * (1 - (IDLE_SAMPLES_REFUSING if measures.dropped else IDLE_SAMPLES)),
+        running=measures.running_mean * (1 - idle),
         wall_s=measures.wall_s,
     )
 

@@ -7,6 +7,8 @@ A CSV table, one row per run of a real server under Poisson traffic; columns not
     oom (1: the server did not start); duration_s, completed, arrivals (expected ones where the column is missing or
     empty); input_tok_s, output_tok_s, itl_mean_ms, ttft_mean_ms (over completed requests), num_running_mean;
     num_waiting_mean, num_preempted_mean (0 where missing); tpot_mean_ms (itl_mean_ms where missing);
+    drawn_std_input, drawn_std_output (tokens), drawn_correlation (of their logarithms): ShareGPT's where missing;
+    idle_samples (share of the samples of num_running_mean that were taken outside the run; see `calibrate.replay`);
     published_twin_tok_s, published_twin_itl_ms, published_twin_ttft_ms (another simulator's word on the run; optional)
 """
 
@@ -97,6 +99,8 @@ class Run:
     measured: Outcome
     published: Outcome | None
     """Another simulator's word on it."""
+    idle_samples: float | None = None
+    """Share of the samples of running requests that were taken outside the run; None where the table does not tell."""
 
     @property
     def name(self) -> str:
@@ -152,6 +156,7 @@ def _run(row: Row) -> Run:
         workload=workload,
         measured=_measured(row, workload),
         published=_published(row, workload),
+        idle_samples=float(row["idle_samples"]) if "idle_samples" in row else None,
     )
 
 
@@ -174,11 +179,11 @@ def _workload(row: Row) -> Workload:
         rank=np.resize(np.array(ranks), adapters),
         rate=np.repeat(rates, counts),
         input_mean=same(_number(row, "drawn_mean_input", INPUT_MEAN)),
-        input_std=same(INPUT_STD),
+        input_std=same(_number(row, "drawn_std_input", INPUT_STD)),
         output_mean=same(answered * _number(row, "drawn_mean_output", OUTPUT_MEAN)),
-        output_std=same(answered * OUTPUT_STD),
+        output_std=same(answered * _number(row, "drawn_std_output", OUTPUT_STD)),
         cv=same(1.0),
-        correlation=CORRELATION,
+        correlation=_number(row, "drawn_correlation", CORRELATION),
     )
 
 

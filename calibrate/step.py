@@ -32,14 +32,21 @@ SERVED_WEIGHT = 6.0
 
 
 def fit_step(
-    kinds: dict[str, pd.DataFrame], like: Step | None, source: str, without: Collection[str] = ()
+    kinds: dict[str, pd.DataFrame],
+    like: Step | None,
+    source: str,
+    without: Collection[str] = (),
+    *,
+    graph_tokens: int = GRAPH_TOKENS,
+    context_tokens: float = CONTEXT_TOKENS,
 ) -> tuple[Step, Fit]:
     """Fit `twin.profile.Step` to the rows of `calibrate.batches`.
 
     Without serving runs what LoRA costs per token is not in the data apart from what it costs per step; its shape over
     all tokens and those beyond a graph is then taken from `like`, and one scale for it is fitted.
 
-    `without` names terms to leave out: their constants are 0.
+    `without` names terms to leave out: their constants are 0. `graph_tokens` are those that the rows were made with,
+    `context_tokens` the mean context whose cost goes into `per_request_ms`.
     """
     for kind, rows in kinds.items():
         if rows.empty:
@@ -69,8 +76,8 @@ def fit_step(
     )
     found = dict(model.coefficients)
     per_context_token = found.pop("per_context_token")
-    found["per_request"] = significant(found["per_request"] + CONTEXT_TOKENS * per_context_token)
-    notes = [f"per_request_ms holds {CONTEXT_TOKENS:.0f} tokens of context at {per_context_token:.3g} ms"]
+    found["per_request"] = significant(found["per_request"] + context_tokens * per_context_token)
+    notes = [f"per_request_ms holds {context_tokens:.0f} tokens of context at {per_context_token:.3g} ms"]
     if like is not None:
         scale = found.pop(LIKE)
         found |= {name: significant(scale * getattr(like, f"{name}_ms")) for name in LORA_TOKENS}
@@ -82,7 +89,7 @@ def fit_step(
     contributions = {
         f"{name}_ms": round(value * float(terms[name][typical].mean()), 3) for name, value in found.items()
     }
-    step = Step(graph_tokens=GRAPH_TOKENS, **{f"{name}_ms": value for name, value in found.items()})
+    step = Step(graph_tokens=graph_tokens, **{f"{name}_ms": value for name, value in found.items()})
     variables = {name: data[name] for name in ("decoding", "prefill_tokens", "eager_tokens", "adapters", "max_loras")}
     fit = model.fit(source, "; ".join(notes), **variables)
     return step, fit.model_copy(update={"contributions": contributions})

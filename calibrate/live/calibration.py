@@ -1,0 +1,94 @@
+"""From a model on this machine to the Profile of a pair: measure, tabulate, fit, compare with what was kept aside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibrate.errors import CalibrationError
+from calibrate.fit import Subject, fit_profile
+from calibrate.live import tabulate
+from calibrate.live.campaign import START, Campaign
+from calibrate.replay import replay
+from calibrate.runs import Run, read_runs
+from calibrate.scores import Score, scores
+from calibrate.tables import read
+from twin.profile import Profile, Serving
+
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the Profile is to be of, as far as neither the server nor the model's files tell."""
+
+    hub_id: str
+    gpu: str
+    """Short name."""
+    gpu_memory_gib: float
+    gpu_memory_utilization: float
+    block_size: int
+    graph_tokens: int
+    source: str
+
+
+def profile_of(campaign: Campaign, target: Target, folder: Path, command: str) -> Profile:
+    """Write the tables of a finished campaign to `folder` and fit them.
+
+    Raises:
+        CalibrationError: measurements are missing.
+    """
+    missing = [f"{start.key}/{one.key}" for start in campaign.starts for one in campaign.left(start)]
+    if missing:
+        raise CalibrationError(f"{campaign.folder}: {len(missing)} measurements are missing, the first {missing[0]}")
+    name = target.hub_id.rsplit("/", 1)[-1].lower()
+    tabulate.write(campaign, name, folder)
+    scale, first = campaign.scale, campaign.starts[-1]
+    told = campaign.row(first, START)
+    settings = first.settings
+    subject = Subject(
+        hub_id=target.hub_id,
+        gpu=target.gpu,
+        vllm=str(told["vllm"]),
+        gpu_memory_gib=target.gpu_memory_gib,
+        kv_bytes_per_token=kv_bytes_per_token(campaign.model, settings.dtype),
+        max_model_len=_set(settings.max_model_len, "max_model_len"),
+        gpu_memory_utilization=target.gpu_memory_utilization,
+        serving=Serving(
+            max_num_seqs=_set(settings.max_num_seqs, "max_num_seqs"),
+            max_num_batched_tokens=_set(settings.max_num_batched_tokens, "max_num_batched_tokens"),
+        ),
+        input_tokens=scale.input_mean,
+        source=target.source,
+        block_size=target.block_size,
+        graph_tokens=target.graph_tokens,
+        context_tokens=scale.input_mean + (scale.output_mean + scale.output_std**2 / scale.output_mean) / 2,
+        scheduling_in_step=True,
+    )
+    served = read_runs(folder / tabulate.SERVED)
+    return fit_profile(read(folder, name), subject, command, None, served)
+
+
+def compare(profile: Profile, folder: Path, seeds: int, jobs: int) -> tuple[list[Score], Sequence[Run]]:
+    """The twin with this profile beside the traffic that was kept out of the fit."""
+    runs = read_runs(folder / tabulate.VALIDATION)
+    profiles = {run.model: profile for run in runs}
+    return scores(runs, [replay(runs, profiles, seed, jobs) for seed in range(seeds)]), runs
+
+
+def kv_bytes_per_token(model: Path, dtype: str | None) -> float:
+    """2 (keys and values) x layers x KV heads x head size x bytes per number, from the model's `config.json`."""
+    config = json.loads((model / "config.json").read_text())
+    heads = config["num_attention_heads"]
+    head_size = config.get("head_dim") or config["hidden_size"] // heads
+    kind = dtype or config.get("dtype") or config.get("torch_dtype") or "bfloat16"
+    number = DTYPE_BYTES.get(str(kind), 2)
+    return float(2 * config["num_hidden_layers"] * config.get("num_key_value_heads", heads) * head_size * number)
+
+
+def _set(value: int | None, name: str) -> int:
+    if value is None:
+        raise CalibrationError(f"settings: {name} wanted, for the Profile holds it")
+    return value

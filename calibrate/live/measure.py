@@ -1,0 +1,178 @@
+"""Take one measurement of the plan on a running server; the answer is one row of figures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+
+import numpy as np
+
+from calibrate.errors import CalibrationError
+from calibrate.live.answers import Answers
+from calibrate.live.client import send
+from calibrate.live.plan import (
+    IDLE_ANSWER,
+    IDLE_COUNT,
+    IDLE_PROMPT,
+    WAVES,
+    FullBatch,
+    Hours,
+    Idle,
+    Loads,
+    Measurement,
+    Scale,
+)
+from calibrate.live.sampler import Sampler
+from calibrate.live.server import Server
+from calibrate.live.traffic import Request, Traffic, full_batch, open_loop
+from twin.workload import Workload, draw
+
+LIMIT_S = 600.0
+"""A measurement that is not done by then is cut off."""
+
+Row = dict[str, float | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A server and the adapters it knows."""
+
+    server: Server
+    max_loras: int
+    rank: int
+    """Of the adapters in use."""
+    adapters: Sequence[str]
+    """Names that are loaded."""
+    scale: Scale
+    allow_remote: bool = False
+
+
+def measure(measurement: Measurement, site: Site, *, capacity_tok_s: float, folders: Mapping[str, Path]) -> Row:
+    """The figures of one measurement, in the columns of the tables.
+
+    Args:
+        measurement: what to do.
+        site: where.
+        capacity_tok_s: output tokens/s of the fullest batch, which Poisson traffic takes its rates from.
+        folders: of adapters that are not loaded, for `Loads`.
+
+    Raises:
+        CalibrationError: the server or the measurement fails.
+    """
+    match measurement:
+        case Idle():
+            return _sent(full_batch(IDLE_COUNT, IDLE_PROMPT, IDLE_ANSWER, adapters=_names(site, 1), in_flight=1), site)
+        case FullBatch():
+            traffic = full_batch(
+                WAVES * measurement.batch,
+                measurement.prompt_tokens,
+                measurement.answer_tokens,
+                adapters=_names(site, measurement.adapters),
+                in_flight=measurement.batch,
+            )
+            return _sent(traffic, site)
+        case Loads():
+            return _loads(measurement, site, folders)
+        case Hours():
+            return _hours(measurement, site, capacity_tok_s)
+
+
+def _names(site: Site, count: int) -> Sequence[str | None]:
+    """So many adapters, or the bare model."""
+    return list(site.adapters[:count]) or [None]
+
+
+def _sent(traffic: Traffic, site: Site, duration_s: float = LIMIT_S, drain_s: float = 0.0) -> Row:
+    async def both() -> tuple[Answers, dict[str, float]]:
+        async with Sampler(site.server.url, allow_remote=site.allow_remote) as sampler:
+            answers = await send(
+                traffic,
+                site.server.url,
+                model=site.server.model,
+                duration_s=duration_s,
+                drain_s=drain_s,
+                allow_remote=site.allow_remote,
+            )
+        return answers, sampler.summary() if sampler.samples else {}  # over before the first
+
+    answers, state = asyncio.run(both())
+    return {**answers.summary(), **state}
+
+
+def _one_by_one(site: Site, names: Sequence[str]) -> list[float]:
+    """TTFT in ms of requests that are sent one after the other."""
+    traffic = Traffic(tuple(Request(0.0, name, IDLE_PROMPT, 2) for name in names), in_flight=1)
+    answers = asyncio.run(
+        send(traffic, site.server.url, model=site.server.model, duration_s=LIMIT_S, allow_remote=site.allow_remote)
+    )
+    return [1e3 * one.ttft_s for one in answers.completed]
+
+
+def _loads(measurement: Loads, site: Site, folders: Mapping[str, Path]) -> Row:
+    """Swapping: the TTFT of an adapter that has lost its slot, less that of one that has one.
+
+    From disk: loading by request brings an adapter into host memory and into a slot; the latter is taken off.
+    """
+    names = list(folders)
+    if len(names) < measurement.count:
+        raise CalibrationError(f"{measurement.key}: {measurement.count} adapters wanted, there are {len(names)}")
+    loaded_ms = [1e3 * site.server.load_adapter(name, folders[name]) for name in names]
+    try:
+        _one_by_one(site, names)
+        swapped = _one_by_one(site, names)
+        resident = _one_by_one(site, names[-1:] * len(names))
+    finally:
+        for name in names:
+            site.server.unload_adapter(name)
+    memory_ms = max(median(swapped) - median(resident), 0.0)
+    return {
+        "ranks": measurement.rank,
+        "memory_load_ms_mean": memory_ms,
+        "disk_load_ms_mean": max(median(loaded_ms) - memory_ms, 0.0),
+        "load_ms_mean": mean(loaded_ms),
+        "loads": len(names),
+    }
+
+
+def workload(measurement: Hours, scale: Scale, rank: int, rate: float) -> Workload:
+    """The traffic of `measurement` at `rate` requests/s in all: three classes of adapters, at 2, 1 and 1/2."""
+    count = measurement.adapters
+    shares = np.resize([2.0, 1.0, 0.5], count)
+
+    def same(value: float) -> np.ndarray:
+        return np.full(count, value)
+
+    return Workload(
+        rank=same(float(rank)),
+        rate=rate * shares / shares.sum(),
+        input_mean=same(scale.input_mean),
+        input_std=same(scale.input_std),
+        output_mean=same(scale.output_mean),
+        output_std=same(scale.output_std),
+        cv=same(1.0),
+    )
+
+
+def _hours(measurement: Hours, site: Site, capacity_tok_s: float) -> Row:
+    rate = measurement.share * capacity_tok_s / site.scale.output_mean
+    traffic = workload(measurement, site.scale, site.rank, rate)
+    drawn = draw(traffic, measurement.seconds, measurement.seed, max_model_len=1 << 20)
+    row = _sent(open_loop(drawn, list(site.adapters)), site, measurement.seconds)
+    rates, counts = np.unique(traffic.rate, return_counts=True)
+    return {
+        **row,
+        "served_adapters": measurement.adapters,
+        "adapter_slots": site.max_loras,
+        "rates": " ".join(f"{value:.9g}" for value in rates),
+        "rate_counts": " ".join(map(str, counts)),
+        "ranks": str(site.rank),
+        "drawn_mean_input": float(drawn.input.mean()),
+        "drawn_mean_output": float(drawn.output.mean()),
+        "drawn_std_input": float(drawn.input.std()),
+        "drawn_std_output": float(drawn.output.std()),
+        "drawn_correlation": 0.0,
+        "idle_samples": 0.0,
+    }

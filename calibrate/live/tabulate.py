@@ -1,0 +1,50 @@
+"""The figures of a campaign as the measurement tables that a profile is fitted from (`calibrate.tables`, `.runs`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from calibrate.live.campaign import START, Campaign
+from calibrate.live.measure import Row
+from calibrate.live.plan import FullBatch, Hours, Idle, Loads
+
+SERVED, VALIDATION = "served_runs.csv", "validation_runs.csv"
+
+
+def write(campaign: Campaign, model: str, folder: Path) -> None:
+    """Write the tables of what has been measured so far; `model` is what its rows are called."""
+    tables: dict[str, list[Row]] = {}
+
+    def add(table: str, row: Row, **more: float | str) -> None:
+        tables.setdefault(table, []).append({"model": model, "set": "live", **row, **more})
+
+    for start in campaign.starts:
+        told = campaign.row(start, START)
+        if not told:
+            continue
+        settings = f"_{start.settings.max_loras}_{start.settings.max_lora_rank}_"
+        if start.settings.max_loras:
+            add("kv_capacity.csv", campaign.row(start, Idle().key) | told, folder=settings)
+        for one in start.measurements:
+            row = campaign.row(start, one.key)
+            if not row:
+                continue
+            match one:
+                case FullBatch():
+                    size = f"__{one.prompt_tokens}_{one.answer_tokens}"
+                    if one.adapters:
+                        name = f"_{one.batch}{settings.removesuffix('_')}{size}_{one.adapters}"
+                        add("adapter_overhead.csv", row, set="live/output", folder=name)
+                    else:
+                        kind = "input" if one.answer_tokens == 1 else "output"
+                        add("decode_latency.csv", row, set=kind, folder=f"_{one.batch}{size}")
+                case Loads():
+                    add("adapter_loading.csv", row)
+                case Hours():
+                    name = VALIDATION if one.validation else SERVED
+                    add(name, row, group="live", max_lora_rank=start.settings.max_lora_rank, oom=0)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in tables.items():
+        pd.DataFrame(rows).to_csv(folder / name, index=False)
