@@ -5,24 +5,25 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
 
+from calibrate import output as out
 from calibrate.errors import CalibrationError
+from calibrate.live import command
 from twin.profile import ProfileError, Serving, load
 
 DATA = Path("../shared/data/h100-64gb")
 PAIRS = Path("model_zoo/pairs")
-PAPER_WIDTH = 140
-"""Columns of a report that goes to no terminal."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+
+app.command("run")(command.run)
 
 
 @app.command()
@@ -69,9 +70,9 @@ def fit(
         source=source,
     )
     hours = [run for run in read_runs(served) if run.model == model] if served else []
-    profile = fit_profile(read(tables, model), subject, _command(), load(like) if like else None, hours)
-    _write(output, profile.to_toml().encode())
-    _print(fit_report(profile))
+    profile = fit_profile(read(tables, model), subject, out.called(), load(like) if like else None, hours)
+    out.write(output, profile.to_toml().encode())
+    out.show(fit_report(profile))
 
 
 @app.command()
@@ -106,8 +107,8 @@ def validate(
         worst_runs=worst,
     )
     if json is not None:
-        _write(json, f"{found.to_json()}\n".encode())
-    _print(validation.scoreboard(found))
+        out.write(json, f"{found.to_json()}\n".encode())
+    out.show(validation.scoreboard(found))
 
 
 @app.command()
@@ -137,9 +138,9 @@ def record_schedule(
         with tempfile.TemporaryDirectory() as folder:
             found = record.through_engine(record.cases(cases, seed, record.LARGEST.block_size), Path(folder))
     recordings = Recordings(
-        vllm=vllm, engine=not alone, async_scheduling=async_scheduling, command=_command(), recordings=tuple(found)
+        vllm=vllm, engine=not alone, async_scheduling=async_scheduling, command=out.called(), recordings=tuple(found)
     )
-    _write(output, encode(recordings))
+    out.write(output, encode(recordings))
     print(f"{output}: vLLM {vllm}, {len(found)} workloads, {sum(len(one.steps) for one in found):,} steps")
 
 
@@ -158,35 +159,7 @@ def cross_validation(
     from calibrate.runs import read_runs
 
     models = sorted({run.model for run in read_runs(data / "validation" / "serving_runs.csv")})
-    _print(fold_report(cross_validate(data, profiles(pairs, gpu, models), seeds=seeds, jobs=jobs)))
-
-
-def _print(result: RenderableType) -> None:
-    console = Console()
-    console.print(result) if console.is_terminal else Console(width=PAPER_WIDTH).print(result)
-
-
-def _command() -> str:
-    """The command that runs, with paths outside the working directory cut to what others can know of them."""
-    return shlex.join(["python", "-m", "calibrate", *(_public(argument) for argument in sys.argv[1:])])
-
-
-def _public(argument: str) -> str:
-    path = Path(argument)
-    outside = path.is_absolute() or argument.startswith("..")
-    return "/".join(path.parts[-2:]) if outside else argument
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write the whole file or nothing."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            unfinished = Path(folder) / path.name
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
-    except OSError as error:
-        raise CalibrationError(f"{path}: cannot write the file: {error.strerror}") from error
+    out.show(fold_report(cross_validate(data, profiles(pairs, gpu, models), seeds=seeds, jobs=jobs)))
 
 
 def main() -> None:

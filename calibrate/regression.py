@@ -46,6 +46,7 @@ def regress(terms: Mapping[str, ArrayLike], measured: ArrayLike, weights: ArrayL
     weight = np.broadcast_to(np.asarray(weights, dtype=np.float64), target.shape)
     relative = matrix / scale * (weight / target)[:, np.newaxis]
     solution = lsq_linear(relative, weight, bounds=(0, np.inf), method="bvls").x / scale
+    solution = np.maximum(solution, 0.0)  # rounding leaves a bound by 1e-19
     coefficients = {name: significant(value) for name, value in zip(terms, solution, strict=True)}
     return Regression(coefficients, target, matrix @ np.array(list(coefficients.values())))
 

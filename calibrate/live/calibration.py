@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
+
+from rich.table import Table
 
 from calibrate.errors import CalibrationError
 from calibrate.fit import Subject, fit_profile
 from calibrate.live import tabulate
 from calibrate.live.campaign import START, Campaign
 from calibrate.replay import replay
-from calibrate.runs import Run, read_runs
-from calibrate.scores import Score, scores
+from calibrate.runs import read_runs
+from calibrate.scores import MEASURES
 from calibrate.tables import read
 from twin.profile import Profile, Serving
 
@@ -71,11 +73,23 @@ def profile_of(campaign: Campaign, target: Target, folder: Path, command: str) -
     return fit_profile(read(folder, name), subject, command, None, served)
 
 
-def compare(profile: Profile, folder: Path, seeds: int, jobs: int) -> tuple[list[Score], Sequence[Run]]:
-    """The twin with this profile beside the traffic that was kept out of the fit."""
+def comparison(profile: Profile, folder: Path, seeds: int, jobs: int) -> Table:
+    """The twin with this profile beside the traffic that was kept out of the fit: means over the seeds."""
     runs = read_runs(folder / tabulate.VALIDATION)
-    profiles = {run.model: profile for run in runs}
-    return scores(runs, [replay(runs, profiles, seed, jobs) for seed in range(seeds)]), runs
+    outcomes = [replay(runs, {run.model: profile for run in runs}, seed, jobs) for seed in range(seeds)]
+    found = Table(title="kept out of the fit: measured > twin", title_justify="left")
+    found.add_column("offered tok/s", justify="right")
+    for words in MEASURES.values():
+        found.add_column(words, justify="right")
+    found.add_column("starved", justify="right")
+    for at, run in enumerate(runs):
+        said = [each[at] for each in outcomes]
+        means = {name: fmean(getattr(one, name) for one in said) for name in MEASURES}
+        figures = (f"{getattr(run.measured, name):,.4g} > {mean:,.4g}" for name, mean in means.items())
+        starved = "/".join(sorted({"yes" if one.starved else "no" for one in said}))
+        measured = "yes" if run.measured.starved else "no"
+        found.add_row(f"{run.measured.offered_tok_s:,.0f}", *figures, f"{measured} > {starved}")
+    return found
 
 
 def kv_bytes_per_token(model: Path, dtype: str | None) -> float:

@@ -32,6 +32,8 @@ from twin.workload import Workload, draw
 
 LIMIT_S = 600.0
 """A measurement that is not done by then is cut off."""
+LEAST_MS = 0.01
+"""A load is not measured to take less: it is lost in the noise of two requests."""
 
 Row = dict[str, float | str]
 
@@ -85,15 +87,15 @@ def _names(site: Site, count: int) -> Sequence[str | None]:
     return list(site.adapters[:count]) or [None]
 
 
-def _sent(traffic: Traffic, site: Site, duration_s: float = LIMIT_S, drain_s: float = 0.0) -> Row:
+def _sent(traffic: Traffic, site: Site, duration_s: float = LIMIT_S) -> Row:
     async def both() -> tuple[Answers, dict[str, float]]:
-        async with Sampler(site.server.url, allow_remote=site.allow_remote) as sampler:
+        every_s = min(1.0, duration_s / 10)
+        async with Sampler(site.server.url, every_s=every_s, allow_remote=site.allow_remote) as sampler:
             answers = await send(
                 traffic,
                 site.server.url,
                 model=site.server.model,
                 duration_s=duration_s,
-                drain_s=drain_s,
                 allow_remote=site.allow_remote,
             )
         return answers, sampler.summary() if sampler.samples else {}  # over before the first
@@ -127,11 +129,11 @@ def _loads(measurement: Loads, site: Site, folders: Mapping[str, Path]) -> Row:
     finally:
         for name in names:
             site.server.unload_adapter(name)
-    memory_ms = max(median(swapped) - median(resident), 0.0)
+    memory_ms = max(median(swapped) - median(resident), LEAST_MS)
     return {
         "ranks": measurement.rank,
         "memory_load_ms_mean": memory_ms,
-        "disk_load_ms_mean": max(median(loaded_ms) - memory_ms, 0.0),
+        "disk_load_ms_mean": max(median(loaded_ms) - memory_ms, LEAST_MS),
         "load_ms_mean": mean(loaded_ms),
         "loads": len(names),
     }
@@ -161,6 +163,8 @@ def _hours(measurement: Hours, site: Site, capacity_tok_s: float) -> Row:
     traffic = workload(measurement, site.scale, site.rank, rate)
     drawn = draw(traffic, measurement.seconds, measurement.seed, max_model_len=1 << 20)
     row = _sent(open_loop(drawn, list(site.adapters)), site, measurement.seconds)
+    if "num_running_mean" not in row:
+        raise CalibrationError(f"{site.server.url}/metrics: no sample of the running requests; is it switched off?")
     rates, counts = np.unique(traffic.rate, return_counts=True)
     return {
         **row,

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from rich.table import Table
+
 from calibrate.errors import CalibrationError
 from calibrate.live.settings import Settings
 
@@ -140,7 +142,7 @@ GPU = Scale(
 CPU = Scale(
     slots=(2, 8, 16),
     ranks=(8, 16),
-    batches=(1, 4, 16, 32),
+    batches=(1, 4, 16, 64),
     prompts=(16, 64, 128),
     input_mean=16,
     input_std=8,
@@ -218,3 +220,15 @@ def estimated_s(starts: Sequence[Start], *, start_s: float, step_ms: float) -> f
                 case Hours():
                     total += measurement.seconds
     return total
+
+
+def table(starts: Sequence[Start]) -> Table:
+    """The plan, one row per start."""
+    found = Table(title="plan", title_justify="left")
+    for name in ("slots", "max rank", "adapters"):
+        found.add_column(name, justify="right")
+    found.add_column("measurements")
+    for start in starts:
+        settings, keys = start.settings, (one.key for one in start.measurements)
+        found.add_row(str(settings.max_loras), str(settings.max_lora_rank), str(start.adapters), ", ".join(keys))
+    return found

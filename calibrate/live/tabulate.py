@@ -36,7 +36,9 @@ def write(campaign: Campaign, model: str, folder: Path) -> None:
                     size = f"__{one.prompt_tokens}_{one.answer_tokens}"
                     if one.adapters:
                         name = f"_{one.batch}{settings.removesuffix('_')}{size}_{one.adapters}"
-                        add("adapter_overhead.csv", row, set="live/output", folder=name)
+                        add(
+                            "adapter_overhead.csv", {"num_running_max": one.batch} | row, set="live/output", folder=name
+                        )
                     else:
                         kind = "input" if one.answer_tokens == 1 else "output"
                         add("decode_latency.csv", row, set=kind, folder=f"_{one.batch}{size}")

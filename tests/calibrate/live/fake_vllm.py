@@ -20,6 +20,8 @@ class FakeVllm:
 
     ttft_s: float = 0.0
     itl_s: float = 0.0
+    prompt_token_s: float = 0.0
+    """Added to `ttft_s` for every token of the prompt."""
     per_chunk: int = 1
     """Tokens in a chunk, as when the front end merges."""
     text: str = ""
@@ -69,7 +71,7 @@ class FakeVllm:
         await response.prepare(request)
         if body["model"] in self.silent:
             await asyncio.sleep(3600)
-        await asyncio.sleep(self.ttft_s)
+        await asyncio.sleep(self.ttft_s + self.prompt_token_s * len(body["prompt"]))
         self.prompt_tokens += len(body["prompt"])
         left = body["max_tokens"]
         while left:
@@ -108,6 +110,9 @@ class FakeVllm:
 
     async def list_models(self, _: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]})
+
+    async def version(self, _: web.Request) -> web.Response:
+        return web.json_response({"version": "0.32.0"})
 
     async def health(self, _: web.Request) -> web.Response:
         return web.Response()
@@ -182,19 +187,20 @@ def in_pieces(chunk: bytes) -> list[bytes]:
 
 
 @asynccontextmanager
-async def serving(fake: FakeVllm) -> AsyncIterator[str]:
-    """Serve on a free port of this machine; the URL."""
+async def serving(fake: FakeVllm, port: int = 0) -> AsyncIterator[str]:
+    """Serve on a port of this machine, by default a free one; the URL."""
     app = web.Application(client_max_size=64 << 20)
     app.router.add_post("/v1/completions", fake.completions)
     app.router.add_post("/v1/load_lora_adapter", fake.load)
     app.router.add_post("/v1/unload_lora_adapter", fake.unload)
     app.router.add_get("/v1/models", fake.list_models)
     app.router.add_get("/health", fake.health)
+    app.router.add_get("/version", fake.version)
     app.router.add_get("/metrics", fake.metrics)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()

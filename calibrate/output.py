@@ -1,0 +1,48 @@
+"""What a command leaves behind: whole files or none, reports, and how it was called."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+
+from calibrate.errors import CalibrationError
+
+PAPER_WIDTH = 140
+"""Columns of a report that goes to no terminal."""
+
+
+def show(result: RenderableType) -> None:
+    """Print a report."""
+    console = Console()
+    console.print(result) if console.is_terminal else Console(width=PAPER_WIDTH).print(result)
+
+
+def called() -> str:
+    """The command that runs, with paths outside the working directory cut to what others can know of them."""
+    return shlex.join(["python", "-m", "calibrate", *(_public(argument) for argument in sys.argv[1:])])
+
+
+def _public(argument: str) -> str:
+    path = Path(argument)
+    outside = path.is_absolute() or argument.startswith("..")
+    return "/".join(path.parts[-2:]) if outside else argument
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write the whole file or nothing.
+
+    Raises:
+        CalibrationError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            unfinished = Path(folder) / path.name
+            unfinished.write_bytes(content)
+            unfinished.replace(path)
+    except OSError as error:
+        raise CalibrationError(f"{path}: cannot write the file: {error.strerror}") from error

@@ -1,0 +1,151 @@
+"""A calibration from nothing to tables and a profile, against a `vllm` that only pretends to compute."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from calibrate.errors import CalibrationError
+from calibrate.live import calibration, plan
+from calibrate.live.campaign import START, Campaign, remaining_s
+from calibrate.live.plan import FullBatch, Hours, Idle, Loads, Scale
+from calibrate.live.settings import Settings
+from calibrate.runs import read_runs
+from calibrate.tables import read
+from calibrate.tiny_model import write_model
+
+REPOSITORY = Path(__file__).parents[3]
+SCALE = Scale(
+    slots=(1, 2),
+    ranks=(8, 16),
+    batches=(1, 4),
+    prompts=(8, 16),
+    input_mean=8,
+    input_std=4,
+    output_mean=6,
+    output_std=2,
+    served_adapters=3,
+    hour_seconds=1.0,
+    served_shares=(0.2, 0.4),
+    validation_shares=(0.3,),
+)
+BASE = Settings(max_model_len=256, max_num_seqs=8, max_num_batched_tokens=64, load_format="dummy")
+FAKE = """#!{python}
+import asyncio, json, sys
+sys.path.insert(0, "{repository}")
+from tests.calibrate.live.fake_vllm import BASE, FakeVllm, serving
+
+def flag(name, default="0"):
+    return next((a.split("=", 1)[1] for a in sys.argv if a.startswith("--" + name + "=")), default)
+
+slots, rank = int(flag("max-loras")), int(flag("max-lora-rank"))
+with open("{folder}/starts", "a") as starts:
+    print(slots, rank, file=starts)
+print("INFO vLLM API server version 0.32.0", flush=True)
+if slots * rank > {most}:
+    print("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 448.00 MiB.", flush=True)
+    sys.exit(1)
+print(f"INFO GPU KV cache size: {{8000 - 16 * slots * rank:,}} tokens", flush=True)
+after = sys.argv[sys.argv.index("--lora-modules") + 1 :] if "--lora-modules" in sys.argv else []
+named = [json.loads(a)["name"] if a.startswith("{{") else a.split("=", 1)[0] for a in after]
+
+async def main():
+    fake = FakeVllm(ttft_s=0.004, itl_s=0.002, prompt_token_s=0.0004, models=[BASE, *named])
+    async with serving(fake, int(flag("port"))):
+        await asyncio.sleep(300)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Campaign:
+    return make(tmp_path, most=1000)
+
+
+def make(folder: Path, most: int) -> Campaign:
+    command = folder / "vllm"
+    command.write_text(FAKE.format(python=sys.executable, repository=REPOSITORY, folder=folder, most=most))
+    command.chmod(0o755)
+    model = write_model(folder / "model")
+    return Campaign(model, SCALE, plan.plan(SCALE, BASE), folder / "work", str(command))
+
+
+TARGET = calibration.Target("example/Tiny", "fake", 8.0, 0.9, block_size=16, graph_tokens=0, source="made up")
+
+
+def test_from_nothing_to_a_profile(campaign: Campaign, tmp_path: Path) -> None:
+    before = remaining_s(campaign, start_s=1.0, step_ms=1.0)
+    campaign.run()
+    assert before > 4
+    assert remaining_s(campaign, start_s=1.0, step_ms=1.0) == 0
+
+    profile = calibration.profile_of(campaign, TARGET, tmp_path / "tables", "made by a test")
+    tables = read(tmp_path / "tables", "tiny")
+    assert sorted(tables.capacity["max_loras"]) == [1, 1, 2, 2]
+    assert set(tables.overhead["adapters"]) == {1, 2}
+    assert (pd.read_csv(tmp_path / "tables" / "adapter_loading.csv")["ranks"] == [8, 16]).all()
+    assert len(read_runs(tmp_path / "tables" / "served_runs.csv")) == 2
+    assert profile.pair.name == "tiny--fake"
+    assert profile.behaviour.async_scheduling
+    assert profile.memory.kv_tokens_per_slot_rank == pytest.approx(16, rel=0.01)
+    assert 1.5 < profile.step.base_ms < 6
+    shown = calibration.comparison(profile, tmp_path / "tables", seeds=1, jobs=1)
+    assert shown.row_count == 1
+
+
+def test_what_was_measured_is_not_measured_again(campaign: Campaign, tmp_path: Path) -> None:
+    first = replace(campaign, starts=campaign.starts[:2])
+    first.run()
+    kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "work").glob("slots-*/*.json")}
+    again = campaign.starts[1]
+    (tmp_path / "work" / again.key / f"{Idle().key}.json").unlink()
+    first.run()
+    starts = (tmp_path / "starts").read_text().split("\n")
+    assert starts == ["0 0", "1 16", "1 16", ""]
+    changed = {file.name for file, when in kept.items() if file.stat().st_mtime_ns != when}
+    assert changed == {f"{Idle().key}.json", f"{START}.json"}
+
+
+def test_a_start_without_memory_is_a_finding(tmp_path: Path) -> None:
+    campaign = make(tmp_path, most=16)
+    short = replace(campaign, starts=campaign.starts[1:3])
+    short.run()
+    assert short.row(short.starts[1], START)["oom"] == 1
+    assert short.left(short.starts[1]) == []
+
+
+def test_missing_figures_are_named(campaign: Campaign, tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match="measurements are missing, the first slots-0-rank-16/idle"):
+        calibration.profile_of(campaign, TARGET, tmp_path / "tables", "")
+
+
+def test_a_server_that_keeps_its_figures_to_itself_is_refused(campaign: Campaign, tmp_path: Path) -> None:
+    command = tmp_path / "vllm"
+    command.write_text(command.read_text().replace("itl_s=0.002", "itl_s=0.002, metrics_status=500"))
+    served = campaign.starts[2]
+    with pytest.raises(CalibrationError, match="/metrics: HTTP 500"):
+        replace(campaign, starts=(served,)).run()
+    assert campaign.left(served) == list(served.measurements)
+
+
+def test_the_plan_covers_what_the_fit_needs() -> None:
+    for scale in (plan.GPU, plan.CPU):
+        starts = plan.plan(scale, BASE)
+        assert len({start.key for start in starts}) == len(starts) == len(scale.slots) + len(scale.ranks) + 1
+        taken = [one for start in starts for one in start.measurements]
+        assert {one.rank for one in taken if isinstance(one, Loads)} == set(scale.ranks)
+        assert {one.validation for one in taken if isinstance(one, Hours)} == {True, False}
+        assert {one.adapters for one in taken if isinstance(one, FullBatch)} >= {0, 1, scale.slots[-1]}
+        for start in starts:
+            assert start.adapters <= (start.settings.max_cpu_loras or 0)
+            assert len({one.key for one in start.measurements}) == len(start.measurements)
+
+
+def test_a_scale_that_cannot_be_fitted_is_refused() -> None:
+    with pytest.raises(CalibrationError, match="slots: at least 2 ascending numbers wanted"):
+        replace(SCALE, slots=(4,))
