@@ -168,21 +168,14 @@ def _workload(row: Row) -> Workload:
     ranks = [float(rank) for rank in str(row["ranks"]).split()]
     if len(rates) != len(counts) or sum(counts) != int(row["served_adapters"]):
         raise ValueError(f"rate_counts '{row['rate_counts']}' do not match rates and served_adapters")
-    adapters = sum(counts)
-
     answered = ANSWERED.get(str(row["model"]), 1.0)
-
-    def same(value: float) -> np.ndarray:
-        return np.full(adapters, value)
-
-    return Workload(
-        rank=np.resize(np.array(ranks), adapters),
-        rate=np.repeat(rates, counts),
-        input_mean=same(_number(row, "drawn_mean_input", INPUT_MEAN)),
-        input_std=same(_number(row, "drawn_std_input", INPUT_STD)),
-        output_mean=same(answered * _number(row, "drawn_mean_output", OUTPUT_MEAN)),
-        output_std=same(answered * _number(row, "drawn_std_output", OUTPUT_STD)),
-        cv=same(1.0),
+    return Workload.alike(
+        np.repeat(rates, counts),
+        rank=np.resize(np.array(ranks), sum(counts)),
+        input_mean=_number(row, "drawn_mean_input", INPUT_MEAN),
+        input_std=_number(row, "drawn_std_input", INPUT_STD),
+        output_mean=answered * _number(row, "drawn_mean_output", OUTPUT_MEAN),
+        output_std=answered * _number(row, "drawn_std_output", OUTPUT_STD),
         correlation=_number(row, "drawn_correlation", CORRELATION),
     )
 

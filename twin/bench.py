@@ -39,19 +39,14 @@ class Case:
 
     def workload(self) -> Workload:
         """ShareGPT-like lengths, a third of the adapters each at twice, once and half the mean rate."""
-
-        def same(value: float) -> np.ndarray:
-            return np.full(self.adapters, value)
-
         shares = np.resize([2.0, 1.0, 0.5], self.adapters)
-        return Workload(
+        return Workload.alike(
+            self.rate * shares / shares.sum(),
             rank=np.resize([8.0, 16.0], self.adapters),
-            rate=self.rate * shares / shares.sum(),
-            input_mean=same(223.0),
-            input_std=same(191.0),
-            output_mean=same(196.0),
-            output_std=same(181.0),
-            cv=same(1.0),
+            input_mean=223.0,
+            input_std=191.0,
+            output_mean=196.0,
+            output_std=181.0,
             correlation=-0.45,
         )
 

@@ -166,9 +166,7 @@ def prepare(profile: Profile, server: Server, workload: Workload, requests: Requ
         max_loras=server.max_loras,
         max_cpu_loras=server.max_cpu_loras,
         block_size=block_size,
-        scheduler_reserve_full_isl=profile.behaviour.scheduler_reserve_full_isl,
-        skipped_waiting=profile.behaviour.skipped_waiting,
-        async_scheduling=profile.behaviour.async_scheduling,
+        **profile.behaviour.model_dump(),
     )
     demand = Demand(
         arrival_s=requests.arrival,

@@ -46,6 +46,34 @@ class Workload:
     phases: tuple[Phase, ...] = ()
     """How rates and gaps switch over time, over and over; empty where they do not."""
 
+    @classmethod
+    def alike(
+        cls,
+        rate: Floats,
+        *,
+        rank: Floats | float,
+        input_mean: float,
+        input_std: float,
+        output_mean: float,
+        output_std: float,
+        correlation: float = 0.0,
+    ) -> Workload:
+        """Adapters with Poisson arrivals that have all in common but their rates and, as an array, their ranks."""
+
+        def each(value: Floats | float) -> Floats:
+            return np.broadcast_to(np.asarray(value, dtype=np.float64), rate.shape)
+
+        return cls(
+            rank=each(rank),
+            rate=rate,
+            input_mean=each(input_mean),
+            input_std=each(input_std),
+            output_mean=each(output_mean),
+            output_std=each(output_std),
+            cv=each(1.0),
+            correlation=correlation,
+        )
+
     @property
     def offered_tok_s(self) -> float:
         """Offered token rate in the long run: sum of mean rate x (mean input + mean output)."""

@@ -142,20 +142,14 @@ def _loads(measurement: Loads, site: Site, folders: Mapping[str, Path]) -> Row:
 
 def workload(measurement: Hours, scale: Scale, rank: int, rate: float) -> Workload:
     """The traffic of `measurement` at `rate` requests/s in all: three classes of adapters, at 2, 1 and 1/2."""
-    count = measurement.adapters
-    shares = np.resize([2.0, 1.0, 0.5], count)
-
-    def same(value: float) -> np.ndarray:
-        return np.full(count, value)
-
-    return Workload(
-        rank=same(float(rank)),
-        rate=rate * shares / shares.sum(),
-        input_mean=same(scale.input_mean),
-        input_std=same(scale.input_std),
-        output_mean=same(scale.output_mean),
-        output_std=same(scale.output_std),
-        cv=same(1.0),
+    shares = np.resize([2.0, 1.0, 0.5], measurement.adapters)
+    return Workload.alike(
+        rate * shares / shares.sum(),
+        rank=rank,
+        input_mean=scale.input_mean,
+        input_std=scale.input_std,
+        output_mean=scale.output_mean,
+        output_std=scale.output_std,
     )
 
 
