@@ -16,7 +16,8 @@ from rich.table import Table
 
 from calibrate.batches import batches
 from calibrate.fit import refine
-from calibrate.replay import replay, watched
+from calibrate.output import watched
+from calibrate.replay import replay
 from calibrate.runs import Outcome, Run, read_runs
 from calibrate.scores import EVERY_GROUP, MEASURES, Score, scores
 from calibrate.serving import average_steps
@@ -71,8 +72,12 @@ def cross_validate(data: Path, profiles: dict[str, Profile], *, seeds: int, jobs
 def _calibrated(tables: Tables, profile: Profile) -> tuple[dict[str, pd.DataFrame], Profile]:
     """The rows of the calibration tables, and the profile with a step model that knows only these."""
     steps = None if tables.serving.empty else average_steps(tables.serving, INPUT_TOKENS)
-    kinds = batches(tables, steps, profile.scheduling, profile.loading)
-    step, _ = fit_step(kinds, profile.step if steps is None else None, profile.fits["step"].source)
+    graph_tokens, budget_tokens = profile.step.graph_tokens, profile.serving.max_num_batched_tokens
+    kinds = batches(
+        tables, steps, profile.scheduling, profile.loading, graph_tokens=graph_tokens, budget_tokens=budget_tokens
+    )
+    like = profile.step if steps is None else None
+    step, _ = fit_step(kinds, like, profile.fits["step"].source, graph_tokens=graph_tokens)
     return kinds, profile.model_copy(update={"step": step})
 
 

@@ -1,18 +1,29 @@
-"""What a command leaves behind: whole files or none, reports, and how it was called."""
+"""What a command shows and leaves behind: progress, reports, whole files or none, and how it was called."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console, RenderableType
+from rich.progress import track
 
 from calibrate.errors import CalibrationError
 
+T = TypeVar("T")
+
 PAPER_WIDTH = 140
 """Columns of a report that goes to no terminal."""
+
+
+def watched(items: Iterable[T], what: str, count: int | None = None, *, quiet: bool = False) -> Iterable[T]:
+    """The items, with a bar on stderr that shows how many are done, if that is a terminal."""
+    hidden = quiet or not sys.stderr.isatty()
+    return track(items, total=count, description=what, console=Console(stderr=True), disable=hidden, transient=True)
 
 
 def show(result: RenderableType) -> None:

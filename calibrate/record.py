@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import copy
 import os
-import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from calibrate.errors import CalibrationError
 from calibrate.live.adapters import Lora, read_decoder, write_adapters
+from calibrate.output import watched
 from calibrate.recording import Arrivals, Host, Limits, Recording, steps
 from calibrate.tiny_model import VOCABULARY, write_model
 from twin.decisions import Decisions
@@ -106,7 +103,7 @@ def through_engine(chosen: list[Case], folder: Path) -> list[Recording]:
     """The decisions of a whole engine, which keeps model and adapters in `folder`."""
     engine = _start_engine(folder)
     recordings = []
-    for case in _with_progress(chosen):
+    for case in watched(chosen, "recording"):
         host = EngineHost(engine, case, folder)
         recordings.append(_record(case, host, Watch(host.scheduler, case.limits.blocks)))
     return recordings
@@ -117,15 +114,10 @@ def through_scheduler(chosen: list[Case], *, async_scheduling: bool) -> list[Rec
     from calibrate.scheduler_alone import SchedulerHost, new_scheduler
 
     recordings = []
-    for case in _with_progress(chosen):
+    for case in watched(chosen, "recording"):
         watch = Watch(new_scheduler(case.limits, MAX_MODEL_LEN, async_scheduling), case.limits.blocks)
         recordings.append(_record(case, SchedulerHost(watch.scheduler, case.arrivals, async_scheduling), watch))
     return recordings
-
-
-def _with_progress(chosen: list[Case]) -> Iterable[Case]:
-    console = Console(stderr=True)
-    return track(chosen, description="recording", console=console, disable=not sys.stderr.isatty(), transient=True)
 
 
 def _record(case: Case, host: Host[None], watch: Watch) -> Recording:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from pathlib import Path
-from typing import TypeVar
-
-from rich.console import Console
-from rich.progress import track
 
 from calibrate.errors import CalibrationError
+from calibrate.output import watched
 from calibrate.runs import Outcome, Run
 from twin.profile import Profile, load
-
-T = TypeVar("T")
 
 CONNECTIONS = 27_000
 """Requests in the system at which the load generator of the published runs had no port left for another one."""
@@ -51,12 +45,6 @@ def replay(
     with ProcessPoolExecutor(jobs) as pool:
         outcomes = pool.map(_simulate, runs, [profiles[run.model] for run in runs], repeat(seed))
         return list(watched(outcomes, f"seed {seed}", len(runs), quiet=quiet))
-
-
-def watched(items: Iterable[T], what: str, count: int | None = None, *, quiet: bool = False) -> Iterable[T]:
-    """The items, with a bar on stderr that shows how many are done, if that is a terminal."""
-    hidden = quiet or not sys.stderr.isatty()
-    return track(items, total=count, description=what, console=Console(stderr=True), disable=hidden, transient=True)
 
 
 def _simulate(run: Run, profile: Profile, seed: int) -> Outcome:

@@ -83,9 +83,7 @@ def _step(hour: Hour, profile: Profile) -> dict[str, float]:
     passed_over = measured.waiting if twin.adapters_in_batch_mean > SLOTS_FULL * run.max_loras < run.adapters else 0.0
     pass_ms = scheduling.base_ms + scheduling.per_request_ms * decoding + scheduling.per_scanned_ms * passed_over
     load_ms = profile.loading.memory_base_ms + profile.loading.memory_per_rank_ms * float(workload.rank.mean())
-    answer = float(workload.output_mean[0])
-    # Long answers are seen more often than short ones.
-    context = float(workload.input_mean[0]) + (answer + float(workload.output_std[0]) ** 2 / answer) / 2
+    context = mean_context(float(workload.input_mean[0]), float(workload.output_mean[0]), float(workload.output_std[0]))
     return {
         "decoding": decoding,
         # What preemptions make the engine compute again is in no measured figure.
@@ -97,6 +95,11 @@ def _step(hour: Hour, profile: Profile) -> dict[str, float]:
         "context_tokens": decoding * context,
         "step": hour.step_ms - pass_ms - load_ms * twin.adapter_loads / twin.steps,
     }
+
+
+def mean_context(input_mean: float, output_mean: float, output_std: float) -> float:
+    """Tokens of context of a running request: long answers are seen more often than short ones."""
+    return input_mean + (output_mean + output_std**2 / output_mean) / 2
 
 
 def refine_merging(profile: Profile, hours: Sequence[Hour]) -> tuple[FrontEnd, Fit]:

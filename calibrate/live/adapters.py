@@ -26,7 +26,7 @@ WEIGHTS = "adapter_model.safetensors"
 SETTINGS = "adapter_config.json"
 
 DType = Literal["float16", "bfloat16", "float32"]
-_ITEM_BYTES: dict[DType, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
+ITEM_BYTES: dict[str, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
 _HEADER_BYTES_PER_TENSOR = 256
 """At most, for its name, shape and offsets in the file and for its share of the settings."""
 
@@ -38,6 +38,13 @@ class Decoder:
     layers: int
     features: Mapping[str, tuple[int, int]]
     """In and out, of every module that an adapter can change."""
+    dtype: str = "bfloat16"
+    """Of the weights, and so of the KV cache, unless the server is told otherwise."""
+
+    def kv_bytes_per_token(self, dtype: str | None = None) -> float:
+        """Keys and values of one token in all layers, bytes; `dtype` is the server's where it is given one."""
+        numbers = self.features["k_proj"][1] + self.features["v_proj"][1]
+        return float(self.layers * numbers * ITEM_BYTES.get(dtype or self.dtype, 2))
 
 
 def read_decoder(model: Path) -> Decoder:
@@ -75,6 +82,7 @@ def read_decoder(model: Path) -> Decoder:
             "up_proj": (hidden, inner),
             "down_proj": (inner, hidden),
         },
+        str(config.get("dtype") or config.get("torch_dtype") or "bfloat16"),
     )
 
 
@@ -95,13 +103,13 @@ class Lora:
         Raises:
             CalibrationError: a rank, module or data type that there is not.
         """
-        if self.rank < 1 or self.dtype not in _ITEM_BYTES:
-            raise CalibrationError(f"adapter: no rank {self.rank} of {self.dtype}; 1 or more of {[*_ITEM_BYTES]}")
+        if self.rank < 1 or self.dtype not in ITEM_BYTES:
+            raise CalibrationError(f"adapter: no rank {self.rank} of {self.dtype}; 1 or more of {[*ITEM_BYTES]}")
         unknown = [module for module in self.modules if module not in decoder.features]
         if unknown or not self.modules:
             raise CalibrationError(f"adapter: no modules {unknown}; choose some of {', '.join(decoder.features)}")
         features = sum(sum(decoder.features[module]) for module in self.modules)
-        return self.rank * features * decoder.layers * _ITEM_BYTES[self.dtype]
+        return self.rank * features * decoder.layers * ITEM_BYTES[self.dtype]
 
     def file_bytes(self, decoder: Decoder) -> int:
         """Bytes that its files take on a disk, at most."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -12,14 +11,14 @@ from rich.table import Table
 from calibrate.errors import CalibrationError
 from calibrate.fit import Subject, fit_profile
 from calibrate.live import tabulate
+from calibrate.live.adapters import read_decoder
 from calibrate.live.campaign import START, Campaign
 from calibrate.replay import replay
 from calibrate.runs import read_runs
 from calibrate.scores import MEASURES
+from calibrate.served import mean_context
 from calibrate.tables import read
 from twin.profile import Profile, Serving
-
-DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def profile_of(campaign: Campaign, target: Target, folder: Path, command: str) -
         gpu=target.gpu,
         vllm=str(told["vllm"]),
         gpu_memory_gib=target.gpu_memory_gib,
-        kv_bytes_per_token=kv_bytes_per_token(campaign.model, settings.dtype),
+        kv_bytes_per_token=read_decoder(campaign.model).kv_bytes_per_token(settings.dtype),
         max_model_len=_set(settings.max_model_len, "max_model_len"),
         gpu_memory_utilization=target.gpu_memory_utilization,
         serving=Serving(
@@ -66,7 +65,7 @@ def profile_of(campaign: Campaign, target: Target, folder: Path, command: str) -
         source=target.source,
         block_size=target.block_size,
         graph_tokens=target.graph_tokens,
-        context_tokens=scale.input_mean + (scale.output_mean + scale.output_std**2 / scale.output_mean) / 2,
+        context_tokens=mean_context(scale.input_mean, scale.output_mean, scale.output_std),
         scheduling_in_step=True,
     )
     served = read_runs(folder / tabulate.SERVED)
@@ -90,16 +89,6 @@ def comparison(profile: Profile, folder: Path, seeds: int, jobs: int) -> Table:
         measured = "yes" if run.measured.starved else "no"
         found.add_row(f"{run.measured.offered_tok_s:,.0f}", *figures, f"{measured} > {starved}")
     return found
-
-
-def kv_bytes_per_token(model: Path, dtype: str | None) -> float:
-    """2 (keys and values) x layers x KV heads x head size x bytes per number, from the model's `config.json`."""
-    config = json.loads((model / "config.json").read_text())
-    heads = config["num_attention_heads"]
-    head_size = config.get("head_dim") or config["hidden_size"] // heads
-    kind = dtype or config.get("dtype") or config.get("torch_dtype") or "bfloat16"
-    number = DTYPE_BYTES.get(str(kind), 2)
-    return float(2 * config["num_hidden_layers"] * config.get("num_key_value_heads", heads) * head_size * number)
 
 
 def _set(value: int | None, name: str) -> int:

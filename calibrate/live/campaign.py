@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from calibrate import output
 from calibrate.live import plan
 from calibrate.live.adapters import Decoder, Lora, read_decoder, write_adapters
 from calibrate.live.measure import Row, Site, measure
@@ -100,11 +101,7 @@ class Campaign:
         return self.folder / start.key / f"{key}.json"
 
     def _keep(self, start: Start, key: str, row: Row) -> None:
-        file = self._file(start, key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(".part")
-        unfinished.write_text(json.dumps(row, indent=1) + "\n")
-        unfinished.replace(file)
+        output.write(self._file(start, key), f"{json.dumps(row, indent=1)}\n".encode())
 
 
 def _told(server: Server) -> Row:
@@ -118,9 +115,5 @@ def _told(server: Server) -> Row:
 
 def remaining_s(campaign: Campaign, *, start_s: float, step_ms: float) -> float:
     """An estimate of what is left to do, seconds (see `plan.estimated_s`)."""
-    unfinished = [
-        Start(start.settings, start.adapters, tuple(campaign.left(start)))
-        for start in campaign.starts
-        if campaign.left(start)
-    ]
-    return plan.estimated_s(unfinished, start_s=start_s, step_ms=step_ms)
+    todo = [replace(start, measurements=tuple(campaign.left(start))) for start in campaign.starts]
+    return plan.estimated_s([start for start in todo if start.measurements], start_s=start_s, step_ms=step_ms)

@@ -15,7 +15,7 @@ import json
 import math
 import multiprocessing
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -32,8 +32,6 @@ ITL_WITHIN = 0.05
 """Of the step: how far the mean ITL may be off for a load that counts as sustained."""
 LAG_WITHIN_MS = 20.0
 """So late at most 1 % of the requests may be sent: one step."""
-TOKENS_PER_S = (1_000, 2_000, 5_000, 10_000, 15_000, 20_000, 30_000, 40_000, 60_000, 80_000)
-"""What `highest` tries."""
 START_S = 30.0
 """Longest wait for the server."""
 
@@ -90,17 +88,6 @@ async def verify(
         itl_p99_ms=found["itl_p99_ms"],
         completed=found["completed"] == len(planned),
     )
-
-
-async def highest(rates: Sequence[float] = TOKENS_PER_S) -> Verified | None:
-    """The highest of the rising token rates that the client sustains; None where it is not even the first."""
-    best = None
-    for tokens_s in rates:
-        found = await verify(tokens_s)
-        if not found.sustained:
-            break
-        best = found
-    return best
 
 
 def _chunks_s(answer: Answer) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

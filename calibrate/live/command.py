@@ -121,13 +121,12 @@ def drift(
 
     known = load(profile)
     with attached(url, allow_remote=allow_remote) as server:
-        adapters = drifting.served_adapters(server.url)
-        if not adapters:
+        if not server.adapters:
             raise CalibrationError(f"{url}: serves no adapter; load some, so that the profile can be held to them")
         found = drifting.compare(
             known,
             server,
-            adapters,
+            server.adapters,
             max_loras=max_loras,
             max_lora_rank=max_lora_rank,
             batches=batch or (8, 64),

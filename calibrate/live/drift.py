@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
 
-from calibrate.errors import CalibrationError
-from calibrate.live.endpoint import Endpoint
 from calibrate.live.measure import Site, measure
 from calibrate.live.plan import FullBatch
 from calibrate.live.server import Server
@@ -93,19 +90,6 @@ def compare(
     except ValueError:
         same = False
     return Drift(server.version, same, tuple(checks))
-
-
-def served_adapters(url: str) -> list[str]:
-    """Names of the adapters that a server lists.
-
-    Raises:
-        CalibrationError: it does not answer as vLLM does.
-    """
-    try:
-        models = json.loads(Endpoint(url).get("/v1/models"))["data"]
-        return [str(one["id"]) for one in models if one.get("parent")]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CalibrationError(f"{url}/v1/models: does not answer as vLLM does") from error
 
 
 def table(profile: Profile, drift: Drift) -> Table:

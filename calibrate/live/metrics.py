@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import math
 import time
@@ -23,11 +22,8 @@ PROMPT_TOKENS = ("vllm:prompt_tokens_total",)
 GENERATION_TOKENS = ("vllm:generation_tokens_total",)
 STEP_TOKENS = ("vllm:iteration_tokens_total",)
 """Histogram: count = engine steps, sum = tokens."""
-ITL = ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds")
-TTFT = ("vllm:time_to_first_token_seconds",)
-QUEUE_TIME = ("vllm:request_queue_time_seconds",)
 CACHE_CONFIG = "vllm:cache_config_info"
-"""Names of the metrics, the newest first: KV_USAGE and ITL are called otherwise in vLLM 0.8.5."""
+"""Names of the metrics, the newest first: KV_USAGE is called otherwise in vLLM 0.8.5."""
 
 SCRAPE_S = 10.0
 """Longest wait for an answer."""
@@ -89,9 +85,11 @@ class Scrape:
 
     @property
     def kv_capacity_tokens(self) -> int:
-        """Blocks x block size, as the server's log tells it at the start; one block of them is never used."""
+        """As newer servers say it, else blocks x block size; one block of them is never used."""
         labels = dict(next(iter(self._values(CACHE_CONFIG))))
         try:
+            if "kv_cache_size_tokens" in labels:
+                return int(labels["kv_cache_size_tokens"])
             return int(labels["num_gpu_blocks"]) * int(labels["block_size"])
         except (KeyError, ValueError) as error:
             raise CalibrationError(f"/metrics: {CACHE_CONFIG}: no num_gpu_blocks and block_size in {labels}") from error
@@ -141,8 +139,3 @@ async def scrape(url: str, *, only: Sequence[str] = (), allow_remote: bool = Fal
     if response.status != 200:
         raise CalibrationError(f"{base}/metrics: HTTP {response.status}")
     return Scrape.parse(text, time.perf_counter(), only)
-
-
-def scrape_now(url: str, *, allow_remote: bool = False) -> Scrape:
-    """`scrape` where no event loop runs."""
-    return asyncio.run(scrape(url, allow_remote=allow_remote))

@@ -10,7 +10,6 @@ exception, Ctrl-C, and when this process is terminated or killed.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from pathlib import Path
 from calibrate.errors import CalibrationError
 from calibrate.live.address import server_url
 from calibrate.live.endpoint import Endpoint
+from calibrate.live.metrics import CACHE_CONFIG, Scrape
 from calibrate.live.settings import Settings
 from calibrate.live.start import start
 
@@ -35,6 +35,8 @@ class Server:
     url: str
     model: str
     """What requests call the model without an adapter."""
+    adapters: tuple[str, ...]
+    """What they call the adapters it served when it was met."""
     version: str
     """vLLM's."""
     kv_capacity_tokens: int
@@ -126,20 +128,11 @@ def _meet(
     try:
         models = json.loads(endpoint.get("/v1/models"))["data"]
         model = next(str(one["id"]) for one in models if not one.get("parent"))
+        adapters = tuple(str(one["id"]) for one in models if one.get("parent"))
         version = str(json.loads(endpoint.get("/version"))["version"])
     except (ValueError, KeyError, TypeError, StopIteration) as error:
         if isinstance(error, CalibrationError):
             raise
         raise CalibrationError(f"{endpoint.url}: /v1/models and /version answer otherwise than vLLM's") from error
-    return Server(endpoint.url, model, version, capacity or _reported_capacity(endpoint), start_seconds, log)
-
-
-def _reported_capacity(endpoint: Endpoint) -> int:
-    """Tokens of the KV cache by `/metrics`: newer versions say them, others blocks and their size."""
-    info = re.search(r"^vllm:cache_config_info\{(.*)\}", endpoint.get("/metrics"), re.MULTILINE)
-    labels = dict(re.findall(r'(\w+)="(\d+)"', info[1])) if info else {}
-    if "kv_cache_size_tokens" in labels:
-        return int(labels["kv_cache_size_tokens"])
-    if {"num_gpu_blocks", "block_size"} <= labels.keys():
-        return int(labels["num_gpu_blocks"]) * int(labels["block_size"])
-    raise CalibrationError(f"{endpoint.url}/metrics: does not tell the size of the KV cache (vllm:cache_config_info)")
+    capacity = capacity or Scrape.parse(endpoint.get("/metrics"), only=[CACHE_CONFIG]).kv_capacity_tokens
+    return Server(endpoint.url, model, adapters, version, capacity, start_seconds, log)
