@@ -25,6 +25,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 app.command("run")(command.run)
 app.command("drift")(command.drift)
+app.command("verify-client")(command.verify_client)
 
 
 @app.command()
@@ -78,11 +79,12 @@ def fit(
 
 @app.command()
 def validate(
+    pair: Annotated[str | None, typer.Argument(help="pair to judge [default: those of the models in the runs]")] = None,
     *,
     data: Annotated[Path, typer.Option(help="folder with validation/serving_runs.csv")] = DATA,
     runs: Annotated[Path | None, typer.Option(help="measured runs (columns: see `calibrate/runs.py`)")] = None,
     pairs: Annotated[Path, typer.Option(help="folder of the profiles, <pair>/profile.toml")] = PAIRS,
-    gpu: Annotated[str, typer.Option(help="short name of the GPU type")] = "h100-64gb",
+    gpu: Annotated[str, typer.Option(help="short name of the GPU type, where no pair is named")] = "h100-64gb",
     seeds: Annotated[int, typer.Option(min=1, help="simulations of each run")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="processes")] = os.cpu_count() or 1,
     worst: Annotated[int, typer.Option(min=0, help="list so many of the worst runs")] = 0,
@@ -90,7 +92,7 @@ def validate(
 ) -> None:
     """Compare the twin with measured runs, another simulator and rules of thumb."""
     from calibrate import validation
-    from calibrate.replay import profiles
+    from calibrate.replay import of_pair, profiles
     from calibrate.runs import read_runs
 
     measured = runs or data / "validation" / "serving_runs.csv"
@@ -99,10 +101,15 @@ def validate(
         return
     table = read_runs(measured)
     grid = measured.with_name("optimum_search.csv")
+    if pair is None:
+        known = profiles(pairs, gpu, sorted({run.model for run in table}))
+    else:
+        known = of_pair(pairs / pair / "profile.toml", table)
+        table = [run for run in table if run.model in known]
     found = validation.validate(
         table,
-        read_runs(grid) if grid.exists() else [],
-        profiles(pairs, gpu, sorted({run.model for run in table})),
+        [run for run in read_runs(grid) if run.model in known] if grid.exists() else [],
+        known,
         seeds=seeds,
         jobs=jobs,
         worst_runs=worst,

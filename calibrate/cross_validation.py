@@ -77,7 +77,7 @@ def _calibrated(tables: Tables, profile: Profile) -> tuple[dict[str, pd.DataFram
         tables, steps, profile.scheduling, profile.loading, graph_tokens=graph_tokens, budget_tokens=budget_tokens
     )
     like = profile.step if steps is None else None
-    step, _ = fit_step(kinds, like, profile.fits["step"].source, graph_tokens=graph_tokens)
+    step = fit_step(kinds, like, profile.fits["step"].source, graph_tokens=graph_tokens).step
     return kinds, profile.model_copy(update={"step": step})
 
 

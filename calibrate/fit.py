@@ -16,7 +16,7 @@ from calibrate.runs import Run
 from calibrate.scheduling import fit_scheduling
 from calibrate.served import refine_merging, serve, served_steps
 from calibrate.serving import average_steps
-from calibrate.step import CONTEXT_TOKENS, SERVED_HOURS, fit_step
+from calibrate.step import CONTEXT_TOKENS, SCANNED, SERVED_HOURS, fit_step
 from calibrate.tables import Tables
 from twin.behaviour import Behaviour, behaviour_of
 from twin.profile import Fit, Pair, Profile, Scheduling, Serving
@@ -54,7 +54,10 @@ class Subject:
     context_tokens: float = CONTEXT_TOKENS
     """Mean context of a running request, whose cost goes into `Step.per_request_ms`."""
     scheduling_in_step: bool = False
-    """No table tells the scheduler's time apart: it stays in the step."""
+    """No table tells the scheduler's time apart: it stays in the step, but for the scan of the waiting requests, which
+    hours of overload tell."""
+    async_scheduling: bool = True
+    """Unless it was switched off, or runs on a CPU, where vLLM cannot; older versions have none anyway."""
 
     @property
     def pair(self) -> Pair:
@@ -112,22 +115,22 @@ def fit_profile(
         graph_tokens=graph_tokens,
         budget_tokens=subject.serving.max_num_batched_tokens,
     )
-    step, step_fit = fit_step(
+    stepped = fit_step(
         kinds, like.step if like else None, source, graph_tokens=graph_tokens, context_tokens=subject.context_tokens
     )
     front_end, front_end_fit = fit_front_end(tables.capacity, like.front_end if like else None, source)
     profile = Profile(
         pair=subject.pair,
         memory=memory,
-        step=step,
+        step=stepped.step,
         scheduling=scheduling,
         loading=loading,
         front_end=front_end,
         serving=subject.serving,
-        behaviour=_behaviour(subject.vllm),
+        behaviour=_behaviour(subject),
         fits={
             "memory": memory_fit,
-            "step": step_fit,
+            "step": stepped.fit,
             **fits,
             "loading": loading_fit,
             "front_end": front_end_fit,
@@ -155,7 +158,7 @@ def refine(
         hours = serve(served, profile)
         steps = served_steps(hours, profile)
         graph_tokens = profile.step.graph_tokens
-        step, step_fit = fit_step(
+        stepped = fit_step(
             {**kinds, SERVED_HOURS: steps},
             None,
             source,
@@ -164,13 +167,17 @@ def refine(
             context_tokens=context_tokens,
         )
         front_end, front_end_fit = refine_merging(profile, hours)
-        fits = profile.fits | {"step": step_fit, "front_end": front_end_fit}
-        profile = profile.model_copy(update={"step": step, "front_end": front_end, "fits": fits})
+        fits = profile.fits | {"step": stepped.fit, "front_end": front_end_fit}
+        update = {"step": stepped.step, "front_end": front_end, "fits": fits}
+        if SCANNED in steps:
+            update["scheduling"] = profile.scheduling.model_copy(update={"per_scanned_ms": stepped.per_scanned_ms})
+        profile = profile.model_copy(update=update)
     return profile
 
 
-def _behaviour(vllm: str) -> Behaviour:
+def _behaviour(subject: Subject) -> Behaviour:
     try:
-        return behaviour_of(vllm)
+        usual = behaviour_of(subject.vllm)
     except ValueError as error:
         raise CalibrationError(str(error)) from error
+    return usual.model_copy(update={"async_scheduling": usual.async_scheduling and subject.async_scheduling})

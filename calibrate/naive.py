@@ -65,7 +65,10 @@ class Policy:
 
 
 def policies(runs: Sequence[Run], outcomes: Sequence[Outcome]) -> list[Policy]:
-    """Fixed slots, a slot for every adapter, and the slots at which the twin is steady or else fastest."""
+    """Fixed slots, a slot for every adapter, and the slots at which the twin is steady or else fastest.
+
+    Nothing where no mix was measured with more than one number of slots.
+    """
     said = {id(run): outcome for run, outcome in zip(runs, outcomes, strict=True)}
     mixes: dict[tuple[str, str, int], list[Run]] = defaultdict(list)
     for run in runs:
@@ -75,6 +78,8 @@ def policies(runs: Sequence[Run], outcomes: Sequence[Outcome]) -> list[Policy]:
     def twins_pick(choices: list[Run]) -> Run:
         return max(choices, key=lambda run: _worth(said[id(run)]))
 
+    if all(len(choices) == 1 for choices in mixes.values()):
+        return []
     return [
         _policy("32 slots", mixes, lambda choices: _with_slots(choices, min(32, choices[0].adapters))),
         _policy("a slot per adapter", mixes, lambda choices: _with_slots(choices, choices[0].adapters)),

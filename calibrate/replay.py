@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from calibrate.errors import CalibrationError
 from calibrate.output import watched
 from calibrate.runs import Outcome, Run
 from twin.profile import Profile, load
+
+if TYPE_CHECKING:
+    from twin.simulation import Measures
 
 CONNECTIONS = 27_000
 """Requests in the system at which the load generator of the published runs had no port left for another one."""
@@ -38,26 +42,41 @@ def profiles(pairs: Path, gpu: str, models: Sequence[str]) -> dict[str, Profile]
     return {model: found[_letters(f"{model}{gpu}")] for model in models}
 
 
+def of_pair(profile: Path, runs: Sequence[Run]) -> dict[str, Profile]:
+    """The profile of one pair for those of the runs that are of its model.
+
+    Raises:
+        CalibrationError: none is.
+    """
+    known = load(profile)
+    mine = {run.model for run in runs if _letters(known.pair.name).startswith(_letters(run.model))}
+    if not mine:
+        others = ", ".join(sorted({run.model for run in runs}))
+        raise CalibrationError(f"{known.pair.name}: none of the runs is of its model; they are of {others}")
+    return dict.fromkeys(mine, known)
+
+
 def replay(
     runs: Sequence[Run], profiles: dict[str, Profile], seed: int, jobs: int, *, quiet: bool = False
 ) -> list[Outcome]:
     """What the twin makes of each run, on `jobs` processes; `quiet` shows no bar, for there is one around it."""
     with ProcessPoolExecutor(jobs) as pool:
-        outcomes = pool.map(_simulate, runs, [profiles[run.model] for run in runs], repeat(seed))
+        outcomes = pool.map(_outcome, runs, [profiles[run.model] for run in runs], itertools.repeat(seed))
         return list(watched(outcomes, f"seed {seed}", len(runs), quiet=quiet))
 
 
-def _simulate(run: Run, profile: Profile, seed: int) -> Outcome:
-    from twin.simulation import simulate
+def repeat(run: Run, profile: Profile, seed: int = 0) -> Measures:
+    """The run in the twin: with the very requests where they are known, else with others drawn from `seed`."""
+    from twin.simulation import serve, simulate
 
-    measures = simulate(
-        profile,
-        run.server(profile),
-        run.workload,
-        duration_s=run.duration_s,
-        seed=seed,
-        max_connections=CONNECTIONS,
-    )
+    server, workload, duration_s = run.server(profile), run.workload, run.duration_s
+    if run.requests is None:
+        return simulate(profile, server, workload, duration_s=duration_s, seed=seed, max_connections=CONNECTIONS)
+    return serve(profile, server, workload, run.requests, duration_s=duration_s, max_connections=CONNECTIONS)
+
+
+def _outcome(run: Run, profile: Profile, seed: int) -> Outcome:
+    measures = repeat(run, profile, seed)
     idle = run.idle_samples
     if idle is None:
         idle = IDLE_SAMPLES_REFUSING if measures.dropped else IDLE_SAMPLES

@@ -9,13 +9,15 @@ A CSV table, one row per run of a real server under Poisson traffic; columns not
     num_waiting_mean, num_preempted_mean (0 where missing); tpot_mean_ms (itl_mean_ms where missing);
     drawn_std_input, drawn_std_output (tokens), drawn_correlation (of their logarithms): ShareGPT's where missing;
     idle_samples (share of the samples of num_running_mean that were taken outside the run; see `calibrate.replay`);
+    requests (CSV file beside the table: sent_s, adapter, input_tokens, output_tokens of every request, for runs whose
+    requests are known one by one);
     published_twin_tok_s, published_twin_itl_ms, published_twin_ttft_ms (another simulator's word on the run; optional)
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ import pandas as pd
 from calibrate.errors import CalibrationError
 from twin.profile import Profile
 from twin.server import Server
-from twin.workload import Workload
+from twin.workload import Requests, Workload
 
 COLUMNS = [
     *["model", "group", "adapter_slots", "served_adapters", "max_lora_rank", "rates", "rate_counts", "ranks"],
@@ -101,6 +103,8 @@ class Run:
     """Another simulator's word on it."""
     idle_samples: float | None = None
     """Share of the samples of running requests that were taken outside the run; None where the table does not tell."""
+    requests: Requests | None = None
+    """What was sent, where that is known request by request; else others like them are drawn."""
 
     @property
     def name(self) -> str:
@@ -138,14 +142,29 @@ def read_runs(path: Path) -> list[Run]:
     for line, row in enumerate(table.to_dict("records"), start=2):
         try:
             if row["oom"] or not np.isnan(row["completed"]):  # else a run that left no figures
-                runs.append(_run(row))
+                file = row.get("requests")
+                runs.append(_run(row, _requests(path.parent / file) if isinstance(file, str) else None))
         except (ValueError, TypeError, AttributeError) as error:
             raise CalibrationError(f"{path}:{line}: cannot read the run: {error}") from error
     return runs
 
 
-def _run(row: Row) -> Run:
+def _requests(path: Path) -> Requests:
+    table = pd.read_csv(path)
+    return Requests(
+        table["sent_s"].to_numpy(np.float64),
+        np.unique(table["adapter"].to_numpy(str), return_inverse=True)[1].astype(np.int32),
+        table["input_tokens"].to_numpy(np.int32),
+        table["output_tokens"].to_numpy(np.int32),
+    )
+
+
+def _run(row: Row, requests: Requests | None) -> Run:
     workload = _workload(row)
+    measured = _measured(row, workload)
+    if requests is not None:
+        offered = float(requests.input.sum() + requests.output.sum()) / float(row["duration_s"])
+        measured = replace(measured, offered_tok_s=offered)
     return Run(
         model=str(row["model"]),
         group=str(row["group"]),
@@ -154,9 +173,10 @@ def _run(row: Row) -> Run:
         max_lora_rank=int(row["max_lora_rank"]),
         duration_s=_number(row, "duration_s", 3600.0),
         workload=workload,
-        measured=_measured(row, workload),
+        measured=measured,
         published=_published(row, workload),
         idle_samples=float(row["idle_samples"]) if "idle_samples" in row else None,
+        requests=requests,
     )
 
 

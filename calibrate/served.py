@@ -14,15 +14,16 @@ import pandas as pd
 
 from calibrate.errors import CalibrationError
 from calibrate.regression import significant
-from calibrate.replay import CONNECTIONS
+from calibrate.replay import repeat
 from calibrate.runs import Run
+from calibrate.step import SCANNED
 from twin.profile import Fit, FrontEnd, Profile
-from twin.simulation import Measures, simulate
+from twin.simulation import Measures
 
 MERGING = 5.0
 """Adapters that come and go, from which on an hour tells how many tokens are merged."""
-SLOTS_FULL = 0.97
-"""Share of the slots in use from which waiting requests are passed over in most steps."""
+FULL = 0.97
+"""Share of the slots in use from which waiting requests are passed over in most steps; likewise of the seats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +57,7 @@ def serve(runs: Sequence[Run], profile: Profile) -> list[Hour]:
     usable = [run for run in runs if not run.measured.oom]
     if not usable:
         raise CalibrationError("none of the served runs is usable: all ran out of memory")
-    return [
-        Hour(
-            run,
-            simulate(
-                profile,
-                run.server(profile),
-                run.workload,
-                duration_s=run.duration_s,
-                max_connections=CONNECTIONS,
-            ),
-        )
-        for run in usable
-    ]
+    return [Hour(run, repeat(run, profile)) for run in usable]
 
 
 def served_steps(hours: Sequence[Hour], profile: Profile) -> pd.DataFrame:
@@ -80,8 +69,12 @@ def _step(hour: Hour, profile: Profile) -> dict[str, float]:
     run, measured, twin = hour.run, hour.run.measured, hour.twin
     scheduling, workload = profile.scheduling, run.workload
     decoding = measured.output_tok_s * hour.step_ms / 1e3
-    passed_over = measured.waiting if twin.adapters_in_batch_mean > SLOTS_FULL * run.max_loras < run.adapters else 0.0
-    pass_ms = scheduling.base_ms + scheduling.per_request_ms * decoding + scheduling.per_scanned_ms * passed_over
+    slots_full = twin.adapters_in_batch_mean > FULL * run.max_loras < run.adapters
+    batch_full = twin.running_mean > FULL * profile.serving.max_num_seqs  # then nobody looks at the queue
+    passed_over = measured.waiting if slots_full and not batch_full else 0.0
+    told_apart = "scheduling" in profile.fits
+    scan_ms = scheduling.per_scanned_ms * passed_over if told_apart else 0.0
+    pass_ms = scheduling.base_ms + scheduling.per_request_ms * decoding + scan_ms
     load_ms = profile.loading.memory_base_ms + profile.loading.memory_per_rank_ms * float(workload.rank.mean())
     context = mean_context(float(workload.input_mean[0]), float(workload.output_mean[0]), float(workload.output_std[0]))
     return {
@@ -94,6 +87,7 @@ def _step(hour: Hour, profile: Profile) -> dict[str, float]:
         "max_loras": float(run.max_loras),
         "context_tokens": decoding * context,
         "step": hour.step_ms - pass_ms - load_ms * twin.adapter_loads / twin.steps,
+        **({} if told_apart else {SCANNED: passed_over}),
     }
 
 

@@ -9,6 +9,7 @@ of serving, the only ones of real traffic, `SERVED_WEIGHT` times as much.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -23,12 +24,26 @@ CONTEXT_TOKENS = 400.0
 """Mean context of a running request in serving (ShareGPT's lengths): what reading it costs is in `per_request_ms`."""
 LORA_TOKENS = ("lora_per_token", "per_eager_token_slot")
 """What LoRA costs per batched token."""
+LORA_BASE = "lora_base"
+"""What LoRA costs per step however few adapters, slots and tokens; `base` holds it: the twin's servers have LoRA."""
 LIKE = "like"
 """The term that stands for those two where a reference profile gives their shape."""
 SERVED_HOURS = "served_hours"
 """The kind whose rows are measured hours of serving."""
+SCANNED = "passed_over"
+"""The column of waiting requests that a step looks at in vain, in rows whose duration holds what that costs."""
 SERVED_WEIGHT = 6.0
 """Of their residuals."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepFit:
+    """What the rows say of a step."""
+
+    step: Step
+    fit: Fit
+    per_scanned_ms: float = 0.0
+    """What a waiting request that is passed over adds; rows without `passed_over` do not tell."""
 
 
 def fit_step(
@@ -39,7 +54,7 @@ def fit_step(
     *,
     graph_tokens: int = GRAPH_TOKENS,
     context_tokens: float = CONTEXT_TOKENS,
-) -> tuple[Step, Fit]:
+) -> StepFit:
     """Fit `twin.profile.Step` to the rows of `calibrate.batches`.
 
     Without serving runs what LoRA costs per token is not in the data apart from what it costs per step; its shape over
@@ -54,6 +69,7 @@ def fit_step(
     data = pd.concat(kinds, names=["kind"]).reset_index(level="kind")
     terms = {
         "base": pd.Series(1.0, data.index),
+        LORA_BASE: data["lora"],
         "per_request": data["decoding"],
         "per_context_token": data["context_tokens"],
         "per_eager_token": data["eager_tokens"],
@@ -62,6 +78,8 @@ def fit_step(
         "lora_per_token": data["lora"] * (data["decoding"] + data["prefill_tokens"]),
         "per_eager_token_slot": data["eager_tokens"] * data["max_loras"],
     }
+    if SCANNED in data:
+        terms["per_scanned"] = data[SCANNED].fillna(0.0)
     if "per_request" in without:  # what reading the context costs is part of it
         without = {*without, "per_context_token"}
     terms = {name: 0.0 * values if name in without else values for name, values in terms.items()}
@@ -76,6 +94,7 @@ def fit_step(
     )
     found = dict(model.coefficients)
     per_context_token = found.pop("per_context_token")
+    found["base"] = significant(found["base"] + found.pop(LORA_BASE))
     found["per_request"] = significant(found["per_request"] + context_tokens * per_context_token)
     notes = [f"per_request_ms holds {context_tokens:.0f} tokens of context at {per_context_token:.3g} ms"]
     if like is not None:
@@ -85,6 +104,7 @@ def fit_step(
     of = {kind: data["kind"] == kind for kind in kinds}
     residuals = {kind: mape(model.measured[rows], model.predicted[rows]) for kind, rows in of.items()}
     notes.append("MAPE by kind: " + ", ".join(f"{kind} {value:.1f} %" for kind, value in residuals.items()))
+    per_scanned_ms = found.pop("per_scanned", 0.0)
     typical = of.get(SERVED_HOURS, slice(None))
     contributions = {
         f"{name}_ms": round(value * float(terms[name][typical].mean()), 3) for name, value in found.items()
@@ -92,4 +112,4 @@ def fit_step(
     step = Step(graph_tokens=graph_tokens, **{f"{name}_ms": value for name, value in found.items()})
     variables = {name: data[name] for name in ("decoding", "prefill_tokens", "eager_tokens", "adapters", "max_loras")}
     fit = model.fit(source, "; ".join(notes), **variables)
-    return step, fit.model_copy(update={"contributions": contributions})
+    return StepFit(step, fit.model_copy(update={"contributions": contributions}), per_scanned_ms)

@@ -69,7 +69,9 @@ def validate(
 
 def scoreboard(found: Validation) -> Group:
     """The comparison as tables."""
-    parts = [_errors(found.scores), _classes(found), _slots(found.policies)]
+    parts = [_errors(found.scores), _classes(found)]
+    if found.policies:
+        parts.append(_slots(found.policies))
     if found.worst:
         parts.append(_worst(found.worst))
     lines = [

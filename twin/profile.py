@@ -35,6 +35,18 @@ class Pair(_Section):
     vllm: str = Field(description="vLLM version the measurements are of")
 
 
+class Provenance(_Section):
+    """What a pair was measured on, where we measured it ourselves."""
+
+    machine: str = Field(description="name of the GPU, or of the CPU where vLLM ran on that")
+    memory_gib: float = Field(description="its memory")
+    driver: str = Field(default="", description="NVIDIA's driver")
+    date: str = Field(description="UTC, of the end")
+    starts: int = Field(description="servers that were started")
+    minutes: float = Field(description="time the measurements took, starts included")
+    flags: list[str] = Field(description="of `vllm serve`, but for slots and ranks, which were varied")
+
+
 class Memory(_Section):
     """KV cache capacity: `base - per_slot_rank * slots * max_rank - per_slot * slots` tokens.
 
@@ -147,6 +159,7 @@ class Profile(_Section):
     """All calibrated constants of a pair, with their provenance."""
 
     pair: Pair
+    provenance: Provenance | None = Field(default=None, description="None: see the sources of `fits`")
     memory: Memory
     step: Step
     scheduling: Scheduling

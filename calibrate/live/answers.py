@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from array import array
 from collections import Counter
@@ -14,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibrate.live.traffic import Request
+
+RECORD = ("sent_s", "adapter", "input_tokens", "output_tokens", "ttft_ms", "tpot_ms", "completed", "error")
+"""Columns of the records of a measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,21 @@ class Answers:
         distrust times shorter than this.
         """
         return _quantile(_array(one.lag_s for one in self.answers), 0.99)
+
+    def records(self) -> str:
+        """CSV, a line per request in order of sending.
+
+        What was asked of whom and when, and what came of it: times in s and ms, empty where there is nothing to tell.
+        """
+        lines = io.StringIO()
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(RECORD)
+        for one in self.answers:
+            asked, told = one.request, (1e3 * one.ttft_s, 1e3 * one.tpot_s)
+            figures = ["" if math.isnan(value) else f"{value:.3f}" for value in told]
+            who = (asked.adapter or "", asked.prompt_tokens, asked.answer_tokens)
+            writer.writerow([f"{one.sent_s:.6f}", *who, *figures, int(one.completed), one.error or ""])
+        return lines.getvalue()
 
     def summary(self) -> dict[str, float]:
         """In the columns of the measurement tables, and `failed`, `aborted`, `lag_p99_ms`.

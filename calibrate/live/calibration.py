@@ -1,24 +1,22 @@
-"""From a model on this machine to the Profile of a pair: measure, tabulate, fit, compare with what was kept aside."""
+"""From a finished campaign to the Profile of a pair: tabulate, fit, and say what it was measured on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
-
-from rich.table import Table
 
 from calibrate.errors import CalibrationError
 from calibrate.fit import Subject, fit_profile
 from calibrate.live import tabulate
 from calibrate.live.adapters import read_decoder
 from calibrate.live.campaign import START, Campaign
-from calibrate.replay import replay
+from calibrate.live.machine import Machine
 from calibrate.runs import read_runs
-from calibrate.scores import MEASURES
 from calibrate.served import mean_context
 from calibrate.tables import read
-from twin.profile import Profile, Serving
+from twin.profile import Profile, Provenance, Serving
+
+SYNCHRONOUS = "--no-async-scheduling"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +30,9 @@ class Target:
     gpu_memory_utilization: float
     block_size: int
     graph_tokens: int
-    source: str
 
 
-def profile_of(campaign: Campaign, target: Target, folder: Path, command: str) -> Profile:
+def profile_of(campaign: Campaign, target: Target, machine: Machine, folder: Path, command: str) -> Profile:
     """Write the tables of a finished campaign to `folder` and fit them.
 
     Raises:
@@ -44,15 +41,16 @@ def profile_of(campaign: Campaign, target: Target, folder: Path, command: str) -
     missing = [f"{start.key}/{one.key}" for start in campaign.starts for one in campaign.left(start)]
     if missing:
         raise CalibrationError(f"{campaign.folder}: {len(missing)} measurements are missing, the first {missing[0]}")
-    name = target.hub_id.rsplit("/", 1)[-1].lower()
+    name = model_name(target.hub_id)
     tabulate.write(campaign, name, folder)
-    scale, first = campaign.scale, campaign.starts[-1]
-    told = campaign.row(first, START)
-    settings = first.settings
+    scale = campaign.scale
+    started = next(start for start in campaign.starts if not campaign.row(start, START).get("oom"))
+    settings = started.settings
+    provenance = _provenance(campaign, machine, target)
     subject = Subject(
         hub_id=target.hub_id,
         gpu=target.gpu,
-        vllm=str(told["vllm"]),
+        vllm=str(campaign.row(started, START)["vllm"]),
         gpu_memory_gib=target.gpu_memory_gib,
         kv_bytes_per_token=read_decoder(campaign.model).kv_bytes_per_token(settings.dtype),
         max_model_len=_set(settings.max_model_len, "max_model_len"),
@@ -62,33 +60,35 @@ def profile_of(campaign: Campaign, target: Target, folder: Path, command: str) -
             max_num_batched_tokens=_set(settings.max_num_batched_tokens, "max_num_batched_tokens"),
         ),
         input_tokens=scale.input_mean,
-        source=target.source,
+        source=f"measured on {provenance.machine}, {provenance.date[:10]}",
         block_size=target.block_size,
         graph_tokens=target.graph_tokens,
         context_tokens=mean_context(scale.input_mean, scale.output_mean, scale.output_std),
         scheduling_in_step=True,
+        async_scheduling=bool(machine.gpus) and SYNCHRONOUS not in settings.extra,
     )
     served = read_runs(folder / tabulate.SERVED)
-    return fit_profile(read(folder, name), subject, command, None, served)
+    profile = fit_profile(read(folder, name), subject, command, None, served)
+    return profile.model_copy(update={"provenance": provenance})
 
 
-def comparison(profile: Profile, folder: Path, seeds: int, jobs: int) -> Table:
-    """The twin with this profile beside the traffic that was kept out of the fit: means over the seeds."""
-    runs = read_runs(folder / tabulate.VALIDATION)
-    outcomes = [replay(runs, {run.model: profile for run in runs}, seed, jobs) for seed in range(seeds)]
-    found = Table(title="kept out of the fit: measured > twin", title_justify="left")
-    found.add_column("offered tok/s", justify="right")
-    for words in MEASURES.values():
-        found.add_column(words, justify="right")
-    found.add_column("starved", justify="right")
-    for at, run in enumerate(runs):
-        said = [each[at] for each in outcomes]
-        means = {name: fmean(getattr(one, name) for one in said) for name in MEASURES}
-        figures = (f"{getattr(run.measured, name):,.4g} > {mean:,.4g}" for name, mean in means.items())
-        starved = "/".join(sorted({"yes" if one.starved else "no" for one in said}))
-        measured = "yes" if run.measured.starved else "no"
-        found.add_row(f"{run.measured.offered_tok_s:,.0f}", *figures, f"{measured} > {starved}")
-    return found
+def model_name(hub_id: str) -> str:
+    """What the rows of the tables call a model."""
+    return hub_id.rsplit("/", 1)[-1].lower()
+
+
+def _provenance(campaign: Campaign, machine: Machine, target: Target) -> Provenance:
+    gpu = machine.gpus[0] if machine.gpus else None
+    shared = replace(campaign.starts[0].settings, max_loras=0)
+    return Provenance(
+        machine=gpu.name if gpu else machine.cpu,
+        memory_gib=round(target.gpu_memory_gib, 1),
+        driver=gpu.driver if gpu else "",
+        date=machine.date,
+        starts=len(campaign.starts),
+        minutes=round(campaign.took_s / 60, 1),
+        flags=shared.arguments(),
+    )
 
 
 def _set(value: int | None, name: str) -> int:

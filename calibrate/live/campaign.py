@@ -1,19 +1,21 @@
-"""Work through a plan: start servers, measure, keep every figure at once, go on where it was left.
+"""Work through a plan, server by server; every figure is kept as it is measured, so that a stopped campaign goes on.
 
-A finished measurement is one JSON file, `<start>/<measurement>.json`, in the campaign's folder; what is there already
-is not measured again. A server that runs out of memory at start is a finding, too: `<start>/start.json` says so.
+FOLDER/slots-32-rank-16/{start,idle,batch-…,loads-…,served-…,validation-…}.json, server.log
+FOLDER/slots-32-rank-16/{idle,batch-…,served-…,validation-…}.csv: the single requests
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from calibrate import output
+from calibrate.errors import CalibrationError
 from calibrate.live import plan
-from calibrate.live.adapters import Decoder, Lora, read_decoder, write_adapters
+from calibrate.live.adapters import Lora, read_decoder, write_adapters
 from calibrate.live.measure import Row, Site, measure
 from calibrate.live.plan import Loads, Measurement, Scale, Start
 from calibrate.live.server import Server, launched
@@ -34,18 +36,52 @@ class Campaign:
     vllm: str = "vllm"
     environment: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = lambda _: None
-    """Called with a line on what is being done."""
+    """Called with a line on what begins."""
+    watch: Callable[[str], None] = lambda _: None
+    """Called about twice a second with a line on how a start is going."""
 
     def run(self) -> None:
-        """Take every measurement that is not there yet.
+        """Take every measurement that is not there yet, on servers started for them.
 
         Raises:
             CalibrationError: a server or a measurement fails; what was measured before is kept.
         """
-        decoder = read_decoder(self.model)
         for start in self.starts:
             if self.left(start):
-                self._on_server(start, decoder)
+                self._launch(start)
+
+    def attach(self, server: Server, start: Start, *, allow_remote: bool = False) -> None:
+        """Take what is left of a start on a server that was started with its settings by someone else.
+
+        Raises:
+            CalibrationError: the measurement fails, or the server knows too few adapters and cannot load ours.
+        """
+        adapters = list(server.adapters)
+        if len(adapters) < start.adapters:
+            for name, folder in self._adapters(start.settings.max_lora_rank, start.adapters, "adapter").items():
+                if name not in adapters:
+                    server.load_adapter(name, folder)
+                    adapters.append(name)
+        self._keep(start, START, _told(server))
+        self._measure(start, server, adapters, allow_remote=allow_remote)
+
+    def note_out_of_memory(self, start: Start) -> None:
+        """Keep that a server with these settings does not start for want of memory."""
+        self._keep(start, START, {"oom": 1, "message": "as told", "vllm": ""})
+
+    def start_with(self, max_loras: int, max_lora_rank: int) -> Start:
+        """The start of the plan with these settings.
+
+        Raises:
+            CalibrationError: there is none.
+        """
+        known = {(start.settings.max_loras, start.settings.max_lora_rank): start for start in self.starts}
+        if (max_loras, max_lora_rank) not in known:
+            wanted = ", ".join(f"{slots} x {rank}" for slots, rank in known)
+            raise CalibrationError(
+                f"no server with {max_loras} slots of rank {max_lora_rank} is in the plan; it has {wanted}"
+            )
+        return known[max_loras, max_lora_rank]
 
     def left(self, start: Start) -> list[Measurement]:
         """What is still to be measured on a start; nothing on one that ran out of memory."""
@@ -58,8 +94,18 @@ class Campaign:
         file = self._file(start, key)
         return dict(json.loads(file.read_text())) if file.exists() else {}
 
-    def _on_server(self, start: Start, decoder: Decoder) -> None:
-        adapters = self._adapters(decoder, start.settings.max_lora_rank, start.adapters, "adapter")
+    def records(self, start: Start, key: str) -> Path:
+        """The file of a measurement's single requests (`calibrate.live.answers.RECORD`)."""
+        return self._file(start, key).with_suffix(".csv")
+
+    @property
+    def took_s(self) -> float:
+        """Time spent on starts and measurements, stops in between left out."""
+        kept = [self.row(start, key) for start in self.starts for key in (START, *(x.key for x in start.measurements))]
+        return sum(float(row.get(name, 0.0)) for row in kept for name in ("start_seconds", "seconds"))
+
+    def _launch(self, start: Start) -> None:
+        adapters = self._adapters(start.settings.max_lora_rank, start.adapters, "adapter")
         self.say(f"{start.key}: starting the server")
         try:
             with launched(
@@ -69,33 +115,35 @@ class Campaign:
                 vllm=self.vllm,
                 adapters=adapters,
                 environment=self.environment,
-                progress=lambda line: self.say(f"{start.key}: {line}"),
+                progress=lambda line: self.watch(f"{start.key}: {line}"),
             ) as server:
                 self._keep(start, START, _told(server))
-                site = Site(server, start.settings.max_loras, start.settings.max_lora_rank, list(adapters), self.scale)
-                for one in self.left(start):
-                    self.say(f"{start.key}: {one.key}")
-                    folders = (
-                        self._adapters(decoder, one.rank, one.count, f"rank-{one.rank}")
-                        if isinstance(one, Loads)
-                        else {}
-                    )
-                    row = measure(one, site, capacity_tok_s=self._capacity_tok_s(start), folders=folders)
-                    self._keep(start, one.key, row)
+                self._measure(start, server, list(adapters))
         except StartFailure as failure:
+            self.say(f"{start.key}: out of memory: {failure}")
             self._keep(start, START, {"oom": 1, "message": str(failure), "vllm": failure.version or ""})
+
+    def _measure(self, start: Start, server: Server, adapters: list[str], *, allow_remote: bool = False) -> None:
+        settings = start.settings
+        site = Site(server, settings.max_loras, settings.max_lora_rank, adapters, self.scale, allow_remote)
+        for one in self.left(start):
+            self.say(f"{start.key}: {one.key}")
+            began = time.perf_counter()
+            folders = self._adapters(one.rank, one.count, f"rank-{one.rank}") if isinstance(one, Loads) else {}
+            measured = measure(one, site, capacity_tok_s=self._capacity_tok_s(start), folders=folders)
+            if measured.answers is not None:
+                output.write(self.records(start, one.key), measured.answers.records().encode())
+            self._keep(start, one.key, measured.row | {"seconds": time.perf_counter() - began})
 
     def _capacity_tok_s(self, start: Start) -> float:
         """Output tokens/s of the fullest batch on this server."""
         row = self.row(start, plan.fullest(self.scale, start.settings.max_loras).key)
         return float(row.get("output_tok_s", 0.0))
 
-    def _adapters(self, decoder: Decoder, rank: int, count: int, name: str) -> dict[str, Path]:
+    def _adapters(self, rank: int, count: int, name: str) -> dict[str, Path]:
         """Dummy adapters on disk, the same for all starts of a rank."""
-        if not count:
-            return {}
         wanted = {f"{name}-{index}": Lora(rank) for index in range(count)}
-        return dict(write_adapters(self.folder / "adapters" / f"{rank}", decoder, wanted))
+        return dict(write_adapters(self.folder / "adapters" / f"{rank}", read_decoder(self.model), wanted))
 
     def _file(self, start: Start, key: str) -> Path:
         return self.folder / start.key / f"{key}.json"

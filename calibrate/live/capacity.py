@@ -15,12 +15,13 @@ import json
 import math
 import multiprocessing
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import numpy as np
+from rich.table import Table
 
 from calibrate.errors import CalibrationError
 from calibrate.live.answers import Answer
@@ -88,6 +89,18 @@ async def verify(
         itl_p99_ms=found["itl_p99_ms"],
         completed=found["completed"] == len(planned),
     )
+
+
+def table(found: Sequence[Verified]) -> Table:
+    """What the client did, one row per load."""
+    shown = Table(title=f"the client alone, ITL {1e3 * STEP_S:g} ms by construction", title_justify="left")
+    for name in ("tokens/s read", "requests/s sent", "lag P99, ms", "ITL, ms", "ITL P99, ms", "kept up"):
+        shown.add_column(name, justify="right")
+    for one in found:
+        figures = (one.lag_p99_ms, one.itl_mean_ms, one.itl_p99_ms)
+        times = (f"{value:.1f}" for value in figures)
+        shown.add_row(f"{one.tokens_s:,.0f}", f"{one.sends_s:,.0f}", *times, "yes" if one.sustained else "no")
+    return shown
 
 
 def _chunks_s(answer: Answer) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
+import shlex
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from calibrate import output as out
 from calibrate.errors import CalibrationError
-from calibrate.live.machine import Machine, this_machine
+from calibrate.live.machine import Gpu, Machine, this_machine
+from calibrate.live.server import attached
+
+if TYPE_CHECKING:
+    from calibrate.live.campaign import Campaign
+
+LOG = "calibrate.log"
+DEFAULT_RATES = [1_000, 5_000, 10_000, 20_000, 40_000]
+"""Tokens/s that the client is verified at unless told otherwise."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 
 class Scales(StrEnum):
@@ -38,9 +50,17 @@ def run(
     work: Annotated[Path, typer.Option(help="folder for figures, tables and logs; a stopped run goes on there")],
     output: Annotated[Path, typer.Option("--output", "-o", help="profile to write")],
     scale: Annotated[Scales, typer.Option(help="how far the plan goes")] = Scales.GPU,
+    hour_seconds: Annotated[float | None, typer.Option(min=1, help="of each run of traffic [default: 600, 60]")] = None,
     vllm: Annotated[str, typer.Option(help="the vllm command, of this environment or another")] = "vllm",
     env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="variables of the server")] = None,
     flag: Annotated[list[str] | None, typer.Option(metavar="--NAME=VALUE", help="more flags of vllm serve")] = None,
+    url: Annotated[str | None, typer.Option(help="a running server to measure instead of starting any")] = None,
+    max_loras: Annotated[int | None, typer.Option(min=0, help="with --url: its slots, as one of the plan")] = None,
+    max_lora_rank: Annotated[int | None, typer.Option(min=1, help="with --url: its largest rank")] = None,
+    out_of_memory: Annotated[
+        bool, typer.Option("--out-of-memory", help="instead of --url: with these slots none starts")
+    ] = False,
+    allow_remote: Annotated[bool, typer.Option("--allow-remote", help="the server may be another machine")] = False,
     dummy_weights: Annotated[bool, typer.Option(help="serve random weights of the model's shape")] = True,
     max_model_len: Annotated[int, typer.Option(min=16, help="tokens")] = 32_768,
     max_num_seqs: Annotated[int, typer.Option(min=1)] = 1024,
@@ -51,12 +71,15 @@ def run(
     graph_tokens: Annotated[int, typer.Option(min=0, help="of the largest CUDA graph; 0: none are captured")] = 512,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan, start nothing")] = False,
 ) -> None:
-    """Measure a model on this machine: start vLLM as often as it takes, send traffic, fit a profile, validate it."""
-    from calibrate.live import calibration, plan
-    from calibrate.live.campaign import Campaign, remaining_s
+    """Measure a model: start vLLM as often as it takes (or use --url), send traffic, fit a profile, validate it."""
+    from calibrate import validation
+    from calibrate.live import calibration, plan, tabulate
+    from calibrate.live.campaign import Campaign
     from calibrate.live.settings import Settings
+    from calibrate.runs import read_runs
 
     chosen = plan.CPU if scale is Scales.CPU else plan.GPU
+    chosen = replace(chosen, hour_seconds=hour_seconds or chosen.hour_seconds)
     base = Settings(
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=max_num_batched_tokens,
@@ -66,17 +89,28 @@ def run(
         enable_prefix_caching=False,
         extra=(f"--block-size={block_size}", *(flag or ())),
     )
-    with Console(stderr=True).status("") as status:
-        campaign = Campaign(
-            model, chosen, plan.plan(chosen, base), work, vllm, environment=_pairs(env or []), say=status.update
-        )
-        minutes = remaining_s(campaign, start_s=START_S[scale], step_ms=STEP_MS) / 60
-        print(f"calibrate: {len(campaign.starts)} servers, about {minutes:.0f} minutes to go", file=sys.stderr)
-        if dry_run:
-            out.show(plan.table(campaign.starts))
-            return
-        campaign.run()
+    campaign = Campaign(model, chosen, plan.plan(chosen, base), work, vllm, environment=_pairs(env or []))
+    if dry_run:
+        out.show(plan.table(campaign.starts))
+    elif url is None and not out_of_memory:
+        _watched(campaign, scale, Campaign.run)
+    elif max_loras is None or max_lora_rank is None:
+        raise CalibrationError("--url, --out-of-memory: say --max-loras and --max-lora-rank, too; no server tells them")
+    elif url is None:
+        campaign.note_out_of_memory(campaign.start_with(max_loras, max_lora_rank))
+    else:
+        start = campaign.start_with(max_loras, max_lora_rank)
+        with attached(url, allow_remote=allow_remote) as server:
+            _watched(campaign, scale, lambda shown: shown.attach(server, start, allow_remote=allow_remote))
+    waiting = [start for start in campaign.starts if campaign.left(start)]
+    if waiting:
+        print(f"calibrate: {len(waiting)} of {len(campaign.starts)} servers to be measured, next:", file=sys.stderr)
+        print(shlex.join(["vllm", "serve", str(model), *waiting[0].settings.arguments()]))
+        return
+
     machine = this_machine()
+    if allow_remote and gpu_memory_gib:
+        machine = replace(machine, gpus=(Gpu(gpu, 1024 * gpu_memory_gib, "", None, None),))
     out.write(work / "provenance.json", f"{json.dumps(machine.provenance(), indent=1)}\n".encode())
     target = calibration.Target(
         hub_id=hub_id,
@@ -85,11 +119,30 @@ def run(
         gpu_memory_utilization=gpu_memory_utilization,
         block_size=block_size,
         graph_tokens=graph_tokens,
-        source=f"measured on {machine.gpus[0].name if machine.gpus else machine.cpu}, {machine.date[:10]}",
     )
-    profile = calibration.profile_of(campaign, target, work / "tables", out.called())
+    profile = calibration.profile_of(campaign, target, machine, work / "tables", out.called())
     out.write(output, profile.to_toml().encode())
-    out.show(calibration.comparison(profile, work / "tables", seeds=3, jobs=os.cpu_count() or 1))
+    runs = read_runs(work / "tables" / tabulate.VALIDATION)
+    profiles = {run.model: profile for run in runs}
+    found = validation.validate(runs, [], profiles, seeds=1, jobs=1, worst_runs=len(runs))
+    out.show(validation.scoreboard(found))
+
+
+def _watched(campaign: Campaign, scale: Scales, work: Callable[[Campaign], None]) -> None:
+    """Work on the campaign, showing and logging how it goes."""
+    from calibrate.live.campaign import remaining_s
+    from calibrate.live.progress import display
+
+    def left_s() -> float:
+        return remaining_s(campaign, start_s=START_S[scale], step_ms=STEP_MS)
+
+    print(f"calibrate: about {left_s() / 60:.0f} minutes to go; log in {campaign.folder / LOG}", file=sys.stderr)
+    try:
+        with display(campaign.folder / LOG, left_s) as shown:
+            work(replace(campaign, say=shown.say, watch=shown.watch))
+    except KeyboardInterrupt:
+        print(f"calibrate: stopped; the same command goes on with what is in {campaign.folder}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _gpu_memory_gib(machine: Machine) -> float:
@@ -108,30 +161,59 @@ def _pairs(settings: list[str]) -> dict[str, str]:
 def drift(
     profile: Annotated[Path, typer.Argument(help="profile.toml to check")],
     *,
-    url: Annotated[str, typer.Option(help="a running server that nothing else uses meanwhile")],
     max_loras: Annotated[int, typer.Option(min=1, help="the server's, which it does not tell")],
     max_lora_rank: Annotated[int, typer.Option(min=1, help="likewise")],
+    url: Annotated[str | None, typer.Option(help="a running server that nothing else uses meanwhile")] = None,
+    metrics: Annotated[
+        list[Path] | None,
+        typer.Option(help="instead: its saved /metrics; given twice, earlier and later, the time in between"),
+    ] = None,
     batch: Annotated[list[int] | None, typer.Option(min=1, help="requests in flight; repeat [default: 8, 64]")] = None,
     allow_remote: Annotated[bool, typer.Option("--allow-remote", help="the server may be another machine")] = False,
 ) -> None:
-    """Keep a running server full for a moment: does the profile still describe it? Exit code 1 if not."""
+    """Does a profile still describe a server? Keeps it full for a moment, or reads its metrics; exit code 1 if not."""
     from calibrate.live import drift as drifting
-    from calibrate.live.server import attached
+    from calibrate.live.metrics import Scrape
     from twin.profile import load
 
     known = load(profile)
-    with attached(url, allow_remote=allow_remote) as server:
-        if not server.adapters:
-            raise CalibrationError(f"{url}: serves no adapter; load some, so that the profile can be held to them")
-        found = drifting.compare(
-            known,
-            server,
-            server.adapters,
-            max_loras=max_loras,
-            max_lora_rank=max_lora_rank,
-            batches=batch or (8, 64),
-            allow_remote=allow_remote,
-        )
+    if (url is None) == (not metrics) or len(metrics or []) > 2:
+        raise CalibrationError("drift: --url wanted, or --metrics once or twice")
+    if url is None:
+        read = [Scrape.parse(_text(file)) for file in metrics or []]
+        between = read[1].since(read[0]) if len(read) == 2 else read[0]
+        found = drifting.by_metrics(known, between, max_loras=max_loras, max_lora_rank=max_lora_rank)
+    else:
+        with attached(url, allow_remote=allow_remote) as server:
+            if not server.adapters:
+                raise CalibrationError(f"{url}: serves no adapter; load some, so that the profile can be held to them")
+            found = drifting.by_traffic(
+                known,
+                server,
+                server.adapters,
+                max_loras=max_loras,
+                max_lora_rank=max_lora_rank,
+                batches=batch or (8, 64),
+                allow_remote=allow_remote,
+            )
     out.show(drifting.table(known, found))
     if not found.holds:
         raise typer.Exit(1)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CalibrationError(f"{file}: cannot read the metrics: {error}") from error
+
+
+def verify_client(
+    tokens_per_second: Annotated[list[int], typer.Argument(min=1, help="rates to try")] = DEFAULT_RATES,
+    answer_tokens: Annotated[int, typer.Option(min=1, help="of every answer")] = 50,
+) -> None:
+    """How much traffic the load generator bears on this machine, against a server that costs next to nothing."""
+    from calibrate.live import capacity
+
+    found = [asyncio.run(capacity.verify(rate, answer_tokens=answer_tokens)) for rate in tokens_per_second]
+    out.show(capacity.table(found))

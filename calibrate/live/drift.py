@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from calibrate.errors import CalibrationError
 from calibrate.live.measure import Site, measure
+from calibrate.live.metrics import GENERATION_TOKENS, ITL, PROMPT_TOKENS, STEP_TOKENS, Scrape
 from calibrate.live.plan import FullBatch
 from calibrate.live.server import Server
 from calibrate.serving import distinct
@@ -38,8 +40,8 @@ class Check:
 class Drift:
     """What the comparison came to."""
 
-    vllm: str
-    """Of the server."""
+    vllm: str | None
+    """Of the server; its metrics do not tell."""
     same_behaviour: bool
     """Whether its scheduler behaves as the Profile's vLLM does, as far as versions tell."""
     checks: tuple[Check, ...]
@@ -50,7 +52,34 @@ class Drift:
         return self.same_behaviour and all(abs(check.off) <= TOLERANCE for check in self.checks)
 
 
-def compare(
+def by_metrics(profile: Profile, scrape: Scrape, *, max_loras: int, max_lora_rank: int) -> Drift:
+    """What a server says of the traffic that it has had, of even load at best: its average step.
+
+    Args:
+        profile: what is to be checked.
+        scrape: since the server started, or the difference of two (`Scrape.since`).
+        max_loras: the server's; as many adapters are taken to be in use.
+        max_lora_rank: the server's.
+
+    Raises:
+        CalibrationError: a metric is missing, or no token was generated.
+    """
+    steps, _ = scrape.histogram(*STEP_TOKENS)
+    gaps, seconds = scrape.histogram(*ITL)
+    if not steps or not gaps:
+        raise CalibrationError("/metrics: no answer was written in the time it tells of")
+    batch = max(round(scrape.counter(*GENERATION_TOKENS) / steps), 1)
+    prompts = round(scrape.counter(*PROMPT_TOKENS) / steps)
+    in_batch = round(float(distinct(float(batch), float(max_loras))))
+    said = step_ms(step_cost(profile, max_loras), batch, prompts, in_batch, 0)
+    checks = (
+        _kv_cache(profile, scrape.kv_capacity_tokens, max_loras, max_lora_rank),
+        Check(f"step of {batch} requests, ms", said, 1e3 * seconds / gaps),
+    )
+    return Drift(None, True, checks)
+
+
+def by_traffic(
     profile: Profile,
     server: Server,
     adapters: Sequence[str],
@@ -74,14 +103,12 @@ def compare(
     Raises:
         CalibrationError: the server fails.
     """
-    memory = profile.memory
-    capacity = memory.kv_capacity_tokens(max_loras, max_lora_rank, memory.gpu_memory_utilization)
-    checks = [Check("KV cache, tokens", capacity, server.kv_capacity_tokens)]
+    checks = [_kv_cache(profile, server.kv_capacity_tokens, max_loras, max_lora_rank)]
     site = Site(server, max_loras, max_lora_rank, adapters, allow_remote=allow_remote)
     cost = step_cost(profile, max_loras)
     for batch in batches:
         used = min(len(adapters), max_loras)
-        row = measure(FullBatch(batch, 1, ANSWER_TOKENS, used), site, capacity_tok_s=0.0, folders={})
+        row = measure(FullBatch(batch, 1, ANSWER_TOKENS, used), site, capacity_tok_s=0.0, folders={}).row
         in_batch = round(float(distinct(float(batch), float(used))))
         said = step_ms(cost, batch, round(batch / ANSWER_TOKENS), in_batch, 0)
         checks.append(Check(f"step of {batch} requests, ms", said, float(row["tpot_mean_ms"])))
@@ -92,9 +119,16 @@ def compare(
     return Drift(server.version, same, tuple(checks))
 
 
+def _kv_cache(profile: Profile, tokens: int, max_loras: int, max_lora_rank: int) -> Check:
+    memory = profile.memory
+    capacity = memory.kv_capacity_tokens(max_loras, max_lora_rank, memory.gpu_memory_utilization)
+    return Check("KV cache, tokens", capacity, tokens)
+
+
 def table(profile: Profile, drift: Drift) -> Table:
     """What the Profile says beside what the server shows."""
-    title = f"{profile.pair.name} (vLLM {profile.pair.vllm}) and this server (vLLM {drift.vllm})"
+    version = f" (vLLM {drift.vllm})" if drift.vllm else ""
+    title = f"{profile.pair.name} (vLLM {profile.pair.vllm}) and this server{version}"
     found = Table(title=title, title_justify="left")
     found.add_column("")
     for name in ("profile", "server", "off by"):

@@ -39,6 +39,16 @@ Row = dict[str, float | str]
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What a measurement came to."""
+
+    row: Row
+    """In the columns of the tables."""
+    answers: Answers | None = None
+    """What it was made of, unless it was several questions in turn."""
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """A server and the adapters it knows."""
 
@@ -53,8 +63,8 @@ class Site:
     allow_remote: bool = False
 
 
-def measure(measurement: Measurement, site: Site, *, capacity_tok_s: float, folders: Mapping[str, Path]) -> Row:
-    """The figures of one measurement, in the columns of the tables.
+def measure(measurement: Measurement, site: Site, *, capacity_tok_s: float, folders: Mapping[str, Path]) -> Measured:
+    """Take one measurement.
 
     Args:
         measurement: what to do.
@@ -78,7 +88,7 @@ def measure(measurement: Measurement, site: Site, *, capacity_tok_s: float, fold
             )
             return _sent(traffic, site)
         case Loads():
-            return _loads(measurement, site, folders)
+            return Measured(_loads(measurement, site, folders))
         case Hours():
             return _hours(measurement, site, capacity_tok_s)
 
@@ -88,7 +98,7 @@ def _names(site: Site, count: int) -> Sequence[str | None]:
     return list(site.adapters[:count]) or [None]
 
 
-def _sent(traffic: Traffic, site: Site, duration_s: float = LIMIT_S) -> Row:
+def _sent(traffic: Traffic, site: Site, duration_s: float = LIMIT_S) -> Measured:
     async def both() -> tuple[Answers, dict[str, float]]:
         every_s = min(1.0, duration_s / 10)
         async with Sampler(site.server.url, every_s=every_s, allow_remote=site.allow_remote) as sampler:
@@ -102,7 +112,7 @@ def _sent(traffic: Traffic, site: Site, duration_s: float = LIMIT_S) -> Row:
         return answers, sampler.summary() if sampler.samples else {}  # over before the first
 
     answers, state = asyncio.run(both())
-    return {**answers.summary(), **state}
+    return Measured({**answers.summary(), **state}, answers)
 
 
 def _one_by_one(site: Site, names: Sequence[str]) -> list[float]:
@@ -153,18 +163,18 @@ def workload(measurement: Hours, scale: Scale, rank: int, rate: float) -> Worklo
     )
 
 
-def _hours(measurement: Hours, site: Site, capacity_tok_s: float) -> Row:
+def _hours(measurement: Hours, site: Site, capacity_tok_s: float) -> Measured:
     if site.scale is None:
         raise CalibrationError(f"{measurement.key}: no lengths are known to draw requests of")
     rate = measurement.share * capacity_tok_s / site.scale.output_mean
     traffic = workload(measurement, site.scale, site.rank, rate)
     drawn = draw(traffic, measurement.seconds, measurement.seed, max_model_len=1 << 20)
-    row = _sent(open_loop(drawn, list(site.adapters)), site, measurement.seconds)
-    if "num_running_mean" not in row:
+    sent = _sent(open_loop(drawn, list(site.adapters)), site, measurement.seconds)
+    if "num_running_mean" not in sent.row:
         raise CalibrationError(f"{site.server.url}/metrics: no sample of the running requests; is it switched off?")
     rates, counts = np.unique(traffic.rate, return_counts=True)
-    return {
-        **row,
+    row: Row = {
+        **sent.row,
         "served_adapters": measurement.adapters,
         "adapter_slots": site.max_loras,
         "rates": " ".join(f"{value:.9g}" for value in rates),
@@ -177,3 +187,4 @@ def _hours(measurement: Hours, site: Site, capacity_tok_s: float) -> Row:
         "drawn_correlation": 0.0,
         "idle_samples": 0.0,
     }
+    return Measured(row, sent.answers)

@@ -22,8 +22,10 @@ PROMPT_TOKENS = ("vllm:prompt_tokens_total",)
 GENERATION_TOKENS = ("vllm:generation_tokens_total",)
 STEP_TOKENS = ("vllm:iteration_tokens_total",)
 """Histogram: count = engine steps, sum = tokens."""
+ITL = ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds")
+"""Histogram of s, as the API server sees it."""
 CACHE_CONFIG = "vllm:cache_config_info"
-"""Names of the metrics, the newest first: KV_USAGE is called otherwise in vLLM 0.8.5."""
+"""Names of the metrics, the newest first: KV_USAGE and ITL are called otherwise in vLLM 0.8.5."""
 
 SCRAPE_S = 10.0
 """Longest wait for an answer."""

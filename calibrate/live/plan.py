@@ -117,7 +117,7 @@ class Scale:
     served_adapters: int
     """Of the Poisson traffic; more than the middle number of slots makes requests wait for them."""
     hour_seconds: float
-    served_shares: tuple[float, ...] = (0.35, 0.7, 1.2)
+    served_shares: tuple[float, ...] = (0.35, 0.7, 1.0, 2.0)
     validation_shares: tuple[float, ...] = (0.25, 0.5, 1.4)
     """Of what the server bears; the last one starves."""
 

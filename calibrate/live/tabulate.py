@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from calibrate import output
 from calibrate.live.campaign import START, Campaign
 from calibrate.live.measure import Row
 from calibrate.live.plan import FullBatch, Hours, Idle, Loads
@@ -14,7 +15,10 @@ SERVED, VALIDATION = "served_runs.csv", "validation_runs.csv"
 
 
 def write(campaign: Campaign, model: str, folder: Path) -> None:
-    """Write the tables of what has been measured so far; `model` is what its rows are called."""
+    """Write the tables of what has been measured so far, and the requests behind them.
+
+    `model` is what its rows are called.
+    """
     tables: dict[str, list[Row]] = {}
 
     def add(table: str, row: Row, **more: float | str) -> None:
@@ -31,6 +35,10 @@ def write(campaign: Campaign, model: str, folder: Path) -> None:
             row = campaign.row(start, one.key)
             if not row:
                 continue
+            records = campaign.records(start, one.key)
+            if records.exists():
+                row["requests"] = name = f"requests/{start.key}-{one.key}.csv"
+                output.write(folder / name, records.read_bytes())
             match one:
                 case FullBatch():
                     size = f"__{one.prompt_tokens}_{one.answer_tokens}"

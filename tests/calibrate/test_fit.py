@@ -56,9 +56,9 @@ def test_a_term_left_out_is_zero(tmp_path: Path) -> None:
     tables = read(write_tables(tmp_path), MODEL)
     steps = average_steps(tables.serving, SUBJECT.input_tokens)
     kinds = batches(tables, steps, PROFILE.scheduling, PROFILE.loading)
-    step, fit = fit_step(kinds, None, "made up", without=["per_slot"])
-    assert step.per_slot_ms == 0
-    assert fit.mape_percent > 1
+    found = fit_step(kinds, None, "made up", without=["per_slot"])
+    assert found.step.per_slot_ms == 0
+    assert found.fit.mape_percent > 1
 
 
 def test_noisy_tables_still_tell_the_duration_of_a_step(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ import pytest
 from calibrate.errors import CalibrationError
 from calibrate.live import calibration, plan
 from calibrate.live.campaign import START, Campaign, remaining_s
+from calibrate.live.machine import Gpu, Machine
 from calibrate.live.plan import FullBatch, Hours, Idle, Loads, Scale
 from calibrate.live.settings import Settings
+from calibrate.replay import replay
 from calibrate.runs import read_runs
 from calibrate.tables import read
 from calibrate.tiny_model import write_model
@@ -75,7 +77,8 @@ def make(folder: Path, most: int) -> Campaign:
     return Campaign(model, SCALE, plan.plan(SCALE, BASE), folder / "work", str(command))
 
 
-TARGET = calibration.Target("example/Tiny", "fake", 8.0, 0.9, block_size=16, graph_tokens=0, source="made up")
+TARGET = calibration.Target("example/Tiny", "fake", 8.0, 0.9, block_size=16, graph_tokens=0)
+MACHINE = Machine("2026-11-21T10:00:00+00:00", "a CPU", 2, 8.0, (Gpu("a GPU", 8192.0, "550.1", None, None),))
 
 
 def test_from_nothing_to_a_profile(campaign: Campaign, tmp_path: Path) -> None:
@@ -84,7 +87,7 @@ def test_from_nothing_to_a_profile(campaign: Campaign, tmp_path: Path) -> None:
     assert before > 4
     assert remaining_s(campaign, start_s=1.0, step_ms=1.0) == 0
 
-    profile = calibration.profile_of(campaign, TARGET, tmp_path / "tables", "made by a test")
+    profile = calibration.profile_of(campaign, TARGET, MACHINE, tmp_path / "tables", "made by a test")
     tables = read(tmp_path / "tables", "tiny")
     assert sorted(tables.capacity["max_loras"]) == [1, 1, 2, 2]
     assert set(tables.overhead["adapters"]) == {1, 2}
@@ -94,8 +97,13 @@ def test_from_nothing_to_a_profile(campaign: Campaign, tmp_path: Path) -> None:
     assert profile.behaviour.async_scheduling
     assert profile.memory.kv_tokens_per_slot_rank == pytest.approx(16, rel=0.01)
     assert 1.5 < profile.step.base_ms < 6
-    shown = calibration.comparison(profile, tmp_path / "tables", seeds=1, jobs=1)
-    assert shown.row_count == 1
+    assert profile.provenance and profile.provenance.machine == "a GPU"
+    assert profile.provenance.starts == len(campaign.starts)
+    assert 0 < profile.provenance.minutes < 2
+    (run,) = read_runs(tmp_path / "tables" / "validation_runs.csv")
+    assert run.requests is not None
+    said = [replay([run], {run.model: profile}, seed, jobs=1) for seed in (0, 1)]
+    assert said[0][0].throughput_tok_s == said[1][0].throughput_tok_s  # the same requests, whatever the seed
 
 
 def test_what_was_measured_is_not_measured_again(campaign: Campaign, tmp_path: Path) -> None:
@@ -121,7 +129,7 @@ def test_a_start_without_memory_is_a_finding(tmp_path: Path) -> None:
 
 def test_missing_figures_are_named(campaign: Campaign, tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match="measurements are missing, the first slots-0-rank-16/idle"):
-        calibration.profile_of(campaign, TARGET, tmp_path / "tables", "")
+        calibration.profile_of(campaign, TARGET, MACHINE, tmp_path / "tables", "")
 
 
 def test_a_server_that_keeps_its_figures_to_itself_is_refused(campaign: Campaign, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def found(profile: Profile) -> drift.Drift:
     fake = FakeVllm(itl_s=ITL_S, models=[BASE, "a", "b"])
     with running(fake) as url, attached(url) as server:
         assert server.adapters == ()  # this fake does not tell parents
-        return drift.compare(profile, server, ["a", "b"], max_loras=2, max_lora_rank=8, batches=[2])
+        return drift.by_traffic(profile, server, ["a", "b"], max_loras=2, max_lora_rank=8, batches=[2])
 
 
 def test_a_profile_that_still_holds(profile: Profile) -> None:
