@@ -45,10 +45,12 @@ STEP_MS = 30.0
 def run(
     *,
     model: Annotated[Path, typer.Option(help="folder of the model; its config.json is enough with dummy weights")],
-    hub_id: Annotated[str, typer.Option(help="Hugging Face id of the model")],
     gpu: Annotated[str, typer.Option(help="short name of the GPU type, such as h100-80gb")],
     work: Annotated[Path, typer.Option(help="folder for figures, tables and logs; a stopped run goes on there")],
     output: Annotated[Path, typer.Option("--output", "-o", help="profile to write")],
+    hub_id: Annotated[
+        str | None, typer.Option(help="Hugging Face id of the model [default: the folder's name]")
+    ] = None,
     scale: Annotated[Scales, typer.Option(help="how far the plan goes")] = Scales.GPU,
     hour_seconds: Annotated[float | None, typer.Option(min=1, help="of each run of traffic [default: 600, 60]")] = None,
     vllm: Annotated[str, typer.Option(help="the vllm command, of this environment or another")] = "vllm",
@@ -113,7 +115,7 @@ def run(
         machine = replace(machine, gpus=(Gpu(gpu, 1024 * gpu_memory_gib, "", None, None),))
     out.write(work / "provenance.json", f"{json.dumps(machine.provenance(), indent=1)}\n".encode())
     target = calibration.Target(
-        hub_id=hub_id,
+        hub_id=hub_id or model.absolute().name,
         gpu=gpu,
         gpu_memory_gib=gpu_memory_gib or _gpu_memory_gib(machine),
         gpu_memory_utilization=gpu_memory_utilization,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from calibrate.batches import batches
+from calibrate.batches import COLUMNS, batches
 from calibrate.errors import CalibrationError
 from calibrate.fit import Subject, fit_profile
 from calibrate.regression import regress
 from calibrate.serving import average_steps
-from calibrate.step import fit_step
+from calibrate.step import SCANNED, fit_step
 from calibrate.tables import read
 from tests.calibrate.synthetic import MODEL, PROFILE, distinct, step_ms, write_tables
 from twin.profile import Profile
@@ -59,6 +60,30 @@ def test_a_term_left_out_is_zero(tmp_path: Path) -> None:
     found = fit_step(kinds, None, "made up", without=["per_slot"])
     assert found.step.per_slot_ms == 0
     assert found.fit.mape_percent > 1
+
+
+def test_what_lora_costs_as_such_is_part_of_the_base() -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({name: rng.uniform(0, 50, size=60) for name in COLUMNS})
+    rows["lora"] = rng.integers(2, size=60)
+    rows["adapters"] *= rows["lora"]
+    rows["max_loras"] *= rows["lora"]
+    rows["step"] = 2 + 3 * rows["lora"] + 0.1 * rows["decoding"] + 0.2 * rows["adapters"]
+    found = fit_step({"made up": rows}, None, "made up")
+    assert found.step.base_ms == pytest.approx(5, rel=0.01)
+    assert found.step.per_slot_ms == pytest.approx(0, abs=1e-4)
+    assert found.per_scanned_ms == 0
+
+
+def test_the_scan_of_requests_passed_over_is_told_from_the_rest() -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({name: rng.uniform(0, 50, size=60) for name in COLUMNS}).assign(lora=1)
+    crowded = rows.assign(**{SCANNED: rng.uniform(0, 900, size=60)})
+    rows["step"] = 2 + 0.1 * rows["decoding"]
+    crowded["step"] = rows["step"] + 0.01 * crowded[SCANNED]
+    found = fit_step({"made up": rows, "crowded": crowded}, None, "made up")
+    assert found.per_scanned_ms == pytest.approx(0.01, rel=0.01)
+    assert found.step.per_request_ms == pytest.approx(0.1, rel=0.01)
 
 
 def test_noisy_tables_still_tell_the_duration_of_a_step(tmp_path: Path) -> None:

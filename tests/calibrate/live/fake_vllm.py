@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +46,8 @@ class FakeVllm:
     steps: int = 0
     prompt_tokens: int = 0
     generation_tokens: int = 0
+    gaps: int = 0
+    """Between tokens of an answer."""
     seen: list[dict[str, Any]] = field(default_factory=list)
     """Bodies of the completions asked for."""
     aborted: int = 0
@@ -86,6 +89,7 @@ class FakeVllm:
                 await response.write(b'data: {"error":{"message":"EngineCore died","type":"x","code":500}}\n\n')
                 break
             if left:
+                self.gaps += 1
                 await asyncio.sleep(self.itl_s)
         else:
             usage = {"prompt_tokens": len(body["prompt"]), "completion_tokens": body["max_tokens"]}
@@ -157,6 +161,11 @@ vllm:iteration_tokens_total_bucket{{{labels},le="1.0"}} {self.steps}.0
 vllm:iteration_tokens_total_bucket{{{labels},le="+Inf"}} {self.steps}.0
 vllm:iteration_tokens_total_count{{{labels}}} {self.steps}.0
 vllm:iteration_tokens_total_sum{{{labels}}} {self.prompt_tokens + self.generation_tokens}.0
+# HELP vllm:inter_token_latency_seconds Histogram of inter-token latency in seconds.
+# TYPE vllm:inter_token_latency_seconds histogram
+vllm:inter_token_latency_seconds_bucket{{{labels},le="+Inf"}} {self.gaps}.0
+vllm:inter_token_latency_seconds_count{{{labels}}} {self.gaps}.0
+vllm:inter_token_latency_seconds_sum{{{labels}}} {self.gaps * self.itl_s}
 # HELP vllm:cache_config_info Information of the LLMEngine CacheConfig
 # TYPE vllm:cache_config_info gauge
 vllm:cache_config_info{{block_size="16",cache_dtype="auto",engine="0",num_gpu_blocks="{self.blocks}"}} 1.0
@@ -204,3 +213,25 @@ async def serving(fake: FakeVllm, port: int = 0) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+@contextmanager
+def running(fake: FakeVllm) -> Iterator[str]:
+    """The fake in a loop of its own; its URL."""
+    ready, stop, urls = threading.Event(), threading.Event(), []
+
+    async def serve() -> None:
+        async with serving(fake) as url:
+            urls.append(url)
+            ready.set()
+            while not stop.is_set():
+                await asyncio.sleep(0.02)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield urls[0]
+    finally:
+        stop.set()
+        thread.join()

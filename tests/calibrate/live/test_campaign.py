@@ -11,14 +11,18 @@ import pytest
 
 from calibrate.errors import CalibrationError
 from calibrate.live import calibration, plan
+from calibrate.live.answers import RECORD
 from calibrate.live.campaign import START, Campaign, remaining_s
 from calibrate.live.machine import Gpu, Machine
 from calibrate.live.plan import FullBatch, Hours, Idle, Loads, Scale
+from calibrate.live.server import attached
 from calibrate.live.settings import Settings
 from calibrate.replay import replay
 from calibrate.runs import read_runs
 from calibrate.tables import read
 from calibrate.tiny_model import write_model
+from tests.calibrate.live.fake_vllm import BASE as BASE_MODEL
+from tests.calibrate.live.fake_vllm import FakeVllm, running
 
 REPOSITORY = Path(__file__).parents[3]
 SCALE = Scale(
@@ -45,6 +49,8 @@ def flag(name, default="0"):
     return next((a.split("=", 1)[1] for a in sys.argv if a.startswith("--" + name + "=")), default)
 
 slots, rank = int(flag("max-loras")), int(flag("max-lora-rank"))
+with open("{folder}/port", "w") as port:
+    print(flag("port"), end="", file=port)
 with open("{folder}/starts", "a") as starts:
     print(slots, rank, file=starts)
 print("INFO vLLM API server version 0.32.0", flush=True)
@@ -125,6 +131,37 @@ def test_a_start_without_memory_is_a_finding(tmp_path: Path) -> None:
     short.run()
     assert short.row(short.starts[1], START)["oom"] == 1
     assert short.left(short.starts[1]) == []
+
+
+def test_a_server_of_somebody_else_gives_the_same_figures(campaign: Campaign, tmp_path: Path) -> None:
+    start = replace(campaign.starts[1], measurements=campaign.starts[1].measurements[:2])
+    mine = replace(campaign, starts=(start,))
+    fake = FakeVllm(ttft_s=0.004, itl_s=0.002)
+    with running(fake) as url, attached(url) as server:
+        mine.attach(server, mine.start_with(1, 16))
+    assert mine.left(start) == []
+    assert mine.row(start, START)["vllm"] == "0.32.0"
+    assert fake.models == [BASE_MODEL, *(f"adapter-{i}" for i in range(start.adapters))]
+    assert not (tmp_path / "starts").exists()
+    with pytest.raises(CalibrationError, match="no server with 3 slots of rank 16 is in the plan; it has 1 x 16"):
+        mine.start_with(3, 16)
+
+
+def test_what_did_not_start_elsewhere_can_be_told(campaign: Campaign) -> None:
+    start = campaign.starts[-1]
+    campaign.note_out_of_memory(start)
+    assert campaign.left(start) == []
+
+
+def test_the_single_requests_are_kept(campaign: Campaign) -> None:
+    start = campaign.starts[1]
+    replace(campaign, starts=(replace(start, measurements=start.measurements[:2]),)).run()
+    full = start.measurements[1]
+    assert isinstance(full, FullBatch)
+    kept = pd.read_csv(campaign.records(start, full.key))
+    assert list(kept.columns) == [*RECORD]
+    assert len(kept) == campaign.row(start, full.key)["completed"]
+    assert (kept["ttft_ms"] > 0).all()
 
 
 def test_missing_figures_are_named(campaign: Campaign, tmp_path: Path) -> None:

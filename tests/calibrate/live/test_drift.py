@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 from pydantic import BaseModel
 
+from calibrate.errors import CalibrationError
 from calibrate.live import drift
+from calibrate.live.metrics import Scrape
 from calibrate.live.server import attached
-from tests.calibrate.live.fake_vllm import BASE, FakeVllm, serving
+from tests.calibrate.live.fake_vllm import BASE, FakeVllm, running
 from twin.behaviour import behaviour_of
 from twin.profile import Profile
 
 ITL_S = 0.01
-
-
-@contextmanager
-def running(fake: FakeVllm) -> Iterator[str]:
-    """The fake in a loop of its own; its URL."""
-    ready, stop, urls = threading.Event(), threading.Event(), []
-
-    async def serve() -> None:
-        async with serving(fake) as url:
-            urls.append(url)
-            ready.set()
-            while not stop.is_set():
-                await asyncio.sleep(0.02)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield urls[0]
-    finally:
-        stop.set()
-        thread.join()
 
 
 def described(profile: Profile, step_ms: float, vllm: str = "0.32.0") -> Profile:
@@ -82,3 +57,30 @@ def test_another_clock_and_another_version_show(profile: Profile) -> None:
     assert not seen.holds
     shown = drift.table(profile, seen)
     assert shown.row_count == 3
+
+
+def scraped(fake: FakeVllm) -> Scrape:
+    return Scrape.parse(fake.metrics_text())
+
+
+def test_the_metrics_of_a_server_are_enough(profile: Profile) -> None:
+    fake = FakeVllm(itl_s=ITL_S, steps=1000, generation_tokens=30_000, gaps=29_000, prompt_tokens=4_000)
+    seen = drift.by_metrics(described(profile, 1e3 * ITL_S), scraped(fake), max_loras=2, max_lora_rank=8)
+    assert seen.holds, seen
+    assert [check.what for check in seen.checks] == ["KV cache, tokens", "step of 30 requests, ms"]
+    slow = drift.by_metrics(described(profile, 2e3 * ITL_S), scraped(fake), max_loras=2, max_lora_rank=8)
+    assert not slow.holds
+    assert slow.checks[1].off == pytest.approx(-0.5)
+
+
+def test_two_scrapes_tell_of_the_time_in_between(profile: Profile) -> None:
+    before = FakeVllm(itl_s=1.0, steps=50, generation_tokens=100, gaps=100)
+    after = FakeVllm(itl_s=0.07, steps=1050, generation_tokens=2100, gaps=2000)  # 140 s, of which 100 s before
+    between = scraped(after).since(scraped(before))
+    seen = drift.by_metrics(described(profile, 40 / 1.9), between, max_loras=2, max_lora_rank=8)
+    assert seen.holds, seen
+
+
+def test_metrics_of_an_idle_server_tell_nothing(profile: Profile) -> None:
+    with pytest.raises(CalibrationError, match="no answer was written"):
+        drift.by_metrics(profile, scraped(FakeVllm()), max_loras=2, max_lora_rank=8)

@@ -1,0 +1,129 @@
+"""`python -m calibrate run`, `drift` and `verify-client` as they are called."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.calibrate.live.fake_vllm import FakeVllm, running
+from tests.calibrate.live.test_campaign import make
+
+MODEL = ("--hub-id", "example/Tiny", "--gpu", "fake", "--scale", "cpu", "--hour-seconds", "1")
+
+
+PROFILE = Path("model_zoo/pairs/llama-3.1-8b-instruct--h100-64gb/profile.toml")
+DRIFT = ("drift", PROFILE, "--max-loras", "8", "--max-lora-rank", "8")
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "calibrate", *map(str, arguments)]
+
+
+def calibrate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), check=False, capture_output=True, text=True)
+
+
+def arguments(folder: Path) -> list[str | Path]:
+    """Of a calibration in `folder`, with a `vllm` that only pretends to compute."""
+    campaign = make(folder, most=1000)
+    where = ("--model", campaign.model, "--work", folder / "work", "--output", folder / "profile.toml")
+    return ["run", *where, *MODEL, "--vllm", campaign.vllm]
+
+
+def processes(word: str) -> list[int]:
+    """Those whose command line holds the word."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if word in (entry / "cmdline").read_text():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_calibration_that_is_stopped_leaves_no_server_and_goes_on(tmp_path: Path, number: signal.Signals) -> None:
+    called = arguments(tmp_path)
+    stopped = subprocess.Popen(command(*called), stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: bool(list((tmp_path / "work" / "slots-0-rank-16").glob("batch-*.json"))))
+    server = f"--port={(tmp_path / 'port').read_text()}"
+    assert processes(server)
+    stopped.send_signal(number)
+    _, told = stopped.communicate(timeout=30)
+    assert stopped.returncode == (130 if number == signal.SIGINT else -signal.SIGTERM)
+    assert "Traceback" not in told
+    assert number != signal.SIGINT or "stopped; the same command goes on" in told
+    wait_until(lambda: not processes(server))
+    assert not (tmp_path / "profile.toml").exists()
+    assert "slots-0-rank-16: starting the server" in (tmp_path / "work" / "calibrate.log").read_text()
+    kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "work").glob("*/batch-*.json")}
+    again = subprocess.Popen(command(*called), stderr=subprocess.DEVNULL)
+    wait_until(lambda: len(list((tmp_path / "work").glob("*/batch-*.json"))) > len(kept))
+    again.send_signal(signal.SIGINT)
+    again.wait(timeout=30)
+    assert kept == {file: file.stat().st_mtime_ns for file in kept}
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_server_that_must_be_started_elsewhere_is_named(tmp_path: Path) -> None:
+    told = calibrate(*arguments(tmp_path), "--out-of-memory", "--max-loras", "16", "--max-lora-rank", "16")
+    assert told.returncode == 0
+    assert told.stderr == "calibrate: 5 of 6 servers to be measured, next:\n"
+    assert told.stdout.startswith(f"vllm serve {tmp_path / 'model'} --max-num-seqs=1024")
+    refused = calibrate(*arguments(tmp_path), "--out-of-memory")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "calibrate: --url, --out-of-memory: say --max-loras and --max-lora-rank, too; no server tells them\n"
+    )
+
+
+def test_a_running_server_is_measured_where_it_is(tmp_path: Path) -> None:
+    with running(FakeVllm(ttft_s=0.001, itl_s=0.001)) as url:
+        told = calibrate(*arguments(tmp_path), "--url", url, "--max-loras", "16", "--max-lora-rank", "8")
+    assert told.returncode == 0, told.stderr
+    assert (tmp_path / "work" / "slots-16-rank-8" / "idle.json").exists()
+    assert "5 of 6 servers to be measured" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "drift: --url wanted, or --metrics once or twice"),
+        (["--url", "http://example.org:8000"], "'example.org' is not this machine"),
+        (["--metrics", "nothing.txt"], "nothing.txt: cannot read the metrics"),
+    ],
+)
+def test_drift_says_what_it_wants(words: list[str], message: str) -> None:
+    told = calibrate(*DRIFT, *words)
+    assert told.returncode == 2
+    assert message in told.stderr
+    assert len(told.stderr.splitlines()) == 1
+
+
+def test_drift_of_saved_metrics(tmp_path: Path) -> None:
+    saved = tmp_path / "metrics.txt"
+    saved.write_text(FakeVllm(itl_s=1.0, steps=10, generation_tokens=30, gaps=29).metrics_text())
+    told = calibrate(*DRIFT, "--metrics", saved)
+    assert told.returncode == 1
+    assert "step of 3 requests, ms" in told.stdout
+
+
+def test_what_the_client_bears() -> None:
+    told = calibrate("verify-client", "500")
+    assert told.returncode == 0
+    assert "kept up" in told.stdout
