@@ -22,8 +22,8 @@ lint: $(VENV)/.dev  ## ruff and mypy
 bench: $(VENV)/.dev  ## how fast the twin is, and what memory it takes
 	$(BIN)/python -m twin.bench model_zoo/pairs/llama-3.1-8b-instruct--h100-64gb/profile.toml
 
-calibrate: $(VENV)/.dev  ## measure MODEL (a folder) on this machine; HUB_ID, GPU name the pair; FLAGS go on
-	$(BIN)/python -m calibrate run --model $(MODEL) --hub-id $(HUB_ID) --gpu $(GPU) \
+calibrate: $(VENV)/.dev  ## measure PAIR: MODEL (a folder, HUB_ID its name elsewhere) on this machine's GPU; FLAGS go on
+	$(BIN)/python -m calibrate run --model $(MODEL) $(if $(HUB_ID),--hub-id $(HUB_ID)) --gpu $(GPU) \
 		--work build/calibration/$(PAIR) --output model_zoo/pairs/$(PAIR)/profile.toml $(FLAGS)
 
 test-vllm: $(VENV)/.dev $(VLLM_CPU)/.ready  ## calibrate a tiny model on the real CPU engine, compare the twin with it

@@ -78,7 +78,7 @@ def policies(runs: Sequence[Run], outcomes: Sequence[Outcome]) -> list[Policy]:
     def twins_pick(choices: list[Run]) -> Run:
         return max(choices, key=lambda run: _worth(said[id(run)]))
 
-    if all(len(choices) == 1 for choices in mixes.values()):
+    if all(len({run.max_loras for run in choices}) == 1 for choices in mixes.values()):
         return []
     return [
         _policy("32 slots", mixes, lambda choices: _with_slots(choices, min(32, choices[0].adapters))),

@@ -180,6 +180,7 @@ def _bare(scale: Scale) -> list[Measurement]:
     full: list[Measurement] = [
         FullBatch(batch, prompt, answer, 0) for batch in scale.batches for prompt in (SHORT_PROMPT, scale.prompts[0])
     ]
+    full.append(FullBatch(scale.batches[len(scale.batches) // 2], scale.prompts[-1], answer, 0))  # the longest context
     return full + [FullBatch(scale.batches[-1], prompt, 1, 0) for prompt in scale.prompts]
 
 

@@ -202,3 +202,8 @@ def test_lengths_from_files(tmp_path: Path) -> None:
     assert inventory.mix.output_mean == pytest.approx([20, 20, 8, 3])
     assert inventory.mix.output_std == pytest.approx([10, 10, 1, 0], abs=1e-9)
     assert inventory.only(["tenant"]).workload.tables == (long,)
+
+
+def test_every_example_is_understood() -> None:
+    for example in (Path(__file__).parents[2] / "examples").glob("*.toml"):
+        assert len(load(example)) > 0, example

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from calibrate.errors import CalibrationError
 from calibrate.naive import policies, rate_threshold_f1
-from calibrate.replay import profiles, replay
+from calibrate.replay import of_pair, profiles, replay
 from calibrate.runs import Outcome, Run, read_runs
 from calibrate.scores import scores, starts, worst
 from calibrate.validation import scoreboard, validate
@@ -121,6 +122,16 @@ def test_the_rules_of_thumb(agreeing: tuple[list[Run], list[Outcome]]) -> None:
     assert by_name["the twin's choice"].throughput_min > 0.95
     assert by_name["the twin's choice"].steady == by_name["the twin's choice"].steady_possible
     assert rate_threshold_f1(runs, runs)["ti.ny"] > 0.5
+    assert policies(runs[:1], said[:1]) == []  # nothing to choose from
+
+
+def test_one_pair_is_judged_by_the_runs_of_its_model(agreeing: tuple[list[Run], list[Outcome]], pairs: Path) -> None:
+    runs, _ = agreeing
+    profile = pairs / PROFILE.pair.name / "profile.toml"
+    others = [dataclasses.replace(run, model="huge") for run in runs]
+    assert set(of_pair(profile, [*runs, *others])) == {"ti.ny"}
+    with pytest.raises(CalibrationError, match="none of the runs is of its model; they are of huge"):
+        of_pair(profile, others)
 
 
 def test_arrivals_that_never_completed_cost_the_whole_duration(tmp_path: Path) -> None:
