@@ -33,10 +33,11 @@ class Scales(StrEnum):
     """How far a plan goes."""
 
     GPU = "gpu"
+    BRIEF = "brief"
     CPU = "cpu"
 
 
-START_S = {Scales.GPU: 120.0, Scales.CPU: 30.0}
+START_S = {Scales.GPU: 120.0, Scales.BRIEF: 90.0, Scales.CPU: 30.0}
 """What a server takes to start, s; a guess, for the estimate of how long a calibration takes."""
 STEP_MS = 30.0
 """A step, ms; likewise."""
@@ -51,8 +52,10 @@ def run(
     hub_id: Annotated[
         str | None, typer.Option(help="Hugging Face id of the model [default: the folder's name]")
     ] = None,
-    scale: Annotated[Scales, typer.Option(help="how far the plan goes")] = Scales.GPU,
-    hour_seconds: Annotated[float | None, typer.Option(min=1, help="of each run of traffic [default: 600, 60]")] = None,
+    scale: Annotated[Scales, typer.Option(help="how far the plan goes; brief: half an hour")] = Scales.GPU,
+    hour_seconds: Annotated[
+        float | None, typer.Option(min=1, help="of each run of traffic [default: 600, 90, 60]")
+    ] = None,
     vllm: Annotated[str, typer.Option(help="the vllm command, of this environment or another")] = "vllm",
     env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="variables of the server")] = None,
     flag: Annotated[list[str] | None, typer.Option(metavar="--NAME=VALUE", help="more flags of vllm serve")] = None,
@@ -80,13 +83,13 @@ def run(
     from calibrate.live.settings import Settings
     from calibrate.runs import read_runs
 
-    chosen = plan.CPU if scale is Scales.CPU else plan.GPU
+    chosen = {Scales.GPU: plan.GPU, Scales.BRIEF: plan.BRIEF, Scales.CPU: plan.CPU}[scale]
     chosen = replace(chosen, hour_seconds=hour_seconds or chosen.hour_seconds)
     base = Settings(
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=max_num_batched_tokens,
         max_model_len=max_model_len,
-        gpu_memory_utilization=gpu_memory_utilization if scale is Scales.GPU else None,
+        gpu_memory_utilization=gpu_memory_utilization if scale is not Scales.CPU else None,
         load_format="dummy" if dummy_weights else None,
         enable_prefix_caching=False,
         extra=(f"--block-size={block_size}", *(flag or ())),

@@ -140,6 +140,16 @@ GPU = Scale(
     served_adapters=192,
     hour_seconds=600,
 )
+BRIEF = replace(
+    GPU,
+    slots=(8, 64, 256),
+    ranks=(8, 32),
+    batches=(1, 32, 128, 512),
+    prompts=(128, 1024),
+    served_adapters=128,
+    hour_seconds=90,
+)
+"""For a GPU that is there for half an hour."""
 CPU = Scale(
     slots=(2, 8, 16),
     ranks=(8, 16),

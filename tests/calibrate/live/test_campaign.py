@@ -179,7 +179,7 @@ def test_a_server_that_keeps_its_figures_to_itself_is_refused(campaign: Campaign
 
 
 def test_the_plan_covers_what_the_fit_needs() -> None:
-    for scale in (plan.GPU, plan.CPU):
+    for scale in (plan.GPU, plan.BRIEF, plan.CPU):
         starts = plan.plan(scale, BASE)
         assert len({start.key for start in starts}) == len(starts) == len(scale.slots) + len(scale.ranks) + 1
         taken = [one for start in starts for one in start.measurements]
