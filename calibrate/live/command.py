@@ -54,7 +54,7 @@ def run(
     ] = None,
     scale: Annotated[Scales, typer.Option(help="how far the plan goes; brief: half an hour")] = Scales.GPU,
     hour_seconds: Annotated[
-        float | None, typer.Option(min=1, help="of each run of traffic [default: 600, 90, 60]")
+        float | None, typer.Option(min=1, help="of each run of traffic [default: 600, brief and cpu 60]")
     ] = None,
     vllm: Annotated[str, typer.Option(help="the vllm command, of this environment or another")] = "vllm",
     env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="variables of the server")] = None,

@@ -147,7 +147,7 @@ BRIEF = replace(
     batches=(1, 32, 128, 512),
     prompts=(128, 1024),
     served_adapters=128,
-    hour_seconds=90,
+    hour_seconds=60,
 )
 """For a GPU that is there for half an hour."""
 CPU = Scale(
