@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Set
+import os
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -14,10 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import twin
+from advisor import estimate
 from model_zoo import grid, runs, search
 from model_zoo.grid import Grid, Recipe
 from model_zoo.runs import Bench, Run, Simulate, most_slots
-from model_zoo.search import Exploration, explore
+from model_zoo.search import Exploration, explore, explore_all
 from twin.profile import Profile
 from twin.simulation import simulate
 
@@ -48,7 +50,7 @@ class Campaign:
         """Every mix of the grid explored, or read from `work`."""
         folder = self.work / self.profile.pair.name / self._fingerprint()
         folder.mkdir(parents=True, exist_ok=True)
-        recipes = grid.sample(self.grid.mixes, self.seed)
+        recipes = self.grid.recipes(self.seed)
         explored = self._in_parallel(
             delayed(_explore)(self, recipe, folder / f"{recipe.number}.json") for recipe in recipes
         )
@@ -76,27 +78,33 @@ class Campaign:
                 bar.advance(task)
 
     def _fingerprint(self) -> str:
-        """What the runs depend on: profile, grid, seed and the code of the twin and of the search."""
+        """What the runs depend on: profile, grid, seed and the code of the twin, the estimate and the search."""
         digest = hashlib.sha256(f"{self.profile.model_dump_json()} {self.grid} {self.seed}".encode())
-        modules = (Path(str(module.__file__)) for module in (grid, runs, search))
+        modules = (Path(str(module.__file__)) for module in (estimate, grid, runs, search))
         for file in sorted([*Path(twin.__path__[0]).glob("*.py"), *modules]):
             digest.update(file.read_bytes())
         return digest.hexdigest()[:16]
 
 
 def _explore(campaign: Campaign, recipe: Recipe, file: Path) -> Exploration:
-    most = most_slots(campaign.profile, max(recipe.ranks.values))
-    slots = tuple(sorted({min(count, most) for count in campaign.grid.slots if most}))
-    if file.exists():
-        found = [Run.from_json(fields) for fields in json.loads(file.read_text(encoding="utf-8"))]
-    else:
-        bench = _bench(campaign, recipe)
-        explore(bench, slots, campaign.grid.max_adapters)
-        found = bench.runs
-        unfinished = file.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps([run.to_json() for run in found]), encoding="utf-8")
+    if not file.exists():
+        slots, found = _searched(campaign, recipe)
+        unfinished = file.with_suffix(f".{os.getpid()}.unfinished")
+        unfinished.write_text(json.dumps([slots, [run.to_json() for run in found]]), encoding="utf-8")
         unfinished.replace(file)
-    return Exploration(recipe, slots, tuple(found))
+    slots, runs = json.loads(file.read_text(encoding="utf-8"))
+    return Exploration(recipe, tuple(slots), tuple(map(Run.from_json, runs)))
+
+
+def _searched(campaign: Campaign, recipe: Recipe) -> tuple[Sequence[int], list[Run]]:
+    """The slots tried, and all runs."""
+    grid, bench = campaign.grid, _bench(campaign, recipe)
+    if grid.adapters:
+        explore_all(bench, grid.slots, grid.adapters)
+        return grid.slots, bench.runs
+    most = most_slots(campaign.profile, max(recipe.ranks.values))
+    allowed = sorted({min(count, most) for count in grid.slots if most})
+    return explore(bench, allowed, grid.max_adapters), bench.runs
 
 
 def _replay(campaign: Campaign, recipe: Recipe, configurations: Set[Configuration]) -> dict[Configuration, Run]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure, vector
+from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure, measure_slots, vector
 from model_zoo.grid import Recipe
 from model_zoo.labels import LoadLimit, SlotChoice, load_limit, slot_choices
 from model_zoo.runs import OBJECTIVES, STEADY, Objective, Run, goals_of
@@ -143,11 +144,12 @@ def _slots(
 def _serving(explored: Iterable[Exploration], profile: Profile) -> Table[Run]:
     rows = []
     for each in explored:
-        for run in each.runs:
-            if run.measures.itl_ms > 0:
-                mix = each.recipe.adapters(run.adapters)
-                values = measure(mix, profile, ttft_limit_s=STEADY.ttft_limit_s, max_loras=run.max_loras)
-                rows.append((each.recipe, values, run))
+        answered = (run for run in each.runs if run.measures.itl_ms > 0)
+        for adapters, runs in groupby(answered, key=lambda run: run.adapters):
+            mix = each.recipe.adapters(adapters)
+            values = measure(mix, profile, ttft_limit_s=STEADY.ttft_limit_s)
+            for run in runs:
+                rows.append((each.recipe, values | measure_slots(values, mix, profile, run.max_loras), run))
     return Table.from_rows(SERVING_FEATURES, rows)
 
 
