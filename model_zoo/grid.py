@@ -211,8 +211,8 @@ def sample(count: int, seed: int) -> list[Recipe]:
 def _recipe(number: int, point: Floats) -> Recipe:
     kind = KINDS[int(np.searchsorted(_KIND_ENDS, point[0], side="right"))]
     if kind == "papers":
-        rates = Classes(tuple(sorted(Classes(RATES).quantile(point[1:4]).tolist(), reverse=True)))
-        return Recipe(number, kind, rates, _ranks(RANKS[:3], point[4:7]), PAPER_LENGTHS)
+        triple = Classes(tuple(sorted(Classes(RATES).quantile(point[1:4]).tolist(), reverse=True)))
+        return Recipe(number, kind, triple, _ranks(RANKS[:3], point[4:7]), PAPER_LENGTHS)
     ranks = _ranks(RANKS, point[4:7] if point[7] < 0.5 else point[4:5])
     token_rate, unit = _log_scaled(point[1], 2, 4000), point[8:]
     if kind == "production":
