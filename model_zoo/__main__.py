@@ -31,6 +31,7 @@ def build(
     grid: Annotated[GridName, typer.Option(help="workloads to train on")] = GridName.WIDE,
     seed: Annotated[int, typer.Option(min=0, help="seed of mixes and simulations")] = 0,
     jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
+    dask: Annotated[str, typer.Option(help="simulate on the workers of this Dask scheduler: tcp://host:8786")] = "",
     output: Annotated[Path, typer.Option("--output", "-o", help="zoo to write; profiles are taken from it")] = SHIPPED,
     work: Annotated[Path, typer.Option(help="where finished mixes are kept: a stopped build goes on")] = Path(
         "build/zoo"
@@ -40,7 +41,7 @@ def build(
     for name in pair or _pairs(output):
         profile, profile_toml = _profile(output, name)
         command = f"python -m model_zoo build --pair {name} --grid {grid} --seed {seed}"
-        campaign = Campaign(profile, GRIDS[grid], seed=seed, work=work, jobs=jobs)
+        campaign = Campaign(profile, GRIDS[grid], seed=seed, work=work, jobs=jobs, scheduler=dask)
         files = make(campaign, profile_toml, command)
         _write(output / name, files)
         typer.echo(f"{output / name}: {len(files)} files, {sum(map(len, files.values())) / 2**20:.1f} MiB")

@@ -67,9 +67,7 @@ def slot_choices(explored: Exploration, goal: Goal, max_adapters: int) -> list[S
     too many costs little.
     """
     # A run without a single answer meets every goal and tells nothing of slots.
-    met = {
-        (run.adapters, run.max_loras): run for run in explored.runs if run.measures.completed and goal.met_by(run)
-    }
+    met = {(run.adapters, run.max_loras): run for run in explored.runs if run.measures.completed and goal.met_by(run)}
     limit, steps = load_limit(explored.runs, goal).adapters, ladder(max_adapters)
     served = sorted({adapters for adapters, _ in met})
     choices = []
