@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from advisor.estimate import estimate
 from advisor.mix import Floats, Mix
-from advisor.queueing import dispersion, mean_wait, utilisation
+from advisor.queueing import dispersion, utilisation
 from twin.profile import Profile
 
 UNITS: dict[str, str] = {
@@ -39,7 +39,7 @@ UNITS: dict[str, str] = {
     "token_rate_mean": "tokens/s per adapter",
     "dispersion": "tokens, variance / mean of those that arrive",
     "estimated_load": "tokens/s, the most in equilibrium",
-    "steady_load": "tokens/s, the most in equilibrium with a wait of ttft_limit",
+    "steady_load": "tokens/s, less by a standard deviation over ttft_limit and half an answer's time",
     "ttft_limit": "s",
     "adapters": "served adapters N",
     "rate": "requests/s, of all adapters together",
@@ -54,7 +54,6 @@ UNITS: dict[str, str] = {
     "slots_share": "active_adapters / max_loras",
     "slots_load_share": "token_rate / the most tokens/s in equilibrium with that many slots",
     "step_time": "ms per step with that many slots, estimated",
-    "wait": "s, mean in the first hour with that many slots, estimated",
 }
 """Every feature and its unit (empty: a pure number)."""
 
@@ -65,6 +64,11 @@ SLOTS_FEATURES: tuple[str, ...] = _NAMES[: _NAMES.index("max_loras")]
 """What the choice of slots depends on."""
 SERVING_FEATURES: tuple[str, ...] = tuple(name for name in UNITS if name not in ("ttft_limit", "steady_load"))
 """What throughput, ITL and TTFT of a given configuration depend on."""
+ESTIMATES: tuple[str, ...] = (
+    *("dispersion", "estimated_load", "steady_load", "load_share", "active_adapters", "estimated_slots"),
+    *("slots_share", "slots_load_share", "step_time"),
+)
+"""What the Profile makes of a mix; the other features can be read off an inventory and its flags."""
 
 
 def measure(mix: Mix, profile: Profile, *, ttft_limit_s: float, max_loras: int | None = None) -> dict[str, float]:
@@ -78,6 +82,7 @@ def measure(mix: Mix, profile: Profile, *, ttft_limit_s: float, max_loras: int |
     equilibria = estimate(mix, profile)
     state = equilibria.serving(adapters)
     load, tokens = token_rate * equilibria.max_adapters / adapters, dispersion(mix)
+    answer_s = output_mean * equilibria.serving(equilibria.max_adapters).step_ms / 1e3
     values = {
         "rate_mean": rate / adapters,
         "rate_std": float(mix.rate.std()),
@@ -99,7 +104,7 @@ def measure(mix: Mix, profile: Profile, *, ttft_limit_s: float, max_loras: int |
         "token_rate_mean": token_rate / adapters,
         "dispersion": tokens,
         "estimated_load": load,
-        "steady_load": load * utilisation(tokens / load, ttft_limit_s),
+        "steady_load": load * utilisation(tokens / load, ttft_limit_s + answer_s / 2),
         "ttft_limit": ttft_limit_s,
         "adapters": float(adapters),
         "rate": rate,
@@ -117,14 +122,11 @@ def measure(mix: Mix, profile: Profile, *, ttft_limit_s: float, max_loras: int |
 def measure_slots(values: dict[str, float], mix: Mix, profile: Profile, max_loras: int) -> dict[str, float]:
     """The features of the slots, given the others of the same mix."""
     with_slots = estimate(mix, profile, max_loras)
-    load_share = len(mix) / with_slots.max_adapters
-    capacity = values["token_rate"] / load_share
     return {
         "max_loras": float(max_loras),
         "slots_share": values["active_adapters"] / max_loras,
-        "slots_load_share": load_share,
+        "slots_load_share": len(mix) / with_slots.max_adapters,
         "step_time": with_slots.serving(len(mix)).step_ms,
-        "wait": mean_wait(load_share, values["dispersion"] / capacity),
     }
 
 

@@ -1,9 +1,8 @@
-"""What chance costs: waits at a server of given capacity whose work does not come evenly.
+"""What chance costs: work that comes unevenly, at a server that works off so many tokens per second.
 
 Work arrives in requests of random sizes at random times. Seen from afar it is a Brownian motion whose variance grows
-in proportion to the mean (diffusion approximation of a queue); the server is one that works off tokens at a fixed
-rate, the most in equilibrium (`advisor.estimate`), which leaves out that the batch holds some of the work without
-a wait. The models learn by how much serving differs from that.
+in proportion to its mean (diffusion approximation of a queue). What comes within a short window, in which a wait is
+allowed or the batch has room, evens out; the capacity has to be above the mean by a standard deviation of that.
 """
 
 from __future__ import annotations
@@ -11,9 +10,6 @@ from __future__ import annotations
 import math
 
 from advisor.mix import Mix
-
-HORIZON_S = 3600.0
-"""What counts as a wait is a mean over so long, from an empty server on: beyond its capacity the wait grows."""
 
 
 def dispersion(mix: Mix) -> float:
@@ -27,19 +23,12 @@ def dispersion(mix: Mix) -> float:
     return float(variance) / mix.token_rate
 
 
-def mean_wait(load: float, dispersion_s: float) -> float:
-    """Mean wait in s over the horizon at `load` times the capacity; `dispersion_s` is dispersion / capacity in s.
+def utilisation(dispersion_s: float, window_s: float) -> float:
+    """The share of its capacity that a server can be asked for, above 0 and up to 1 (square-root staffing).
 
-    Well below the capacity this is the wait in heavy traffic, load D / (2 (1 - load)); well above it half of the
-    backlog that has piled up in the end, (load - 1) H / 2. In between it is the positive root w of
-    w^2 - w (load - 1) H / 2 = load D H / 4, within 7 % of the Brownian motion's sqrt(8 D H / (9 pi)) at load 1.
+    At load r the work of a window W, in seconds of the capacity, is r W on average, with variance r D W, where D is
+    dispersion / capacity (`dispersion_s`): r W + sqrt(r D W) = W.
     """
-    growth = (load - 1.0) * HORIZON_S / 2
-    root = math.sqrt(growth**2 + load * dispersion_s * HORIZON_S)
-    # Of the two forms of the root the one without cancellation.
-    return (growth + root) / 2 if growth > 0 else load * dispersion_s * HORIZON_S / (2 * (root - growth))
-
-
-def utilisation(dispersion_s: float, wait_s: float) -> float:
-    """The load, relative to the capacity, at which the mean wait is `wait_s`: the inverse of `mean_wait`."""
-    return (1.0 + 2.0 * wait_s / HORIZON_S) / (1.0 + dispersion_s / (2.0 * wait_s))
+    deviation = math.sqrt(dispersion_s / window_s)
+    # The root of r + deviation sqrt(r) = 1, without cancellation.
+    return (math.sqrt(1.0 + deviation**2 / 4) + deviation / 2) ** -2

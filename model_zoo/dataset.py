@@ -84,6 +84,8 @@ class Tables:
 
     limits: dict[Objective, Table[LoadLimit]]
     """Load limits of the mixes that reached theirs, for every TTFT limit."""
+    refused: dict[Objective, Table[LoadLimit]]
+    """Mixes of which not even the fewest adapters met the goal, seen as these; in the same way."""
     slots: dict[Objective, Table[SlotChoice]]
     """Best slots, for numbers of adapters up to the limit and for every TTFT limit."""
     serving: Table[Run]
@@ -92,11 +94,13 @@ class Tables:
     def split(self) -> tuple[Tables, Tables]:
         """As `Table.split`."""
         limits = {objective: table.split() for objective, table in self.limits.items()}
+        refused = {objective: table.split() for objective, table in self.refused.items()}
         slots = {objective: table.split() for objective, table in self.slots.items()}
         serving = self.serving.split()
         train, aside = (
             Tables(
                 {objective: tables[part] for objective, tables in limits.items()},
+                {objective: tables[part] for objective, tables in refused.items()},
                 {objective: tables[part] for objective, tables in slots.items()},
                 serving[part],
             )
@@ -109,6 +113,7 @@ def tabulate(explored: Sequence[Exploration], profile: Profile, max_adapters: in
     """The facts that the explorations show, with their features."""
     return Tables(
         {objective: _limits(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
+        {objective: _refused(explored, profile, objective) for objective in OBJECTIVES},
         {objective: _slots(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
         _serving(explored, profile),
     )
@@ -126,6 +131,17 @@ def _limits(
                 for size in _inventory_sizes(each.recipe, limit, max_adapters):
                     mix = each.recipe.adapters(size)
                     rows.append((each.recipe, measure(mix, profile, ttft_limit_s=goal.ttft_limit_s), limit))
+    return Table.from_rows(MIX_FEATURES, rows)
+
+
+def _refused(explored: Iterable[Exploration], profile: Profile, objective: Objective) -> Table[LoadLimit]:
+    rows = []
+    for each in explored:
+        for goal in goals_of(objective):
+            limit = load_limit(each.runs, goal)
+            if limit.refused:
+                mix = each.recipe.adapters(min(run.adapters for run in each.runs))
+                rows.append((each.recipe, measure(mix, profile, ttft_limit_s=goal.ttft_limit_s), limit))
     return Table.from_rows(MIX_FEATURES, rows)
 
 

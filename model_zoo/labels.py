@@ -31,6 +31,11 @@ class LoadLimit:
         return math.sqrt(self.met_tok_s * self.missed_tok_s)
 
     @property
+    def refused(self) -> bool:
+        """Whether not even one adapter met the goal."""
+        return self.adapters == 0 and math.isfinite(self.missed_tok_s)
+
+    @property
     def bounded(self) -> bool:
         """Whether some number of adapters met the goal and some larger one did not."""
         return self.adapters > 0 and math.isfinite(self.missed_tok_s)
