@@ -24,6 +24,8 @@ HELD_OUT = 5
 """Every fifth mix is kept aside to judge the models."""
 SIGHTINGS = 3
 """Inventories of different sizes in which a mix is seen when its load limit is asked for."""
+INVENTORY = 4.0
+"""Times that the largest of these is as large as what is admitted; the few busiest weigh the less, the larger it is."""
 
 
 Fact = TypeVar("Fact")
@@ -170,8 +172,7 @@ def _serving(explored: Iterable[Exploration], profile: Profile) -> Table[Run]:
 
 
 def _inventory_sizes(recipe: Recipe, limit: LoadLimit, max_adapters: int) -> Iterator[int]:
-    """Numbers of adapters between the limit and the most there are, at random on a logarithmic scale."""
+    """Numbers of adapters above the limit, at random on a logarithmic scale."""
     random = np.random.default_rng([recipe.number, 3])
     for exponent in random.uniform(size=SIGHTINGS):
-        low = limit.adapters + 1
-        yield min(round(low * (max_adapters / low) ** float(exponent)), max_adapters)
+        yield min(round((limit.adapters + 1) * INVENTORY ** float(exponent)), max_adapters)
