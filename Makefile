@@ -34,7 +34,7 @@ zoo: $(VENV)/.dev  ## simulate, train and write every shipped pair anew
 	$(BIN)/python -m model_zoo build
 
 zoo-small: $(VENV)/.dev  ## the same with few workloads, into build/zoo-small
-	$(BIN)/python -m model_zoo build --small -o build/zoo-small
+	$(BIN)/python -m model_zoo build --grid small -o build/zoo-small
 
 validate: $(VENV)/.dev  ## the twin beside the published measurements
 	$(BIN)/python -m calibrate validate --data $(DATA)

@@ -4,12 +4,14 @@ A step lasts as long as its batch makes it last, and the batch is what arrives w
 law). With N adapters of mean request rate q, prompts of I and answers of O tokens, and steps of t seconds:
 
     running requests       R = N q O t
-    adapters in flight     A = N h(t),  h(t) = mean over adapters of 1 - exp(-rate O t)
+    adapters in flight     A = N h(t),  h(t) = mean over adapters of 1 - exp(-bursts O t)
     time of a step         t = base + per_request R + per_adapter A + (per_token I + miss load) N q t
                                + per_eager_token max(N q (I + O) t - graph_tokens, 0)
 
-from which N follows for every t; coefficients as in `twin.profile.Step`, of G slots. `miss` is the share of requests
-that find their adapter in no slot: with a least-recently-used cache, those not seen for as long as it takes G
+from which N follows for every t; coefficients as in `twin.profile.Step`, of G slots. Bursts are groups of requests that
+come together, rate ln(c^2) / (c^2 - 1) of them with gaps of variation c > 1: arrivals with dispersion c^2, seen as a
+negative binomial process, are Poisson bursts of logarithmic sizes. `miss` is the share of requests that start a burst
+and find their adapter in no slot: with a least-recently-used cache, those not seen for as long as it takes G
 adapters to come by (Che's approximation). While all slots are held by adapters in flight, a miss makes others of the
 batch miss as well, a sixth of them on average (see `twin.adapter_cache`). The batch has to fit into the KV cache and
 its adapters into the slots. Queueing is left out; what it costs is learned from simulations.
@@ -147,11 +149,14 @@ def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:
 
 def _presence(mix: Mix) -> tuple[Floats, Floats, Floats]:
     """By step time: the share of adapters in flight, its variance, the share of requests whose adapter is not."""
-    traffic = np.sort(mix.rate * mix.output_mean)
+    excess = np.maximum(mix.cv**2 - 1, 1e-9)
+    bursts = mix.rate * np.log1p(excess) / excess
+    traffic = np.sort(bursts * mix.output_mean)
     groups = np.array_split(traffic, min(len(traffic), GROUPS))
     mean, weight = np.array([group.mean() for group in groups]), np.array([len(group) for group in groups]) / len(mix)
     absent = np.exp(-np.outer(STEP_S, mean))
-    return 1 - absent @ weight, absent * (1 - absent) @ weight, absent @ (weight * mean) / float(weight @ mean)
+    first = float(bursts.sum() / mix.rate.sum()) * weight * mean / float(weight @ mean)
+    return 1 - absent @ weight, absent * (1 - absent) @ weight, absent @ first
 
 
 def _normal_cdf(x: Floats) -> Floats:

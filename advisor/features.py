@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from advisor.estimate import estimate
 from advisor.mix import Floats, Mix
+from advisor.queueing import dispersion, utilisation
 from twin.profile import Profile
 
 UNITS: dict[str, str] = {
@@ -24,16 +25,27 @@ UNITS: dict[str, str] = {
     "rate_max": "requests/s",
     "rank_mean": "",
     "rank_std": "",
+    "rank_min": "",
     "rank_max": "",
     "input_mean": "tokens per request",
     "input_std": "tokens",
+    "input_min": "tokens per request of the adapter with the shortest",
+    "input_max": "tokens per request of the adapter with the longest",
     "output_mean": "tokens per request",
     "output_std": "tokens",
+    "output_min": "tokens per request of the adapter with the shortest",
+    "output_max": "tokens per request of the adapter with the longest",
     "cv_mean": "gap variation, weighted by rate",
     "token_rate_mean": "tokens/s per adapter",
+    "dispersion": "tokens, variance / mean of those that arrive",
     "estimated_load": "tokens/s, the most in equilibrium",
+    "steady_load": "tokens/s, less by a standard deviation over ttft_limit and half an answer's time",
     "ttft_limit": "s",
     "adapters": "served adapters N",
+    "rate": "requests/s, of all adapters together",
+    "rank_sum": "",
+    "input_rate": "offered prompt tokens/s",
+    "output_rate": "offered answer tokens/s",
     "token_rate": "offered tokens/s",
     "load_share": "token_rate / estimated_load",
     "active_adapters": "adapters with a request in flight, estimated",
@@ -45,55 +57,77 @@ UNITS: dict[str, str] = {
 }
 """Every feature and its unit (empty: a pure number)."""
 
-MIX_FEATURES: tuple[str, ...] = tuple(UNITS)[:15]
+_NAMES = tuple(UNITS)
+MIX_FEATURES: tuple[str, ...] = _NAMES[: _NAMES.index("adapters")]
 """What the admission limit depends on."""
-SLOTS_FEATURES: tuple[str, ...] = tuple(UNITS)[:20]
+SLOTS_FEATURES: tuple[str, ...] = _NAMES[: _NAMES.index("max_loras")]
 """What the choice of slots depends on."""
-SERVING_FEATURES: tuple[str, ...] = tuple(name for name in UNITS if name != "ttft_limit")
+SERVING_FEATURES: tuple[str, ...] = tuple(name for name in UNITS if name not in ("ttft_limit", "steady_load"))
 """What throughput, ITL and TTFT of a given configuration depend on."""
+ESTIMATES: tuple[str, ...] = (
+    *("dispersion", "estimated_load", "steady_load", "load_share", "active_adapters", "estimated_slots"),
+    *("slots_share", "slots_load_share", "step_time"),
+)
+"""What the Profile makes of a mix; the other features can be read off an inventory and its flags."""
 
 
 def measure(mix: Mix, profile: Profile, *, ttft_limit_s: float, max_loras: int | None = None) -> dict[str, float]:
     """Every feature of a mix that serves all its adapters; those of the slots only where `max_loras` is given.
 
-    Lengths and burstiness are means over requests, so busy adapters weigh more.
+    Means, spreads and burstiness of requests weigh busy adapters more; smallest and largest are of adapters.
     """
     share = mix.rate / mix.rate.sum()
     input_mean, output_mean = float(share @ mix.input_mean), float(share @ mix.output_mean)
-    token_rate, adapters = mix.token_rate, len(mix)
+    rate, token_rate, adapters = float(mix.rate.sum()), mix.token_rate, len(mix)
     equilibria = estimate(mix, profile)
     state = equilibria.serving(adapters)
+    load, tokens = token_rate * equilibria.max_adapters / adapters, dispersion(mix)
+    answer_s = output_mean * equilibria.serving(equilibria.max_adapters).step_ms / 1e3
     values = {
-        "rate_mean": float(mix.rate.mean()),
+        "rate_mean": rate / adapters,
         "rate_std": float(mix.rate.std()),
         "rate_min": float(mix.rate.min()),
         "rate_max": float(mix.rate.max()),
         "rank_mean": float(mix.rank.mean()),
         "rank_std": float(mix.rank.std()),
+        "rank_min": float(mix.rank.min()),
         "rank_max": float(mix.rank.max()),
         "input_mean": input_mean,
         "input_std": _pooled_std(share, mix.input_mean, mix.input_std, input_mean),
+        "input_min": float(mix.input_mean.min()),
+        "input_max": float(mix.input_mean.max()),
         "output_mean": output_mean,
         "output_std": _pooled_std(share, mix.output_mean, mix.output_std, output_mean),
+        "output_min": float(mix.output_mean.min()),
+        "output_max": float(mix.output_mean.max()),
         "cv_mean": float(share @ mix.cv),
         "token_rate_mean": token_rate / adapters,
-        "estimated_load": token_rate * equilibria.max_adapters / adapters,
+        "dispersion": tokens,
+        "estimated_load": load,
+        "steady_load": load * utilisation(tokens / load, ttft_limit_s + answer_s / 2),
         "ttft_limit": ttft_limit_s,
         "adapters": float(adapters),
+        "rate": rate,
+        "rank_sum": float(mix.rank.sum()),
+        "input_rate": rate * input_mean,
+        "output_rate": rate * output_mean,
         "token_rate": token_rate,
         "load_share": adapters / equilibria.max_adapters,
         "active_adapters": state.active_adapters,
         "estimated_slots": state.slots,
     }
-    if max_loras is not None:
-        with_slots = estimate(mix, profile, max_loras)
-        values |= {
-            "max_loras": float(max_loras),
-            "slots_share": values["active_adapters"] / max_loras,
-            "slots_load_share": adapters / with_slots.max_adapters,
-            "step_time": with_slots.serving(adapters).step_ms,
-        }
-    return values
+    return values if max_loras is None else values | measure_slots(values, mix, profile, max_loras)
+
+
+def measure_slots(values: dict[str, float], mix: Mix, profile: Profile, max_loras: int) -> dict[str, float]:
+    """The features of the slots, given the others of the same mix."""
+    with_slots = estimate(mix, profile, max_loras)
+    return {
+        "max_loras": float(max_loras),
+        "slots_share": values["active_adapters"] / max_loras,
+        "slots_load_share": len(mix) / with_slots.max_adapters,
+        "step_time": with_slots.serving(len(mix)).step_ms,
+    }
 
 
 def vector(values: dict[str, float], names: Sequence[str]) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from advisor import tree
 from advisor.configuration import Configuration, Configurator, DoesNotFitError
-from advisor.features import MIX_FEATURES, SERVING_FEATURES, UNITS, measure
+from advisor.features import ESTIMATES, MIX_FEATURES, SERVING_FEATURES, UNITS, measure
 from advisor.flags import Flags
 from advisor.inventory import Inventory
 from advisor.objective import Objective
@@ -123,9 +123,9 @@ def _largest(size: int, plan: Callable[[int], _Plan], objective: Objective) -> _
 
 
 def _extrapolations(pair: Pair, values: Mapping[str, float], names: Sequence[str]) -> list[str]:
-    """A warning for each feature outside the range that the models were trained on."""
+    """A warning for each feature of the inventory outside the range that the models were trained on."""
     warnings = []
-    for name in names:
+    for name in (name for name in names if name not in ESTIMATES):
         low, high = pair.manifest.range.get(name, (-math.inf, math.inf))
         value, slack = values[name], 1e-6 * max(abs(low), abs(high))
         if not low - slack <= value <= high + slack:

@@ -10,7 +10,7 @@ import typer
 
 from model_zoo.campaign import Campaign
 from model_zoo.errors import ZooError
-from model_zoo.grid import FULL, SMALL
+from model_zoo.grid import GRIDS, GridName
 from model_zoo.pair import PROFILE, make
 from twin.profile import Profile, ProfileError, load
 
@@ -28,9 +28,10 @@ def commands() -> None:
 def build(
     *,
     pair: Annotated[list[str] | None, typer.Option(help="pair to build; repeat for several; default: all")] = None,
-    small: Annotated[bool, typer.Option("--small", help="a small grid, for tests")] = False,
+    grid: Annotated[GridName, typer.Option(help="workloads to train on")] = GridName.WIDE,
     seed: Annotated[int, typer.Option(min=0, help="seed of mixes and simulations")] = 0,
     jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
+    dask: Annotated[str, typer.Option(help="simulate on the workers of this Dask scheduler: tcp://host:8786")] = "",
     output: Annotated[Path, typer.Option("--output", "-o", help="zoo to write; profiles are taken from it")] = SHIPPED,
     work: Annotated[Path, typer.Option(help="where finished mixes are kept: a stopped build goes on")] = Path(
         "build/zoo"
@@ -39,10 +40,8 @@ def build(
     """Simulate, train and judge: writes models, card and manifest beside the profile of each pair."""
     for name in pair or _pairs(output):
         profile, profile_toml = _profile(output, name)
-        grid, command = FULL, f"python -m model_zoo build --pair {name} --seed {seed}"
-        if small:
-            grid, command = SMALL, f"{command} --small"
-        campaign = Campaign(profile, grid, seed=seed, work=work, jobs=jobs)
+        command = f"python -m model_zoo build --pair {name} --grid {grid} --seed {seed}"
+        campaign = Campaign(profile, GRIDS[grid], seed=seed, work=work, jobs=jobs, scheduler=dask)
         files = make(campaign, profile_toml, command)
         _write(output / name, files)
         typer.echo(f"{output / name}: {len(files)} files, {sum(map(len, files.values())) / 2**20:.1f} MiB")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure, vector
+from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure, measure_slots, vector
 from model_zoo.grid import Recipe
 from model_zoo.labels import LoadLimit, SlotChoice, load_limit, slot_choices
 from model_zoo.runs import OBJECTIVES, STEADY, Objective, Run, goals_of
@@ -23,6 +24,8 @@ HELD_OUT = 5
 """Every fifth mix is kept aside to judge the models."""
 SIGHTINGS = 3
 """Inventories of different sizes in which a mix is seen when its load limit is asked for."""
+INVENTORY = 4.0
+"""Times that the largest of these is as large as what is admitted; the few busiest weigh the less, the larger it is."""
 
 
 Fact = TypeVar("Fact")
@@ -83,6 +86,8 @@ class Tables:
 
     limits: dict[Objective, Table[LoadLimit]]
     """Load limits of the mixes that reached theirs, for every TTFT limit."""
+    refused: dict[Objective, Table[LoadLimit]]
+    """Mixes of which not even the fewest adapters met the goal, seen as these; in the same way."""
     slots: dict[Objective, Table[SlotChoice]]
     """Best slots, for numbers of adapters up to the limit and for every TTFT limit."""
     serving: Table[Run]
@@ -91,11 +96,13 @@ class Tables:
     def split(self) -> tuple[Tables, Tables]:
         """As `Table.split`."""
         limits = {objective: table.split() for objective, table in self.limits.items()}
+        refused = {objective: table.split() for objective, table in self.refused.items()}
         slots = {objective: table.split() for objective, table in self.slots.items()}
         serving = self.serving.split()
         train, aside = (
             Tables(
                 {objective: tables[part] for objective, tables in limits.items()},
+                {objective: tables[part] for objective, tables in refused.items()},
                 {objective: tables[part] for objective, tables in slots.items()},
                 serving[part],
             )
@@ -108,6 +115,7 @@ def tabulate(explored: Sequence[Exploration], profile: Profile, max_adapters: in
     """The facts that the explorations show, with their features."""
     return Tables(
         {objective: _limits(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
+        {objective: _refused(explored, profile, objective) for objective in OBJECTIVES},
         {objective: _slots(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
         _serving(explored, profile),
     )
@@ -128,6 +136,17 @@ def _limits(
     return Table.from_rows(MIX_FEATURES, rows)
 
 
+def _refused(explored: Iterable[Exploration], profile: Profile, objective: Objective) -> Table[LoadLimit]:
+    rows = []
+    for each in explored:
+        for goal in goals_of(objective):
+            limit = load_limit(each.runs, goal)
+            if limit.refused:
+                mix = each.recipe.adapters(min(run.adapters for run in each.runs))
+                rows.append((each.recipe, measure(mix, profile, ttft_limit_s=goal.ttft_limit_s), limit))
+    return Table.from_rows(MIX_FEATURES, rows)
+
+
 def _slots(
     explored: Iterable[Exploration], profile: Profile, objective: Objective, max_adapters: int
 ) -> Table[SlotChoice]:
@@ -143,17 +162,17 @@ def _slots(
 def _serving(explored: Iterable[Exploration], profile: Profile) -> Table[Run]:
     rows = []
     for each in explored:
-        for run in each.runs:
-            if run.measures.itl_ms > 0:
-                mix = each.recipe.adapters(run.adapters)
-                values = measure(mix, profile, ttft_limit_s=STEADY.ttft_limit_s, max_loras=run.max_loras)
-                rows.append((each.recipe, values, run))
+        answered = (run for run in each.runs if run.measures.itl_ms > 0)
+        for adapters, runs in groupby(answered, key=lambda run: run.adapters):
+            mix = each.recipe.adapters(adapters)
+            values = measure(mix, profile, ttft_limit_s=STEADY.ttft_limit_s)
+            for run in runs:
+                rows.append((each.recipe, values | measure_slots(values, mix, profile, run.max_loras), run))
     return Table.from_rows(SERVING_FEATURES, rows)
 
 
 def _inventory_sizes(recipe: Recipe, limit: LoadLimit, max_adapters: int) -> Iterator[int]:
-    """Numbers of adapters between the limit and the most there are, at random on a logarithmic scale."""
+    """Numbers of adapters above the limit, at random on a logarithmic scale."""
     random = np.random.default_rng([recipe.number, 3])
     for exponent in random.uniform(size=SIGHTINGS):
-        low = limit.adapters + 1
-        yield min(round(low * (max_adapters / low) ** float(exponent)), max_adapters)
+        yield min(round((limit.adapters + 1) * INVENTORY ** float(exponent)), max_adapters)

@@ -1,17 +1,21 @@
-"""Which workloads the zoo is trained on: mixes spread evenly over what a server may meet, from one seed.
+"""Which workloads the zoo is trained on: named grids, each a list of mixes and what is tried of every mix.
 
-Half of the mixes have the papers' rates (three classes dealt out evenly), the others log-normal ones; half have the
-papers' request lengths. Fewer mixes of the same seed are the first ones of more.
+`wide` and `small` spread mixes evenly over what a server may meet, from one seed; fewer of them are the first ones of
+more. `papers` is the complete grid of Agulló et al. (arXiv 2508.08343).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from enum import StrEnum
+from functools import lru_cache
+from itertools import combinations_with_replacement
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import lognorm, qmc
+from scipy.special import ndtr, ndtri
+from scipy.stats import qmc
 
 from advisor.mix import Mix
 
@@ -21,27 +25,21 @@ RATES = (3.2, 1.6, 0.8, 0.4, 0.2, 0.1, 0.05, 0.025, 0.0125, 0.00625, 0.003125)
 """The papers' request rates, requests/s."""
 RANKS = (8, 16, 32, 64)
 """Adapter ranks; the papers use the first three."""
-SLOTS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384)
-"""Slot counts simulated, where memory allows them."""
+POINTS = (8, 16, 32, 64, 96, 128, 160, 192, 256, 320, 384)
+"""The papers' numbers of adapters and of slots."""
+SLOTS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
+"""Slot counts simulated, where memory allows them; around the best ones the search adds others."""
 MAX_ADAPTERS = 1024
 """Most adapters served at once."""
+TOKENS = {"input": (10.0, 16_000.0), "output": (5.0, 8_000.0)}
+"""Where the mean lengths of an adapter are cut off."""
+CV = (0.4, 10.0)
+"""Where the variation of an adapter's gaps is cut off."""
 
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """How much is simulated."""
-
-    mixes: int
-    duration_s: float
-    """Simulated time of a run."""
-    slots: tuple[int, ...]
-    """Slot counts tried where memory allows them, ascending; where it does not, the most that it allows."""
-    max_adapters: int
-    """Most adapters tried."""
-
-
-FULL = Grid(mixes=240, duration_s=3600.0, slots=SLOTS, max_adapters=MAX_ADAPTERS)
-SMALL = Grid(mixes=30, duration_s=1200.0, slots=(1, 8, 32, 64, 128, 256), max_adapters=512)
+Kind = Literal["papers", "alike", "bursty", "varied", "production"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_KIND_ENDS = (0.25, 0.4375, 0.625, 0.8125)
+"""Up to which share of the mixes each kind but the last goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +47,10 @@ class Classes:
     """A few values, each for an equal share of the adapters."""
 
     values: tuple[float, ...]
+
+    def deal(self, count: int) -> Floats:
+        """The values of so many adapters, in the order of the classes."""
+        return self.quantile((np.arange(count) + 0.5) / count)
 
     def quantile(self, unit: Floats) -> Floats:
         """The values at these points of [0, 1)."""
@@ -62,75 +64,192 @@ class LogNormal:
     mean: float
     sigma: float
 
+    def deal(self, count: int) -> Floats:
+        """The values of so many adapters, descending: each the mean of its share of the law, so that theirs is kept."""
+        return self.mean * count * -np.diff(ndtr(ndtri(np.linspace(1, 0, count + 1)) - self.sigma))
+
     def quantile(self, unit: Floats) -> Floats:
-        """The values at these points of [0, 1)."""
-        scale = self.mean * np.exp(-(self.sigma**2) / 2)
-        return np.asarray(lognorm.ppf(unit, s=max(self.sigma, 1e-6), scale=scale), dtype=np.float64)
+        """The values at these points of (0, 1)."""
+        return self.mean * np.exp(self.sigma * ndtri(unit) - self.sigma**2 / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Zipf:
+    """Values in proportion to place ** -exponent, the exponent below 1."""
+
+    mean: float
+    exponent: float
+
+    def deal(self, count: int) -> Floats:
+        """As `LogNormal.deal`."""
+        return self.mean * count * np.diff(np.linspace(0, 1, count + 1) ** (1 - self.exponent))
 
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Request lengths in tokens, the same for every adapter."""
+    """Request lengths in tokens. The means of single adapters are log-normal around the ones given here."""
 
     input_mean: float
     input_std: float
     output_mean: float
     output_std: float
     correlation: float
+    """Of the input and output lengths of a request."""
+    input_sigma: float = 0.0
+    """Standard deviation of the logarithm of the adapters' mean input; 0 where they are all alike."""
+    output_sigma: float = 0.0
+    """The same of the output."""
 
+    def deal(self, input_unit: Floats, output_unit: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """Means and standard deviations of input, then of output, for adapters at these points of (0, 1)."""
+        prompt = np.clip(LogNormal(self.input_mean, self.input_sigma).quantile(input_unit), *TOKENS["input"])
+        answer = np.clip(LogNormal(self.output_mean, self.output_sigma).quantile(output_unit), *TOKENS["output"])
+        return (
+            prompt,
+            prompt * (self.input_std / self.input_mean),
+            answer,
+            answer * (self.output_std / self.output_mean),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """How clients of a production service differ: log-normal in all respects (means, and sigmas of logarithms)."""
+
+    rate_sigma: float
+    cv: LogNormal
+    lengths: Lengths
+
+
+# Fitted to the clients of two services of ServeGen (Alibaba, arXiv 2505.09999, Apache-2.0) in their busiest hours, by
+# the mean and standard deviation of the logarithms; the spread within a client is the median one. m-large is a chat
+# model, deepseek-r1 a reasoning one.
+SERVICES = (
+    Service(2.43, LogNormal(2.37, 0.77), Lengths(1254, 652, 181, 164, 0.0, 1.03, 1.39)),
+    Service(1.84, LogNormal(2.08, 0.72), Lengths(1881, 1307, 922, 481, 0.0, 1.51, 0.65)),
+)
 
 PAPER_LENGTHS = Lengths(223, 191, 196, 181, -0.35)
 """ShareGPT as the papers' measurements drew it."""
+POISSON = LogNormal(1.0, 0.0)
+"""Variation of the gaps of Poisson arrivals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the adapters of one mix are made; any first few of them have nearly the rates and ranks of all."""
+    """How the adapters of one mix are made; any number of them have nearly the same rates, ranks and lengths."""
 
     number: int
-    """Place in the sequence of mixes, and the seed of the order in which adapters come."""
-    rates: Classes | LogNormal
+    """Place in the sequence of mixes, and the seed of what is dealt to which adapter."""
+    kind: Kind
+    rates: Classes | LogNormal | Zipf
     """Requests/s."""
     ranks: Classes
     lengths: Lengths
+    cv: LogNormal = POISSON
+    """Coefficient of variation of the gaps between an adapter's requests."""
 
     def adapters(self, count: int) -> Mix:
-        """The first `count` adapters, at most `MAX_ADAPTERS`."""
-        rate, rank = _dealing(self.number)[:count].T
-        lengths = self.lengths
-        means_and_stds = (lengths.input_mean, lengths.input_std, lengths.output_mean, lengths.output_std)
-        constants = (np.full(count, float(value)) for value in (*means_and_stds, 1.0))
-        return Mix(self.ranks.quantile(rank), self.rates.quantile(rate), *constants)
+        """So many adapters, at most `MAX_ADAPTERS`."""
+        rank, prompt, answer, gaps = _points(self.number)[:count].T
+        cv = np.clip(self.cv.quantile(gaps), *CV)
+        return Mix(self.ranks.quantile(rank), self.rates.deal(count), *self.lengths.deal(prompt, answer), cv)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How much is simulated."""
+
+    mixes: int
+    duration_s: float
+    """Simulated time of a run."""
+    slots: tuple[int, ...]
+    """Slot counts tried where memory allows them, ascending; where it does not, the most that it allows."""
+    max_adapters: int
+    """Most adapters tried."""
+    adapters: tuple[int, ...] = ()
+    """Numbers of adapters tried with all slots up to them, of the papers' mixes; empty: the search chooses."""
+
+    def recipes(self, seed: int) -> list[Recipe]:
+        """The mixes."""
+        return papers()[: self.mixes] if self.adapters else sample(self.mixes, seed)
+
+
+class GridName(StrEnum):
+    """The grids there are."""
+
+    WIDE = "wide"
+    PAPERS = "papers"
+    SMALL = "small"
+
+
+GRIDS: dict[GridName, Grid] = {
+    GridName.WIDE: Grid(mixes=800, duration_s=3600.0, slots=SLOTS, max_adapters=MAX_ADAPTERS),
+    GridName.PAPERS: Grid(mixes=2860, duration_s=3600.0, slots=POINTS, max_adapters=POINTS[-1], adapters=POINTS),
+    GridName.SMALL: Grid(mixes=32, duration_s=1200.0, slots=(1, 8, 32, 64, 128, 256), max_adapters=512),
+}
+
+
+def papers() -> list[Recipe]:
+    """The papers' mixes: every three of `RATES` with every three of their ranks."""
+    rates = [Classes(triple) for triple in combinations_with_replacement(RATES, 3)]
+    ranks = [Classes(triple) for triple in combinations_with_replacement(RANKS[:3], 3)]
+    pairs = [(rate, rank) for rate in rates for rank in ranks]
+    return [Recipe(number, "papers", rate, rank, PAPER_LENGTHS) for number, (rate, rank) in enumerate(pairs)]
 
 
 def sample(count: int, seed: int) -> list[Recipe]:
-    """The first `count` mixes of a space-filling sequence (scrambled Sobol)."""
-    points = qmc.Sobol(15, scramble=True, rng=np.random.default_rng(seed)).random_base2((count - 1).bit_length())
-    return [
-        Recipe(number, _rates(point[:4]), _ranks(point[4:9]), _lengths(point[9:]))
-        for number, point in enumerate(points[:count])
-    ]
+    """The first `count` mixes of a space-filling sequence (scrambled Sobol), a quarter of the papers' kind.
+
+    Of the others each kind has three sixteenths: all adapters with Poisson arrivals and `alike` in lengths, `bursty`
+    with gap variations from 1 to 5, `varied` in lengths, or both and skewed as in `production`.
+    """
+    points = qmc.Sobol(17, scramble=True, rng=np.random.default_rng(seed)).random_base2((count - 1).bit_length())
+    return [_recipe(number, point) for number, point in enumerate(points[:count])]
 
 
-def _rates(point: Floats) -> Classes | LogNormal:
-    if point[0] < 0.5:
-        return Classes(tuple(sorted(Classes(RATES).quantile(point[1:]).tolist())))
-    return LogNormal(mean=_log_scaled(point[1], 0.003, 1.6), sigma=1.2 * float(point[2]))
+def _recipe(number: int, point: Floats) -> Recipe:
+    kind = KINDS[int(np.searchsorted(_KIND_ENDS, point[0], side="right"))]
+    if kind == "papers":
+        triple = Classes(tuple(sorted(Classes(RATES).quantile(point[1:4]).tolist(), reverse=True)))
+        return Recipe(number, kind, triple, _ranks(RANKS[:3], point[4:7]), PAPER_LENGTHS)
+    ranks = _ranks(RANKS, point[4:7] if point[7] < 0.5 else point[4:5])
+    token_rate, unit = _log_scaled(point[1], 2, 4000), point[8:]
+    if kind == "production":
+        service = SERVICES[int(2 * unit[0])]
+        lengths = _scaled(service.lengths, _log_scaled(unit[1], 0.5, 2), _log_scaled(unit[2], 0.5, 2))
+        rate_mean = token_rate / (lengths.input_mean + lengths.output_mean)
+        return Recipe(number, kind, LogNormal(rate_mean, service.rate_sigma), ranks, lengths, service.cv)
+    input_mean, output_mean = _log_scaled(unit[0], 50, 4000), _log_scaled(unit[1], 20, 2000)
+    spread, varied, bursty = 0.2 + 1.2 * unit[2:4], kind == "varied", kind == "bursty"
+    lengths = Lengths(
+        input_mean,
+        float(spread[0]) * input_mean,
+        output_mean,
+        float(spread[1]) * output_mean,
+        correlation=0.7 * float(unit[4]) - 0.35,
+        input_sigma=1.2 * float(unit[5]) * varied,
+        output_sigma=1.2 * float(unit[6]) * varied,
+    )
+    rate_mean, skew = token_rate / (input_mean + output_mean), float(point[3])
+    rates = LogNormal(rate_mean, 2.4 * skew) if point[2] < 0.6 else Zipf(rate_mean, 0.9 * skew)
+    cv = LogNormal(1 + 4 * float(unit[7]), 0.75 * float(unit[8])) if bursty else POISSON
+    return Recipe(number, kind, rates, ranks, lengths, cv)
 
 
-def _ranks(point: Floats) -> Classes:
-    """Three classes or, for two mixes in five, one; rank 64 may occur in one mix of four."""
-    known = Classes(RANKS if point[0] < 0.25 else RANKS[:3])
-    return Classes(tuple(sorted(known.quantile(point[2:] if point[1] < 0.6 else point[2:3]).tolist())))
+def _ranks(known: tuple[int, ...], unit: Floats) -> Classes:
+    return Classes(tuple(sorted(Classes(known).quantile(unit).tolist())))
 
 
-def _lengths(point: Floats) -> Lengths:
-    if point[0] < 0.5:
-        return PAPER_LENGTHS
-    input_mean, output_mean = _log_scaled(point[1], 50, 1000), _log_scaled(point[2], 20, 600)
-    spread = 0.5 + 0.7 * point[3:5]
+def _scaled(lengths: Lengths, prompts: float, answers: float) -> Lengths:
     return Lengths(
-        input_mean, float(spread[0]) * input_mean, output_mean, float(spread[1]) * output_mean, -0.35 * float(point[5])
+        lengths.input_mean * prompts,
+        lengths.input_std * prompts,
+        lengths.output_mean * answers,
+        lengths.output_std * answers,
+        lengths.correlation,
+        lengths.input_sigma,
+        lengths.output_sigma,
     )
 
 
@@ -138,7 +257,8 @@ def _log_scaled(unit: float, low: float, high: float) -> float:
     return float(low * (high / low) ** unit)
 
 
-@cache
-def _dealing(number: int) -> Floats:
-    """Where in the distributions of rates and ranks each adapter of a mix lies, in [0, 1), shape (MAX_ADAPTERS, 2)."""
-    return np.asarray(qmc.Sobol(2, scramble=True, rng=np.random.default_rng([number, 2])).random(MAX_ADAPTERS))
+@lru_cache(maxsize=16)
+def _points(number: int) -> Floats:
+    """Where in the laws of rank, input, output and gaps each adapter of a mix lies, in (0, 1): (MAX_ADAPTERS, 4)."""
+    sobol = qmc.Sobol(4, scramble=True, rng=np.random.default_rng([number, 2]))
+    return np.clip(sobol.random(MAX_ADAPTERS), 1e-6, 1 - 1e-6)

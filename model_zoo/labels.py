@@ -31,6 +31,11 @@ class LoadLimit:
         return math.sqrt(self.met_tok_s * self.missed_tok_s)
 
     @property
+    def refused(self) -> bool:
+        """Whether not even one adapter met the goal."""
+        return self.adapters == 0 and math.isfinite(self.missed_tok_s)
+
+    @property
     def bounded(self) -> bool:
         """Whether some number of adapters met the goal and some larger one did not."""
         return self.adapters > 0 and math.isfinite(self.missed_tok_s)
@@ -66,7 +71,8 @@ def slot_choices(explored: Exploration, goal: Goal, max_adapters: int) -> list[S
     would serve a few more adapters too are considered where there are any: one slot too few starves requests, one
     too many costs little.
     """
-    met = {(run.adapters, run.max_loras): run for run in explored.runs if goal.met_by(run)}
+    # A run without a single answer meets every goal and tells nothing of slots.
+    met = {(run.adapters, run.max_loras): run for run in explored.runs if run.measures.completed and goal.met_by(run)}
     limit, steps = load_limit(explored.runs, goal).adapters, ladder(max_adapters)
     served = sorted({adapters for adapters, _ in met})
     choices = []

@@ -5,8 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
+from advisor.estimate import estimate
 from model_zoo.grid import Recipe
 from twin.profile import Profile
 from twin.server import LORA_RANKS, Server
@@ -22,7 +26,7 @@ class Run:
     """A configuration that was simulated, and what came of it."""
 
     adapters: int
-    """Served adapters N: the first N of the mix."""
+    """Served adapters N."""
     max_loras: int
     """Adapter slots G."""
     measures: Measures
@@ -76,6 +80,8 @@ GOALS = (*(Goal("steady", limit) for limit in (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)),
 
 OBJECTIVES: tuple[Objective, ...] = ("steady", "published")
 
+TYPICAL = 128
+"""Adapters that stand for a mix of any size."""
 MOST_SLOTS = 4096
 """More slots are never looked for."""
 
@@ -94,7 +100,11 @@ class Bench:
         self, profile: Profile, recipe: Recipe, *, duration_s: float, seed: int, simulate: Simulate = simulate
     ) -> None:
         self._profile, self._recipe, self._simulate = profile, recipe, simulate
-        self._duration_s, self._seed = duration_s, seed
+        # A seed for each mix: what chance does to one would otherwise be done to all.
+        self._duration_s, self._seed = (
+            duration_s,
+            int(np.random.SeedSequence([seed, recipe.number]).generate_state(1)[0]),
+        )
         self._runs: dict[tuple[int, int], Run] = {}
 
     @property
@@ -102,8 +112,13 @@ class Bench:
         """Everything run so far, by adapters and slots."""
         return [self._runs[key] for key in sorted(self._runs)]
 
+    @cached_property
+    def estimated_limit(self) -> float:
+        """The most adapters of the mix in equilibrium."""
+        return estimate(self._recipe.adapters(TYPICAL), self._profile).max_adapters
+
     def run(self, adapters: int, max_loras: int) -> Run:
-        """Serve the first `adapters` of the mix with `max_loras` slots, or a slot each where that is fewer."""
+        """Serve `adapters` of the mix with `max_loras` slots, or a slot each where that is fewer."""
         max_loras = min(max_loras, adapters)
         key = (adapters, max_loras)
         if key not in self._runs:

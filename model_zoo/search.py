@@ -6,12 +6,15 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from model_zoo.grid import Recipe
 from model_zoo.runs import GOALS, PUBLISHED, STEADY, Bench, Goal, Run
 
-SHARES = (1.0, 0.9, 0.75, 0.5, 0.25)
+SHARES = (1.0, 0.85, 0.6, 0.3)
 """Of the most adapters served steadily: where every number of slots is tried."""
+REFINEMENTS = 2
+"""Times that slots are tried between the best and their neighbours."""
 MARGIN = 1.1
 """Slots are safe for N adapters when they also serve this many times as many."""
 
@@ -27,10 +30,19 @@ class Exploration:
     """By adapters and slots."""
 
 
-def explore(bench: Bench, slots: Sequence[int], max_adapters: int) -> None:
-    """Run a mix until the limit of every goal is known to one step of the ladder, and the slots at shares of it."""
+def explore(bench: Bench, slots: Sequence[int], max_adapters: int) -> tuple[int, ...]:
+    """Run a mix until the limit of every goal is known to one step of the ladder, and the slots at shares of it.
+
+    Returns the slots tried: those given and others around the best.
+    """
     steps = ladder(max_adapters)
-    limits = find_limits(bench, slots, steps)
+    limits = dict.fromkeys(GOALS, -1)
+    # From the middle outwards: the earlier the best is found, the fewer runs the others take.
+    raise_limits(limits, bench, sorted(slots, key=lambda slots: abs(math.log(slots / 48))), steps)
+    for _ in range(REFINEMENTS):
+        between = _around_best(bench, slots, steps[max(limits[STEADY], 0)])
+        raise_limits(limits, bench, between, steps)
+        slots = sorted({*slots, *between})
     tried = {steps[max(limits[PUBLISHED], 0)]}
     tried |= {steps[_step_below(steps, share * steps[max(limits[STEADY], 0)])] for share in SHARES}
     for adapters in sorted(tried):
@@ -39,6 +51,14 @@ def explore(bench: Bench, slots: Sequence[int], max_adapters: int) -> None:
         for goal, limit in limits.items():
             if limit >= 0 and steps[limit] >= adapters:
                 _find_safe_slots(bench, goal, slots, adapters, with_margin(adapters, steps[limit], steps))
+    return tuple(slots)
+
+
+def explore_all(bench: Bench, slots: Sequence[int], adapters: Sequence[int]) -> None:
+    """Run a mix at every point of a grid, those that memory does not allow included."""
+    for count in adapters:
+        for max_loras in slots:
+            bench.run(count, max_loras)
 
 
 def ladder(max_adapters: int) -> list[int]:
@@ -54,29 +74,48 @@ def with_margin(adapters: int, limit: int, steps: Sequence[int]) -> int:
     return min(steps[min(bisect_left(steps, MARGIN * adapters), len(steps) - 1)], limit)
 
 
-def find_limits(bench: Bench, slots: Sequence[int], steps: Sequence[int]) -> dict[Goal, int]:
-    """For every goal the highest step at which some number of slots meets it; -1 where none meets it at any.
+def raise_limits(limits: dict[Goal, int], bench: Bench, slots: Sequence[int], steps: Sequence[int]) -> None:
+    """Raise the limit of every goal to the highest step at which some of these slots meet it; -1 is none.
 
     A number of slots that fails one step above the best known is dropped.
     """
-    limits = dict.fromkeys(GOALS, -1)
-    # From the middle outwards: the earlier the best is found, the fewer runs the others take.
-    for max_loras in sorted(slots, key=lambda slots: abs(math.log(slots / 48))):
+    guess = bisect_left(steps, bench.estimated_limit)
+    for max_loras in slots:
         for goal, limit in limits.items():
 
             def met(step: int, goal: Goal = goal, max_loras: int = max_loras) -> bool:
                 return goal.met_by(bench.run(steps[step], max_loras))
 
-            limits[goal] = _climb(met, limit, len(steps) - 1)
-    return limits
+            limits[goal] = _climb(met, limit, len(steps) - 1, guess)
 
 
-def _climb(met: Callable[[int], bool], start: int, last: int) -> int:
-    """The highest step in reach from `start` by strides that double, then halve; `start` itself is not tried."""
-    low, stride = start, 1
-    while low + stride <= last and met(low + stride):
+def _around_best(bench: Bench, slots: Sequence[int], adapters: int) -> list[int]:
+    """Slots halfway, by their ratio, between the fewest that serve so many adapters steadily and their neighbours."""
+    fewest = next((i for i, max_loras in enumerate(slots) if STEADY.met_by(bench.run(adapters, max_loras))), None)
+    if fewest is None:
+        return []
+    around = [min(max_loras, adapters) for max_loras in slots[max(fewest - 1, 0) : fewest + 2]]
+    halfway = {round(math.sqrt(low * high)) for low, high in pairwise(around)}
+    return sorted(halfway - set(slots) - {adapters})
+
+
+def _climb(met: Callable[[int], bool], start: int, last: int, guess: int) -> int:
+    """The highest step that is met, above `start`, which is not tried; `start` if none is.
+
+    The first try above the bottom is the guess; from there by strides that double, then halve.
+    """
+    low, high, stride = start, last + 1, 1
+    if start < 0 < guess <= last:
+        if met(guess):
+            low = guess
+        else:
+            high = guess
+            while high - stride > low and not met(high - stride):
+                high, stride = high - stride, 2 * stride
+            low = max(low, high - stride)
+    while high > last and low + stride <= last and met(low + stride):
         low, stride = low + stride, 2 * stride
-    high = min(low + stride, last + 1)
+    high = min(low + stride, high)
     while high - low > 1:
         middle = (low + high) // 2
         if met(middle):

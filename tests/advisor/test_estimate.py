@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from tests.advisor.zoo import profile
 from twin.latency import step_cost, step_ms
 from twin.server import Server
 from twin.simulation import Measures, simulate
-from twin.workload import Workload
+from twin.workload import Workload, draw
 
 PROFILE = profile().model_copy(
     update={
@@ -62,6 +64,18 @@ def test_any_mix_has_a_finite_estimate_within_its_limits(
     state = found.serving(count)
     assert 0 < state.step_ms < np.inf
     assert 0 <= state.active_adapters <= count
+
+
+@pytest.mark.parametrize("cv", [1.0, 2.0, 4.0])
+def test_requests_that_come_in_bursts_keep_fewer_adapters_busy(cv: float) -> None:
+    """Beside arrivals that the twin draws: who was asked in the time that an answer takes."""
+    mix = replace(alike(100, rate=0.05), cv=np.full(100, cv))
+    state = estimate(mix, PROFILE, max_loras=100).serving(100)
+    answer_s = state.step_ms / 1e3 * float(mix.output_mean[0])
+    requests = draw(Workload(*(getattr(mix, name) for name in mix.__slots__)), 500 * answer_s, 1, 1 << 30)
+    asked = np.unique(np.floor(requests.arrival / answer_s) * 100 + requests.adapter).size / 500
+    assert state.active_adapters == pytest.approx(asked, rel=0.35)
+    assert state.active_adapters <= estimate(alike(100, rate=0.05), PROFILE, max_loras=100).serving(100).active_adapters
 
 
 @given(count=st.integers(1, 100), times=st.integers(2, 5), rate=st.floats(1e-3, 2))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from model_zoo.dataset import tabulate
 from model_zoo.grid import sample
 from model_zoo.labels import fully_tried, load_limit, slot_choices
-from model_zoo.runs import PUBLISHED, STEADY, Goal, Run
+from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Goal, Run
 from model_zoo.search import Exploration
+from twin.profile import Profile
 from twin.simulation import Measures
 
 
@@ -61,9 +64,12 @@ def test_the_limit_lies_between_the_last_that_met_the_goal_and_the_first_that_di
 
 
 def test_a_limit_that_was_not_reached_or_never_met_is_not_bounded() -> None:
-    assert not load_limit([run(8, 8), run(10, 8)], STEADY).bounded
+    never = load_limit([run(8, 8), run(10, 8)], STEADY)
+    assert not never.bounded
+    assert not never.refused
     nothing = load_limit([run(1, 1, served=0.5), run(2, 1, served=0.2)], STEADY)
     assert (nothing.adapters, nothing.met_tok_s, nothing.missed_tok_s) == (0, 0.0, 100.0)
+    assert nothing.refused
     assert not nothing.bounded
 
 
@@ -94,6 +100,19 @@ def test_slots_that_would_starve_a_few_more_adapters_are_avoided() -> None:
 def test_a_slot_for_each_adapter_stands_for_all_larger_counts() -> None:
     explored = exploration((8, 48), run(32, 8, ttft_ms=9000), run(32, 32), run(34, 34), run(34, 8, ttft_ms=9000))
     assert [choice.best.max_loras for choice in slot_choices(explored, STEADY, 1024)] == [32, 34]
+
+
+def test_what_not_even_the_fewest_adapters_met_is_told_and_given_no_optimum(profile: Profile) -> None:
+    refused = exploration((4, 8), run(4, 4, served=0.5), run(8, 4, served=0.3), run(8, 8, served=0.3))
+    tables = tabulate([refused], profile, 1024)
+    for objective in OBJECTIVES:
+        assert not tables.limits[objective].facts
+        assert not tables.slots[objective].facts
+        assert {limit.adapters for limit in tables.refused[objective].facts} == {0}
+        assert set(tables.refused[objective].column("token_rate_mean")) == {
+            np.float32(refused.recipe.adapters(4).token_rate / 4)
+        }
+    assert len(tables.serving.facts) == 3
 
 
 def test_only_counts_with_all_their_slots_are_judged() -> None:

@@ -27,7 +27,7 @@ from tests.model_zoo.conftest import law_of_serving
 from twin.profile import Profile
 from twin.simulation import Measures
 
-GRID = Grid(mixes=30, duration_s=3600.0, slots=(1, 4, 16, 48, 128), max_adapters=256)
+GRID = Grid(mixes=20, duration_s=3600.0, slots=(1, 8, 48), max_adapters=128)
 COMMAND = "python -m model_zoo build"
 
 
@@ -61,7 +61,7 @@ def test_the_manifest_knows_every_file_by_its_hash(files: Mapping[str, bytes], m
     named = {entry.file for entry in (*manifest.trees, *manifest.ensembles)}
     assert named | {PROFILE, CARD} == set(manifest.sha256)
     assert list(files)[-1] == MANIFEST
-    assert manifest.workloads == 24
+    assert manifest.workloads == 16
     assert {(tree.objective, tree.output) for tree in manifest.trees} == {
         (objective, output) for objective in ("steady", "published") for output in ("load_limit", "max_loras")
     }
@@ -78,7 +78,7 @@ def test_models_answer_for_mixes_never_seen(files: Mapping[str, bytes], manifest
 
 def test_the_load_limit_is_near_the_law(files: Mapping[str, bytes], manifest: Manifest) -> None:
     (steady,) = (tree for tree in manifest.trees if (tree.objective, tree.output) == ("steady", "load_limit"))
-    assert steady.error["smape_percent"] < 15
+    assert steady.error["smape_percent"] < 20
     assert b"one threshold on the total rate" in files[CARD]
     assert b"|--- " in files[CARD]
 
@@ -139,7 +139,7 @@ def test_the_command_line_refuses_what_is_not_there(tmp_path: Path) -> None:
 
 def test_the_twin_itself_makes_a_pair(profile: Profile, tmp_path: Path) -> None:
     """Small, but the real simulation in real processes."""
-    grid = Grid(mixes=10, duration_s=200.0, slots=(1, 8, 32), max_adapters=48)
+    grid = Grid(mixes=10, duration_s=100.0, slots=(1, 8), max_adapters=16)
     made = [
         make(Campaign(profile, grid, seed=0, work=tmp_path / str(jobs), jobs=jobs), b"", COMMAND) for jobs in (1, 2)
     ]

@@ -25,15 +25,15 @@ def bench_of(profile: Profile, recipe: Recipe) -> Bench:
 
 def explored(profile: Profile, recipe: Recipe) -> Exploration:
     bench = bench_of(profile, recipe)
-    explore(bench, SLOTS, MOST)
-    return Exploration(recipe, SLOTS, tuple(bench.runs))
+    slots = explore(bench, SLOTS, MOST)
+    return Exploration(recipe, slots, tuple(bench.runs))
 
 
 @pytest.mark.parametrize("number", range(12))
 def test_limits_are_those_of_an_exhaustive_search(profile: Profile, number: int) -> None:
     recipe = sample(12, seed=5)[number]
     found, bench = explored(profile, recipe), bench_of(profile, recipe)
-    everything = [bench.run(adapters, slots) for adapters in ladder(MOST) for slots in SLOTS]
+    everything = [bench.run(adapters, slots) for adapters in ladder(MOST) for slots in found.slots]
     for goal in GOALS:
         assert load_limit(found.runs, goal).adapters == load_limit(everything, goal).adapters
     assert len(found.runs) < len(bench.runs) / 3
