@@ -20,6 +20,8 @@ from sklearn.base import RegressorMixin
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
+from model_zoo.rules_to_onnx import CONVERTERS, round_down
+
 INPUT = "features"
 """Name of the only input, float32 of shape (rows, features)."""
 OUTPUT = "variable"
@@ -99,16 +101,11 @@ def _convert_boosting(scope: Any, operator: Any, container: Any) -> None:
     """As skl2onnx, but equal to scikit-learn on every float32 input and accepted by protobuf >= 7."""
     for (tree,) in operator.raw_operator._predictors:
         # A threshold rounded to nearest could move a value that lies just above it to the other side.
-        exact = tree.nodes["num_threshold"]
-        rounded = exact.astype(np.float32)
-        tree.nodes["num_threshold"] = np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+        tree.nodes["num_threshold"] = round_down(tree.nodes["num_threshold"])
     convert_sklearn_random_forest_regressor_converter(scope, operator, _Integers(container))
 
 
-update_registered_converter(
-    HistGradientBoostingRegressor,
-    "SklearnHistGradientBoostingRegressor",
-    calculate_linear_regressor_output_shapes,
-    _convert_boosting,
-    overwrite=True,
-)
+for _model, _converter in {HistGradientBoostingRegressor: _convert_boosting, **CONVERTERS}.items():
+    update_registered_converter(
+        _model, f"Zoo{_model.__name__}", calculate_linear_regressor_output_shapes, _converter, overwrite=True
+    )
