@@ -26,12 +26,12 @@ class SteadyFigs(FIGSRegressor):  # type: ignore[misc]
 
     def fit(self, *args: Any, **kwargs: Any) -> SteadyFigs:
         """Fit with that state set, and put it back."""
-        state = np.random.get_state()  # noqa: NPY002
-        np.random.seed(0)  # noqa: NPY002
+        state = np.random.get_state()
+        np.random.seed(0)
         try:
             super().fit(*args, **kwargs)
         finally:
-            np.random.set_state(state)  # noqa: NPY002
+            np.random.set_state(state)
         return self
 
 

@@ -1,4 +1,4 @@
-"""FIGS and RuleFit of imodels as ONNX, by converters of the kind that skl2onnx documents; `model_zoo.export` registers them.
+"""FIGS and RuleFit of imodels as ONNX, by converters as skl2onnx documents them; `model_zoo.export` registers them.
 
 Both are sums of trees: FIGS outright, RuleFit because a rule is a tree that turns off at every condition, beside a
 linear part. A feature is compared as float32 with the largest float32 that is not above the threshold, which decides
@@ -43,11 +43,11 @@ class Trees:
         # A node's children are numbered when it is visited, so numbers are places in `nodes`.
         for number, node in enumerate(nodes):
             if node.left is None:
-                self._leaf(tree, number, float(np.ravel(node.value)[0]))
+                self._leaf((tree, number), float(np.ravel(node.value)[0]))
                 continue
             children = len(nodes), len(nodes) + 1
             nodes += [node.left, node.right]
-            self._branch(tree, number, int(node.feature), float(round_down(node.threshold)), *children)
+            self._branch((tree, number), int(node.feature), float(round_down(node.threshold)), children)
 
     def add_rule(self, conditions: Iterable[tuple[int, bool, float]], weight: float) -> None:
         """Add a rule: its weight where all conditions (feature, whether above, threshold) hold, else 0."""
@@ -55,23 +55,25 @@ class Trees:
         self._trees += 1
         for feature, above, threshold in conditions:
             on, off = number + 2, number + 1
-            self._branch(tree, number, feature, threshold, *((off, on) if above else (on, off)))
-            self._leaf(tree, off, 0.0)
+            self._branch((tree, number), feature, threshold, (off, on) if above else (on, off))
+            self._leaf((tree, off), 0.0)
             number = on
-        self._leaf(tree, number, weight)
+        self._leaf((tree, number), weight)
 
-    def _branch(self, tree: int, number: int, feature: int, threshold: float, true: int, false: int) -> None:
-        self._node(tree, number, UP_TO, feature, threshold, true, false)
+    def _branch(self, place: tuple[int, int], feature: int, threshold: float, children: tuple[int, int]) -> None:
+        """A node that sends rows with `feature` up to `threshold` to the first of its children."""
+        self._node(place, UP_TO, feature, threshold, children)
 
-    def _leaf(self, tree: int, number: int, value: float) -> None:
-        self._node(tree, number, LEAF, 0, 0.0, 0, 0)
-        for key, entry in (("treeids", tree), ("nodeids", number), ("ids", 0), ("weights", value)):
+    def _leaf(self, place: tuple[int, int], value: float) -> None:
+        self._node(place, LEAF, 0, 0.0, (0, 0))
+        for key, entry in zip(("treeids", "nodeids", "ids", "weights"), (*place, 0, value), strict=True):
             self.attributes[f"target_{key}"].append(entry)
 
-    def _node(self, tree: int, number: int, mode: str, feature: int, value: float, true: int, false: int) -> None:
-        entries = {"treeids": tree, "nodeids": number, "modes": mode, "featureids": feature, "values": value}
-        entries |= {"truenodeids": true, "falsenodeids": false}
-        for key, entry in entries.items():
+    def _node(
+        self, place: tuple[int, int], mode: str, feature: int, threshold: float, children: tuple[int, int]
+    ) -> None:
+        keys = ("treeids", "nodeids", "modes", "featureids", "values", "truenodeids", "falsenodeids")
+        for key, entry in zip(keys, (*place, mode, feature, threshold, *children), strict=True):
             self.attributes[f"nodes_{key}"].append(entry)
 
     def write(self, scope: Any, operator: Any, container: Any, output: str) -> None:
