@@ -8,7 +8,12 @@ from typing import Annotated
 
 import typer
 
+from advisor.errors import InputError
+from advisor.objective import Objective
+from advisor.pairs import load_all
+from model_zoo import comparison, real_runs
 from model_zoo.campaign import Campaign
+from model_zoo.dataset import tabulate
 from model_zoo.errors import ZooError
 from model_zoo.grid import FULL, SMALL
 from model_zoo.pair import PROFILE, make
@@ -48,6 +53,36 @@ def build(
         typer.echo(f"{output / name}: {len(files)} files, {sum(map(len, files.values())) / 2**20:.1f} MiB")
 
 
+@app.command()
+def compare(
+    *,
+    pair: Annotated[str, typer.Option(help="pair whose simulations a build has kept")],
+    small: Annotated[bool, typer.Option("--small", help="the small grid")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="seed of mixes and simulations")] = 0,
+    jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
+    zoo: Annotated[Path, typer.Option(help="zoo that the profile is taken from")] = SHIPPED,
+    work: Annotated[Path, typer.Option(help="where finished mixes are kept")] = Path("build/zoo"),
+) -> None:
+    """Print how every family of models does on every output, cross-validated by mix on the mixes trained on."""
+    profile, _ = _profile(zoo, pair)
+    campaign = Campaign(profile, SMALL if small else FULL, seed=seed, work=work, jobs=jobs)
+    train, _ = tabulate(campaign.explorations(), profile, campaign.grid.max_adapters).split()
+    typer.echo(comparison.table_of(comparison.compare(train)))
+
+
+@app.command()
+def judge(
+    *,
+    runs: Annotated[Path, typer.Option(help="measured runs, see calibrate.runs")],
+    zoo: Annotated[Path, typer.Option(help="zoo to judge")] = SHIPPED,
+    ttft_limit: Annotated[float, typer.Option(help="limit of the mean time to first token, s")] = 2.0,
+) -> None:
+    """Print what the advisor recommends for the mixes of measured runs beside what was measured there."""
+    for each in load_all(zoo):
+        if verdicts := real_runs.judge(each, runs, Objective(ttft_limit_s=ttft_limit)):
+            typer.echo(f"{each.name}\n\n{real_runs.table(verdicts)}\n")
+
+
 def _pairs(zoo: Path) -> list[str]:
     names = sorted({path.parent.name for folder in (zoo, SHIPPED) for path in folder.glob(f"*/{PROFILE}")})
     if not names:
@@ -79,7 +114,7 @@ def main() -> None:
     """The entry point: bad input is one line and exit code 2."""
     try:
         app()
-    except (ZooError, ProfileError, OSError) as error:
+    except (ZooError, ProfileError, InputError, OSError) as error:
         print(f"model_zoo: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -15,12 +15,10 @@ from onnx import ModelProto, NodeProto
 from onnx.helper import get_attribute_value
 from skl2onnx import to_onnx, update_registered_converter
 from skl2onnx.common.shape_calculator import calculate_linear_regressor_output_shapes
-from skl2onnx.operator_converters.random_forest import convert_sklearn_random_forest_regressor_converter
 from sklearn.base import RegressorMixin
-from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from model_zoo.rules_to_onnx import CONVERTERS, round_down
+from model_zoo.sums_of_trees import CONVERTERS
 
 INPUT = "features"
 """Name of the only input, float32 of shape (rows, features)."""
@@ -85,27 +83,7 @@ def _to_bytes(model: ModelProto) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-class _Integers:
-    """A converter's container that turns the truth values among node attributes into the integers ONNX wants."""
-
-    def __init__(self, container: Any) -> None:
-        self._container = container
-
-    def add_node(self, *args: Any, **attributes: Any) -> None:
-        key = "nodes_missing_value_tracks_true"
-        attributes[key] = [int(value) for value in attributes[key]]
-        self._container.add_node(*args, **attributes)
-
-
-def _convert_boosting(scope: Any, operator: Any, container: Any) -> None:
-    """As skl2onnx, but equal to scikit-learn on every float32 input and accepted by protobuf >= 7."""
-    for (tree,) in operator.raw_operator._predictors:
-        # A threshold rounded to nearest could move a value that lies just above it to the other side.
-        tree.nodes["num_threshold"] = round_down(tree.nodes["num_threshold"])
-    convert_sklearn_random_forest_regressor_converter(scope, operator, _Integers(container))
-
-
-for _model, _converter in {HistGradientBoostingRegressor: _convert_boosting, **CONVERTERS}.items():
+for _model, _converter in CONVERTERS.items():
     update_registered_converter(
         _model, f"Zoo{_model.__name__}", calculate_linear_regressor_output_shapes, _converter, overwrite=True
     )

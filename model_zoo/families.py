@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 from imodels import FIGSRegressor, RuleFitRegressor
-from sklearn.base import RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.cross_decomposition import PLSRegression
-from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import BayesianRidge, LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -33,6 +33,23 @@ class SteadyFigs(FIGSRegressor):  # type: ignore[misc]
         finally:
             np.random.set_state(state)
         return self
+
+
+class LogOdds(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """A boosted classifier of 0 and 1 whose prediction is the log-odds of 1."""
+
+    def __init__(self, classifier: HistGradientBoostingClassifier) -> None:
+        """A classifier with all its settings."""
+        self.classifier = classifier
+
+    def fit(self, x: Any, y: Any) -> LogOdds:
+        """Fit the classifier."""
+        self.classifier_ = clone(self.classifier).fit(x, y)
+        return self
+
+    def predict(self, x: Any) -> Any:
+        """The log-odds, shape (rows,)."""
+        return self.classifier_.decision_function(x)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""FIGS and RuleFit of imodels as ONNX, by converters as skl2onnx documents them; `model_zoo.export` registers them.
+"""Sums of trees as ONNX, by converters as skl2onnx documents them; `model_zoo.export` registers them.
 
-Both are sums of trees: FIGS outright, RuleFit because a rule is a tree that turns off at every condition, beside a
-linear part. A feature is compared as float32 with the largest float32 that is not above the threshold, which decides
-as a comparison with the exact threshold does.
+FIGS and gradient boosting are such sums outright, RuleFit because a rule is a tree that turns off at every condition,
+beside a linear part. A feature is compared as float32 with the largest float32 that is not above the threshold, which
+decides as a comparison with the exact threshold does.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 from imodels import RuleFitRegressor
 from numpy.typing import NDArray
 from onnx import TensorProto
+from sklearn.ensemble import HistGradientBoostingRegressor
 
-from model_zoo.families import SteadyFigs
+from model_zoo.families import LogOdds, SteadyFigs
 
 LEAF, UP_TO = "LEAF", "BRANCH_LEQ"
 
@@ -59,6 +60,18 @@ class Trees:
             self._leaf((tree, off), 0.0)
             number = on
         self._leaf((tree, number), weight)
+
+    def add_boosted(self, nodes: NDArray[Any]) -> None:
+        """Add a tree of scikit-learn's histogram gradient boosting."""
+        tree = self._trees
+        self._trees += 1
+        for number, node in enumerate(nodes):
+            if node["is_leaf"]:
+                self._leaf((tree, number), float(node["value"]))
+            else:
+                children = int(node["left"]), int(node["right"])
+                threshold = float(round_down(node["num_threshold"]))
+                self._branch((tree, number), int(node["feature_idx"]), threshold, children)
 
     def _branch(self, place: tuple[int, int], feature: int, threshold: float, children: tuple[int, int]) -> None:
         """A node that sends rows with `feature` up to `threshold` to the first of its children."""
@@ -139,5 +152,20 @@ def _convert_rulefit(scope: Any, operator: Any, container: Any) -> None:
     )
 
 
-CONVERTERS = {SteadyFigs: _convert_figs, RuleFitRegressor: _convert_rulefit}
+def _convert_boosting(scope: Any, operator: Any, container: Any) -> None:
+    model = operator.raw_operator
+    model = getattr(model, "classifier_", model)
+    trees = Trees()
+    trees.add_rule((), float(np.ravel(model._baseline_prediction)[0]))
+    for (tree,) in model._predictors:
+        trees.add_boosted(tree.nodes)
+    trees.write(scope, operator, container, operator.output_full_names[0])
+
+
+CONVERTERS = {
+    SteadyFigs: _convert_figs,
+    RuleFitRegressor: _convert_rulefit,
+    HistGradientBoostingRegressor: _convert_boosting,
+    LogOdds: _convert_boosting,
+}
 """For every kind of model what writes it; each has one output of shape (rows, 1)."""

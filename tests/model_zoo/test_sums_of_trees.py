@@ -13,7 +13,7 @@ from imodels import RuleFitRegressor
 
 from model_zoo.export import INPUT, OUTPUT, ensemble_to_onnx
 from model_zoo.families import SteadyFigs
-from model_zoo.rules_to_onnx import round_down
+from model_zoo.sums_of_trees import round_down
 from tests.model_zoo.test_export import FEATURES, at_thresholds, workloads
 
 
