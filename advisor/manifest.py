@@ -56,6 +56,7 @@ class Manifest(_Section):
     gpu: str
     vllm: str
     command: str = Field(description="the command that made the files")
+    date: str = Field(default="", description="the day that the command names, YYYY-MM-DD")
     versions: dict[str, str] = Field(description="library -> version at training")
     seed: int
     workloads: int = Field(description="mixes trained on, held-out ones excluded")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -36,19 +37,21 @@ def build(
     small: Annotated[bool, typer.Option("--small", help="a small grid, for tests")] = False,
     seed: Annotated[int, typer.Option(min=0, help="seed of mixes and simulations")] = 0,
     jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
+    date: Annotated[str, typer.Option(help="day to note down, YYYY-MM-DD", show_default="today")] = "",
     output: Annotated[Path, typer.Option("--output", "-o", help="zoo to write; profiles are taken from it")] = SHIPPED,
     work: Annotated[Path, typer.Option(help="where finished mixes are kept: a stopped build goes on")] = Path(
         "build/zoo"
     ),
 ) -> None:
     """Simulate, train and judge: writes models, card and manifest beside the profile of each pair."""
+    day = _date(date)
     for name in pair or _pairs(output):
         profile, profile_toml = _profile(output, name)
-        grid, command = FULL, f"python -m model_zoo build --pair {name} --seed {seed}"
+        grid, command = FULL, f"python -m model_zoo build --pair {name} --seed {seed} --date {day}"
         if small:
             grid, command = SMALL, f"{command} --small"
         campaign = Campaign(profile, grid, seed=seed, work=work, jobs=jobs)
-        files = make(campaign, profile_toml, command)
+        files = make(campaign, profile_toml, command, day)
         _write(output / name, files)
         typer.echo(f"{output / name}: {len(files)} files, {sum(map(len, files.values())) / 2**20:.1f} MiB")
 
@@ -81,6 +84,13 @@ def judge(
     for each in load_all(zoo):
         if verdicts := real_runs.judge(each, runs, Objective(ttft_limit_s=ttft_limit)):
             typer.echo(f"{each.name}\n\n{real_runs.table(verdicts)}\n")
+
+
+def _date(text: str) -> str:
+    try:
+        return (datetime.date.fromisoformat(text) if text else datetime.datetime.now(datetime.UTC).date()).isoformat()
+    except ValueError as error:
+        raise ZooError(f"--date {text}: not a day as YYYY-MM-DD") from error
 
 
 def _pairs(zoo: Path) -> list[str]:

@@ -10,6 +10,11 @@ from model_zoo.evaluation import Line
 from model_zoo.grid import Grid
 from twin.profile import Profile
 
+CAPTIONS = {
+    "importances.svg": "What the shallow trees of `steady` decide by.",
+    "admission.svg": "Adapters admitted against N*, on mixes not seen, and how far they are off (steady, TTFT 2 s).",
+    "curves.svg": "A mix not seen: the dotted line is the number of adapters that the advisor admits.",
+}
 HEADINGS = {
     "smape_percent": "SMAPE %",
     "mape_percent": "MAPE %",
@@ -28,11 +33,14 @@ def write(
     profile: Profile,
     grid: Grid,
     report: Mapping[str, Sequence[Line]],
+    *,
     rules: Mapping[str, str],
+    figures: Mapping[str, bytes],
 ) -> str:
     """The card in Markdown.
 
-    `report` has the lines of every judgement under its title, `rules` the text of every tree.
+    `report` has the lines of every judgement under its title, `rules` the text of every tree,
+    `figures` the files beside the card.
     """
     parts = [
         f"# {manifest.pair}",
@@ -46,6 +54,7 @@ def write(
     ]
     for title, lines in report.items():
         parts += [f"### {title}", _table(lines)]
+    parts += [f"![{CAPTIONS[name]}]({name})\n\n{CAPTIONS[name]}" for name in figures]
     if "step" in profile.fits:
         parts += ["## What a step takes", _step(profile)]
     parts += ["## Limits", _limits(manifest), "## Rules"]

@@ -31,13 +31,16 @@ OPSETS = {"": 18, "ai.onnx.ml": 3}
 def tree_to_onnx(tree: DecisionTreeRegressor, features: Sequence[str]) -> bytes:
     """The tree with the outputs `variable`, `decision_path` and `decision_leaf` (scikit-learn's node number).
 
-    Metadata `tree` is JSON `{"left", "right", "feature", "threshold", "value"}`, one entry per node in
+    Metadata `tree` is JSON `{"left", "right", "feature", "threshold", "value", "share"}`, one entry per node in
     scikit-learn's order: a node sends rows with `feature <= threshold` to `left`, the others to `right`; a leaf has
-    -1, -1, "" and 0. `value` is a leaf's answer and 0 elsewhere; `features` are the names of the inputs in order.
+    -1, -1, "" and 0. `value` is a leaf's answer and 0 elsewhere, `share` that of the training rows that came by;
+    `features` are the names of the inputs in order.
     """
     model = _convert(tree, features, options={id(tree): {"decision_path": True, "decision_leaf": True}})
     answering = next(node for node in model.graph.node if OUTPUT in node.output)
-    _add_metadata(model, tree=json.dumps(_nodes(answering, features), separators=(",", ":")))
+    rows = tree.tree_.n_node_samples
+    nodes = {**_nodes(answering, features), "share": [round(float(count), 4) for count in rows / rows[0]]}
+    _add_metadata(model, tree=json.dumps(nodes, separators=(",", ":")))
     return _to_bytes(model)
 
 

@@ -15,7 +15,7 @@ from sklearn.tree import export_text
 from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, UNITS
 from advisor.manifest import Chance, Ensemble, Manifest, Tree
 from advisor.pairs import Pair, named
-from model_zoo import card, chances
+from model_zoo import card, chances, figures
 from model_zoo.campaign import Campaign
 from model_zoo.dataset import Table, Tables, is_held_out, tabulate
 from model_zoo.export import ensemble_to_onnx, tree_to_onnx
@@ -31,8 +31,10 @@ LIBRARIES = ("numpy", "scipy", "numba", "scikit-learn", "skl2onnx", "onnx")
 FEATURES: dict[TreeOutput, tuple[str, ...]] = {"load_limit": MIX_FEATURES, "max_loras": SLOTS_FEATURES}
 
 
-def make(campaign: Campaign, profile_toml: bytes, command: str) -> dict[str, bytes]:
+def make(campaign: Campaign, profile_toml: bytes, command: str, date: str = "") -> dict[str, bytes]:
     """Run the campaign, train and judge; the files of the pair by name, the manifest last.
+
+    `command` and `date` go into the manifest as they are.
 
     Raises:
         ZooError: too few mixes to train on and to judge by.
@@ -74,6 +76,7 @@ def make(campaign: Campaign, profile_toml: bytes, command: str) -> dict[str, byt
         gpu=pair.gpu,
         vllm=pair.vllm,
         command=command,
+        date=date,
         versions={library: version(library) for library in LIBRARIES},
         seed=campaign.seed,
         workloads=sum(not is_held_out(each.recipe) for each in explored),
@@ -97,7 +100,9 @@ def make(campaign: Campaign, profile_toml: bytes, command: str) -> dict[str, byt
         }
     )
     rules = {f"{entry.output}, {entry.objective}": _rules(models, entry) for entry in trees}
-    files[CARD] = card.write(judged, campaign.profile, campaign.grid, report.sections(), rules).encode()
+    drawn = figures.draw(models, report.answers["steady"])
+    text = card.write(judged, campaign.profile, campaign.grid, report.sections(), rules=rules, figures=drawn)
+    files |= {**drawn, CARD: text.encode()}
     return {**files, MANIFEST: _manifest_json(judged, files)}
 
 

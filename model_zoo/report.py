@@ -12,7 +12,7 @@ from model_zoo.evaluation import Line, judge_limits, judge_serving
 from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Objective
 from model_zoo.search import Exploration
 from model_zoo.training import TARGETS, EnsembleOutput, Models, TreeOutput
-from model_zoo.trials import try_all, try_slots
+from model_zoo.trials import Answer, ask, try_all, try_slots
 
 DEFAULTS = {"steady": STEADY, "published": PUBLISHED}
 """The goal that an objective is judged by where only one is."""
@@ -28,6 +28,8 @@ class Report:
     """Slots for given adapters; the first line is ours."""
     whole: dict[Objective, list[Line]]
     """Adapters and slots together; the first line is ours."""
+    answers: dict[Objective, list[Answer]]
+    """What the advisor says of the mixes kept aside."""
     serving: list[Line]
     """What to expect of a configuration; the first lines are in the order of `TARGETS`."""
 
@@ -62,13 +64,15 @@ def judge(
     """
     train, aside = tables
     most = campaign.grid.max_adapters
+    answers = {each: ask(unseen, pair, DEFAULTS[each], most) for each in OBJECTIVES}
     return Report(
         {
             each: judge_limits(aside.limits[each], train.limits[each], models.load_limit[each], most)
             for each in OBJECTIVES
         },
         {each: try_slots(aside.slots[each], models, DEFAULTS[each], campaign) for each in OBJECTIVES},
-        {each: try_all(unseen, pair, DEFAULTS[each], campaign) for each in OBJECTIVES},
+        {each: try_all(answers[each], DEFAULTS[each], campaign) for each in OBJECTIVES},
+        answers,
         judge_serving(aside.serving, train.serving, models),
     )
 

@@ -54,6 +54,7 @@ class TimesTree:
 
     tree: DecisionTreeRegressor
     times: str
+    features: tuple[str, ...]
 
     def predict(self, table: Table[Any]) -> Floats:
         """The answers, shape (rows,)."""
@@ -115,7 +116,7 @@ def fit_tree(
     for leaf in np.unique(leaves):
         factor = np.exp(np.quantile(ratio[leaves == leaf], quantiles[output]))
         tree.tree_.value[leaf] = float(f"{factor:.4g}")
-    return TimesTree(tree, times)
+    return TimesTree(tree, times, table.features)
 
 
 def fit_ensemble(table: Table[Run], target: Callable[[Run], float]) -> HistGradientBoostingRegressor:

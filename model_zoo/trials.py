@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from advisor.pairs import Pair
 from advisor.recommend import choose
 from model_zoo.campaign import Campaign, Configuration
 from model_zoo.dataset import Table
-from model_zoo.evaluation import Line
+from model_zoo.evaluation import OTHER_KIND, PAPERS_KIND, Line, of_the_papers
 from model_zoo.grid import Recipe
 from model_zoo.labels import SlotChoice, best_run, load_limit
 from model_zoo.runs import Goal, Run, most_slots
@@ -42,6 +43,22 @@ class Case(NamedTuple):
     """The best run known."""
 
 
+class Answer(NamedTuple):
+    """What the advisor says of a mix."""
+
+    explored: Exploration
+    adapters: int
+    """Adapters admitted; 0 where none is."""
+    max_loras: int
+    best: Run
+    """The best run at N*."""
+
+    @property
+    def case(self) -> Case:
+        """The answer as a case to try."""
+        return Case(self.explored.recipe, self.adapters, self.max_loras, self.best)
+
+
 def try_slots(table: Table[SlotChoice], models: Models, goal: Goal, campaign: Campaign) -> list[Line]:
     """Slots of the rules for given numbers of adapters within the limit, against the best slots for as many."""
     mine = table.where(np.array([choice.goal == goal for choice in table.facts], dtype=np.bool_))
@@ -51,24 +68,37 @@ def try_slots(table: Table[SlotChoice], models: Models, goal: Goal, campaign: Ca
     return _try(cases, goal, campaign)
 
 
-def try_all(explored: Iterable[Exploration], pair: Pair, goal: Goal, campaign: Campaign) -> list[Line]:
-    """The advisor's own answer, adapters and slots, against the best configuration at N*."""
+def ask(explored: Iterable[Exploration], pair: Pair, goal: Goal, most: int) -> list[Answer]:
+    """The advisor's own answers, adapters out of `most` and slots, for the mixes that reached their limit."""
     objective = Objective(AdvisorGoal(goal.objective), goal.ttft_limit_s)
-    cases, true, admitted = [], [], []
+    answers = []
     for each in explored:
         limit = load_limit(each.runs, goal)
-        if not limit.bounded:
-            continue
-        chosen = choose(pair, objective, each.recipe.adapters, campaign.grid.max_adapters)
-        true.append(limit.adapters)
-        admitted.append(chosen.size)
-        if chosen.configuration is not None:
+        if limit.bounded:
+            chosen = choose(pair, objective, each.recipe.adapters, most)
+            slots = chosen.configuration.flags.max_loras if chosen.configuration else 0
             best = best_run([run for run in each.runs if run.adapters == limit.adapters and goal.met_by(run)])
-            cases.append(Case(each.recipe, chosen.size, chosen.configuration.flags.max_loras, best))
-    lines = _try(cases, goal, campaign)
-    if true:
-        lines[0].errors.update(smape_percent=smape(true, admitted))
+            answers.append(Answer(each, chosen.size, slots, best))
+    return answers
+
+
+def try_all(answers: Sequence[Answer], goal: Goal, campaign: Campaign) -> list[Line]:
+    """The answers against the best configuration at N*; the first line is of all of them, the last are by kind."""
+    lines = _try([answer.case for answer in answers if answer.adapters], goal, campaign)
+    of_papers = {True: PAPERS_KIND, False: OTHER_KIND}
+    for papers, kind in of_papers.items():
+        some = [answer for answer in answers if of_the_papers(answer.explored.recipe) == papers]
+        line, *_ = _try([answer.case for answer in some if answer.adapters], goal, campaign)
+        lines.append(replace(line, what=f"{RECOMMENDED}, {kind}", errors={**_n_errors(some), **line.errors}))
+    lines[0] = replace(lines[0], errors={**_n_errors(answers), **lines[0].errors})
     return lines
+
+
+def _n_errors(answers: Sequence[Answer]) -> dict[str, float]:
+    if not answers:
+        return {}
+    true, admitted = [answer.best.adapters for answer in answers], [answer.adapters for answer in answers]
+    return {"smape_percent": smape(true, admitted)}
 
 
 def _try(cases: Sequence[Case], goal: Goal, campaign: Campaign) -> list[Line]:
