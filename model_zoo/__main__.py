@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from advisor.errors import InputError
-from advisor.objective import Objective
 from advisor.pairs import load_all
 from model_zoo import comparison, real_runs
 from model_zoo.campaign import Campaign
@@ -38,6 +37,10 @@ def build(
     seed: Annotated[int, typer.Option(min=0, help="seed of mixes and simulations")] = 0,
     jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
     date: Annotated[str, typer.Option(help="day to note down, YYYY-MM-DD", show_default="today")] = "",
+    runs: Annotated[Path | None, typer.Option(help="measured runs to judge the answers by, see calibrate.runs")] = None,
+    with_comparison: Annotated[
+        bool, typer.Option("--compare", help="add the comparison of the families of models to the card")
+    ] = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="zoo to write; profiles are taken from it")] = SHIPPED,
     work: Annotated[Path, typer.Option(help="where finished mixes are kept: a stopped build goes on")] = Path(
         "build/zoo"
@@ -50,8 +53,10 @@ def build(
         grid, command = FULL, f"python -m model_zoo build --pair {name} --seed {seed} --date {day}"
         if small:
             grid, command = SMALL, f"{command} --small"
+        command += f" --runs {runs.name}" if runs else ""
+        command += " --compare" if with_comparison else ""
         campaign = Campaign(profile, grid, seed=seed, work=work, jobs=jobs)
-        files = make(campaign, profile_toml, command, day)
+        files = make(campaign, profile_toml, command, date=day, runs=runs, with_comparison=with_comparison)
         _write(output / name, files)
         typer.echo(f"{output / name}: {len(files)} files, {sum(map(len, files.values())) / 2**20:.1f} MiB")
 
@@ -82,7 +87,7 @@ def judge(
 ) -> None:
     """Print what the advisor recommends for the mixes of measured runs beside what was measured there."""
     for each in load_all(zoo):
-        if verdicts := real_runs.judge(each, runs, Objective(ttft_limit_s=ttft_limit)):
+        if verdicts := real_runs.judge(each, runs, ttft_limit):
             typer.echo(f"{each.name}\n\n{real_runs.table(verdicts)}\n")
 
 

@@ -15,7 +15,7 @@ from sklearn.tree import export_text
 from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, UNITS
 from advisor.manifest import Chance, Ensemble, Manifest, Tree
 from advisor.pairs import Pair, named
-from model_zoo import card, chances, figures
+from model_zoo import card, chances, comparison, figures, real_runs
 from model_zoo.campaign import Campaign
 from model_zoo.dataset import Table, Tables, is_held_out, tabulate
 from model_zoo.export import ensemble_to_onnx, tree_to_onnx
@@ -31,10 +31,19 @@ LIBRARIES = ("numpy", "scipy", "numba", "scikit-learn", "skl2onnx", "onnx")
 FEATURES: dict[TreeOutput, tuple[str, ...]] = {"load_limit": MIX_FEATURES, "max_loras": SLOTS_FEATURES}
 
 
-def make(campaign: Campaign, profile_toml: bytes, command: str, date: str = "") -> dict[str, bytes]:
+def make(
+    campaign: Campaign,
+    profile_toml: bytes,
+    command: str,
+    *,
+    date: str = "",
+    runs: Path | None = None,
+    with_comparison: bool = False,
+) -> dict[str, bytes]:
     """Run the campaign, train and judge; the files of the pair by name, the manifest last.
 
-    `command` and `date` go into the manifest as they are.
+    `command` and `date` go into the manifest as they are. The card also compares the answers with measured `runs`,
+    and the families of models with each other, where that is wanted.
 
     Raises:
         ZooError: too few mixes to train on and to judge by.
@@ -92,6 +101,11 @@ def make(campaign: Campaign, profile_toml: bytes, command: str, date: str = "") 
     unseen = [each for each in explored if is_held_out(each.recipe)]
     with _installed(manifest, files) as installed:
         report = judge(models, installed, (train, aside), unseen, campaign)
+        verdicts = real_runs.judge(installed, runs) if runs else []
+    further = {
+        "Beside measured runs": real_runs.table(verdicts) if verdicts else "",
+        "Families of models": comparison.table_of(comparison.compare(train)) if with_comparison else "",
+    }
     judged = manifest.model_copy(
         update={
             "trees": [_with_error(entry, report.of_tree(entry.objective, entry.output)) for entry in trees],
@@ -101,7 +115,9 @@ def make(campaign: Campaign, profile_toml: bytes, command: str, date: str = "") 
     )
     rules = {f"{entry.output}, {entry.objective}": _rules(models, entry) for entry in trees}
     drawn = figures.draw(models, report.answers["steady"])
-    text = card.write(judged, campaign.profile, campaign.grid, report.sections(), rules=rules, figures=drawn)
+    text = card.write(
+        judged, campaign.profile, campaign.grid, report.sections(), further=further, rules=rules, figures=drawn
+    )
     files |= {**drawn, CARD: text.encode()}
     return {**files, MANIFEST: _manifest_json(judged, files)}
 

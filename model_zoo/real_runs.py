@@ -12,7 +12,7 @@ from pathlib import Path
 
 from advisor.inventory import Inventory
 from advisor.inventory_file import Settings
-from advisor.objective import Objective
+from advisor.objective import TTFT_LIMIT_S, Objective
 from advisor.pairs import Pair
 from advisor.recommend import recommend
 from calibrate.errors import CalibrationError
@@ -38,7 +38,7 @@ class Verdict:
     steady: bool
 
 
-def judge(pair: Pair, file: Path, objective: Objective) -> list[Verdict]:
+def judge(pair: Pair, file: Path, ttft_limit_s: float = TTFT_LIMIT_S) -> list[Verdict]:
     """Every way beside the measured runs of the pair's model, mix by mix; nothing where there are none of it.
 
     Raises:
@@ -49,8 +49,9 @@ def judge(pair: Pair, file: Path, objective: Objective) -> list[Verdict]:
         runs = [run for run in read_runs(file) if _plain(run.model) == _plain(pair.name.partition("--")[0])]
     except CalibrationError as error:
         raise ZooError(str(error)) from error
-    groups = sorted({run.group for run in runs})
-    return [verdict for group in groups for verdict in _of_mix(pair, [r for r in runs if r.group == group], objective)]
+    objective = Objective(ttft_limit_s=ttft_limit_s)
+    mixes = [[run for run in runs if run.group == group] for group in sorted({run.group for run in runs})]
+    return [verdict for mix in mixes for verdict in _of_mix(pair, mix, objective)]
 
 
 def table(verdicts: Sequence[Verdict]) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from advisor.objective import Objective
 from advisor.pairs import Pair, named
 from model_zoo import real_runs
 from model_zoo.errors import ZooError
@@ -35,7 +34,7 @@ def write(path: Path, *runs: tuple[int, int, float, int]) -> Path:
 
 def test_every_way_is_judged_by_the_nearest_run(pair: Pair, tmp_path: Path) -> None:
     file = write(tmp_path / "runs.csv", (32, 32, 100, 0), (128, 64, 500, 0), (256, 64, 90_000, 0), (256, 256, 100, 1))
-    verdicts = {verdict.way: verdict for verdict in real_runs.judge(pair, file, Objective())}
+    verdicts = {verdict.way: verdict for verdict in real_runs.judge(pair, file)}
     assert list(verdicts) == ["advisor", "max_loras = 32", "max_loras = number of adapters", "best measured"]
     best = verdicts["best measured"]
     assert (best.adapters, best.max_loras, best.throughput_share, best.steady) == (128, 64, 1.0, True)
@@ -44,9 +43,9 @@ def test_every_way_is_judged_by_the_nearest_run(pair: Pair, tmp_path: Path) -> N
 
 
 def test_a_mix_that_was_never_steady_is_left_out(pair: Pair, tmp_path: Path) -> None:
-    assert real_runs.judge(pair, write(tmp_path / "runs.csv", (32, 32, 90_000, 0)), Objective()) == []
+    assert real_runs.judge(pair, write(tmp_path / "runs.csv", (32, 32, 90_000, 0))) == []
 
 
 def test_no_file_is_one_line(pair: Pair, tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="cannot read the runs"):
-        real_runs.judge(pair, tmp_path / "none.csv", Objective())
+        real_runs.judge(pair, tmp_path / "none.csv")
