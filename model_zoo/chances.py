@@ -23,6 +23,7 @@ FEATURES: dict[Objective, tuple[str, ...]] = {
 }
 """What the chance of keeping an objective depends on."""
 FOLDS = 5
+TREES = 250
 REQUIRED = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98)
 """Chances that may be required of a recommendation."""
 MISSED = 0.02
@@ -69,7 +70,7 @@ def fit_chance(table: Table[Outcome]) -> LogOdds:
         )
     signs = {"load_share": -1, "slots_load_share": -1, "ttft_limit": 1}
     classifier = HistGradientBoostingClassifier(
-        max_iter=250,
+        max_iter=TREES,
         max_leaf_nodes=24,
         min_samples_leaf=30,
         l2_regularization=1.0,
