@@ -17,6 +17,7 @@ from sklearn.base import RegressorMixin, clone
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GroupKFold, HalvingGridSearchCV
+from threadpoolctl import threadpool_limits
 
 from model_zoo.chances import outcomes
 from model_zoo.dataset import Table, Tables
@@ -72,7 +73,9 @@ def compare(tables: Tables) -> Iterator[Score]:
     """Score every family on every output."""
     for task in tasks(tables):
         for name in FAMILIES:
-            yield _score(task, name)
+            with threadpool_limits(1):
+                score = _score(task, name)
+            yield score
 
 
 def tasks(tables: Tables) -> Iterator[Task]:

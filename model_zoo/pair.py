@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from sklearn.tree import export_text
+from threadpoolctl import threadpool_limits
 
 from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, UNITS
 from advisor.manifest import Chance, Ensemble, Manifest, Tree
@@ -50,7 +51,9 @@ def make(
     """
     explored = campaign.explorations()
     train, aside = tabulate(explored, campaign.profile, campaign.grid.max_adapters).split()
-    models = fit(train)
+    # One thread: on busy cores, threads that wait for each other take many times as long.
+    with threadpool_limits(1):
+        models = fit(train)
     trees = [
         Tree(
             file=f"{each}-{output}.onnx",
