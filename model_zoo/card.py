@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from advisor.features import UNITS
 from advisor.manifest import Manifest
+from model_zoo.chances import MISSED
 from model_zoo.comparison import ROWS
 from model_zoo.evaluation import Line
 from model_zoo.grid import Grid
@@ -71,7 +72,7 @@ def write(
         "## How good on mixes not seen",
         "An answer is the largest number of adapters for which some slots keep the objective with a chance of at least "
         + " and ".join(f"{each.required:.0%} ({each.objective})" for each in manifest.chances)
-        + ": the least with which, on training mixes left out, 2 % of the answers or fewer miss it.",
+        + f": the least with which, on training mixes left out, {MISSED:.0%} of the answers or fewer miss it.",
         "SMAPE = 100 · mean(|a - b| / (|a| + |b|)), about half the relative error; MAPE and the 95th percentile (P95) "
         "are of the relative error itself. “Above best” and “lost” are means against the best configuration that "
         "the search found for the same mix.",

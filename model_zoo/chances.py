@@ -23,10 +23,10 @@ FEATURES: dict[Objective, tuple[str, ...]] = {
 }
 """What the chance of keeping an objective depends on."""
 FOLDS = 5
-TREES = 250
-REQUIRED = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98)
+TREES: dict[Objective, int] = {"steady": 250, "published": 120}
+REQUIRED = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
 """Chances that may be required of a recommendation."""
-MISSED = 0.02
+MISSED = 0.03
 """Share of the recommendations that may miss their objective on training mixes left out."""
 
 
@@ -56,9 +56,7 @@ def outcomes(table: Table[Run], objective: Objective) -> Table[Outcome]:
 
 
 def fit_chance(table: Table[Outcome]) -> LogOdds:
-    """Fit the log-odds that a configuration meets its goal.
-
-    More of the same load, or a tighter limit, never makes it likelier.
+    """Fit the log-odds that a configuration meets its goal; a tighter limit never makes it likelier.
 
     Raises:
         ZooError: all met their goal, or none.
@@ -68,13 +66,12 @@ def fit_chance(table: Table[Outcome]) -> LogOdds:
         raise ZooError(
             "the runs all end alike, so nothing tells when an objective is missed; the grid needs more mixes"
         )
-    signs = {"load_share": -1, "slots_load_share": -1, "ttft_limit": 1}
     classifier = HistGradientBoostingClassifier(
-        max_iter=TREES,
+        max_iter=TREES[table.facts[0].goal.objective],
         max_leaf_nodes=24,
         min_samples_leaf=30,
         l2_regularization=1.0,
-        monotonic_cst=[signs.get(name, 0) for name in table.features],
+        monotonic_cst=[int(name == "ttft_limit") for name in table.features],
         early_stopping=False,
         random_state=0,
     )

@@ -15,7 +15,7 @@ from model_zoo.training import Models, TimesTree
 from model_zoo.trials import Answer
 
 STYLE = {"svg.hashsalt": "model_zoo", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
-SHOWN_SLOTS = 5
+SHOWN_SLOTS = 4
 """Slot counts whose curves are drawn."""
 
 
@@ -69,8 +69,8 @@ def _curves(answer: Answer) -> bytes:
         for slots in most:
             adapters = [run.adapters for run in tried[slots]]
             label = f"{slots} slots"
-            left.plot(adapters, [run.measures.throughput_tok_s for run in tried[slots]], ".-", linewidth=1, label=label)
-            right.plot(adapters, [run.measures.ttft_ms / 1e3 for run in tried[slots]], ".-", linewidth=1, label=label)
+            left.plot(adapters, [run.measures.throughput_tok_s for run in tried[slots]], linewidth=1, label=label)
+            right.plot(adapters, [run.measures.ttft_ms / 1e3 for run in tried[slots]], linewidth=1, label=label)
         for axis in (left, right):
             axis.axvline(answer.adapters, color="black", linestyle=":")
             axis.set(xscale="log", xlabel="adapters served")

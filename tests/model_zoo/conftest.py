@@ -40,6 +40,6 @@ def law_of_serving(profile: Profile, server: Server, workload: Workload, *, dura
 def _small_models() -> Iterator[None]:
     """Few trees, cross-validated in two: the tests have few runs to learn from."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chances, "TREES", 20)
+        patch.setattr(chances, "TREES", {"steady": 20, "published": 20})
         patch.setattr(chances, "FOLDS", 2)
         yield
