@@ -165,7 +165,7 @@ def pairs(
     typer.echo(table(relative, ["pair", "output", "objective", "smape_percent", "mape_percent", "p95_percent"]))
     if answers := [error for error in errors if "missed_percent" in error and error["output"] == "chance"]:
         typer.echo("\nRecommendations for workloads that were not trained on")
-        columns = ["smape_percent", "missed_percent", "starved_percent", "throughput_regret_percent", "macro_f1"]
+        columns = ["smape_percent", "missed_percent", "starved_percent", "throughput_regret_percent"]
         typer.echo(table(answers, ["pair", "objective", *columns]))
 
 
