@@ -29,7 +29,7 @@ from twin.accuracy import macro_f1
 Floats = NDArray[np.float64]
 
 FOLDS = 5
-ROWS = 4000
+ROWS = 2000
 """Rows of a table that are looked at, at most."""
 
 

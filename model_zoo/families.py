@@ -77,11 +77,13 @@ FAMILIES: dict[FamilyName, Family] = {
         make_pipeline(StandardScaler(), PLSRegression(scale=False)), {"plsregression__n_components": [2, 4, 8]}
     ),
     "random forest": Family(
-        RandomForestRegressor(n_estimators=50, n_jobs=1, random_state=0),
+        RandomForestRegressor(n_estimators=30, n_jobs=1, random_state=0),
         {"max_features": [0.4, 1.0], "min_samples_leaf": [1, 4]},
     ),
+    # The strength of the Lasso is searched here; imodels' own search for a number of rules takes minutes.
     "RuleFit": Family(
-        RuleFitRegressor(n_estimators=50, cv=False, random_state=0), {"max_rules": [30, 90], "tree_size": [4, 8]}
+        RuleFitRegressor(n_estimators=30, max_rules=None, cv=False, random_state=0),
+        {"alpha": [1e-3, 3e-3, 1e-2], "tree_size": [4, 8]},
     ),
     "FIGS": Family(SteadyFigs(), {"max_rules": [12, 30], "max_trees": [3, None]}),
     "gradient boosting": Family(boosting(), {"learning_rate": [0.05, 0.1], "max_leaf_nodes": [8, 31]}),
