@@ -158,10 +158,15 @@ def pairs(
         return
     from advisor.table import table
 
-    typer.echo(table(found, ["pair", "vllm", "workloads", "simulated_hours"]))
-    errors = [{"pair": pair["pair"], **error} for pair in found for error in pair["errors"] if "smape_percent" in error]
+    typer.echo(table(found, ["pair", "vllm", "date", "workloads", "simulated_hours", "source"]))
+    errors = [{"pair": pair["pair"], **error} for pair in found for error in pair["errors"]]
     typer.echo("\nErrors on workloads that were not trained on")
-    typer.echo(table(errors, ["pair", "output", "objective", "smape_percent", "mape_percent", "p95_percent"]))
+    relative = [error for error in errors if "mape_percent" in error]
+    typer.echo(table(relative, ["pair", "output", "objective", "smape_percent", "mape_percent", "p95_percent"]))
+    if answers := [error for error in errors if "missed_percent" in error and error["output"] == "chance"]:
+        typer.echo("\nRecommendations for workloads that were not trained on")
+        columns = ["smape_percent", "missed_percent", "starved_percent", "throughput_regret_percent"]
+        typer.echo(table(answers, ["pair", "objective", *columns]))
 
 
 @app.command()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from advisor import ensemble, tree
+from advisor import chance, ensemble, tree
 from advisor.features import measure
 from advisor.flags import Flags
 from advisor.mix import Mix
@@ -13,6 +14,9 @@ from advisor.objective import Expectation, Objective
 from advisor.pairs import Pair
 from advisor.recommendation import Step
 from twin.server import LORA_RANKS
+
+OTHER_SLOTS = (1.25, 1.6, 2.2, 3.5, 0.8, 0.6, 0.4)
+"""Times the slots of the rules: what is tried where these would miss the objective."""
 
 
 class DoesNotFitError(Exception):
@@ -48,9 +52,12 @@ class Configurator:
         self._share = ensemble.find(pair, "throughput_share")
         self._itl_ms = ensemble.find(pair, "itl_ms")
         self._ttft_ms = ensemble.find(pair, "ttft_ms")
+        self._chance = chance.find(pair, objective.trees)
 
     def configure(self, mix: Mix) -> Configuration:
         """Flags and expectation for serving all adapters of `mix`.
+
+        The slots are those of the rules or, where these would miss the objective, the nearest that would not.
 
         Raises:
             DoesNotFitError: the server would not start with a single slot.
@@ -63,17 +70,34 @@ class Configurator:
             trace.append(fitting)
             if fitting.result < 1:
                 raise DoesNotFitError(f"not even one adapter slot fits in memory: {fitting.rule[0]}", tuple(trace))
-        max_loras = int((fitting or slots).result)
-        flags = Flags(
+        asked = int((fitting or slots).result)
+        expected = self._expect(mix, flags := self._flags(mix, asked, int(rank.result)))
+        if missed := self._objective.misses(expected):
+            for other in self._others(asked, len(mix), most=asked if fitting else None, rank=flags.max_lora_rank):
+                changed = self._flags(mix, other, flags.max_lora_rank)
+                if not self._objective.misses(hoped := self._expect(mix, changed)):
+                    trace.append(Step("max_loras", (f"with {asked}: {'; '.join(missed)}",), other))
+                    flags, expected = changed, hoped
+                    break
+        return Configuration(flags, expected, tuple(trace), memory_bound=fitting is not None)
+
+    def _others(self, asked: int, adapters: int, *, most: int | None, rank: int) -> list[int]:
+        """Slots to try instead, the nearest first: those that memory and the adapters leave a use for."""
+        slots = {min(max(round(asked * factor), 1), adapters, most or adapters) for factor in OTHER_SLOTS}
+        needed = self._max_model_len or self._profile.memory.max_model_len
+        fit = {count for count in slots - {asked} if self._capacity(count, rank) >= needed}
+        return sorted(fit, key=lambda count: (abs(math.log(count / asked)), count))
+
+    def _flags(self, mix: Mix, max_loras: int, rank: int) -> Flags:
+        return Flags(
             max_loras=max_loras,
             max_cpu_loras=max(len(mix), max_loras),
-            max_lora_rank=int(rank.result),
+            max_lora_rank=rank,
             max_num_seqs=self._profile.serving.max_num_seqs,
             max_num_batched_tokens=self._profile.serving.max_num_batched_tokens,
             gpu_memory_utilization=self._profile.memory.gpu_memory_utilization,
             max_model_len=self._max_model_len,
         )
-        return Configuration(flags, self._expect(mix, flags), tuple(trace), memory_bound=fitting is not None)
 
     def _slot_rank(self, mix: Mix) -> Step:
         largest = int(mix.rank.max())
@@ -116,4 +140,6 @@ class Configurator:
             itl_ms=self._itl_ms(values),
             ttft_ms=self._ttft_ms(values),
             kv_capacity_tokens=self._capacity(flags.max_loras, flags.max_lora_rank),
+            chance=self._chance(values) if self._chance else 1.0,
+            required_chance=self._chance.required if self._chance else 0.0,
         )

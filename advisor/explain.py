@@ -25,7 +25,9 @@ def explain(pair: Pair) -> list[dict[str, Any]]:
             "output": tree.entry.output,
             "error": tree.entry.error,
             "times": tree.entry.times,
-            "rules": [{"if": list(map(str, rule.conditions)), "then": rule.value} for rule in tree.rules],
+            "rules": [
+                {"if": list(map(str, rule.conditions)), "then": rule.value, "share": rule.share} for rule in tree.rules
+            ],
             "text": [sentence(rule, tree.entry) for rule in tree.rules],
         }
         for tree in trees
@@ -36,7 +38,8 @@ def sentence(rule: Rule, entry: Entry) -> str:
     """A rule as "IF ... AND ... THEN ..."."""
     conditions = " AND ".join(map(str, rule.conditions)) or "anything"
     answer = f"{rule.value:.4g} x {entry.times}" if entry.times else f"{rule.value:,.1f} {UNITS[entry.output]}"
-    return f"IF {conditions} THEN {entry.output} = {answer}"
+    covered = "" if rule.share is None else f" ({rule.share:.1%} of the training workloads)"
+    return f"IF {conditions} THEN {entry.output} = {answer}{covered}"
 
 
 def text(trees: list[dict[str, Any]]) -> Iterator[str]:

@@ -38,6 +38,16 @@ class Ensemble(_Section):
     error: dict[str, float] = Field(description="measure on held-out workloads -> value")
 
 
+class Chance(_Section):
+    """A model of how likely a configuration keeps an objective, shipped as ONNX: the log-odds of it."""
+
+    file: str
+    features: list[str] = Field(description="names of the inputs, in order")
+    objective: Literal["steady", "published"]
+    required: float = Field(gt=0, lt=1, description="how likely it has to be before it is recommended")
+    error: dict[str, float] = Field(description="measure on held-out workloads -> value, e.g. 'macro_f1'")
+
+
 class Manifest(_Section):
     """Everything a pair ships."""
 
@@ -46,6 +56,7 @@ class Manifest(_Section):
     gpu: str
     vllm: str
     command: str = Field(description="the command that made the files")
+    date: str = Field(default="", description="the day that the command names, YYYY-MM-DD")
     versions: dict[str, str] = Field(description="library -> version at training")
     seed: int
     workloads: int = Field(description="mixes trained on, held-out ones excluded")
@@ -55,4 +66,5 @@ class Manifest(_Section):
     range: dict[str, tuple[float, float]] = Field(description="range of each feature in training")
     trees: list[Tree]
     ensembles: list[Ensemble]
+    chances: list[Chance] = Field(default=[], description="none: the ensembles alone tell who keeps an objective")
     sha256: dict[str, str] = Field(description="file name -> hash, for every shipped file but this one")

@@ -36,6 +36,10 @@ class Expectation:
     """Mean time to first token, ms."""
     kv_capacity_tokens: int
     """Tokens the KV cache holds."""
+    chance: float = 1.0
+    """How likely an hour keeps the objective (for `latency`: is steady), 0 to 1."""
+    required_chance: float = 0.0
+    """How likely it has to be before it is recommended."""
 
     @property
     def starved(self) -> bool:
@@ -82,6 +86,9 @@ class Objective:
             missed.append(f"throughput {expected.share:.1%} of the offered tokens, below {STARVED_BELOW:.0%}")
         if self.goal is not Goal.PUBLISHED and expected.ttft_ms > self.ttft_limit_s * 1000:
             missed.append(f"TTFT {expected.ttft_ms:.1f} ms > {self.ttft_limit_s * 1000:g} ms")
+        if expected.chance < expected.required_chance:
+            hour = "an unstarved hour" if self.goal is Goal.PUBLISHED else "a steady hour"
+            missed.append(f"chance of {hour} {expected.chance:.1%}, below {expected.required_chance:.0%}")
         if self.itl_limit_s is not None and expected.itl_ms > self.itl_limit_s * 1000:
             missed.append(f"ITL {expected.itl_ms:.2f} ms > {self.itl_limit_s * 1000:g} ms")
         return missed

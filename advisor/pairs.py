@@ -61,13 +61,24 @@ class Pair:
         return data
 
     def summary(self) -> dict[str, Any]:
-        """The pair as plain data: what it is for, what it was trained on, and its errors on unseen workloads."""
+        """The pair as plain data: what it is for, where it comes from, and its errors on unseen workloads.
+
+        Raises:
+            InputError: the profile is missing, altered or no profile.
+        """
         manifest = self.manifest
         trees = [{"output": tree.output, "objective": tree.objective, **tree.error} for tree in manifest.trees]
         ensembles = [{"output": entry.output, **entry.error} for entry in manifest.ensembles]
+        chances = [
+            {"output": "chance", "objective": entry.objective, "required": entry.required, **entry.error}
+            for entry in manifest.chances
+        ]
         return {
-            **manifest.model_dump(include={"pair", "model", "gpu", "vllm", "workloads", "simulated_hours"}),
-            "errors": [*trees, *ensembles],
+            **manifest.model_dump(
+                include={"pair", "model", "gpu", "vllm", "date", "workloads", "simulated_hours", "command"}
+            ),
+            "source": "; ".join(sorted({fit.source for fit in self.profile.fits.values()})),
+            "errors": [*trees, *ensembles, *chances],
         }
 
     def only(self, entries: Iterable[T], what: str) -> T:

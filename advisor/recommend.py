@@ -11,6 +11,7 @@ from advisor.configuration import Configuration, Configurator, DoesNotFitError
 from advisor.features import ESTIMATES, MIX_FEATURES, SERVING_FEATURES, UNITS, measure
 from advisor.flags import Flags
 from advisor.inventory import Inventory
+from advisor.mix import Mix
 from advisor.objective import Objective
 from advisor.pairs import Pair
 from advisor.recommendation import Admission, Change, Recommendation, Step
@@ -18,16 +19,18 @@ from advisor.subset import Positions, order, spread
 from twin.arrivals import mean_scale
 from twin.workload import Workload
 
-MAX_EVALUATIONS = 14
-"""Sizes tried, at most, in search of one that meets the objective."""
-
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """A set of adapters, by position in the inventory, with its configuration."""
+class Choice:
+    """How many adapters of a mix to admit and how to serve them; or why none."""
 
-    adapters: Positions
-    configuration: Configuration
+    size: int
+    """0 where nothing is feasible."""
+    configuration: Configuration | None
+    trace: tuple[Step, ...]
+    """The steps that led to the size."""
+    reason: str | None = None
+    """Why nothing is feasible."""
 
 
 def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recommendation:
@@ -38,37 +41,21 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
     """
     values = measure(inventory.mix, pair.profile, ttft_limit_s=objective.ttft_limit_s)
     warnings = _extrapolations(pair, values, MIX_FEATURES) + _not_learned(inventory.workload)
-    trace = _admission_limit(pair, objective, values)
-    limit = int(trace[-1].result)
-    if limit < 1:
-        reason = f"one adapter of this mix brings {values['token_rate_mean']:.1f} tokens/s, more than one GPU serves"
-        return _refusal(inventory, pair, reason, trace, warnings)
-    size = min(len(inventory), limit)
-    trace.append(_comparison(len(inventory), limit))
-    if size < len(inventory) and limit == pair.manifest.max_adapters:
-        warnings.append(f"no more than {limit} adapters were simulated for this pair, so no more are admitted")
-
-    configurator = Configurator(pair, objective, inventory.server.max_model_len)
     ordered = order(inventory)
-
-    def plan(size: int) -> _Plan:
-        adapters = spread(ordered, size)
-        return _Plan(adapters, configurator.configure(inventory.mix.take(adapters)))
-
-    try:
-        chosen = plan(size)
-        if missed := objective.misses(chosen.configuration.expected):
-            smaller = _largest(size, plan, objective)
-            if smaller is None:
-                reason = f"not even one adapter meets the objective {objective.goal}: with {size}, {missed[0]}"
-                return _refusal(inventory, pair, reason, trace, warnings)
-            chosen = smaller
-            trace.append(Step("adapters", (f"with {size}: {'; '.join(missed)}",), len(chosen.adapters)))
-    except DoesNotFitError as error:
-        return _refusal(inventory, pair, str(error), [*trace, *error.trace], warnings)
-
+    chosen = choose(
+        pair,
+        objective,
+        lambda size: inventory.mix.take(spread(ordered, size)),
+        len(inventory),
+        max_model_len=inventory.server.max_model_len,
+    )
+    if chosen.configuration is None:
+        return _refusal(inventory, pair, chosen, warnings)
+    if chosen.size < len(inventory) and chosen.size == pair.manifest.max_adapters:
+        warnings.append(f"no more than {chosen.size} adapters were simulated for this pair, so no more are admitted")
     flags, expected = chosen.configuration.flags, chosen.configuration.expected
-    admitted = inventory.mix.take(chosen.adapters)
+    adapters = spread(ordered, chosen.size)
+    admitted = inventory.mix.take(adapters)
     serving = measure(admitted, pair.profile, ttft_limit_s=objective.ttft_limit_s, max_loras=flags.max_loras)
     warnings += _extrapolations(pair, serving, [name for name in SERVING_FEATURES if name not in MIX_FEATURES])
     if chosen.configuration.memory_bound:
@@ -80,13 +67,51 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
         pair=pair.name,
         model=pair.manifest.model,
         flags=flags,
-        admission=_admission(inventory, chosen.adapters),
+        admission=_admission(inventory, adapters),
         expected=expected,
         steady=objective.steady(expected),
-        trace=(*trace, *chosen.configuration.trace),
+        trace=(*chosen.trace, *chosen.configuration.trace),
         warnings=tuple(warnings),
         changes=_changes(inventory, flags),
     )
+
+
+def choose(
+    pair: Pair, objective: Objective, subset: Callable[[int], Mix], of: int, *, max_model_len: int | None = None
+) -> Choice:
+    """The most adapters out of `of` that one GPU serves, with their configuration.
+
+    `subset` gives so many of the adapters. The rules say where to begin; from there the size goes up or down to the
+    most adapters for which the models expect the objective to be kept.
+    """
+    values = measure(subset(of), pair.profile, ttft_limit_s=objective.ttft_limit_s)
+    trace = _admission_limit(pair, objective, values)
+    limit, most = int(trace[-1].result), min(of, pair.manifest.max_adapters)
+    configurator = Configurator(pair, objective, max_model_len)
+
+    def misses(size: int) -> list[str]:
+        found[size] = configurator.configure(subset(size))
+        return objective.misses(found[size].expected)
+
+    found: dict[int, Configuration] = {}
+    size = max(min(most, limit), 1)
+    try:
+        first = misses(size)
+        size, one_more = _largest(size, most, misses, first)
+    except DoesNotFitError as error:
+        return Choice(0, None, (*trace, *error.trace), str(error))
+    if size < 1:
+        reason = f"not even one adapter meets the objective {objective.goal}: with 1, {one_more[0]}"
+        if limit < 1:
+            each = values["token_rate_mean"]
+            reason = f"one adapter of this mix brings {each:.1f} tokens/s, more than one GPU serves: {one_more[0]}"
+        return Choice(0, None, tuple(trace), reason)
+    if one_more or size > limit:
+        rule = f"with {size + 1}: {'; '.join(one_more)}" if one_more else f"with {size}: objective met"
+        trace.append(Step("admission_limit", (rule,), size))
+        limit = size
+    trace.append(_comparison(of, limit))
+    return Choice(size, found[size], tuple(trace))
 
 
 def _admission_limit(pair: Pair, objective: Objective, values: Mapping[str, float]) -> list[Step]:
@@ -106,20 +131,25 @@ def _comparison(of: int, limit: int) -> Step:
     return Step("adapters", (f"adapters in the inventory {of} {sign} admission_limit {limit}",), min(of, limit))
 
 
-def _largest(size: int, plan: Callable[[int], _Plan], objective: Objective) -> _Plan | None:
-    """The largest plan below `size` that meets the objective, by bisection; None where not even one adapter does."""
-    best: _Plan | None = None
-    low, high = 0, size
-    for _ in range(MAX_EVALUATIONS):
-        if high - low <= 1:
-            break
-        middle = (low + high) // 2
-        candidate = plan(middle)
-        if objective.misses(candidate.configuration.expected):
-            high = middle
+def _largest(start: int, most: int, misses: Callable[[int], list[str]], first: list[str]) -> tuple[int, list[str]]:
+    """The largest size up to `most` that misses nothing, and what one more would miss (nothing where `most` is met).
+
+    By strides from `start`, where `first` is missed, that double until the size is enclosed, then by bisection. The
+    size is 0 where not even 1 will do.
+    """
+    low, high, failing = (0, start, first) if first else (start, most + 1, [])
+    stride = max(start // 25, 1)
+    while high - low > 1:
+        middle = max(high - stride, low + 1) if first else min(low + stride, high - 1)
+        enclosed = (first and low > 0) or (not first and failing)
+        if enclosed:
+            middle = (low + high) // 2
+        if missed := misses(middle):
+            high, failing = middle, missed
         else:
-            best, low = candidate, middle
-    return best
+            low = middle
+        stride *= 2
+    return low, failing
 
 
 def _extrapolations(pair: Pair, values: Mapping[str, float], names: Sequence[str]) -> list[str]:
@@ -170,9 +200,7 @@ def _changes(inventory: Inventory, flags: Flags) -> tuple[Change, ...]:
     )
 
 
-def _refusal(
-    inventory: Inventory, pair: Pair, reason: str, trace: Sequence[Step], warnings: Sequence[str]
-) -> Recommendation:
+def _refusal(inventory: Inventory, pair: Pair, chosen: Choice, warnings: Sequence[str]) -> Recommendation:
     return Recommendation(
         pair=pair.name,
         model=pair.manifest.model,
@@ -180,7 +208,7 @@ def _refusal(
         admission=Admission(len(inventory), 0.0, 0.0, admitted=(), rejected=inventory.names),
         expected=None,
         steady=False,
-        trace=tuple(trace),
+        trace=chosen.trace,
         warnings=tuple(warnings),
-        reason=reason,
+        reason=chosen.reason,
     )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from advisor.errors import InputError
+from advisor.pairs import load_all
+from model_zoo import comparison, real_runs
 from model_zoo.campaign import Campaign
+from model_zoo.dataset import tabulate
 from model_zoo.errors import ZooError
 from model_zoo.grid import GRIDS, GridName
 from model_zoo.pair import PROFILE, make
@@ -32,19 +37,64 @@ def build(
     seed: Annotated[int, typer.Option(min=0, help="seed of mixes and simulations")] = 0,
     jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
     dask: Annotated[str, typer.Option(help="simulate on the workers of this Dask scheduler: tcp://host:8786")] = "",
+    date: Annotated[str, typer.Option(help="day to note down, YYYY-MM-DD", show_default="today")] = "",
+    runs: Annotated[Path | None, typer.Option(help="measured runs to judge the answers by, see calibrate.runs")] = None,
+    with_comparison: Annotated[
+        bool, typer.Option("--compare", help="add the comparison of the families of models to the card")
+    ] = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="zoo to write; profiles are taken from it")] = SHIPPED,
     work: Annotated[Path, typer.Option(help="where finished mixes are kept: a stopped build goes on")] = Path(
         "build/zoo"
     ),
 ) -> None:
     """Simulate, train and judge: writes models, card and manifest beside the profile of each pair."""
+    day = _date(date)
     for name in pair or _pairs(output):
         profile, profile_toml = _profile(output, name)
-        command = f"python -m model_zoo build --pair {name} --grid {grid} --seed {seed}"
+        command = f"python -m model_zoo build --pair {name} --grid {grid} --seed {seed} --date {day}"
+        command += f" --runs {runs.name}" if runs else ""
+        command += " --compare" if with_comparison else ""
         campaign = Campaign(profile, GRIDS[grid], seed=seed, work=work, jobs=jobs, scheduler=dask)
-        files = make(campaign, profile_toml, command)
+        files = make(campaign, profile_toml, command, date=day, runs=runs, with_comparison=with_comparison)
         _write(output / name, files)
         typer.echo(f"{output / name}: {len(files)} files, {sum(map(len, files.values())) / 2**20:.1f} MiB")
+
+
+@app.command()
+def compare(
+    *,
+    pair: Annotated[str, typer.Option(help="pair whose simulations a build has kept")],
+    grid: Annotated[GridName, typer.Option(help="workloads it was made with")] = GridName.WIDE,
+    seed: Annotated[int, typer.Option(min=0, help="seed of mixes and simulations")] = 0,
+    jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
+    zoo: Annotated[Path, typer.Option(help="zoo that the profile is taken from")] = SHIPPED,
+    work: Annotated[Path, typer.Option(help="where finished mixes are kept")] = Path("build/zoo"),
+) -> None:
+    """Print how every family of models does on every output, cross-validated by mix on the mixes trained on."""
+    profile, _ = _profile(zoo, pair)
+    campaign = Campaign(profile, GRIDS[grid], seed=seed, work=work, jobs=jobs)
+    train, _ = tabulate(campaign.explorations(), profile, campaign.grid.max_adapters).split()
+    typer.echo(comparison.table_of(comparison.compare(train)))
+
+
+@app.command()
+def judge(
+    *,
+    runs: Annotated[Path, typer.Option(help="measured runs, see calibrate.runs")],
+    zoo: Annotated[Path, typer.Option(help="zoo to judge")] = SHIPPED,
+    ttft_limit: Annotated[float, typer.Option(help="limit of the mean time to first token, s")] = 2.0,
+) -> None:
+    """Print what the advisor recommends for the mixes of measured runs beside what was measured there."""
+    for each in load_all(zoo):
+        if verdicts := real_runs.judge(each, runs, ttft_limit):
+            typer.echo(f"{each.name}\n\n{real_runs.table(verdicts)}\n")
+
+
+def _date(text: str) -> str:
+    try:
+        return (datetime.date.fromisoformat(text) if text else datetime.datetime.now(datetime.UTC).date()).isoformat()
+    except ValueError as error:
+        raise ZooError(f"--date {text}: not a day as YYYY-MM-DD") from error
 
 
 def _pairs(zoo: Path) -> list[str]:
@@ -78,7 +128,7 @@ def main() -> None:
     """The entry point: bad input is one line and exit code 2."""
     try:
         app()
-    except (ZooError, ProfileError, OSError) as error:
+    except (ZooError, ProfileError, InputError, OSError) as error:
         print(f"model_zoo: {error}", file=sys.stderr)
         sys.exit(2)
 

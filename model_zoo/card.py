@@ -6,10 +6,35 @@ from collections.abc import Mapping, Sequence
 
 from advisor.features import UNITS
 from advisor.manifest import Manifest
+from model_zoo.chances import MISSED
+from model_zoo.comparison import ROWS
 from model_zoo.evaluation import Line
 from model_zoo.grid import Grid
 from twin.profile import Profile
 
+CAPTIONS = {
+    "importances.svg": "What the shallow trees of `steady` decide by.",
+    "admission.svg": "Adapters admitted against N*, on mixes not seen, and how far they are off (steady, TTFT 2 s).",
+    "curves.svg": "A mix not seen: the dotted line is the number of adapters that the advisor admits.",
+}
+PAPERS = """\
+What Agulló et al. print, on mixes of their kind, SMAPE in %:
+
+| | N* | slots | throughput | ITL | TTFT | starved, macro-F1 |
+|---|---|---|---|---|---|---|
+| 2025 (arXiv 2508.08343), best models | 0.05 to 1.0 | 6.7 to 7.2 | | | | |
+| 2025, their twin beside real runs | | | 4.2 to 5.1 | 9.0 to 9.7 | 17.6 to 17.9 | |
+| 2026 (arXiv 2602.24044), best models | | | 4.4 to 5.3 | 9 to 11 | 18 to 19 | 0.955 to 0.99 |
+| 2026, one small tree | | | 10 to 13 | | | 0.925 to 0.97 |"""
+ABOUT = {
+    "Beside measured runs": "The answer for all adapters of a mix that a real GPU served, TTFT limit 2 s, and the "
+    "measured hour nearest to it; throughput is relative to the best steady hour of the mix. Nothing was fitted to "
+    "these recommendations, though the profile's step model was fitted to some of these hours.",
+    "Families of models": "Five folds by mix of the training mixes, settings by HalvingGridSearchCV on SMAPE, up to "
+    f"{ROWS:,} rows each. SMAPE in %, of a class 100 x (1 - macro-F1); the best in bold. Gradient boosting is shipped "
+    "for what a configuration does and for who is steady or starves; the shallow trees multiply an estimate.",
+}
+"""What the further sections show."""
 HEADINGS = {
     "smape_percent": "SMAPE %",
     "mape_percent": "MAPE %",
@@ -28,11 +53,16 @@ def write(
     profile: Profile,
     grid: Grid,
     report: Mapping[str, Sequence[Line]],
+    *,
+    further: Mapping[str, str],
     rules: Mapping[str, str],
+    figures: Mapping[str, bytes],
 ) -> str:
     """The card in Markdown.
 
-    `report` has the lines of every judgement under its title, `rules` the text of every tree.
+    `report` has the lines of every judgement under its title, `further` more sections by
+    title (an empty one is left out; see `ABOUT`), `rules` the text of every tree,
+    `figures` the files beside the card.
     """
     parts = [
         f"# {manifest.pair}",
@@ -40,12 +70,20 @@ def write(
         "## Trained on",
         _training(manifest, grid),
         "## How good on mixes not seen",
+        "An answer is the largest number of adapters for which some slots keep the objective with a chance of at least "
+        + " and ".join(f"{each.required:.0%} ({each.objective})" for each in manifest.chances)
+        + f": the least with which, on training mixes left out, {MISSED:.0%} of the answers or fewer miss it.",
         "SMAPE = 100 · mean(|a - b| / (|a| + |b|)), about half the relative error; MAPE and the 95th percentile (P95) "
         "are of the relative error itself. “Above best” and “lost” are means against the best configuration that "
         "the search found for the same mix.",
     ]
     for title, lines in report.items():
         parts += [f"### {title}", _table(lines)]
+    parts += [f"![{CAPTIONS[name]}]({name})\n\n{CAPTIONS[name]}" for name in figures]
+    parts += ["## Beside the papers", PAPERS]
+    for title, text in further.items():
+        if text:
+            parts += [f"## {title}", ABOUT[title], text]
     if "step" in profile.fits:
         parts += ["## What a step takes", _step(profile)]
     parts += ["## Limits", _limits(manifest), "## Rules"]

@@ -7,15 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model_zoo.chances import outcomes
 from model_zoo.dataset import Table
-from model_zoo.grid import PAPER_LENGTHS, Classes, Recipe
+from model_zoo.grid import Recipe
 from model_zoo.labels import LoadLimit
-from model_zoo.runs import STARVED_BELOW, STEADY, Run
+from model_zoo.runs import STEADY, Objective, Run
 from model_zoo.training import Models, TimesTree
 from twin.accuracy import macro_f1, mape, p95, smape
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+
+PAPERS_KIND, OTHER_KIND = "mixes of the papers' kind", "other mixes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ def judge_limits(table: Table[LoadLimit], train: Table[LoadLimit], tree: TimesTr
     """
     true, predicted = table.target(lambda limit: limit.adapters), tree.predict(table)
     usual = table.column("ttft_limit") == STEADY.ttft_limit_s
-    papers = np.array([_of_the_papers(recipe) for recipe in table.recipes], dtype=np.bool_)
+    papers = np.array([of_the_papers(recipe) for recipe in table.recipes], dtype=np.bool_)
     threshold = float(np.median(train.target(lambda limit: limit.token_rate)))
 
     def line(what: str, rows: Bools, load_limit: Floats) -> Line:
@@ -44,34 +48,55 @@ def judge_limits(table: Table[LoadLimit], train: Table[LoadLimit], tree: TimesTr
     return [
         line("all TTFT limits", np.full_like(usual, True), predicted),
         line(f"TTFT limit {STEADY.ttft_limit_s:g} s", usual, predicted),
-        line("… mixes of the papers' kind", usual & papers, predicted),
-        line("… other mixes", usual & ~papers, predicted),
+        line(f"… {PAPERS_KIND}", usual & papers, predicted),
+        line(f"… {OTHER_KIND}", usual & ~papers, predicted),
         line("… by the Profile's estimate alone", usual, table.column("estimated_load")),
         line("… by one threshold on the total rate", usual, np.full(len(true), threshold)),
     ]
 
 
 def judge_serving(table: Table[Run], train: Table[Run], models: Models) -> list[Line]:
-    """Throughput, ITL, TTFT, who starves and who is steady; beside it one threshold on the total rate."""
+    """Throughput, ITL, TTFT, who is steady and who starves; beside it one threshold on the total rate."""
     share = np.clip(models.ensembles["throughput_share"].predict(table.x), 0, 1)
     itl_ms, ttft_ms = (np.exp(models.ensembles[output].predict(table.x)) for output in ("itl_ms", "ttft_ms"))
     offered = table.column("token_rate")
     served = table.target(lambda run: run.served_share) * offered
-    steady = np.array([STEADY.met_by(run) for run in table.facts])
-    expected_steady = (share >= STARVED_BELOW) & (ttft_ms <= 1e3 * STEADY.ttft_limit_s)
     some = served > 0
+    papers = np.array([of_the_papers(recipe) for recipe in table.recipes], dtype=np.bool_)
+
+    def throughput(what: str, rows: Bools) -> Line:
+        return Line(what, int(rows.sum()), relative_errors(served[rows], (share * offered)[rows]))
+
     return [
-        Line("throughput", int(some.sum()), relative_errors(served[some], (share * offered)[some])),
+        throughput("throughput", some),
         Line("ITL", len(share), relative_errors(table.target(lambda run: run.measures.itl_ms), itl_ms)),
         Line("TTFT", len(share), relative_errors(table.target(lambda run: run.measures.ttft_ms), ttft_ms)),
-        Line("starved or not", len(share), {"macro_f1": macro_f1(_starved(table), share < STARVED_BELOW)}),
-        Line("steady or not", len(share), {"macro_f1": macro_f1(steady, expected_steady)}),
+        _told_apart("steady or not, all TTFT limits", table, models, "steady"),
+        _told_apart("starved or not", table, models, "published"),
         Line(
             "starved, by one threshold on the total rate",
             len(share),
             {"macro_f1": macro_f1(_starved(table), offered > _best_threshold(train))},
         ),
+        *(
+            line
+            for kind, rows in ((PAPERS_KIND, papers), (OTHER_KIND, ~papers))
+            for line in (
+                throughput(f"throughput, {kind}", some & rows),
+                _told_apart(f"steady or not, {kind}", table.where(rows), models, "steady"),
+                _told_apart(f"starved or not, {kind}", table.where(rows), models, "published"),
+            )
+        ),
     ]
+
+
+def _told_apart(what: str, table: Table[Run], models: Models, objective: Objective) -> Line:
+    """Who keeps an objective, by the likelier of the two."""
+    rows = outcomes(table, objective)
+    if not rows.facts:
+        return Line(what, 0, {})
+    met = rows.target(lambda outcome: outcome.met) > 0
+    return Line(what, len(met), {"macro_f1": macro_f1(met, models.chances[objective].predict(rows.x) > 0)})
 
 
 def relative_errors(true: Floats, predicted: Floats) -> dict[str, float]:
@@ -96,5 +121,6 @@ def _starved(table: Table[Run]) -> Bools:
     return np.array([run.starved for run in table.facts])
 
 
-def _of_the_papers(recipe: Recipe) -> bool:
-    return isinstance(recipe.rates, Classes) and recipe.lengths == PAPER_LENGTHS
+def of_the_papers(recipe: Recipe) -> bool:
+    """Whether a mix has both rates and lengths as in the papers."""
+    return recipe.kind == "papers"

@@ -15,10 +15,10 @@ from onnx import ModelProto, NodeProto
 from onnx.helper import get_attribute_value
 from skl2onnx import to_onnx, update_registered_converter
 from skl2onnx.common.shape_calculator import calculate_linear_regressor_output_shapes
-from skl2onnx.operator_converters.random_forest import convert_sklearn_random_forest_regressor_converter
 from sklearn.base import RegressorMixin
-from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
+
+from model_zoo.sums_of_trees import CONVERTERS
 
 INPUT = "features"
 """Name of the only input, float32 of shape (rows, features)."""
@@ -31,13 +31,16 @@ OPSETS = {"": 18, "ai.onnx.ml": 3}
 def tree_to_onnx(tree: DecisionTreeRegressor, features: Sequence[str]) -> bytes:
     """The tree with the outputs `variable`, `decision_path` and `decision_leaf` (scikit-learn's node number).
 
-    Metadata `tree` is JSON `{"left", "right", "feature", "threshold", "value"}`, one entry per node in
+    Metadata `tree` is JSON `{"left", "right", "feature", "threshold", "value", "share"}`, one entry per node in
     scikit-learn's order: a node sends rows with `feature <= threshold` to `left`, the others to `right`; a leaf has
-    -1, -1, "" and 0. `value` is a leaf's answer and 0 elsewhere; `features` are the names of the inputs in order.
+    -1, -1, "" and 0. `value` is a leaf's answer and 0 elsewhere, `share` that of the training rows that came by;
+    `features` are the names of the inputs in order.
     """
     model = _convert(tree, features, options={id(tree): {"decision_path": True, "decision_leaf": True}})
     answering = next(node for node in model.graph.node if OUTPUT in node.output)
-    _add_metadata(model, tree=json.dumps(_nodes(answering, features), separators=(",", ":")))
+    rows = tree.tree_.n_node_samples
+    nodes = {**_nodes(answering, features), "share": [round(float(count), 4) for count in rows / rows[0]]}
+    _add_metadata(model, tree=json.dumps(nodes, separators=(",", ":")))
     return _to_bytes(model)
 
 
@@ -83,32 +86,7 @@ def _to_bytes(model: ModelProto) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-class _Integers:
-    """A converter's container that turns the truth values among node attributes into the integers ONNX wants."""
-
-    def __init__(self, container: Any) -> None:
-        self._container = container
-
-    def add_node(self, *args: Any, **attributes: Any) -> None:
-        key = "nodes_missing_value_tracks_true"
-        attributes[key] = [int(value) for value in attributes[key]]
-        self._container.add_node(*args, **attributes)
-
-
-def _convert_boosting(scope: Any, operator: Any, container: Any) -> None:
-    """As skl2onnx, but equal to scikit-learn on every float32 input and accepted by protobuf >= 7."""
-    for (tree,) in operator.raw_operator._predictors:
-        # A threshold rounded to nearest could move a value that lies just above it to the other side.
-        exact = tree.nodes["num_threshold"]
-        rounded = exact.astype(np.float32)
-        tree.nodes["num_threshold"] = np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)
-    convert_sklearn_random_forest_regressor_converter(scope, operator, _Integers(container))
-
-
-update_registered_converter(
-    HistGradientBoostingRegressor,
-    "SklearnHistGradientBoostingRegressor",
-    calculate_linear_regressor_output_shapes,
-    _convert_boosting,
-    overwrite=True,
-)
+for _model, _converter in CONVERTERS.items():
+    update_registered_converter(
+        _model, f"Zoo{_model.__name__}", calculate_linear_regressor_output_shapes, _converter, overwrite=True
+    )

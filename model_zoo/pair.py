@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 from sklearn.tree import export_text
+from threadpoolctl import threadpool_limits
 
 from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, UNITS
-from advisor.manifest import Ensemble, Manifest, Tree
-from model_zoo import card
+from advisor.manifest import Chance, Ensemble, Manifest, Tree
+from advisor.pairs import Pair, named
+from model_zoo import card, chances, comparison, figures, real_runs
 from model_zoo.campaign import Campaign
 from model_zoo.dataset import Table, Tables, is_held_out, tabulate
 from model_zoo.export import ensemble_to_onnx, tree_to_onnx
-from model_zoo.report import Report, judge
+from model_zoo.report import judge
 from model_zoo.runs import OBJECTIVES, Objective
 from model_zoo.training import TARGETS, Models, TimesTree, TreeOutput, fit
+
+Entry = TypeVar("Entry", Tree, Ensemble, Chance)
 
 PROFILE, MANIFEST, CARD = "profile.toml", "manifest.json", "card.md"
 LIBRARIES = ("numpy", "scipy", "numba", "scikit-learn", "skl2onnx", "onnx")
@@ -24,24 +32,55 @@ LIBRARIES = ("numpy", "scipy", "numba", "scikit-learn", "skl2onnx", "onnx")
 FEATURES: dict[TreeOutput, tuple[str, ...]] = {"load_limit": MIX_FEATURES, "max_loras": SLOTS_FEATURES}
 
 
-def make(campaign: Campaign, profile_toml: bytes, command: str) -> dict[str, bytes]:
+def make(
+    campaign: Campaign,
+    profile_toml: bytes,
+    command: str,
+    *,
+    date: str = "",
+    runs: Path | None = None,
+    with_comparison: bool = False,
+) -> dict[str, bytes]:
     """Run the campaign, train and judge; the files of the pair by name, the manifest last.
+
+    `command` and `date` go into the manifest as they are. The card also compares the answers with measured `runs`,
+    and the families of models with each other, where that is wanted.
 
     Raises:
         ZooError: too few mixes to train on and to judge by.
     """
     explored = campaign.explorations()
     train, aside = tabulate(explored, campaign.profile, campaign.grid.max_adapters).split()
-    models = fit(train)
-    report = judge(models, train, aside, explored, campaign)
-    trees = [_tree(models, each, output, report) for each in OBJECTIVES for output in FEATURES]
-    ensembles = [
-        Ensemble(file=f"{each}.onnx", features=[*SERVING_FEATURES], output=each, error=report.of_ensemble(each))
-        for each in TARGETS
+    # One thread: on busy cores, threads that wait for each other take many times as long.
+    with threadpool_limits(1):
+        models = fit(train)
+    trees = [
+        Tree(
+            file=f"{each}-{output}.onnx",
+            features=[*FEATURES[output]],
+            objective=each,
+            output=output,
+            times=getattr(models, output)[each].times,
+            error={},
+        )
+        for each in OBJECTIVES
+        for output in FEATURES
+    ]
+    ensembles = [Ensemble(file=f"{each}.onnx", features=[*SERVING_FEATURES], output=each, error={}) for each in TARGETS]
+    likely = [
+        Chance(
+            file=f"{each}.onnx",
+            features=[*chances.FEATURES[each]],
+            objective=each,
+            required=models.required[each],
+            error={},
+        )
+        for each in OBJECTIVES
     ]
     files = {PROFILE: profile_toml}
     files |= {entry.file: tree_to_onnx(_fitted(models, entry).tree, entry.features) for entry in trees}
     files |= {entry.file: ensemble_to_onnx(models.ensembles[entry.output], entry.features) for entry in ensembles}
+    files |= {entry.file: ensemble_to_onnx(models.chances[entry.objective], entry.features) for entry in likely}
     pair = campaign.profile.pair
     manifest = Manifest(
         pair=pair.name,
@@ -49,6 +88,7 @@ def make(campaign: Campaign, profile_toml: bytes, command: str) -> dict[str, byt
         gpu=pair.gpu,
         vllm=pair.vllm,
         command=command,
+        date=date,
         versions={library: version(library) for library in LIBRARIES},
         seed=campaign.seed,
         workloads=sum(not is_held_out(each.recipe) for each in explored),
@@ -58,24 +98,51 @@ def make(campaign: Campaign, profile_toml: bytes, command: str) -> dict[str, byt
         range=_range(train),
         trees=trees,
         ensembles=ensembles,
+        chances=likely,
         sha256={},
     )
-    rules = {f"{entry.output}, {entry.objective}": _rules(models, entry) for entry in trees}
-    files[CARD] = card.write(manifest, campaign.profile, campaign.grid, report.sections(), rules).encode()
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    shipped = manifest.model_copy(update={"sha256": hashes})
-    return {**files, MANIFEST: f"{shipped.model_dump_json(indent=1)}\n".encode()}
-
-
-def _tree(models: Models, objective: Objective, output: TreeOutput, report: Report) -> Tree:
-    return Tree(
-        file=f"{objective}-{output}.onnx",
-        features=[*FEATURES[output]],
-        objective=objective,
-        output=output,
-        times=getattr(models, output)[objective].times,
-        error=report.of_tree(objective, output),
+    unseen = [each for each in explored if is_held_out(each.recipe)]
+    with _installed(manifest, files) as installed:
+        report = judge(models, installed, (train, aside), unseen, campaign)
+        verdicts = real_runs.judge(installed, runs) if runs else []
+    further = {
+        "Beside measured runs": real_runs.table(verdicts) if verdicts else "",
+        "Families of models": comparison.table_of(comparison.compare(train)) if with_comparison else "",
+    }
+    judged = manifest.model_copy(
+        update={
+            "trees": [_with_error(entry, report.of_tree(entry.objective, entry.output)) for entry in trees],
+            "ensembles": [_with_error(entry, report.of_ensemble(entry.output)) for entry in ensembles],
+            "chances": [_with_error(entry, report.of_chance(entry.objective)) for entry in likely],
+        }
     )
+    rules = {f"{entry.output}, {entry.objective}": _rules(models, entry) for entry in trees}
+    drawn = figures.draw(models, report.answers["steady"])
+    text = card.write(
+        judged, campaign.profile, campaign.grid, report.sections(), further=further, rules=rules, figures=drawn
+    )
+    files |= {**drawn, CARD: text.encode()}
+    return {**files, MANIFEST: _manifest_json(judged, files)}
+
+
+@contextmanager
+def _installed(manifest: Manifest, files: Mapping[str, bytes]) -> Iterator[Pair]:
+    """The pair as the advisor will find it, in a folder of its own."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / manifest.pair
+        path.mkdir()
+        for name, data in {**files, MANIFEST: _manifest_json(manifest, files)}.items():
+            (path / name).write_bytes(data)
+        yield named(manifest.pair, Path(folder))
+
+
+def _manifest_json(manifest: Manifest, files: Mapping[str, bytes]) -> bytes:
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    return f"{manifest.model_copy(update={'sha256': hashes}).model_dump_json(indent=1)}\n".encode()
+
+
+def _with_error(entry: Entry, error: dict[str, float]) -> Entry:
+    return entry.model_copy(update={"error": error})
 
 
 def _fitted(models: Models, entry: Tree) -> TimesTree:

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
+from model_zoo.chances import fit_chance, left_out, outcomes, required_chance
 from model_zoo.dataset import Table, Tables
 from model_zoo.errors import ZooError
+from model_zoo.families import LogOdds, boosting
 from model_zoo.runs import OBJECTIVES, Objective, Run
 
 Floats = NDArray[np.float64]
@@ -52,6 +54,7 @@ class TimesTree:
 
     tree: DecisionTreeRegressor
     times: str
+    features: tuple[str, ...]
 
     def predict(self, table: Table[Any]) -> Floats:
         """The answers, shape (rows,)."""
@@ -69,6 +72,10 @@ class Models:
     max_loras: dict[Objective, TimesTree]
     """Adapter slots."""
     ensembles: dict[EnsembleOutput, HistGradientBoostingRegressor]
+    chances: dict[Objective, LogOdds]
+    """Log-odds that a configuration keeps the objective."""
+    required: dict[Objective, float]
+    """How likely it has to be before it is recommended."""
 
 
 def fit(tables: Tables) -> Models:
@@ -77,6 +84,7 @@ def fit(tables: Tables) -> Models:
     Raises:
         ZooError: nothing to fit one of them on.
     """
+    ended = {each: outcomes(tables.serving, each) for each in OBJECTIVES}
     return Models(
         {
             each: fit_tree(tables.limits[each], lambda fact: fact.token_rate, "load_limit", QUANTILES[each])
@@ -87,6 +95,8 @@ def fit(tables: Tables) -> Models:
             for each in OBJECTIVES
         },
         {output: fit_ensemble(tables.serving, target) for output, target in TARGETS.items()},
+        {each: fit_chance(table) for each, table in ended.items()},
+        {each: required_chance(table, left_out(table)) for each, table in ended.items()},
     )
 
 
@@ -106,11 +116,9 @@ def fit_tree(
     for leaf in np.unique(leaves):
         factor = np.exp(np.quantile(ratio[leaves == leaf], quantiles[output]))
         tree.tree_.value[leaf] = float(f"{factor:.4g}")
-    return TimesTree(tree, times)
+    return TimesTree(tree, times, table.features)
 
 
 def fit_ensemble(table: Table[Run], target: Callable[[Run], float]) -> HistGradientBoostingRegressor:
     """Fit gradient-boosted trees."""
-    return HistGradientBoostingRegressor(
-        max_iter=200, max_leaf_nodes=31, min_samples_leaf=40, l2_regularization=1.0, random_state=0
-    ).fit(table.x, table.target(target))
+    return boosting().fit(table.x, table.target(target))

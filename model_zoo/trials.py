@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure
+from advisor.objective import Goal as AdvisorGoal
+from advisor.objective import Objective
+from advisor.pairs import Pair
+from advisor.recommend import choose
 from model_zoo.campaign import Campaign, Configuration
 from model_zoo.dataset import Table
-from model_zoo.evaluation import Line
+from model_zoo.evaluation import OTHER_KIND, PAPERS_KIND, Line, of_the_papers
 from model_zoo.grid import Recipe
 from model_zoo.labels import SlotChoice, best_run, load_limit
-from model_zoo.runs import STARVED_BELOW, Goal, Run, most_slots
+from model_zoo.runs import Goal, Run, most_slots
 from model_zoo.search import Exploration
 from model_zoo.training import Models
+from twin.accuracy import smape
 
-Policy = Callable[[float, int, int], int]
-"""Slots, of what the tree asks for, the number of adapters, and the most that memory allows."""
+Policy = Callable[[int, int, int], int]
+"""Slots, of what was asked for, the number of adapters, and the most that memory allows."""
 RECOMMENDED = "recommended"
 POLICIES: dict[str, Policy] = {
-    RECOMMENDED: lambda asked, adapters, most: max(min(round(asked), adapters, most), 1),
+    RECOMMENDED: lambda asked, adapters, most: max(min(asked, adapters, most), 1),
     "max_loras = 32": lambda _, adapters, most: min(32, adapters, most),
     "max_loras = number of adapters": lambda _, adapters, most: min(adapters, most),
 }
@@ -32,63 +37,68 @@ class Case(NamedTuple):
 
     recipe: Recipe
     adapters: int
-    asked: float
-    """Slots that the tree asks for."""
+    asked: int
+    """Slots that are recommended."""
     best: Run
     """The best run known."""
 
 
+class Answer(NamedTuple):
+    """What the advisor says of a mix."""
+
+    explored: Exploration
+    adapters: int
+    """Adapters admitted; 0 where none is."""
+    max_loras: int
+    best: Run
+    """The best run at N*."""
+
+    @property
+    def case(self) -> Case:
+        """The answer as a case to try."""
+        return Case(self.explored.recipe, self.adapters, self.max_loras, self.best)
+
+
 def try_slots(table: Table[SlotChoice], models: Models, goal: Goal, campaign: Campaign) -> list[Line]:
-    """Slots for given numbers of adapters within the limit, against the best slots for as many."""
+    """Slots of the rules for given numbers of adapters within the limit, against the best slots for as many."""
     mine = table.where(np.array([choice.goal == goal for choice in table.facts], dtype=np.bool_))
     asked = models.max_loras[goal.objective].predict(mine)
     rows = zip(mine.recipes, mine.facts, asked, strict=True)
-    return _try([Case(recipe, choice.adapters, slots, choice.best) for recipe, choice, slots in rows], goal, campaign)
-
-
-def try_all(explored: Iterable[Exploration], models: Models, goal: Goal, campaign: Campaign) -> list[Line]:
-    """The recommended number of adapters with slots for them, against the best configuration at N*."""
-    cases = []
-    for each in explored:
-        limit = load_limit(each.runs, goal)
-        adapters, asked = recommend(each.recipe, models, goal, campaign)
-        if limit.bounded and adapters:
-            best = best_run([run for run in each.runs if run.adapters == limit.adapters and goal.met_by(run)])
-            cases.append(Case(each.recipe, adapters, asked, best))
+    cases = [Case(recipe, choice.adapters, round(slots), choice.best) for recipe, choice, slots in rows]
     return _try(cases, goal, campaign)
 
 
-def recommend(recipe: Recipe, models: Models, goal: Goal, campaign: Campaign) -> tuple[int, float]:
-    """As the advisor does: the adapters to admit (0: none) and the slots that the tree asks for.
-
-    Where the ensembles expect the load limit to miss the goal, the most adapters for which they do not.
-    """
-    most = campaign.grid.max_adapters
-    values = measure(recipe.adapters(most), campaign.profile, ttft_limit_s=goal.ttft_limit_s)
-    row = Table.from_rows(MIX_FEATURES, [(recipe, values, None)])
-    limit = float(models.load_limit[goal.objective].predict(row)[0])
-    low, high = 0, min(int(limit / values["token_rate_mean"]), most) + 1
-    middle, asked = high - 1, 0.0
-    while high - low > 1:
-        slots, met = _expect(recipe, middle, models, goal, campaign)
-        low, high, asked = (middle, high, slots) if met else (low, middle, asked)
-        middle = (low + high) // 2
-    return low, asked
+def ask(explored: Iterable[Exploration], pair: Pair, goal: Goal, most: int) -> list[Answer]:
+    """The advisor's own answers, adapters out of `most` and slots, for the mixes that reached their limit."""
+    objective = Objective(AdvisorGoal(goal.objective), goal.ttft_limit_s)
+    answers = []
+    for each in explored:
+        limit = load_limit(each.runs, goal)
+        if limit.bounded:
+            chosen = choose(pair, objective, each.recipe.adapters, most)
+            slots = chosen.configuration.flags.max_loras if chosen.configuration else 0
+            best = best_run([run for run in each.runs if run.adapters == limit.adapters and goal.met_by(run)])
+            answers.append(Answer(each, chosen.size, slots, best))
+    return answers
 
 
-def _expect(recipe: Recipe, adapters: int, models: Models, goal: Goal, campaign: Campaign) -> tuple[float, bool]:
-    """The slots that the tree asks for, and whether the ensembles expect the goal to be met with them."""
-    mix, profile = recipe.adapters(adapters), campaign.profile
-    values = measure(mix, profile, ttft_limit_s=goal.ttft_limit_s)
-    asked = float(
-        models.max_loras[goal.objective].predict(Table.from_rows(SLOTS_FEATURES, [(recipe, values, None)]))[0]
-    )
-    slots = POLICIES[RECOMMENDED](asked, adapters, most_slots(profile, float(mix.rank.max())))
-    values = measure(mix, profile, ttft_limit_s=goal.ttft_limit_s, max_loras=slots)
-    x = Table.from_rows(SERVING_FEATURES, [(recipe, values, None)]).x
-    share = float(models.ensembles["throughput_share"].predict(x)[0])
-    ttft_ms = float(np.exp(models.ensembles["ttft_ms"].predict(x)[0]))
-    return asked, share >= STARVED_BELOW and (goal.objective == "published" or ttft_ms <= 1e3 * goal.ttft_limit_s)
+def try_all(answers: Sequence[Answer], goal: Goal, campaign: Campaign) -> list[Line]:
+    """The answers against the best configuration at N*; the first line is of all of them, the last are by kind."""
+    lines = _try([answer.case for answer in answers if answer.adapters], goal, campaign)
+    of_papers = {True: PAPERS_KIND, False: OTHER_KIND}
+    for papers, kind in of_papers.items():
+        some = [answer for answer in answers if of_the_papers(answer.explored.recipe) == papers]
+        line, *_ = _try([answer.case for answer in some if answer.adapters], goal, campaign)
+        lines.append(replace(line, what=f"{RECOMMENDED}, {kind}", errors={**_n_errors(some), **line.errors}))
+    lines[0] = replace(lines[0], errors={**_n_errors(answers), **lines[0].errors})
+    return lines
+
+
+def _n_errors(answers: Sequence[Answer]) -> dict[str, float]:
+    if not answers:
+        return {}
+    true, admitted = [answer.best.adapters for answer in answers], [answer.adapters for answer in answers]
+    return {"smape_percent": smape(true, admitted)}
 
 
 def _try(cases: Sequence[Case], goal: Goal, campaign: Campaign) -> list[Line]:

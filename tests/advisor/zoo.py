@@ -10,7 +10,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.tree import DecisionTreeRegressor
 
 from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure, vector
-from advisor.manifest import Ensemble, Manifest, Tree
+from advisor.manifest import Chance, Ensemble, Manifest, Tree
 from advisor.mix import Mix
 from model_zoo.export import ensemble_to_onnx, tree_to_onnx
 from twin.behaviour import behaviour_of
@@ -77,6 +77,15 @@ def build(directory: Path) -> Path:
         forest = RandomForestRegressor(n_estimators=10, max_depth=10, random_state=0, n_jobs=1)
         files[file] = ensemble_to_onnx(forest.fit(matrix(rows, SERVING_FEATURES), target), SERVING_FEATURES)
         ensembles.append(Ensemble(file=file, features=[*SERVING_FEATURES], output=output, error=ERROR))
+    chances = []
+    for objective, bearable in (("steady", 1.0), ("published", 1.0 / 0.9)):
+        forest = RandomForestRegressor(n_estimators=10, max_depth=10, random_state=0, n_jobs=1)
+        log_odds = np.where(load < bearable, 6.0, -6.0)
+        file = f"{objective}.onnx"
+        files[file] = ensemble_to_onnx(forest.fit(matrix(rows, SERVING_FEATURES), log_odds), SERVING_FEATURES)
+        chances.append(
+            Chance(file=file, features=[*SERVING_FEATURES], objective=objective, required=0.8, error={"macro_f1": 0.9})
+        )
     for file, data in files.items():
         (pair / file).write_bytes(data)
     manifest = Manifest(
@@ -97,6 +106,7 @@ def build(directory: Path) -> Path:
         },
         trees=trees,
         ensembles=ensembles,
+        chances=chances,
         sha256={file: hashlib.sha256(data).hexdigest() for file, data in files.items()},
     )
     (pair / "manifest.json").write_text(manifest.model_dump_json())

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
+import pytest
 
+from model_zoo import chances
 from twin.profile import Profile
 from twin.server import Server
 from twin.simulation import Measures
@@ -31,3 +34,12 @@ def law_of_serving(profile: Profile, server: Server, workload: Workload, *, dura
         arrivals=arrivals,
         completed=math.ceil(share * arrivals),
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_models() -> Iterator[None]:
+    """Few trees, cross-validated in two: the tests have few runs to learn from."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chances, "TREES", {"steady": 20, "published": 20})
+        patch.setattr(chances, "FOLDS", 2)
+        yield

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
 from model_zoo.export import INPUT, OUTPUT, ensemble_to_onnx, tree_to_onnx
+from model_zoo.families import LogOdds
 
 FEATURES = ["rate_mean", "rank_max", "adapters"]
 Rows = NDArray[np.float32]
@@ -96,3 +97,11 @@ def test_a_lone_leaf_is_a_tree_too() -> None:
     value, leaf = session.run([OUTPUT, "decision_leaf"], {INPUT: x[:5]})
     assert value[:, 0].tolist() == [7.0] * 5
     assert leaf[:, 0].tolist() == [0] * 5
+
+
+def test_a_classifier_leaves_as_its_log_odds() -> None:
+    x, y = workloads(1, 2000)
+    model = LogOdds(HistGradientBoostingClassifier(max_iter=30, random_state=0)).fit(x, y > np.median(y))
+    session = onnxruntime.InferenceSession(ensemble_to_onnx(model, FEATURES))
+    (value,) = session.run([OUTPUT], {INPUT: workloads(2)[0]})
+    np.testing.assert_allclose(value[:, 0], model.predict(workloads(2)[0]), rtol=1e-5, atol=1e-5)

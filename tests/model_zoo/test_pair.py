@@ -58,8 +58,10 @@ def test_the_manifest_knows_every_file_by_its_hash(files: Mapping[str, bytes], m
     assert manifest.sha256 == {
         name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != MANIFEST
     }
-    named = {entry.file for entry in (*manifest.trees, *manifest.ensembles)}
-    assert named | {PROFILE, CARD} == set(manifest.sha256)
+    named = {entry.file for entry in (*manifest.trees, *manifest.ensembles, *manifest.chances)}
+    figures = {name for name in files if name.endswith(".svg")}
+    assert named | figures | {PROFILE, CARD} == set(manifest.sha256)
+    assert all(f"]({name})".encode() in files[CARD] for name in figures)
     assert list(files)[-1] == MANIFEST
     assert manifest.workloads == 16
     assert {(tree.objective, tree.output) for tree in manifest.trees} == {
@@ -70,7 +72,7 @@ def test_the_manifest_knows_every_file_by_its_hash(files: Mapping[str, bytes], m
 def test_models_answer_for_mixes_never_seen(files: Mapping[str, bytes], manifest: Manifest, profile: Profile) -> None:
     by_file = {name: onnxruntime.InferenceSession(data) for name, data in files.items() if name.endswith(".onnx")}
     values = measure(sample(200, seed=9)[150].adapters(100), profile, ttft_limit_s=2.0, max_loras=16)
-    for entry in (*manifest.trees, *manifest.ensembles):
+    for entry in (*manifest.trees, *manifest.ensembles, *manifest.chances):
         (answer,) = by_file[entry.file].run(["variable"], {"features": vector(values, entry.features)})
         assert np.isfinite(answer).all()
         assert entry.error

@@ -1,0 +1,111 @@
+"""How likely a configuration keeps an objective: classifiers, and how sure one has to be before it is recommended."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.model_selection import GroupKFold
+
+from advisor.features import SERVING_FEATURES
+from model_zoo.dataset import Table
+from model_zoo.errors import ZooError
+from model_zoo.families import LogOdds
+from model_zoo.runs import Goal, Objective, Run, goals_of
+
+Floats = NDArray[np.float64]
+
+FEATURES: dict[Objective, tuple[str, ...]] = {
+    "steady": (*SERVING_FEATURES, "ttft_limit"),
+    "published": SERVING_FEATURES,
+}
+"""What the chance of keeping an objective depends on."""
+FOLDS = 5
+TREES: dict[Objective, int] = {"steady": 250, "published": 120}
+REQUIRED = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
+"""Chances that may be required of a recommendation."""
+MISSED = 0.03
+"""Share of the recommendations that may miss their objective on training mixes left out."""
+
+
+class Outcome(NamedTuple):
+    """A run and whether it met a goal."""
+
+    goal: Goal
+    run: Run
+    met: bool
+
+
+def outcomes(table: Table[Run], objective: Objective) -> Table[Outcome]:
+    """Every run once for every goal of the objective."""
+    goals = goals_of(objective)
+    blocks = []
+    for goal in goals:
+        limit = np.full((len(table.x), 1), goal.ttft_limit_s, dtype=np.float32)
+        columns = np.hstack([table.x, limit])
+        places = [(*table.features, "ttft_limit").index(name) for name in FEATURES[objective]]
+        blocks.append(columns[:, places])
+    return Table(
+        FEATURES[objective],
+        np.concatenate(blocks),
+        recipes=table.recipes * len(goals),
+        facts=tuple(Outcome(goal, run, goal.met_by(run)) for goal in goals for run in table.facts),
+    )
+
+
+def fit_chance(table: Table[Outcome]) -> LogOdds:
+    """Fit the log-odds that a configuration meets its goal; a tighter limit never makes it likelier.
+
+    Raises:
+        ZooError: all met their goal, or none.
+    """
+    met = table.target(lambda outcome: outcome.met)
+    if len(np.unique(met)) < 2:
+        raise ZooError(
+            "the runs all end alike, so nothing tells when an objective is missed; the grid needs more mixes"
+        )
+    classifier = HistGradientBoostingClassifier(
+        max_iter=TREES[table.facts[0].goal.objective],
+        max_leaf_nodes=24,
+        min_samples_leaf=30,
+        l2_regularization=1.0,
+        monotonic_cst=[int(name == "ttft_limit") for name in table.features],
+        early_stopping=False,
+        random_state=0,
+    )
+    return LogOdds(classifier).fit(table.x, met)
+
+
+def left_out(table: Table[Outcome]) -> Floats:
+    """The log-odds of every row by a model that has not seen its mix, shape (rows,)."""
+    mixes = np.array([recipe.number for recipe in table.recipes])
+    odds = np.empty(len(mixes))
+    for train, rest in GroupKFold(min(FOLDS, len(np.unique(mixes)))).split(table.x, groups=mixes):
+        chosen = np.zeros(len(mixes), dtype=np.bool_)
+        chosen[train] = True
+        odds[rest] = fit_chance(table.where(chosen)).predict(table.x[rest])
+    return odds
+
+
+def required_chance(table: Table[Outcome], odds: Floats) -> float:
+    """The smallest chance with which few enough recommendations miss, among the configurations that were run.
+
+    `odds` are of models that have not seen the mixes. Recommended is the largest number of adapters for which some
+    slots are likely enough, with the likeliest slots.
+    """
+    rows: dict[tuple[int, Goal], list[int]] = {}
+    for i, (recipe, outcome) in enumerate(zip(table.recipes, table.facts, strict=True)):
+        rows.setdefault((recipe.number, outcome.goal), []).append(i)
+    for chance in REQUIRED:
+        enough = np.log(chance / (1 - chance))
+        missed = []
+        for group in rows.values():
+            likely = [i for i in group if odds[i] >= enough]
+            if likely:
+                best = max(likely, key=lambda i: (table.facts[i].run.adapters, odds[i]))
+                missed.append(not table.facts[best].met)
+        if not missed or np.mean(missed) <= MISSED:
+            return chance
+    return REQUIRED[-1]

@@ -1,0 +1,111 @@
+"""What the advisor recommends for mixes that a real GPU served, beside the hours that were measured.
+
+The models never see these runs. A recommendation is judged by the measured configuration that is nearest to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from advisor.inventory import Inventory
+from advisor.inventory_file import Settings
+from advisor.objective import TTFT_LIMIT_S, Objective
+from advisor.pairs import Pair
+from advisor.recommend import recommend
+from calibrate.errors import CalibrationError
+from calibrate.runs import Run, read_runs
+from model_zoo.errors import ZooError
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of one way to choose adapters and slots for one mix."""
+
+    group: str
+    """The mix."""
+    way: str
+    adapters: int
+    """Adapters chosen."""
+    max_loras: int
+    """Slots chosen."""
+    nearest: Run
+    """The measured run that is nearest to that."""
+    throughput_share: float
+    """Its throughput over that of the best measured steady run."""
+    steady: bool
+
+
+def judge(pair: Pair, file: Path, ttft_limit_s: float = TTFT_LIMIT_S) -> list[Verdict]:
+    """Every way beside the measured runs of the pair's model, mix by mix; nothing where there are none of it.
+
+    Raises:
+        ZooError: the file cannot be read.
+        InputError: a file of the pair is missing or altered.
+    """
+    try:
+        runs = [run for run in read_runs(file) if _plain(run.model) == _plain(pair.name.partition("--")[0])]
+    except CalibrationError as error:
+        raise ZooError(str(error)) from error
+    objective = Objective(ttft_limit_s=ttft_limit_s)
+    mixes = [[run for run in runs if run.group == group] for group in sorted({run.group for run in runs})]
+    return [verdict for mix in mixes for verdict in _of_mix(pair, mix, objective)]
+
+
+def table(verdicts: Sequence[Verdict]) -> str:
+    """The verdicts as a table in Markdown."""
+    head = (
+        "| mix | chosen by | adapters x slots | nearest measured | starts | starved | TTFT s | steady | throughput % |"
+    )
+    rows = [
+        f"| {each.group} | {each.way} | {each.adapters} x {each.max_loras} "
+        f"| {each.nearest.adapters} x {each.nearest.max_loras} "
+        f"| {_yes(not each.nearest.measured.oom)} | {_yes(each.nearest.measured.starved)} "
+        f"| {each.nearest.measured.ttft_ms / 1e3:.2f} | {_yes(each.steady)} | {100 * each.throughput_share:.1f} |"
+        for each in verdicts
+    ]
+    return "\n".join([head, "|---" * 9 + "|", *rows])
+
+
+def _of_mix(pair: Pair, runs: Sequence[Run], objective: Objective) -> Iterator[Verdict]:
+    steady = [run for run in runs if run.measured.steady(objective.ttft_limit_s)]
+    if not steady:
+        return
+    best = max(steady, key=lambda run: run.measured.throughput_tok_s)
+    answer = recommend(_inventory(pair, runs), pair, objective)
+    adapters = max(answer.admission.adapters, 1)
+    slots = answer.flags.max_loras if answer.flags else 1
+    ways: dict[str, Callable[[int], int]] = {
+        "advisor": lambda _: slots,
+        "max_loras = 32": lambda count: min(32, count),
+        "max_loras = number of adapters": lambda count: count,
+    }
+    chosen = [(way, adapters, of(adapters)) for way, of in ways.items()]
+    for way, count, max_loras in [*chosen, ("best measured", best.adapters, best.max_loras)]:
+        nearest = min(runs, key=lambda run: (_distance(run.adapters, count), _distance(run.max_loras, max_loras)))
+        share = nearest.measured.throughput_tok_s / best.measured.throughput_tok_s
+        yield Verdict(
+            nearest.group, way, count, max_loras, nearest, share, nearest.measured.steady(objective.ttft_limit_s)
+        )
+
+
+def _inventory(pair: Pair, runs: Sequence[Run]) -> Inventory:
+    """All adapters of the mix: those of the run that served the most."""
+    largest = max((run for run in runs if not run.measured.oom), key=lambda run: run.adapters)
+    names = tuple(f"adapter-{i}" for i in range(largest.adapters))
+    sources = (None,) * largest.adapters
+    return Inventory(pair.manifest.model, pair.manifest.gpu, names, sources, largest.workload, Settings())
+
+
+def _distance(one: int, other: int) -> float:
+    return abs(math.log(one / other))
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "")
+
+
+def _yes(truth: bool) -> str:
+    return "yes" if truth else "no"
