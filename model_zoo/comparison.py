@@ -82,11 +82,11 @@ def tasks(tables: Tables) -> Iterator[Task]:
     """Every output of a pair."""
     for each in OBJECTIVES:
         table: Table[Any] = tables.limits[each]
-        y = np.log(table.target(lambda fact: fact.token_rate) / table.column(TIMES["load_limit"]))
+        y = np.log(table.target(lambda fact: fact.token_rate) / table.column(TIMES[each]["load_limit"]))
         yield _task(f"N*, {each}", table, y, "log")
     for each in OBJECTIVES:
         table = tables.slots[each]
-        y = np.log(table.target(lambda fact: fact.best.max_loras) / table.column(TIMES["max_loras"]))
+        y = np.log(table.target(lambda fact: fact.best.max_loras) / table.column(TIMES[each]["max_loras"]))
         yield _task(f"G*, {each}", table, y, "log")
     for output, target in TARGETS.items():
         kind = "share" if output == "throughput_share" else "log"

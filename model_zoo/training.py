@@ -30,7 +30,10 @@ MAX_LEAVES = 30
 """Rules of a tree, at most."""
 MIN_MIXES = 2
 """Mixes that a rule rests on, at least."""
-TIMES: dict[TreeOutput, str] = {"load_limit": "estimated_load", "max_loras": "estimated_slots"}
+TIMES: dict[Objective, dict[TreeOutput, str]] = {
+    "steady": {"load_limit": "steady_load", "max_loras": "estimated_slots"},
+    "published": {"load_limit": "estimated_load", "max_loras": "estimated_slots"},
+}
 """The feature that a tree's leaves are multiplied by."""
 QUANTILES: dict[Objective, dict[TreeOutput, float]] = {
     "steady": {"load_limit": 0.1, "max_loras": 0.75},
@@ -86,12 +89,9 @@ def fit(tables: Tables) -> Models:
     """
     ended = {each: outcomes(tables.serving, each) for each in OBJECTIVES}
     return Models(
+        {each: fit_tree(tables.limits[each], lambda fact: fact.token_rate, "load_limit", each) for each in OBJECTIVES},
         {
-            each: fit_tree(tables.limits[each], lambda fact: fact.token_rate, "load_limit", QUANTILES[each])
-            for each in OBJECTIVES
-        },
-        {
-            each: fit_tree(tables.slots[each], lambda fact: fact.best.max_loras, "max_loras", QUANTILES[each])
+            each: fit_tree(tables.slots[each], lambda fact: fact.best.max_loras, "max_loras", each)
             for each in OBJECTIVES
         },
         {output: fit_ensemble(tables.serving, target) for output, target in TARGETS.items()},
@@ -101,12 +101,12 @@ def fit(tables: Tables) -> Models:
 
 
 def fit_tree(
-    table: Table[Fact], target: Callable[[Fact], float], output: TreeOutput, quantiles: dict[TreeOutput, float]
+    table: Table[Fact], target: Callable[[Fact], float], output: TreeOutput, objective: Objective
 ) -> TimesTree:
     """Fit a tree on the logarithm of target / estimate; every leaf then answers with a quantile of its rows."""
     if not table.recipes:
         raise ZooError(f"no mix of the grid tells about {output}; it needs more mixes")
-    times = TIMES[output]
+    times = TIMES[objective][output]
     ratio = np.log(table.target(target) / table.column(times))
     rows_per_mix = len(ratio) / len({recipe.number for recipe in table.recipes})
     tree = DecisionTreeRegressor(
@@ -114,7 +114,7 @@ def fit_tree(
     ).fit(table.x, ratio)
     leaves = tree.apply(table.x)
     for leaf in np.unique(leaves):
-        factor = np.exp(np.quantile(ratio[leaves == leaf], quantiles[output]))
+        factor = np.exp(np.quantile(ratio[leaves == leaf], QUANTILES[objective][output]))
         tree.tree_.value[leaf] = float(f"{factor:.4g}")
     return TimesTree(tree, times, table.features)
 
