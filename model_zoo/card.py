@@ -94,14 +94,28 @@ def write(
 
 def _training(manifest: Manifest, grid: Grid) -> str:
     aside = grid.mixes - manifest.workloads
+    every = grid.adapters
+    kinds = (
+        "The papers' mixes: three classes of rates out of 3.2 … 0.003125 requests/s, three ranks out of 8, 16, 32, "
+        "ShareGPT's request lengths. "
+        if every
+        else "A quarter are of the papers' kind (three classes of rates out of 3.2 … 0.003125 requests/s, ShareGPT's "
+        "request lengths). The others have ranks up to 64, rates from even to heavy-tailed (log-normal, Zipf), mean "
+        "prompts of 50 … 4,000 and answers of 20 … 2,000 tokens, and are in equal parts *alike* (lengths the same for "
+        "all adapters, Poisson arrivals), *bursty* (gaps that vary 1 to 5 times as much), *varied* (other lengths for "
+        "every adapter), or like the clients of a *production* service (all of it at once, as in ServeGen, arXiv "
+        "2505.09999). "
+    )
+    search = (
+        "Every number of slots was tried for each of these numbers of adapters."
+        if every
+        else "N*, the most adapters that keep the objective, is found by bisection; the models see other inventories "
+        "of the same mix than the runs."
+    )
     return (
         f"{manifest.workloads} mixes of adapters (and {aside} kept aside), {manifest.simulated_hours:,} simulated "
-        f"hours in runs of {grid.duration_s:g} s, seed {manifest.seed}. Half of the mixes have rates in three classes "
-        "of 3.2 … 0.003125 requests/s, the others log-normal rates; ranks 8 to 64; half have ShareGPT's request "
-        "lengths, the others means of 50 … 1,000 prompt and 20 … 600 answer tokens; Poisson arrivals. Up to "
-        f"{manifest.max_adapters:,} adapters on {', '.join(map(str, manifest.slots))} slots, as far as memory allows. "
-        "N*, the most adapters that keep the objective, is found by bisection; the models see other inventories of the "
-        "same mix than the runs."
+        f"hours in runs of {grid.duration_s:g} s, seed {manifest.seed}. {kinds}Up to {manifest.max_adapters:,} "
+        f"adapters on {', '.join(map(str, manifest.slots))} slots, as far as memory allows. {search}"
     )
 
 
@@ -125,8 +139,8 @@ def _limits(manifest: Manifest) -> str:
         f"| {name} | {low:.4g} | {high:.4g} | {UNITS[name]} |" for name, (low, high) in manifest.range.items()
     )
     return (
-        "The models know the digital twin, not the GPU: see the profile for how well the twin is calibrated. Bursty "
-        "arrivals, lengths that differ between adapters and lengths beyond the range below were not trained on.\n\n"
+        "The models know the digital twin, not the GPU: see the profile for how well the twin is calibrated. "
+        "Log-normal gaps, rates that switch over time, and what is beyond the range below were not trained on.\n\n"
         f"| feature | from | to | unit |\n|---|---|---|---|\n{ranges}"
     )
 

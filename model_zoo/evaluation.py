@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from model_zoo.chances import outcomes
 from model_zoo.dataset import Table
-from model_zoo.grid import Recipe
+from model_zoo.grid import KINDS, Kind, Recipe
 from model_zoo.labels import LoadLimit
 from model_zoo.runs import STEADY, Objective, Run
 from model_zoo.training import Models, TimesTree
@@ -19,7 +20,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-PAPERS_KIND, OTHER_KIND = "mixes of the papers' kind", "other mixes"
+NAMES: dict[Kind, str] = {kind: f"{kind} mixes" for kind in KINDS} | {"papers": "mixes of the papers' kind"}
+"""Kinds of mixes, as a report calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,6 @@ def judge_limits(table: Table[LoadLimit], train: Table[LoadLimit], tree: TimesTr
     """
     true, predicted = table.target(lambda limit: limit.adapters), tree.predict(table)
     usual = table.column("ttft_limit") == STEADY.ttft_limit_s
-    papers = np.array([of_the_papers(recipe) for recipe in table.recipes], dtype=np.bool_)
     threshold = float(np.median(train.target(lambda limit: limit.token_rate)))
 
     def line(what: str, rows: Bools, load_limit: Floats) -> Line:
@@ -48,8 +49,7 @@ def judge_limits(table: Table[LoadLimit], train: Table[LoadLimit], tree: TimesTr
     return [
         line("all TTFT limits", np.full_like(usual, True), predicted),
         line(f"TTFT limit {STEADY.ttft_limit_s:g} s", usual, predicted),
-        line(f"… {PAPERS_KIND}", usual & papers, predicted),
-        line(f"… {OTHER_KIND}", usual & ~papers, predicted),
+        *(line(f"… {name}", usual & of_kind(table.recipes, kind), predicted) for kind, name in NAMES.items()),
         line("… by the Profile's estimate alone", usual, table.column("estimated_load")),
         line("… by one threshold on the total rate", usual, np.full(len(true), threshold)),
     ]
@@ -62,7 +62,6 @@ def judge_serving(table: Table[Run], train: Table[Run], models: Models) -> list[
     offered = table.column("token_rate")
     served = table.target(lambda run: run.served_share) * offered
     some = served > 0
-    papers = np.array([of_the_papers(recipe) for recipe in table.recipes], dtype=np.bool_)
 
     def throughput(what: str, rows: Bools) -> Line:
         return Line(what, int(rows.sum()), relative_errors(served[rows], (share * offered)[rows]))
@@ -80,7 +79,7 @@ def judge_serving(table: Table[Run], train: Table[Run], models: Models) -> list[
         ),
         *(
             line
-            for kind, rows in ((PAPERS_KIND, papers), (OTHER_KIND, ~papers))
+            for kind, rows in ((name, of_kind(table.recipes, kind)) for kind, name in NAMES.items())
             for line in (
                 throughput(f"throughput, {kind}", some & rows),
                 _told_apart(f"steady or not, {kind}", table.where(rows), models, "steady"),
@@ -121,6 +120,6 @@ def _starved(table: Table[Run]) -> Bools:
     return np.array([run.starved for run in table.facts])
 
 
-def of_the_papers(recipe: Recipe) -> bool:
-    """Whether a mix has both rates and lengths as in the papers."""
-    return recipe.kind == "papers"
+def of_kind(recipes: Sequence[Recipe], kind: Kind) -> Bools:
+    """Which of the mixes are of one kind."""
+    return np.array([recipe.kind == kind for recipe in recipes], dtype=np.bool_)

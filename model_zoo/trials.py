@@ -14,7 +14,7 @@ from advisor.pairs import Pair
 from advisor.recommend import choose
 from model_zoo.campaign import Campaign, Configuration
 from model_zoo.dataset import Table
-from model_zoo.evaluation import OTHER_KIND, PAPERS_KIND, Line, of_the_papers
+from model_zoo.evaluation import NAMES, Line
 from model_zoo.grid import Recipe
 from model_zoo.labels import SlotChoice, best_run, load_limit
 from model_zoo.runs import Goal, Run, most_slots
@@ -85,11 +85,10 @@ def ask(explored: Iterable[Exploration], pair: Pair, goal: Goal, most: int) -> l
 def try_all(answers: Sequence[Answer], goal: Goal, campaign: Campaign) -> list[Line]:
     """The answers against the best configuration at N*; the first line is of all of them, the last are by kind."""
     lines = _try([answer.case for answer in answers if answer.adapters], goal, campaign)
-    of_papers = {True: PAPERS_KIND, False: OTHER_KIND}
-    for papers, kind in of_papers.items():
-        some = [answer for answer in answers if of_the_papers(answer.explored.recipe) == papers]
+    for kind, name in NAMES.items():
+        some = [answer for answer in answers if answer.explored.recipe.kind == kind]
         line, *_ = _try([answer.case for answer in some if answer.adapters], goal, campaign)
-        lines.append(replace(line, what=f"{RECOMMENDED}, {kind}", errors={**_n_errors(some), **line.errors}))
+        lines.append(replace(line, what=f"{RECOMMENDED}, {name}", errors={**_n_errors(some), **line.errors}))
     lines[0] = replace(lines[0], errors={**_n_errors(answers), **lines[0].errors})
     return lines
 
