@@ -33,6 +33,7 @@ def law_of_serving(profile: Profile, server: Server, workload: Workload, *, dura
         ttft_ms=50 + 2000 * math.exp(min(30 * (pressure - 1), 7)),
         arrivals=arrivals,
         completed=math.ceil(share * arrivals),
+        waiting_end=arrivals - math.ceil(share * arrivals),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,7 @@ def run(
         ttft_ms=ttft_ms,
         arrivals=0 if oom else 1000,
         completed=0 if oom else round(1000 * served),
+        waiting_end=0 if oom else 1000 - round(1000 * served),
     )
     return Run(adapters, max_loras, measures)
 
@@ -53,6 +56,12 @@ def test_an_hour_without_requests_is_steady() -> None:
     nan = float("nan")
     idle = Run(1, 1, Measures(oom=False, kv_capacity_tokens=200_000, offered_tok_s=0.01, ttft_ms=nan))
     assert STEADY.met_by(idle)
+
+
+def test_the_last_requests_of_a_quiet_hour_do_not_starve() -> None:
+    six = Measures(oom=False, kv_capacity_tokens=200_000, offered_tok_s=4.0, ttft_ms=70.0, arrivals=6, completed=4)
+    assert STEADY.met_by(Run(3, 3, six))
+    assert not STEADY.met_by(Run(3, 3, replace(six, waiting_end=2)))
 
 
 def test_the_limit_lies_between_the_last_that_met_the_goal_and_the_first_that_did_not() -> None:
