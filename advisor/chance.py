@@ -31,11 +31,11 @@ class Chance:
 
 
 @cache
-def find(pair: Pair, objective: Literal["steady", "published"]) -> Chance | None:
-    """The chance of a pair for an objective; None for a pair that ships none.
+def find(pair: Pair, objective: Literal["steady", "published"]) -> Chance:
+    """The chance of a pair for an objective.
 
     Raises:
-        InputError: the pair has more than one, or its file is not what was shipped.
+        InputError: the pair has not just one, or its file is not what was shipped.
     """
-    entries = [entry for entry in pair.manifest.chances if entry.objective == objective]
-    return Chance(pair, pair.only(entries, f"chance of {objective}")) if entries else None
+    entries = (entry for entry in pair.manifest.chances if entry.objective == objective)
+    return Chance(pair, pair.only(entries, f"chance of {objective}"))

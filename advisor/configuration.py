@@ -140,6 +140,6 @@ class Configurator:
             itl_ms=self._itl_ms(values),
             ttft_ms=self._ttft_ms(values),
             kv_capacity_tokens=self._capacity(flags.max_loras, flags.max_lora_rank),
-            chance=self._chance(values) if self._chance else 1.0,
-            required_chance=self._chance.required if self._chance else 0.0,
+            chance=self._chance(values),
+            required_chance=self._chance.required,
         )

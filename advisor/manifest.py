@@ -66,5 +66,5 @@ class Manifest(_Section):
     range: dict[str, tuple[float, float]] = Field(description="range of each feature in training")
     trees: list[Tree]
     ensembles: list[Ensemble]
-    chances: list[Chance] = Field(default=[], description="none: the ensembles alone tell who keeps an objective")
+    chances: list[Chance]
     sha256: dict[str, str] = Field(description="file name -> hash, for every shipped file but this one")

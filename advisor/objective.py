@@ -36,9 +36,9 @@ class Expectation:
     """Mean time to first token, ms."""
     kv_capacity_tokens: int
     """Tokens the KV cache holds."""
-    chance: float = 1.0
+    chance: float
     """How likely an hour keeps the objective (for `latency`: is steady), 0 to 1."""
-    required_chance: float = 0.0
+    required_chance: float
     """How likely it has to be before it is recommended."""
 
     @property

@@ -31,7 +31,7 @@ ADMITTED = Recommendation(
         admitted=tuple(f"tenant-{i}" for i in range(128)),
         rejected=("yes", "na\x1b[31mme", "naïve", *(f"late-{i}" for i in range(9))),
     ),
-    expected=Expectation(3130.04, 0.996, 44.004, 180.02, 235_584),
+    expected=Expectation(3130.04, 0.996, 44.004, 180.02, 235_584, 0.97, 0.92),
     steady=True,
     trace=(
         Step("load_limit", ("rate_std 0.031 <= 0.88", "rate_mean 0.058 > 0.03"), 3153.25),
