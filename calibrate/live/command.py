@@ -96,8 +96,10 @@ def run(
     )
     campaign = Campaign(model, chosen, plan.plan(chosen, base), work, vllm, environment=_pairs(env or []))
     if dry_run:
+        print(f"calibrate: about {_left_s(campaign, scale) / 60:.0f} minutes to go", file=sys.stderr)
         out.show(plan.table(campaign.starts))
-    elif url is None and not out_of_memory:
+        return
+    if url is None and not out_of_memory:
         _watched(campaign, scale, Campaign.run)
     elif max_loras is None or max_lora_rank is None:
         raise CalibrationError("--url, --out-of-memory: say --max-loras and --max-lora-rank, too; no server tells them")
@@ -135,19 +137,22 @@ def run(
 
 def _watched(campaign: Campaign, scale: Scales, work: Callable[[Campaign], None]) -> None:
     """Work on the campaign, showing and logging how it goes."""
-    from calibrate.live.campaign import remaining_s
     from calibrate.live.progress import display
 
-    def left_s() -> float:
-        return remaining_s(campaign, start_s=START_S[scale], step_ms=STEP_MS)
-
-    print(f"calibrate: about {left_s() / 60:.0f} minutes to go; log in {campaign.folder / LOG}", file=sys.stderr)
+    left = f"about {_left_s(campaign, scale) / 60:.0f} minutes to go"
+    print(f"calibrate: {left}; log in {campaign.folder / LOG}", file=sys.stderr)
     try:
-        with display(campaign.folder / LOG, left_s) as shown:
+        with display(campaign.folder / LOG, lambda: _left_s(campaign, scale)) as shown:
             work(replace(campaign, say=shown.say, watch=shown.watch))
     except KeyboardInterrupt:
         print(f"calibrate: stopped; the same command goes on with what is in {campaign.folder}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _left_s(campaign: Campaign, scale: Scales) -> float:
+    from calibrate.live.campaign import remaining_s
+
+    return remaining_s(campaign, start_s=START_S[scale], step_ms=STEP_MS)
 
 
 def _gpu_memory_gib(machine: Machine) -> float:

@@ -14,7 +14,7 @@ from advisor.errors import InputError
 from advisor.features import measure
 from advisor.inventory import Inventory
 from advisor.mix import Mix
-from advisor.objective import Goal, Objective
+from advisor.objective import Expectation, Goal, Objective
 from advisor.pairs import Pair
 from advisor.recommend import recommend
 from advisor.recommendation import Recommendation
@@ -225,3 +225,13 @@ def test_traffic_that_was_not_learned_is_answered_by_its_mean_with_a_warning(pai
     gaps, rates = answer.warnings[len(asked.warnings) :]
     assert gaps == "gaps are log-normal for 7 adapters, which the models were not trained on"
     assert "the busiest phase brings 1.5 times as much" in rates
+
+
+def test_who_starves_is_for_the_chance_to_say() -> None:
+    sure = Expectation(88.0, 0.88, 40.0, 63.0, 200_000, chance=0.993, required_chance=0.92)
+    assert Objective().misses(sure) == []
+    assert not sure.starved
+    unsure = replace(sure, chance=0.5)
+    assert Objective().misses(unsure) == ["chance of a steady hour 50.0%, below 92%"]
+    assert unsure.starved
+    assert not Objective().steady(unsure)

@@ -92,6 +92,14 @@ def test_a_server_that_must_be_started_elsewhere_is_named(tmp_path: Path) -> Non
     )
 
 
+def test_the_plan_and_its_duration_are_told_beforehand(tmp_path: Path) -> None:
+    told = calibrate(*arguments(tmp_path), "--dry-run")
+    assert told.stderr == "calibrate: about 6 minutes to go\n"
+    assert "served-2-adapters-16" in told.stdout
+    assert "vllm serve" not in told.stdout
+    assert not (tmp_path / "work").exists()
+
+
 def test_a_running_server_is_measured_where_it_is(tmp_path: Path) -> None:
     with running(FakeVllm(ttft_s=0.001, itl_s=0.001)) as url:
         told = calibrate(*arguments(tmp_path), "--url", url, "--max-loras", "16", "--max-lora-rank", "8")
