@@ -83,6 +83,7 @@ def _add_metadata(model: ModelProto, **texts: str) -> None:
 
 def _to_bytes(model: ModelProto) -> bytes:
     model.producer_name, model.producer_version, model.doc_string = "model_zoo", "", ""
+    model.opset_import.sort(key=lambda opset: opset.domain)  # a set's order until now, another in every process
     return bytes(model.SerializeToString(deterministic=True))
 
 

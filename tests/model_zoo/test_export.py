@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -16,6 +20,7 @@ from sklearn.tree import DecisionTreeRegressor
 from model_zoo.export import INPUT, OUTPUT, ensemble_to_onnx, tree_to_onnx
 from model_zoo.families import LogOdds
 
+ROOT = Path(__file__).parents[2]
 FEATURES = ["rate_mean", "rank_max", "adapters"]
 Rows = NDArray[np.float32]
 
@@ -88,6 +93,20 @@ def test_an_ensemble_answers_as_scikit_learn() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_bytes_are_the_same_each_time(seed: int) -> None:
     assert tree_to_onnx(fit_tree(seed), FEATURES) == tree_to_onnx(fit_tree(seed), FEATURES)
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "4"])
+def test_the_bytes_are_the_same_in_every_process(hash_seed: str) -> None:
+    """Sets of strings are ordered otherwise in every process; under these two the operator sets were."""
+    code = (
+        "import sys; from tests.model_zoo.test_export import *;"
+        "sys.stdout.buffer.write(tree_to_onnx(fit_tree(0), FEATURES))"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True, timeout=120
+    )
+    assert done.stdout == tree_to_onnx(fit_tree(0), FEATURES)
 
 
 def test_a_lone_leaf_is_a_tree_too() -> None:
