@@ -72,11 +72,14 @@ class Hours:
     seed: int
     validation: bool
     """Kept out of the fit."""
+    round: int = 0
+    """The same traffic again, later; the middle one of the rounds counts (`calibrate.live.tabulate`)."""
 
     @property
     def key(self) -> str:
         """Names the measurement within its start."""
-        return f"{'validation' if self.validation else 'served'}-{self.share:g}-adapters-{self.adapters}"
+        again = f"-round-{self.round}" if self.round else ""
+        return f"{'validation' if self.validation else 'served'}-{self.share:g}-adapters-{self.adapters}{again}"
 
 
 Measurement = Idle | FullBatch | Loads | Hours
@@ -120,6 +123,8 @@ class Scale:
     served_shares: tuple[float, ...] = (0.35, 0.7, 1.0, 2.0)
     validation_shares: tuple[float, ...] = (0.25, 0.5, 1.4)
     """Of what the server bears; the last one starves."""
+    rounds: int = 1
+    """How often the Poisson traffic is sent: more than once where the machine is sometimes slower for a minute."""
 
     def __post_init__(self) -> None:
         for name, least in (("slots", 2), ("ranks", 2), ("batches", 2), ("prompts", 2)):
@@ -160,7 +165,8 @@ CPU = Scale(
     output_mean=40,
     output_std=20,
     served_adapters=16,
-    hour_seconds=60,
+    hour_seconds=40,
+    rounds=3,
 )
 
 
@@ -208,13 +214,17 @@ def fullest(scale: Scale, slots: int) -> FullBatch:
 
 
 def _hours(scale: Scale) -> list[Measurement]:
-    def hours(shares: Sequence[float], seed: int, validation: bool) -> list[Measurement]:
+    def hours(shares: Sequence[float], seed: int, validation: bool, turn: int) -> list[Measurement]:
         return [
-            Hours(share, scale.served_adapters, scale.hour_seconds, seed + index, validation)
+            Hours(share, scale.served_adapters, scale.hour_seconds, seed + index, validation, turn)
             for index, share in enumerate(shares)
         ]
 
-    return hours(scale.served_shares, 0, False) + hours(scale.validation_shares, 100, True)
+    return [
+        one
+        for turn in range(scale.rounds)
+        for one in hours(scale.served_shares, 0, False, turn) + hours(scale.validation_shares, 100, True, turn)
+    ]
 
 
 def estimated_s(starts: Sequence[Start], *, start_s: float, step_ms: float) -> float:

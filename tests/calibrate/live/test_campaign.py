@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from calibrate.errors import CalibrationError
-from calibrate.live import calibration, plan
+from calibrate.live import calibration, plan, tabulate
 from calibrate.live.answers import RECORD
 from calibrate.live.campaign import START, Campaign, remaining_s
 from calibrate.live.machine import Gpu, Machine
@@ -145,6 +145,19 @@ def test_a_server_of_somebody_else_gives_the_same_figures(campaign: Campaign, tm
     assert not (tmp_path / "starts").exists()
     with pytest.raises(CalibrationError, match="no server with 3 slots of rank 16 is in the plan; it has 1 x 16"):
         mine.start_with(3, 16)
+
+
+def test_of_several_rounds_the_middle_one_counts(campaign: Campaign, tmp_path: Path) -> None:
+    start = campaign.starts[2]
+    hours = [Hours(0.5, 3, 1.0, 7, validation=True, round=turn) for turn in range(3)]
+    noisy = replace(campaign, starts=(replace(start, measurements=tuple(hours)),))
+    figures = tmp_path / "work" / start.key
+    figures.mkdir(parents=True)
+    (figures / f"{START}.json").write_text('{"oom": 0}')
+    for one, itl_ms in zip(hours, (9.4, 7.0, 7.3), strict=True):
+        (figures / f"{one.key}.json").write_text(f'{{"itl_mean_ms": {itl_ms}}}')
+    tabulate.write(noisy, "tiny", tmp_path / "tables")
+    assert pd.read_csv(tmp_path / "tables" / tabulate.VALIDATION)["itl_mean_ms"].tolist() == [7.3]
 
 
 def test_what_did_not_start_elsewhere_can_be_told(campaign: Campaign) -> None:
