@@ -26,8 +26,8 @@ class Chance:
 
     def __call__(self, values: Mapping[str, float]) -> float:
         """The chance, 0 to 1."""
-        (log_odds,) = self._model.ask(self._model.row(values), "variable")
-        return 1.0 / (1.0 + math.exp(-float(log_odds)))
+        log_odds = self._model.predict(values)
+        return 1.0 / (1.0 + math.exp(-log_odds))
 
 
 @cache

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from advisor import chance, ensemble, tree
-from advisor.features import measure
+from advisor.features import measure, measure_slots
 from advisor.flags import Flags
 from advisor.mix import Mix
 from advisor.objective import Expectation, Objective
@@ -62,8 +63,9 @@ class Configurator:
         Raises:
             DoesNotFitError: the server would not start with a single slot.
         """
+        values = measure(mix, self._profile, ttft_limit_s=self._objective.ttft_limit_s)
         trace = [rank := self._slot_rank(mix)]
-        slots = self._wanted_slots(mix)
+        slots = self._wanted_slots(values, len(mix))
         trace.append(slots)
         fitting = self._fitting_slots(int(slots.result), int(rank.result))
         if fitting is not None:
@@ -71,11 +73,11 @@ class Configurator:
             if fitting.result < 1:
                 raise DoesNotFitError(f"not even one adapter slot fits in memory: {fitting.rule[0]}", tuple(trace))
         asked = int((fitting or slots).result)
-        expected = self._expect(mix, flags := self._flags(mix, asked, int(rank.result)))
+        expected = self._expect(values, mix, flags := self._flags(mix, asked, int(rank.result)))
         if missed := self._objective.misses(expected):
             for other in self._others(asked, len(mix), most=asked if fitting else None, rank=flags.max_lora_rank):
                 changed = self._flags(mix, other, flags.max_lora_rank)
-                if not self._objective.misses(hoped := self._expect(mix, changed)):
+                if not self._objective.misses(hoped := self._expect(values, mix, changed)):
                     trace.append(Step("max_loras", (f"with {asked}: {'; '.join(missed)}",), other))
                     flags, expected = changed, hoped
                     break
@@ -104,12 +106,12 @@ class Configurator:
         slot_rank = next(rank for rank in LORA_RANKS if rank >= largest)
         return Step("max_lora_rank", (f"largest rank {largest} <= {slot_rank}, the next that vLLM accepts",), slot_rank)
 
-    def _wanted_slots(self, mix: Mix) -> Step:
-        decision = self._slots(measure(mix, self._profile, ttft_limit_s=self._objective.ttft_limit_s))
+    def _wanted_slots(self, values: Mapping[str, float], adapters: int) -> Step:
+        decision = self._slots(values)
         wanted = max(round(decision.value), 1)
-        if wanted <= len(mix):
+        if wanted <= adapters:
             return Step("max_loras", decision.rule, wanted)
-        return Step("max_loras", (*decision.rule, f"adapters {len(mix)} < {wanted} slots"), len(mix))
+        return Step("max_loras", (*decision.rule, f"adapters {adapters} < {wanted} slots"), adapters)
 
     def _fitting_slots(self, wanted: int, rank: int) -> Step | None:
         """The memory guard: the most slots with which the server starts, where that is fewer than wanted."""
@@ -131,8 +133,8 @@ class Configurator:
         memory = self._profile.memory
         return memory.kv_capacity_tokens(slots, rank, memory.gpu_memory_utilization)
 
-    def _expect(self, mix: Mix, flags: Flags) -> Expectation:
-        values = measure(mix, self._profile, ttft_limit_s=self._objective.ttft_limit_s, max_loras=flags.max_loras)
+    def _expect(self, values: dict[str, float], mix: Mix, flags: Flags) -> Expectation:
+        values = values | measure_slots(values, mix, self._profile, flags.max_loras)
         share = self._share(values)
         return Expectation(
             throughput_tok_s=share * mix.token_rate,

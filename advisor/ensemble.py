@@ -26,8 +26,8 @@ class Ensemble:
 
     def __call__(self, values: Mapping[str, float]) -> float:
         """The share of the offered tokens that is served, 0 to 1, or a time in ms."""
-        (answer,) = self._model.ask(self._model.row(values), "variable")
-        return min(max(float(answer), 0.0), 1.0) if self.output == "throughput_share" else math.exp(float(answer))
+        answer = self._model.predict(values)
+        return min(max(answer, 0.0), 1.0) if self.output == "throughput_share" else math.exp(answer)
 
 
 @cache
