@@ -65,7 +65,7 @@ def try_slots(table: Table[SlotChoice], models: Models, goal: Goal, campaign: Ca
     asked = models.max_loras[goal.objective].predict(mine)
     rows = zip(mine.recipes, mine.facts, asked, strict=True)
     cases = [Case(recipe, choice.adapters, round(slots), choice.best) for recipe, choice, slots in rows]
-    return _try(cases, goal, campaign)
+    return _lines(cases, _served(cases, campaign), goal)
 
 
 def ask(explored: Iterable[Exploration], pair: Pair, goal: Goal, most: int) -> list[Answer]:
@@ -84,11 +84,14 @@ def ask(explored: Iterable[Exploration], pair: Pair, goal: Goal, most: int) -> l
 
 def try_all(answers: Sequence[Answer], goal: Goal, campaign: Campaign) -> list[Line]:
     """The answers against the best configuration at N*; the first line is of all of them, the last are by kind."""
-    lines = _try([answer.case for answer in answers if answer.adapters], goal, campaign)
+    cases = [answer.case for answer in answers if answer.adapters]
+    served = _served(cases, campaign)
+    lines = _lines(cases, served, goal)
     for kind, name in NAMES.items():
+        tried = [(case, run) for case, run in zip(cases, served[RECOMMENDED], strict=True) if case.recipe.kind == kind]
+        line = _line(f"{RECOMMENDED}, {name}", [case for case, _ in tried], [run for _, run in tried], goal)
         some = [answer for answer in answers if answer.explored.recipe.kind == kind]
-        line, *_ = _try([answer.case for answer in some if answer.adapters], goal, campaign)
-        lines.append(replace(line, what=f"{RECOMMENDED}, {name}", errors={**_n_errors(some), **line.errors}))
+        lines.append(replace(line, errors={**_n_errors(some), **line.errors}))
     lines[0] = replace(lines[0], errors={**_n_errors(answers), **lines[0].errors})
     return lines
 
@@ -100,8 +103,8 @@ def _n_errors(answers: Sequence[Answer]) -> dict[str, float]:
     return {"smape_percent": smape(true, admitted)}
 
 
-def _try(cases: Sequence[Case], goal: Goal, campaign: Campaign) -> list[Line]:
-    """Run every case with the slots of every policy."""
+def _served(cases: Sequence[Case], campaign: Campaign) -> dict[str, list[Run]]:
+    """Every case run with the slots of every policy."""
     chosen: dict[str, list[Configuration]] = {name: [] for name in POLICIES}
     wanted: dict[Recipe, set[Configuration]] = {}
     for case in cases:
@@ -112,10 +115,14 @@ def _try(cases: Sequence[Case], goal: Goal, campaign: Campaign) -> list[Line]:
             chosen[name].append(configuration)
             wanted.setdefault(case.recipe, set()).add(configuration)
     runs = campaign.replay(wanted)
-    return [
-        _line(name, cases, [runs[case.recipe, each] for case, each in zip(cases, configurations, strict=True)], goal)
+    return {
+        name: [runs[case.recipe, each] for case, each in zip(cases, configurations, strict=True)]
         for name, configurations in chosen.items()
-    ]
+    }
+
+
+def _lines(cases: Sequence[Case], served: dict[str, list[Run]], goal: Goal) -> list[Line]:
+    return [_line(name, cases, runs, goal) for name, runs in served.items()]
 
 
 def _line(what: str, cases: Sequence[Case], runs: Sequence[Run], goal: Goal) -> Line:
