@@ -49,7 +49,7 @@ def of_pair(profile: Path, runs: Sequence[Run]) -> dict[str, Profile]:
         CalibrationError: none is.
     """
     known = load(profile)
-    mine = {run.model for run in runs if _letters(known.pair.name).startswith(_letters(run.model))}
+    mine = {run.model for run in runs if same_model(run.model, known.pair.name)}
     if not mine:
         others = ", ".join(sorted({run.model for run in runs}))
         raise CalibrationError(f"{known.pair.name}: none of the runs is of its model; they are of {others}")
@@ -93,6 +93,11 @@ def _outcome(run: Run, profile: Profile, seed: int) -> Outcome:
         running=measures.running_mean * (1 - idle),
         wall_s=measures.wall_s,
     )
+
+
+def same_model(model: str, pair: str) -> bool:
+    """Whether a pair is of the model that runs are called by; names are compared without their punctuation."""
+    return _letters(model) == _letters(pair.partition("--")[0])
 
 
 def _letters(name: str) -> str:

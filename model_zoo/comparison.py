@@ -24,7 +24,7 @@ from model_zoo.dataset import Table, Tables
 from model_zoo.families import FAMILIES, FamilyName
 from model_zoo.runs import OBJECTIVES
 from model_zoo.training import TARGETS, TIMES
-from twin.accuracy import macro_f1
+from twin.accuracy import macro_f1, smape
 
 Floats = NDArray[np.float64]
 
@@ -52,8 +52,7 @@ class Task:
         if self.kind == "log":
             # |a - b| / (a + b) of the numbers is tanh of half the distance of their logarithms.
             return float(100 * np.mean(np.abs(np.tanh((y - predicted) / 2))))
-        predicted = np.clip(predicted, 0, 1)
-        return float(100 * np.mean(np.abs(y - predicted) / np.maximum(y + predicted, 1e-9)))
+        return smape(y, np.clip(predicted, 0, 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from advisor.objective import TTFT_LIMIT_S, Objective
 from advisor.pairs import Pair
 from advisor.recommend import recommend
 from calibrate.errors import CalibrationError
+from calibrate.replay import same_model
 from calibrate.runs import Run, read_runs
 from model_zoo.errors import ZooError
 
@@ -46,7 +47,7 @@ def judge(pair: Pair, file: Path, ttft_limit_s: float = TTFT_LIMIT_S) -> list[Ve
         InputError: a file of the pair is missing or altered.
     """
     try:
-        runs = [run for run in read_runs(file) if _plain(run.model) == _plain(pair.name.partition("--")[0])]
+        runs = [run for run in read_runs(file) if same_model(run.model, pair.name)]
     except CalibrationError as error:
         raise ZooError(str(error)) from error
     objective = Objective(ttft_limit_s=ttft_limit_s)
@@ -101,10 +102,6 @@ def _inventory(pair: Pair, runs: Sequence[Run]) -> Inventory:
 
 def _distance(one: int, other: int) -> float:
     return abs(math.log(one / other))
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "")
 
 
 def _yes(truth: bool) -> str:
