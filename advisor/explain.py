@@ -38,8 +38,7 @@ def sentence(rule: Rule, entry: Entry) -> str:
     """A rule as "IF ... AND ... THEN ..."."""
     conditions = " AND ".join(map(str, rule.conditions)) or "anything"
     answer = f"{rule.value:.4g} x {entry.times}" if entry.times else f"{rule.value:,.1f} {UNITS[entry.output]}"
-    covered = "" if rule.share is None else f" ({rule.share:.1%} of the training workloads)"
-    return f"IF {conditions} THEN {entry.output} = {answer}{covered}"
+    return f"IF {conditions} THEN {entry.output} = {answer} ({rule.share:.1%} of the training workloads)"
 
 
 def text(trees: list[dict[str, Any]]) -> Iterator[str]:

@@ -53,8 +53,8 @@ class Rule:
 
     conditions: tuple[Condition, ...]
     value: float
-    share: float | None = None
-    """Of the training workloads, those that the rule covers; None where the file does not tell."""
+    share: float
+    """Of the training workloads, those that the rule covers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,7 @@ class Tree:
         if nodes["left"][node] < 0:
             mentioned = list(dict.fromkeys(each.feature for each in conditions))
             ordered = sorted(conditions, key=lambda each: (mentioned.index(each.feature), not each.above))
-            share = float(nodes["share"][node]) if "share" in nodes else None
-            yield node, Rule(tuple(ordered), float(nodes["value"][node]), share)
+            yield node, Rule(tuple(ordered), float(nodes["value"][node]), float(nodes["share"][node]))
             return
         feature, threshold = nodes["feature"][node], float(np.float32(nodes["threshold"][node]))
         for side, above in (("left", False), ("right", True)):
