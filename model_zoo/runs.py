@@ -104,11 +104,9 @@ class Bench:
         self, profile: Profile, recipe: Recipe, *, duration_s: float, seed: int, simulate: Simulate = simulate
     ) -> None:
         self._profile, self._recipe, self._simulate = profile, recipe, simulate
+        self._duration_s = duration_s
         # A seed for each mix: what chance does to one would otherwise be done to all.
-        self._duration_s, self._seed = (
-            duration_s,
-            int(np.random.SeedSequence([seed, recipe.number]).generate_state(1)[0]),
-        )
+        self._seed = int(np.random.SeedSequence([seed, recipe.number]).generate_state(1)[0])
         self._runs: dict[tuple[int, int], Run] = {}
 
     @property

@@ -17,7 +17,6 @@ import typer
 from calibrate import output as out
 from calibrate.errors import CalibrationError
 from calibrate.live.machine import Gpu, Machine, this_machine
-from calibrate.live.server import attached
 
 if TYPE_CHECKING:
     from calibrate.live.campaign import Campaign
@@ -54,7 +53,7 @@ def run(
     ] = None,
     scale: Annotated[Scales, typer.Option(help="how far the plan goes; brief: half an hour")] = Scales.GPU,
     hour_seconds: Annotated[
-        float | None, typer.Option(min=1, help="of each run of traffic [default: 600, brief and cpu 60]")
+        float | None, typer.Option(min=1, help="of each run of traffic [default: 600, brief 60, cpu 40]")
     ] = None,
     vllm: Annotated[str, typer.Option(help="the vllm command, of this environment or another")] = "vllm",
     env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="variables of the server")] = None,
@@ -80,6 +79,7 @@ def run(
     from calibrate import validation
     from calibrate.live import calibration, plan, tabulate
     from calibrate.live.campaign import Campaign
+    from calibrate.live.server import attached
     from calibrate.live.settings import Settings
     from calibrate.runs import read_runs
 
@@ -184,6 +184,7 @@ def drift(
     """Does a profile still describe a server? Keeps it full for a moment, or reads its metrics; exit code 1 if not."""
     from calibrate.live import drift as drifting
     from calibrate.live.metrics import Scrape
+    from calibrate.live.server import attached
     from twin.profile import load
 
     known = load(profile)
