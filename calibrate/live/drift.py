@@ -113,7 +113,7 @@ def by_traffic(
         said = step_ms(cost, batch, round(batch / ANSWER_TOKENS), in_batch, 0)
         checks.append(Check(f"step of {batch} requests, ms", said, float(row["tpot_mean_ms"])))
     try:
-        same = behaviour_of(server.version) == profile.behaviour
+        same = behaviour_of(server.version) == behaviour_of(profile.pair.vllm)
     except ValueError:
         same = False
     return Drift(server.version, same, tuple(checks))

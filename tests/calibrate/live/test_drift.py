@@ -21,6 +21,7 @@ def described(profile: Profile, step_ms: float, vllm: str = "0.32.0") -> Profile
     step, scheduling, memory = profile.step, profile.scheduling, profile.memory
     return profile.model_copy(
         update={
+            "pair": profile.pair.model_copy(update={"vllm": vllm}),
             "step": step.model_copy(update=_zeros(step) | {"graph_tokens": 0, "base_ms": step_ms}),
             "scheduling": scheduling.model_copy(update=_zeros(scheduling)),
             "memory": memory.model_copy(
@@ -48,6 +49,13 @@ def test_a_profile_that_still_holds(profile: Profile) -> None:
     assert seen.same_behaviour
     assert seen.checks[0].off == pytest.approx(0.0)
     assert seen.holds, seen
+
+
+def test_the_version_is_compared_not_what_was_switched_off(profile: Profile) -> None:
+    """Where vLLM runs on a CPU, a Profile says that scheduling is not asynchronous; its version's default is."""
+    known = described(profile, 1e3 * ITL_S * 1.05)
+    on_cpu = known.model_copy(update={"behaviour": known.behaviour.model_copy(update={"async_scheduling": False})})
+    assert found(on_cpu).same_behaviour
 
 
 def test_another_clock_and_another_version_show(profile: Profile) -> None:
