@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,8 +19,8 @@ import twin
 from advisor import estimate
 from model_zoo import grid, runs, search
 from model_zoo.grid import Grid, Recipe
-from model_zoo.runs import Bench, Run, Simulate, most_slots
-from model_zoo.search import Exploration, explore, explore_all
+from model_zoo.runs import Bench, Goal, Run, Simulate, most_slots
+from model_zoo.search import Exploration, explore, explore_all, ladder, raise_limits
 from twin.profile import Profile
 from twin.simulation import simulate
 
@@ -34,6 +35,15 @@ class Configuration(NamedTuple):
 
     adapters: int
     max_loras: int
+
+
+class Task(NamedTuple):
+    """A mix to explore."""
+
+    name: str
+    """Of the file that keeps what is found."""
+    recipe: Recipe
+    explore: Callable[[], Exploration]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +63,32 @@ class Campaign:
 
     def explorations(self) -> list[Exploration]:
         """Every mix of the grid explored, or read from `work`, where each is kept as soon as it is done."""
+        recipes = self.grid.recipes(self.seed)
+        return self._kept(
+            "exploring", [Task(f"{each.number}", each, partial(_explore, self, each)) for each in recipes]
+        )
+
+    def limits(self, wanted: Mapping[Recipe, Sequence[Goal]], *, again: bool = False) -> list[Exploration]:
+        """What searches for the limits of some mixes ran, with other arrivals than before if `again`; kept too."""
+        seed = self.seed + again
+        found = {recipe: partial(_search, self, recipe, goals, seed) for recipe, goals in wanted.items()}
+        tasks = [Task(_name(each, wanted[each], seed), each, search) for each, search in found.items()]
+        return self._kept("searching", tasks)
+
+    def at_points(self, recipes: Sequence[Recipe], points: tuple[int, ...]) -> list[Exploration]:
+        """Some mixes with each of these numbers of adapters, on each of them as slots; kept too."""
+        tasks = [Task(_name(each, points), each, partial(_explore_points, self, each, points)) for each in recipes]
+        return self._kept("exploring", tasks)
+
+    def _kept(self, what: str, tasks: Sequence[Task]) -> list[Exploration]:
         folder = self.work / self.profile.pair.name / self._fingerprint()
         folder.mkdir(parents=True, exist_ok=True)
-        files = {recipe: folder / f"{recipe.number}.json" for recipe in self.grid.recipes(self.seed)}
-        missing = [recipe for recipe, file in files.items() if not file.exists()]
-        explored = self._in_parallel(delayed(_explore)(self, recipe) for recipe in missing)
-        for each in self._with_progress(explored, len(missing), "exploring"):
-            _keep(each, files[each.recipe])
-        return [_read(recipe, file) for recipe, file in files.items()]
+        files = {task.name: folder / f"{task.name}.json" for task in tasks}
+        missing = [task for task in tasks if not files[task.name].exists()]
+        done = self._in_parallel(delayed(_done)(task) for task in missing)
+        for name, explored in self._with_progress(done, len(missing), what):
+            _keep(explored, files[name])
+        return [_read(task.recipe, files[task.name]) for task in tasks]
 
     def replay(self, wanted: Mapping[Recipe, Set[Configuration]]) -> dict[tuple[Recipe, Configuration], Run]:
         """Run some configurations of some mixes."""
@@ -98,15 +126,38 @@ class Campaign:
         return digest.hexdigest()[:16]
 
 
+def _name(recipe: Recipe, *further: object) -> str:
+    return f"{recipe.number}-{hashlib.sha256(repr(further).encode()).hexdigest()[:8]}"
+
+
+def _done(task: Task) -> tuple[str, Exploration]:
+    return task.name, task.explore()
+
+
 def _explore(campaign: Campaign, recipe: Recipe) -> Exploration:
-    grid, bench = campaign.grid, _bench(campaign, recipe)
-    if grid.adapters:
-        explore_all(bench, grid.slots, grid.adapters)
-        return Exploration(recipe, grid.slots, tuple(bench.runs))
-    most = most_slots(campaign.profile, max(recipe.ranks.values))
-    allowed = sorted({min(count, most) for count in grid.slots if most})
-    slots = explore(bench, allowed, grid.max_adapters)
+    if campaign.grid.adapters:
+        return _explore_points(campaign, recipe, campaign.grid.adapters)
+    bench = _bench(campaign, recipe, campaign.seed)
+    slots = explore(bench, _allowed_slots(campaign, recipe), campaign.grid.max_adapters)
     return Exploration(recipe, slots, tuple(bench.runs))
+
+
+def _explore_points(campaign: Campaign, recipe: Recipe, points: tuple[int, ...]) -> Exploration:
+    bench = _bench(campaign, recipe, campaign.seed)
+    explore_all(bench, points, points)
+    return Exploration(recipe, points, tuple(bench.runs))
+
+
+def _search(campaign: Campaign, recipe: Recipe, goals: Sequence[Goal], seed: int) -> Exploration:
+    bench, slots = _bench(campaign, recipe, seed), _allowed_slots(campaign, recipe)
+    raise_limits(dict.fromkeys(goals, -1), bench, slots, ladder(campaign.grid.max_adapters))
+    return Exploration(recipe, tuple(slots), tuple(bench.runs))
+
+
+def _allowed_slots(campaign: Campaign, recipe: Recipe) -> list[int]:
+    """The grid's slots, cut off at the most that memory allows."""
+    most = most_slots(campaign.profile, max(recipe.ranks.values))
+    return sorted({min(count, most) for count in campaign.grid.slots if most})
 
 
 def _keep(explored: Exploration, file: Path) -> None:
@@ -123,15 +174,15 @@ def _read(recipe: Recipe, file: Path) -> Exploration:
 def _replay(
     campaign: Campaign, recipe: Recipe, configurations: Set[Configuration]
 ) -> tuple[Recipe, dict[Configuration, Run]]:
-    bench = _bench(campaign, recipe)
+    bench = _bench(campaign, recipe, campaign.seed)
     return recipe, {each: bench.run(*each) for each in sorted(configurations)}
 
 
-def _bench(campaign: Campaign, recipe: Recipe) -> Bench:
+def _bench(campaign: Campaign, recipe: Recipe, seed: int) -> Bench:
     return Bench(
         campaign.profile,
         recipe,
         duration_s=campaign.grid.duration_s,
-        seed=campaign.seed,
+        seed=seed,
         simulate=campaign.simulate,
     )

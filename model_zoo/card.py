@@ -45,6 +45,7 @@ HEADINGS = {
     "throughput_regret_percent": "throughput lost %",
     "itl_regret_percent": "ITL above best %",
     "ttft_regret_s": "TTFT above best s",
+    "refused_percent": "refused %",
 }
 
 

@@ -86,8 +86,6 @@ class Tables:
 
     limits: dict[Objective, Table[LoadLimit]]
     """Load limits of the mixes that reached theirs, for every TTFT limit."""
-    refused: dict[Objective, Table[LoadLimit]]
-    """Mixes of which not even the fewest adapters met the goal, seen as these; in the same way."""
     slots: dict[Objective, Table[SlotChoice]]
     """Best slots, for numbers of adapters up to the limit and for every TTFT limit."""
     serving: Table[Run]
@@ -96,13 +94,11 @@ class Tables:
     def split(self) -> tuple[Tables, Tables]:
         """As `Table.split`."""
         limits = {objective: table.split() for objective, table in self.limits.items()}
-        refused = {objective: table.split() for objective, table in self.refused.items()}
         slots = {objective: table.split() for objective, table in self.slots.items()}
         serving = self.serving.split()
         train, aside = (
             Tables(
                 {objective: tables[part] for objective, tables in limits.items()},
-                {objective: tables[part] for objective, tables in refused.items()},
                 {objective: tables[part] for objective, tables in slots.items()},
                 serving[part],
             )
@@ -115,9 +111,8 @@ def tabulate(explored: Sequence[Exploration], profile: Profile, max_adapters: in
     """The facts that the explorations show, with their features."""
     return Tables(
         {objective: _limits(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
-        {objective: _refused(explored, profile, objective) for objective in OBJECTIVES},
         {objective: _slots(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
-        _serving(explored, profile),
+        serving_of(explored, profile),
     )
 
 
@@ -136,17 +131,6 @@ def _limits(
     return Table.from_rows(MIX_FEATURES, rows)
 
 
-def _refused(explored: Iterable[Exploration], profile: Profile, objective: Objective) -> Table[LoadLimit]:
-    rows = []
-    for each in explored:
-        for goal in goals_of(objective):
-            limit = load_limit(each.runs, goal)
-            if limit.refused:
-                mix = each.recipe.adapters(min(run.adapters for run in each.runs))
-                rows.append((each.recipe, measure(mix, profile, ttft_limit_s=goal.ttft_limit_s), limit))
-    return Table.from_rows(MIX_FEATURES, rows)
-
-
 def _slots(
     explored: Iterable[Exploration], profile: Profile, objective: Objective, max_adapters: int
 ) -> Table[SlotChoice]:
@@ -159,7 +143,8 @@ def _slots(
     return Table.from_rows(SLOTS_FEATURES, rows)
 
 
-def _serving(explored: Iterable[Exploration], profile: Profile) -> Table[Run]:
+def serving_of(explored: Iterable[Exploration], profile: Profile) -> Table[Run]:
+    """The runs in which answers were written."""
     rows = []
     for each in explored:
         answered = (run for run in each.runs if run.measures.itl_ms > 0)

@@ -79,7 +79,7 @@ def judge_serving(table: Table[Run], train: Table[Run], models: Models) -> list[
         ),
         *(
             line
-            for kind, rows in ((name, of_kind(table.recipes, kind)) for kind, name in NAMES.items())
+            for kind, rows in _by_kind(table.recipes).items()
             for line in (
                 throughput(f"throughput, {kind}", some & rows),
                 _told_apart(f"steady or not, {kind}", table.where(rows), models, "steady"),
@@ -118,6 +118,12 @@ def _best_threshold(table: Table[Run]) -> float:
 
 def _starved(table: Table[Run]) -> Bools:
     return np.array([run.starved for run in table.facts])
+
+
+def _by_kind(recipes: Sequence[Recipe]) -> dict[str, Bools]:
+    """The rows of each kind of mix, by its name; nothing where there is only one."""
+    kinds = {recipe.kind for recipe in recipes}
+    return {name: of_kind(recipes, kind) for kind, name in NAMES.items() if len(kinds) > 1}
 
 
 def of_kind(recipes: Sequence[Recipe], kind: Kind) -> Bools:

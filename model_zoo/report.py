@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from advisor.pairs import Pair
 from model_zoo.campaign import Campaign
-from model_zoo.dataset import Tables
-from model_zoo.evaluation import Line, judge_limits, judge_serving
+from model_zoo.dataset import Tables, serving_of
+from model_zoo.evaluation import Line, judge_limits, judge_serving, relative_errors
+from model_zoo.grid import POINTS
+from model_zoo.labels import load_limit
 from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Objective
 from model_zoo.search import Exploration
 from model_zoo.training import TARGETS, EnsembleOutput, Models, TreeOutput
-from model_zoo.trials import Answer, ask, try_all, try_slots
+from model_zoo.trials import Answer, Question, ask, refuse, tightened, try_all, try_slots
 
 DEFAULTS = {"steady": STEADY, "published": PUBLISHED}
 """The goal that an objective is judged by where only one is."""
@@ -25,13 +29,19 @@ class Report:
     limits: dict[Objective, list[Line]]
     """N*; the first line is of all TTFT limits, the second of the default one."""
     slots: dict[Objective, list[Line]]
-    """Slots for given adapters; the first line is ours."""
+    """Slots for given adapters; the second line is ours, the first of the rules alone."""
     whole: dict[Objective, list[Line]]
     """Adapters and slots together; the first line is ours."""
+    latency: list[Line]
+    """The same with an ITL limit."""
+    points: dict[Objective, list[Line]]
+    """The same on the papers' own grid, for mixes of their kind."""
     answers: dict[Objective, list[Answer]]
     """What the advisor says of the mixes kept aside."""
     serving: list[Line]
     """What to expect of a configuration; the first lines are in the order of `TARGETS`."""
+    serving_points: list[Line]
+    """The same at the points of the papers' grid."""
 
     def of_tree(self, objective: Objective, output: TreeOutput) -> dict[str, float]:
         """The errors that a tree is shipped with."""
@@ -52,7 +62,16 @@ class Report:
         limits = {f"N*, {each}": lines for each, lines in self.limits.items()}
         slots = {f"Slots for given adapters, {each}": lines for each, lines in self.slots.items()}
         whole = {f"Adapters and slots together, {each}": lines for each, lines in self.whole.items()}
-        return {**limits, **whole, **slots, "What to expect of a configuration": self.serving}
+        points = {f"On the papers' grid, {each}": lines for each, lines in self.points.items()}
+        return {
+            **limits,
+            **whole,
+            "Adapters and slots together, latency": self.latency,
+            **points,
+            **slots,
+            "What to expect of a configuration": self.serving,
+            "What to expect at the points of the papers' grid": self.serving_points,
+        }
 
 
 def judge(
@@ -64,17 +83,51 @@ def judge(
     """
     train, aside = tables
     most = campaign.grid.max_adapters
-    answers = {each: ask(unseen, pair, DEFAULTS[each], most) for each in OBJECTIVES}
+    questions = {each: [Question(explored, DEFAULTS[each]) for explored in unseen] for each in OBJECTIVES}
+    answers = {each: ask(questions[each], pair, most) for each in OBJECTIVES}
+    again = _again(answers, campaign)
+    at_points = campaign.at_points([each.recipe for each in unseen if each.recipe.kind == "papers"], POINTS)
     return Report(
-        {
-            each: judge_limits(aside.limits[each], train.limits[each], models.load_limit[each], most)
+        limits={
+            each: [*judge_limits(aside.limits[each], train.limits[each], models.load_limit[each], most), again[each]]
             for each in OBJECTIVES
         },
-        {each: try_slots(aside.slots[each], models, DEFAULTS[each], campaign) for each in OBJECTIVES},
-        {each: try_all(answers[each], DEFAULTS[each], campaign) for each in OBJECTIVES},
-        answers,
-        judge_serving(aside.serving, train.serving, models),
+        slots={each: try_slots(aside.slots[each], models, DEFAULTS[each], pair, campaign) for each in OBJECTIVES},
+        whole={each: [*try_all(answers[each], campaign), refuse(questions[each], pair)] for each in OBJECTIVES},
+        latency=_try_latency(answers["steady"], pair, campaign),
+        points={each: _try_points(at_points, each, pair, campaign) for each in OBJECTIVES},
+        answers=answers,
+        serving=judge_serving(aside.serving, train.serving, models),
+        serving_points=judge_serving(serving_of(at_points, campaign.profile), train.serving, models),
     )
+
+
+def _again(answers: Mapping[Objective, Sequence[Answer]], campaign: Campaign) -> dict[Objective, Line]:
+    """N* of the same mixes when other requests arrive: what is left to chance, and so to nobody's models."""
+    goals = tuple(DEFAULTS.values())
+    recipes = {answer.explored.recipe: goals for found in answers.values() for answer in found}
+    other = {each.recipe: each.runs for each in campaign.limits(recipes, again=True)}
+    lines = {}
+    for objective, found in answers.items():
+        true = [answer.best.adapters for answer in found]
+        limits = [load_limit(other[answer.explored.recipe], answer.goal).adapters for answer in found]
+        errors = relative_errors(np.array(true, dtype=np.float64), np.array(limits, dtype=np.float64))
+        lines[objective] = Line("… by the twin itself with other arrivals", len(true), errors)
+    return lines
+
+
+def _try_latency(steady: Sequence[Answer], pair: Pair, campaign: Campaign) -> list[Line]:
+    goals = tightened(steady)
+    questions = [Question(each, goals[each.recipe][0]) for each in campaign.limits(goals)]
+    return try_all(ask(questions, pair, campaign.grid.max_adapters), campaign)
+
+
+def _try_points(at_points: Sequence[Exploration], objective: Objective, pair: Pair, campaign: Campaign) -> list[Line]:
+    goal = DEFAULTS[objective]
+    answers = ask([Question(each, goal) for each in at_points], pair, POINTS[-1], POINTS)
+    within = [answer for answer in answers if load_limit(answer.explored.runs, goal).bounded]
+    first, *_ = try_all(within, campaign)
+    return [*try_all(answers, campaign), replace(first, what=f"{first.what}, where the grid holds the limit")]
 
 
 def _rounded(line: Line) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -69,12 +70,16 @@ class Goal(NamedTuple):
     objective: Objective
     ttft_limit_s: float
     """Mean TTFT allowed, s; `published` has no limit and carries the default."""
+    itl_limit_s: float = math.inf
+    """Mean ITL allowed, s: what `latency` asks for beyond steadiness."""
 
     def met_by(self, run: Run) -> bool:
-        """Whether the run started, did not starve and, for `steady`, kept the limit."""
+        """Whether the run started, did not starve and, for `steady`, kept the limits."""
         if run.starved:
             return False
-        return self.objective == "published" or not run.measures.ttft_ms > 1e3 * self.ttft_limit_s
+        if self.objective == "published":
+            return True
+        return not (run.measures.ttft_ms > 1e3 * self.ttft_limit_s or run.measures.itl_ms > 1e3 * self.itl_limit_s)
 
 
 STEADY = Goal("steady", 2.0)

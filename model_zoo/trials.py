@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from advisor.configuration import Configurator
 from advisor.objective import Goal as AdvisorGoal
 from advisor.objective import Objective
 from advisor.pairs import Pair
@@ -22,31 +24,35 @@ from model_zoo.search import Exploration
 from model_zoo.training import Models
 from twin.accuracy import smape
 
-Policy = Callable[[int, int, int], int]
-"""Slots, of what was asked for, the number of adapters, and the most that memory allows."""
-RECOMMENDED = "recommended"
-POLICIES: dict[str, Policy] = {
-    RECOMMENDED: lambda asked, adapters, most: max(min(asked, adapters, most), 1),
-    "max_loras = 32": lambda _, adapters, most: min(32, adapters, most),
-    "max_loras = number of adapters": lambda _, adapters, most: min(adapters, most),
-}
+RECOMMENDED, RULES = "recommended", "by the rules alone"
+TIGHT = 0.75
+"""The ITL limit that `latency` is tried with, as a share of the ITL of a server filled to its steady limit."""
 
 
 class Case(NamedTuple):
     """Adapters of a mix that need slots."""
 
     recipe: Recipe
+    goal: Goal
     adapters: int
-    asked: int
-    """Slots that are recommended."""
+    asked: Mapping[str, int]
+    """Slots by who chose them, before they are cut off at what adapters and memory leave a use for."""
     best: Run
     """The best run known."""
+
+
+class Question(NamedTuple):
+    """What the advisor is asked of a mix, and the runs that show what is right."""
+
+    explored: Exploration
+    goal: Goal
 
 
 class Answer(NamedTuple):
     """What the advisor says of a mix."""
 
     explored: Exploration
+    goal: Goal
     adapters: int
     """Adapters admitted; 0 where none is."""
     max_loras: int
@@ -56,63 +62,105 @@ class Answer(NamedTuple):
     @property
     def case(self) -> Case:
         """The answer as a case to try."""
-        return Case(self.explored.recipe, self.adapters, self.max_loras, self.best)
+        asked = _with_naive(RECOMMENDED, self.max_loras, self.adapters)
+        return Case(self.explored.recipe, self.goal, self.adapters, asked, self.best)
 
 
-def try_slots(table: Table[SlotChoice], models: Models, goal: Goal, campaign: Campaign) -> list[Line]:
-    """Slots of the rules for given numbers of adapters within the limit, against the best slots for as many."""
+def _with_naive(name: str, slots: int, adapters: int) -> dict[str, int]:
+    return {name: slots, "max_loras = 32": 32, "max_loras = number of adapters": adapters}
+
+
+def try_slots(table: Table[SlotChoice], models: Models, goal: Goal, pair: Pair, campaign: Campaign) -> list[Line]:
+    """Slots for given numbers of adapters within the limit, against the best slots for as many."""
     mine = table.where(np.array([choice.goal == goal for choice in table.facts], dtype=np.bool_))
-    asked = models.max_loras[goal.objective].predict(mine)
-    rows = zip(mine.recipes, mine.facts, asked, strict=True)
-    cases = [Case(recipe, choice.adapters, round(slots), choice.best) for recipe, choice, slots in rows]
-    return _lines(cases, _served(cases, campaign), goal)
+    configurator = Configurator(pair, _objective(goal), max_model_len=None)
+    cases = []
+    ruled = models.max_loras[goal.objective].predict(mine)
+    for recipe, choice, by_rules in zip(mine.recipes, mine.facts, ruled, strict=True):
+        slots = configurator.configure(recipe.adapters(choice.adapters)).flags.max_loras
+        asked = {RULES: round(by_rules), **_with_naive(RECOMMENDED, slots, choice.adapters)}
+        cases.append(Case(recipe, goal, choice.adapters, asked, choice.best))
+    return _lines(cases, _served(cases, campaign))
 
 
-def ask(explored: Iterable[Exploration], pair: Pair, goal: Goal, most: int) -> list[Answer]:
-    """The advisor's own answers, adapters out of `most` and slots, for the mixes that reached their limit."""
-    objective = Objective(AdvisorGoal(goal.objective), goal.ttft_limit_s)
+def ask(questions: Iterable[Question], pair: Pair, most: int, points: Sequence[int] = ()) -> list[Answer]:
+    """The advisor's own answers, adapters out of `most` and slots, for the mixes that reached their limit.
+
+    Where there are `points`, what it admits is cut down to the largest of them that it covers, and mixes that do not
+    reach their limit within them are asked for too.
+    """
     answers = []
-    for each in explored:
-        limit = load_limit(each.runs, goal)
-        if limit.bounded:
-            chosen = choose(pair, objective, each.recipe.adapters, most)
+    for explored, goal in questions:
+        limit = load_limit(explored.runs, goal)
+        if limit.bounded or (points and limit.adapters):
+            mix, objective = explored.recipe.adapters, _objective(goal)
+            chosen = choose(pair, objective, mix, most)
+            covered = max((point for point in points if point <= chosen.size), default=0)
+            if covered:
+                chosen = choose(pair, objective, mix, covered)
             slots = chosen.configuration.flags.max_loras if chosen.configuration else 0
-            best = best_run([run for run in each.runs if run.adapters == limit.adapters and goal.met_by(run)])
-            answers.append(Answer(each, chosen.size, slots, best))
+            best = best_run([run for run in explored.runs if run.adapters == limit.adapters and goal.met_by(run)])
+            answers.append(Answer(explored, goal, chosen.size, slots, best))
     return answers
 
 
-def try_all(answers: Sequence[Answer], goal: Goal, campaign: Campaign) -> list[Line]:
+def refuse(questions: Iterable[Question], pair: Pair) -> Line:
+    """How often the advisor says no to mixes of which not even one adapter keeps the goal."""
+    said = []
+    for explored, goal in questions:
+        if load_limit(explored.runs, goal).refused:
+            fewest = min(run.adapters for run in explored.runs)
+            said.append(choose(pair, _objective(goal), explored.recipe.adapters, fewest).size == 0)
+    errors = {"refused_percent": 100 * float(np.mean(said))} if said else {}
+    return Line("mixes of which not one adapter keeps it", len(said), errors)
+
+
+def tightened(answers: Iterable[Answer]) -> dict[Recipe, tuple[Goal]]:
+    """A goal for each mix with an ITL limit that it reaches before its steady limit: what `latency` is tried with."""
+    return {
+        answer.explored.recipe: (answer.goal._replace(itl_limit_s=round(TIGHT * answer.best.measures.itl_ms) / 1e3),)
+        for answer in answers
+    }
+
+
+def _objective(goal: Goal) -> Objective:
+    if math.isfinite(goal.itl_limit_s):
+        return Objective(AdvisorGoal.LATENCY, goal.ttft_limit_s, goal.itl_limit_s)
+    return Objective(AdvisorGoal(goal.objective), goal.ttft_limit_s)
+
+
+def try_all(answers: Sequence[Answer], campaign: Campaign) -> list[Line]:
     """The answers against the best configuration at N*; the first line is of all of them, the last are by kind."""
     cases = [answer.case for answer in answers if answer.adapters]
     served = _served(cases, campaign)
-    lines = _lines(cases, served, goal)
-    for kind, name in NAMES.items():
-        tried = [(case, run) for case, run in zip(cases, served[RECOMMENDED], strict=True) if case.recipe.kind == kind]
-        line = _line(f"{RECOMMENDED}, {name}", [case for case, _ in tried], [run for _, run in tried], goal)
-        some = [answer for answer in answers if answer.explored.recipe.kind == kind]
-        lines.append(replace(line, errors={**_n_errors(some), **line.errors}))
-    lines[0] = replace(lines[0], errors={**_n_errors(answers), **lines[0].errors})
+    lines = _lines(cases, served) or [Line(RECOMMENDED, 0, {})]
+    lines[0] = _with_n_errors(lines[0], answers)
+    kinds = {answer.explored.recipe.kind for answer in answers}
+    for kind in (kind for kind in NAMES if kind in kinds and len(kinds) > 1):
+        mine = [i for i, case in enumerate(cases) if case.recipe.kind == kind]
+        runs = [served[RECOMMENDED][i] for i in mine]
+        line = _line(f"{RECOMMENDED}, {NAMES[kind]}", [cases[i] for i in mine], runs)
+        lines.append(_with_n_errors(line, [each for each in answers if each.explored.recipe.kind == kind]))
     return lines
 
 
-def _n_errors(answers: Sequence[Answer]) -> dict[str, float]:
+def _with_n_errors(line: Line, answers: Sequence[Answer]) -> Line:
+    """With the error of the adapters admitted."""
     if not answers:
-        return {}
+        return line
     true, admitted = [answer.best.adapters for answer in answers], [answer.adapters for answer in answers]
-    return {"smape_percent": smape(true, admitted)}
+    return replace(line, errors={"smape_percent": smape(true, admitted), **line.errors})
 
 
 def _served(cases: Sequence[Case], campaign: Campaign) -> dict[str, list[Run]]:
-    """Every case run with the slots of every policy."""
-    chosen: dict[str, list[Configuration]] = {name: [] for name in POLICIES}
+    """Every case run with the slots of all who chose some."""
+    chosen: dict[str, list[Configuration]] = {}
     wanted: dict[Recipe, set[Configuration]] = {}
     for case in cases:
-        largest = float(case.recipe.adapters(case.adapters).rank.max())
-        most = most_slots(campaign.profile, largest)
-        for name, policy in POLICIES.items():
-            configuration = Configuration(case.adapters, policy(case.asked, case.adapters, most))
-            chosen[name].append(configuration)
+        most = most_slots(campaign.profile, float(case.recipe.adapters(case.adapters).rank.max()))
+        for name, asked in case.asked.items():
+            configuration = Configuration(case.adapters, max(min(asked, case.adapters, most), 1))
+            chosen.setdefault(name, []).append(configuration)
             wanted.setdefault(case.recipe, set()).add(configuration)
     runs = campaign.replay(wanted)
     return {
@@ -121,17 +169,17 @@ def _served(cases: Sequence[Case], campaign: Campaign) -> dict[str, list[Run]]:
     }
 
 
-def _lines(cases: Sequence[Case], served: dict[str, list[Run]], goal: Goal) -> list[Line]:
-    return [_line(name, cases, runs, goal) for name, runs in served.items()]
+def _lines(cases: Sequence[Case], served: Mapping[str, list[Run]]) -> list[Line]:
+    return [_line(name, cases, runs) for name, runs in served.items()]
 
 
-def _line(what: str, cases: Sequence[Case], runs: Sequence[Run], goal: Goal) -> Line:
+def _line(what: str, cases: Sequence[Case], runs: Sequence[Run]) -> Line:
     """How often the goal was missed, and what the runs cost against the best ones, on average."""
     if not cases:
         return Line(what, 0, {})
     pairs = [(run.measures, case.best.measures) for run, case in zip(runs, cases, strict=True)]
     errors = {
-        "missed_percent": [100.0 * (not goal.met_by(run)) for run in runs],
+        "missed_percent": [100.0 * (not case.goal.met_by(run)) for run, case in zip(runs, cases, strict=True)],
         "starved_percent": [100.0 * run.starved for run in runs],
         "throughput_regret_percent": [
             100 * (1 - ours.throughput_tok_s / best.throughput_tok_s) for ours, best in pairs
