@@ -144,4 +144,5 @@ class Configurator:
             kv_capacity_tokens=self._capacity(flags.max_loras, flags.max_lora_rank),
             chance=self._chance(values),
             required_chance=self._chance.required,
+            itl_margin=self._itl_ms.margin,
         )

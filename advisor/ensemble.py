@@ -21,7 +21,7 @@ class Ensemble:
         Raises:
             InputError: its file is not what was shipped.
         """
-        self.output = entry.output
+        self.output, self.margin = entry.output, entry.margin
         self._model = Model(pair, entry.file, entry.features)
 
     def __call__(self, values: Mapping[str, float]) -> float:

@@ -13,12 +13,14 @@ come together, rate ln(c^2) / (c^2 - 1) of them with gaps of variation c > 1: ar
 negative binomial process, are Poisson bursts of logarithmic sizes. `miss` is the share of requests that start a burst
 and find their adapter in no slot: with a least-recently-used cache, those not seen for as long as it takes G
 adapters to come by (Che's approximation). While all slots are held by adapters in flight, a miss makes others of the
-batch miss as well, a sixth of them on average (see `twin.adapter_cache`). The batch has to fit into the KV cache and
-its adapters into the slots. Queueing is left out; what it costs is learned from simulations.
+batch miss as well, a sixth of them on average (see `twin.adapter_cache`). The batch has to fit into the KV cache and,
+where nobody shall wait, its adapters into the slots; else A is at most the slots. What waiting costs is learned from
+simulations.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,6 +37,8 @@ STEP_S = np.geomspace(1e-3, 30.0, 120)
 """Step times considered, s."""
 SLOTS_PER_ACTIVE = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0)
 """Slots considered, per adapter in flight, where their number is not given."""
+SLOTS = (1, 4, 8, 16, 32, 64, 128, 256)
+"""Slots considered where requests may wait for them."""
 GROUPS = 64
 """Beyond so many, adapters of similar traffic are taken together."""
 ROUNDS = 12
@@ -88,7 +92,25 @@ class Estimate:
 
 
 def estimate(mix: Mix, profile: Profile, max_loras: int | None = None) -> Estimate:
-    """The equilibria of a mix with so many slots, or (default) with as many as suit it."""
+    """The equilibria of a mix with so many slots, or (default) with a slot and more for all adapters in flight."""
+    if max_loras is None:
+        per_active = np.array(SLOTS_PER_ACTIVE)[:, np.newaxis]
+        return _solve(mix, profile, lambda active, adapters: np.minimum(active * per_active, adapters), waiting=False)
+    return _solve(mix, profile, lambda *_: np.full((1, len(STEP_S)), float(max_loras)), waiting=True)
+
+
+def most_adapters(mix: Mix, profile: Profile) -> float:
+    """The most adapters of a mix in equilibrium if requests may wait for slots, with the slots best for that."""
+    counts = np.array(SLOTS)[:, np.newaxis]
+    return _solve(mix, profile, lambda _, adapters: np.minimum(counts, adapters), waiting=True).max_adapters
+
+
+def _solve(mix: Mix, profile: Profile, slots_of: Callable[[Floats, Floats], Floats], *, waiting: bool) -> Estimate:
+    """The equilibria by step time, for every rule for the slots.
+
+    `slots_of` gives the slots, shape (rules, n), for so many adapters in flight and served, one rule or more of shape
+    (rules, n). Where requests are `waiting` for slots, a batch holds more requests of fewer adapters.
+    """
     share = mix.rate / mix.rate.sum()
     rate, prompt, answer = float(mix.rate.mean()), float(share @ mix.input_mean), float(share @ mix.output_mean)
     # A request holds its prompt and what it has written; long answers are seen more often.
@@ -101,36 +123,38 @@ def estimate(mix: Mix, profile: Profile, max_loras: int | None = None) -> Estima
     most_slots = max((memory.kv_tokens_base - memory.max_model_len) / max(slot_tokens, 1e-3), 1.0)
     load_ms = loading.memory_base_ms + loading.memory_per_rank_ms * float(mix.rank.mean())
 
-    rules = np.array(SLOTS_PER_ACTIVE if max_loras is None else (1.0,))[:, np.newaxis]
-    adapters = np.zeros((len(rules), len(STEP_S)))
-    slots = np.full_like(adapters, max_loras or 1.0)
+    adapters = np.zeros_like(slots_of(STEP_S, STEP_S))
     for _ in range(ROUNDS):
         active = adapters * in_flight
-        if max_loras is None:
-            slots = np.minimum(np.clip(active * rules, 1.0, most_slots), np.maximum(adapters, 1.0))
+        slots = np.clip(slots_of(active, adapters), 1.0, most_slots)
         miss = np.interp(slots / np.maximum(adapters, 1e-9), in_flight, missing, right=0.0)
         no_idle = _normal_cdf((active - slots + 1.0) / (np.sqrt(adapters * spread) + 0.5))
-        base = step.base_ms + step.per_slot_ms * slots + scheduling.base_ms
         per_token = step.lora_per_token_ms
         per_request = step.per_request_ms + per_token + scheduling.per_request_ms
         per_eager_token = step.per_eager_token_ms + step.per_eager_token_slot_ms * slots
         loads_ms = load_ms * miss * (1.0 + RELOADED * slots * no_idle)
-        per_arrival = per_request * answer + per_token * prompt + loads_ms
-        per_adapter = step.per_adapter_ms * in_flight + per_arrival * rate * STEP_S
-        eager = per_eager_token * (prompt + answer) * rate * STEP_S
-        in_graph = (1e3 * STEP_S - base) / per_adapter
-        beyond = (1e3 * STEP_S - base + per_eager_token * step.graph_tokens) / (per_adapter + eager)
-        found = np.minimum(in_graph, beyond)
+        arriving = rate * STEP_S * (per_request * answer + per_token * prompt + loads_ms)
+        eager = rate * STEP_S * per_eager_token * (prompt + answer)
+        left = 1e3 * STEP_S - (step.base_ms + step.per_slot_ms * slots + scheduling.base_ms)
+        beyond = left + per_eager_token * step.graph_tokens
+        found = np.minimum(
+            left / (arriving + step.per_adapter_ms * in_flight),
+            beyond / (arriving + eager + step.per_adapter_ms * in_flight),
+        )
+        if waiting:
+            full = step.per_adapter_ms * slots
+            found = np.maximum(found, np.minimum((left - full) / arriving, (beyond - full) / (arriving + eager)))
         adapters = (adapters + np.maximum(found, 0.0)) / 2
 
     running, active = adapters * rate * answer * STEP_S, adapters * in_flight
     kv_tokens = np.maximum(memory.kv_tokens_base - slot_tokens * slots, memory.max_model_len)
-    held = active / (max_loras or most_slots)
-    fullness = np.maximum.reduce((running * context / kv_tokens, running / profile.serving.max_num_seqs, held))
+    fullness = np.maximum(running * context / kv_tokens, running / profile.serving.max_num_seqs)
+    if not waiting:
+        fullness = np.maximum(fullness, active / most_slots)
     return Estimate(
         tuple(
             _up_to_full(Equilibria(adapters[row], STEP_S, active[row], slots[row]), fullness[row])
-            for row in range(len(rules))
+            for row in range(len(slots))
         )
     )
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.estimate import estimate
+from advisor.estimate import estimate, most_adapters
 from advisor.mix import Floats, Mix
 from advisor.queueing import dispersion, utilisation
 from twin.profile import Profile
@@ -39,7 +39,8 @@ UNITS: dict[str, str] = {
     "token_rate_mean": "tokens/s per adapter",
     "dispersion": "tokens, variance / mean of those that arrive",
     "estimated_load": "tokens/s, the most in equilibrium",
-    "steady_load": "tokens/s, less by a standard deviation over ttft_limit and half an answer's time",
+    "saturated_load": "tokens/s, the most in equilibrium if requests may wait for slots",
+    "steady_load": "tokens/s, estimated_load less by a standard deviation over ttft_limit and half an answer's time",
     "ttft_limit": "s",
     "adapters": "served adapters N",
     "rate": "requests/s, of all adapters together",
@@ -52,7 +53,7 @@ UNITS: dict[str, str] = {
     "estimated_slots": "adapter slots that make steps shortest, estimated",
     "max_loras": "adapter slots G",
     "slots_share": "active_adapters / max_loras",
-    "slots_load_share": "token_rate / the most tokens/s in equilibrium with that many slots",
+    "slots_load_share": "token_rate / the most tokens/s in equilibrium with that many slots, for which requests wait",
     "step_time": "ms per step with that many slots, estimated",
 }
 """Every feature and its unit (empty: a pure number)."""
@@ -65,8 +66,8 @@ SLOTS_FEATURES: tuple[str, ...] = _NAMES[: _NAMES.index("max_loras")]
 SERVING_FEATURES: tuple[str, ...] = tuple(name for name in UNITS if name not in ("ttft_limit", "steady_load"))
 """What throughput, ITL and TTFT of a given configuration depend on."""
 ESTIMATES: tuple[str, ...] = (
-    *("dispersion", "estimated_load", "steady_load", "load_share", "active_adapters", "estimated_slots"),
-    *("slots_share", "slots_load_share", "step_time"),
+    *("dispersion", "estimated_load", "saturated_load", "steady_load", "load_share", "active_adapters"),
+    *("estimated_slots", "slots_share", "slots_load_share", "step_time"),
 )
 """What the Profile makes of a mix; the other features can be read off an inventory and its flags."""
 
@@ -104,6 +105,7 @@ def measure(mix: Mix, profile: Profile, *, ttft_limit_s: float, max_loras: int |
         "token_rate_mean": token_rate / adapters,
         "dispersion": tokens,
         "estimated_load": load,
+        "saturated_load": token_rate * most_adapters(mix, profile) / adapters,
         "steady_load": load * utilisation(tokens / load, ttft_limit_s + answer_s / 2),
         "ttft_limit": ttft_limit_s,
         "adapters": float(adapters),

@@ -35,6 +35,9 @@ class Ensemble(_Section):
     output: Literal["throughput_share", "itl_ms", "ttft_ms"] = Field(
         description="throughput_share: throughput / offered token rate; the two times as natural logarithm of ms"
     )
+    margin: float = Field(
+        default=1.0, ge=1, description="times the answer is what 19 of 20 steady hours keep below; of itl_ms"
+    )
     error: dict[str, float] = Field(description="measure on held-out workloads -> value")
 
 

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Generic, TypeVar
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure, measure_slots, vector
@@ -52,6 +53,16 @@ class Table(Generic[Fact]):
             np.concatenate([np.empty((0, len(features)), dtype=np.float32), *x]),
             recipes=tuple(recipe for recipe, _, _ in rows),
             facts=tuple(fact for _, _, fact in rows),
+        )
+
+    @classmethod
+    def joined(cls, tables: Sequence[Table[Fact]]) -> Table[Fact]:
+        """The rows of tables with the same features, one after the other."""
+        return Table(
+            tables[0].features,
+            np.concatenate([table.x for table in tables]),
+            recipes=tuple(recipe for table in tables for recipe in table.recipes),
+            facts=tuple(fact for table in tables for fact in table.facts),
         )
 
     def column(self, feature: str) -> Floats:
@@ -107,52 +118,58 @@ class Tables:
         return train, aside
 
 
-def tabulate(explored: Sequence[Exploration], profile: Profile, max_adapters: int) -> Tables:
-    """The facts that the explorations show, with their features."""
+def tabulate(explored: Sequence[Exploration], profile: Profile, max_adapters: int, jobs: int = 1) -> Tables:
+    """The facts that the explorations show, with their features; measured by so many processes."""
+    each = Parallel(n_jobs=jobs, batch_size=8)(delayed(_tables)(mix, profile, max_adapters) for mix in explored)
     return Tables(
-        {objective: _limits(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
-        {objective: _slots(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
-        serving_of(explored, profile),
+        {objective: Table.joined([tables.limits[objective] for tables in each]) for objective in OBJECTIVES},
+        {objective: Table.joined([tables.slots[objective] for tables in each]) for objective in OBJECTIVES},
+        Table.joined([tables.serving for tables in each]),
     )
 
 
-def _limits(
-    explored: Iterable[Exploration], profile: Profile, objective: Objective, max_adapters: int
-) -> Table[LoadLimit]:
+def _tables(explored: Exploration, profile: Profile, max_adapters: int) -> Tables:
+    return Tables(
+        {objective: _limits(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
+        {objective: _slots(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
+        _serving(explored, profile),
+    )
+
+
+def serving_of(explored: Iterable[Exploration], profile: Profile, jobs: int = 1) -> Table[Run]:
+    """The runs in which answers were written."""
+    return Table.joined(Parallel(n_jobs=jobs)(delayed(_serving)(each, profile) for each in explored))
+
+
+def _limits(explored: Exploration, profile: Profile, objective: Objective, max_adapters: int) -> Table[LoadLimit]:
     """The inventory that a limit is asked for shows more adapters than can be admitted; how many more, differs."""
     rows = []
-    for each in explored:
-        for goal in goals_of(objective):
-            limit = load_limit(each.runs, goal)
-            if limit.bounded:
-                for size in _inventory_sizes(each.recipe, limit, max_adapters):
-                    mix = each.recipe.adapters(size)
-                    rows.append((each.recipe, measure(mix, profile, ttft_limit_s=goal.ttft_limit_s), limit))
+    for goal in goals_of(objective):
+        limit = load_limit(explored.runs, goal)
+        if limit.bounded:
+            for size in _inventory_sizes(explored.recipe, limit, max_adapters):
+                mix = explored.recipe.adapters(size)
+                rows.append((explored.recipe, measure(mix, profile, ttft_limit_s=goal.ttft_limit_s), limit))
     return Table.from_rows(MIX_FEATURES, rows)
 
 
-def _slots(
-    explored: Iterable[Exploration], profile: Profile, objective: Objective, max_adapters: int
-) -> Table[SlotChoice]:
+def _slots(explored: Exploration, profile: Profile, objective: Objective, max_adapters: int) -> Table[SlotChoice]:
     rows = []
-    for each in explored:
-        for goal in goals_of(objective):
-            for choice in slot_choices(each, goal, max_adapters):
-                mix = each.recipe.adapters(choice.adapters)
-                rows.append((each.recipe, measure(mix, profile, ttft_limit_s=goal.ttft_limit_s), choice))
+    for goal in goals_of(objective):
+        for choice in slot_choices(explored, goal, max_adapters):
+            mix = explored.recipe.adapters(choice.adapters)
+            rows.append((explored.recipe, measure(mix, profile, ttft_limit_s=goal.ttft_limit_s), choice))
     return Table.from_rows(SLOTS_FEATURES, rows)
 
 
-def serving_of(explored: Iterable[Exploration], profile: Profile) -> Table[Run]:
-    """The runs in which answers were written."""
+def _serving(explored: Exploration, profile: Profile) -> Table[Run]:
     rows = []
-    for each in explored:
-        answered = (run for run in each.runs if run.measures.itl_ms > 0)
-        for adapters, runs in groupby(answered, key=lambda run: run.adapters):
-            mix = each.recipe.adapters(adapters)
-            values = measure(mix, profile, ttft_limit_s=STEADY.ttft_limit_s)
-            for run in runs:
-                rows.append((each.recipe, values | measure_slots(values, mix, profile, run.max_loras), run))
+    answered = (run for run in explored.runs if run.measures.itl_ms > 0)
+    for adapters, runs in groupby(answered, key=lambda run: run.adapters):
+        mix = explored.recipe.adapters(adapters)
+        values = measure(mix, profile, ttft_limit_s=STEADY.ttft_limit_s)
+        for run in runs:
+            rows.append((explored.recipe, values | measure_slots(values, mix, profile, run.max_loras), run))
     return Table.from_rows(SERVING_FEATURES, rows)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from model_zoo.chances import outcomes
 from model_zoo.dataset import Table
+from model_zoo.families import boosting
 from model_zoo.grid import KINDS, Kind, Recipe
 from model_zoo.labels import LoadLimit
 from model_zoo.runs import STEADY, Objective, Run
@@ -34,7 +35,7 @@ class Line:
 
 
 def judge_limits(table: Table[LoadLimit], train: Table[LoadLimit], tree: TimesTree, most: int) -> list[Line]:
-    """N* by kind of mix; beside it the Profile's estimate alone and one threshold on the total rate.
+    """N* by kind of mix; beside it boosted trees, the Profile's estimate alone and one threshold on the total rate.
 
     `most` is the number of adapters above which none are admitted.
     """
@@ -50,9 +51,18 @@ def judge_limits(table: Table[LoadLimit], train: Table[LoadLimit], tree: TimesTr
         line("all TTFT limits", np.full_like(usual, True), predicted),
         line(f"TTFT limit {STEADY.ttft_limit_s:g} s", usual, predicted),
         *(line(f"… {name}", usual & of_kind(table.recipes, kind), predicted) for kind, name in NAMES.items()),
+        line("… by gradient boosting in place of the rules", usual, _boosted(train, tree.times, table)),
         line("… by the Profile's estimate alone", usual, table.column("estimated_load")),
         line("… by one threshold on the total rate", usual, np.full(len(true), threshold)),
     ]
+
+
+def _boosted(train: Table[LoadLimit], times: str, table: Table[LoadLimit]) -> Floats:
+    """Load limits by the family of models that is best at them, which learns the same as the tree."""
+    ratio = np.log(train.target(lambda limit: limit.token_rate) / train.column(times))
+    return (
+        np.exp(boosting().fit(train.x, ratio).predict(table.x)) * table.column(times) if len(table.x) else np.empty(0)
+    )
 
 
 def judge_serving(table: Table[Run], train: Table[Run], models: Models) -> list[Line]:

@@ -50,7 +50,7 @@ def make(
         ZooError: too few mixes to train on and to judge by.
     """
     explored = campaign.explorations()
-    train, aside = tabulate(explored, campaign.profile, campaign.grid.max_adapters).split()
+    train, aside = tabulate(explored, campaign.profile, campaign.grid.max_adapters, campaign.jobs).split()
     # One thread: on busy cores, threads that wait for each other take many times as long.
     with threadpool_limits(1):
         models = fit(train)
@@ -66,7 +66,16 @@ def make(
         for each in OBJECTIVES
         for output in FEATURES
     ]
-    ensembles = [Ensemble(file=f"{each}.onnx", features=[*SERVING_FEATURES], output=each, error={}) for each in TARGETS]
+    ensembles = [
+        Ensemble(
+            file=f"{each}.onnx",
+            features=[*SERVING_FEATURES],
+            output=each,
+            margin=models.itl_margin if each == "itl_ms" else 1.0,
+            error={},
+        )
+        for each in TARGETS
+    ]
     likely = [
         Chance(
             file=f"{each}.onnx",

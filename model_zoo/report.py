@@ -89,7 +89,11 @@ def judge(
     at_points = campaign.at_points([each.recipe for each in unseen if each.recipe.kind == "papers"], POINTS)
     return Report(
         limits={
-            each: [*judge_limits(aside.limits[each], train.limits[each], models.load_limit[each], most), again[each]]
+            each: [
+                *judge_limits(aside.limits[each], train.limits[each], models.load_limit[each], most),
+                _at_even_odds(questions[each], pair, most),
+                again[each],
+            ]
             for each in OBJECTIVES
         },
         slots={each: try_slots(aside.slots[each], models, DEFAULTS[each], pair, campaign) for each in OBJECTIVES},
@@ -98,8 +102,22 @@ def judge(
         points={each: _try_points(at_points, each, pair, campaign) for each in OBJECTIVES},
         answers=answers,
         serving=judge_serving(aside.serving, train.serving, models),
-        serving_points=judge_serving(serving_of(at_points, campaign.profile), train.serving, models),
+        serving_points=judge_serving(serving_of(at_points, campaign.profile, campaign.jobs), train.serving, models),
     )
+
+
+def _at_even_odds(questions: Sequence[Question], pair: Pair, most: int) -> Line:
+    """N* by the classifier alone, without the caution of an answer."""
+    even = [chance.model_copy(update={"required": 0.5}) for chance in pair.manifest.chances]
+    bold = replace(pair, manifest=pair.manifest.model_copy(update={"chances": even}))
+    return _line("… by the classifier at even odds", ask(questions, bold, most))
+
+
+def _line(what: str, answers: Sequence[Answer], admitted: Sequence[int] | None = None) -> Line:
+    """How far the adapters admitted, or others, are from N*."""
+    true = np.array([answer.best.adapters for answer in answers], dtype=np.float64)
+    found = np.array(admitted or [answer.adapters for answer in answers], dtype=np.float64)
+    return Line(what, len(answers), relative_errors(true, found))
 
 
 def _again(answers: Mapping[Objective, Sequence[Answer]], campaign: Campaign) -> dict[Objective, Line]:
@@ -109,10 +127,8 @@ def _again(answers: Mapping[Objective, Sequence[Answer]], campaign: Campaign) ->
     other = {each.recipe: each.runs for each in campaign.limits(recipes, again=True)}
     lines = {}
     for objective, found in answers.items():
-        true = [answer.best.adapters for answer in found]
         limits = [load_limit(other[answer.explored.recipe], answer.goal).adapters for answer in found]
-        errors = relative_errors(np.array(true, dtype=np.float64), np.array(limits, dtype=np.float64))
-        lines[objective] = Line("… by the twin itself with other arrivals", len(true), errors)
+        lines[objective] = _line("… by the twin itself with other arrivals", found, limits)
     return lines
 
 

@@ -13,6 +13,10 @@ from model_zoo.runs import GOALS, PUBLISHED, STEADY, Bench, Goal, Run
 
 SHARES = (1.0, 0.85, 0.6, 0.3)
 """Of the most adapters served steadily: where every number of slots is tried."""
+OVERLOADS = (2.0, 6.0, 25.0)
+"""Times the most adapters that do not starve: how a server fares far beyond its limit."""
+OVERLOADED_SLOTS = 4
+"""Every so many-th number of slots is tried there."""
 REFINEMENTS = 2
 """Times that slots are tried between the best and their neighbours."""
 MARGIN = 1.1
@@ -51,6 +55,10 @@ def explore(bench: Bench, slots: Sequence[int], max_adapters: int) -> tuple[int,
         for goal, limit in limits.items():
             if limit >= 0 and steps[limit] >= adapters:
                 _find_safe_slots(bench, goal, slots, adapters, with_margin(adapters, steps[limit], steps))
+    most = steps[max(limits[PUBLISHED], 0)]
+    for factor in OVERLOADS if most < max_adapters else ():
+        for max_loras in slots[::OVERLOADED_SLOTS]:
+            bench.run(min(round(factor * most), max_adapters), max_loras)
     return tuple(slots)
 
 
