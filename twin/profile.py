@@ -45,6 +45,10 @@ class Provenance(_Section):
     starts: int = Field(description="servers that were started")
     minutes: float = Field(description="time the measurements took, starts included")
     flags: list[str] = Field(description="of `vllm serve`, but for slots and ranks, which were varied")
+    itl_spread_percent: float | None = Field(
+        default=None,
+        description="how far the ITL of the same requests, sent more than once, lay apart at most: the machine's doing",
+    )
 
 
 class Memory(_Section):

@@ -88,6 +88,7 @@ def _provenance(campaign: Campaign, machine: Machine, target: Target) -> Provena
         starts=len(campaign.starts),
         minutes=round(campaign.took_s / 60, 1),
         flags=shared.arguments(),
+        itl_spread_percent=round(100 * max(spreads.values()), 1) if (spreads := tabulate.spreads(campaign)) else None,
     )
 
 

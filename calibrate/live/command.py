@@ -40,6 +40,8 @@ START_S = {Scales.GPU: 120.0, Scales.BRIEF: 90.0, Scales.CPU: 30.0}
 """What a server takes to start, s; a guess, for the estimate of how long a calibration takes."""
 STEP_MS = 30.0
 """A step, ms; likewise."""
+UNSTEADY_PERCENT = 20.0
+"""How far the ITL of the same requests may lie apart before it is told."""
 
 
 def run(
@@ -129,6 +131,13 @@ def run(
     )
     profile = calibration.profile_of(campaign, target, machine, work / "tables", out.called())
     out.write(output, profile.to_toml().encode())
+    if profile.provenance and (spread := profile.provenance.itl_spread_percent or 0.0) > UNSTEADY_PERCENT:
+        print(
+            f"calibrate: the ITL of the same requests, sent more than once, lay {spread:.0f} % apart: the machine was "
+            "busy otherwise or changed its clock, and no profile can be more exact than that; measure again when it is "
+            "quiet",
+            file=sys.stderr,
+        )
     runs = read_runs(work / "tables" / tabulate.VALIDATION)
     profiles = {run.model: profile for run in runs}
     found = validation.validate(runs, [], profiles, seeds=1, jobs=1, worst_runs=len(runs))

@@ -61,10 +61,31 @@ def write(campaign: Campaign, model: str, folder: Path) -> None:
         pd.DataFrame(rows).to_csv(folder / name, index=False)
 
 
+def spreads(campaign: Campaign) -> dict[Hours, float]:
+    """How far the rounds of the same traffic lie apart: (largest - smallest) / middle ITL, by its first round.
+
+    The same requests came at the same times, so it is the machine that was faster or slower.
+    """
+    found = {}
+    for start in campaign.starts:
+        for first in start.measurements:
+            if isinstance(first, Hours) and not first.round:
+                itl_ms = [each for each, _ in _rounds(campaign, start, first)]
+                if len(itl_ms) > 1:
+                    found[first] = (itl_ms[-1] - itl_ms[0]) / itl_ms[(len(itl_ms) - 1) // 2]
+    return found
+
+
 def _middle(campaign: Campaign, start: Start, hours: Hours) -> Hours:
     """Of the rounds of the same traffic the one with the middle ITL."""
+    done = _rounds(campaign, start, hours)
+    return done[(len(done) - 1) // 2][1]
+
+
+def _rounds(campaign: Campaign, start: Start, hours: Hours) -> list[tuple[float, Hours]]:
+    """The ITL, ms, and the rounds of the same traffic that are done, the fastest first."""
     rounds = [
         one for one in start.measurements if isinstance(one, Hours) and replace(one, round=0) == replace(hours, round=0)
     ]
-    done = [(float(row["itl_mean_ms"]), one.round, one) for one in rounds if (row := campaign.row(start, one.key))]
-    return sorted(done)[(len(done) - 1) // 2][2]
+    done = [(float(row["itl_mean_ms"]), one) for one in rounds if (row := campaign.row(start, one.key))]
+    return sorted(done, key=lambda each: (each[0], each[1].round))

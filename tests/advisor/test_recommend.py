@@ -235,3 +235,11 @@ def test_who_starves_is_for_the_chance_to_say() -> None:
     assert Objective().misses(unsure) == ["chance of a steady hour 50.0%, below 92%"]
     assert unsure.starved
     assert not Objective().steady(unsure)
+
+
+def test_an_itl_limit_is_kept_with_a_margin() -> None:
+    """The expected ITL is a mean over hours that differ; a limit that half of them pass is not kept."""
+    tight = Objective(Goal.LATENCY, itl_limit_s=0.05)
+    near = Expectation(88.0, 1.0, 48.0, 63.0, 200_000, chance=0.99, required_chance=0.92, itl_margin=1.1)
+    assert tight.misses(near) == ["ITL 48.00 ms, in one of 20 hours 52.80 ms > 50 ms"]
+    assert not tight.misses(replace(near, itl_margin=1.02))

@@ -85,6 +85,15 @@ def test_the_load_limit_is_near_the_law(files: Mapping[str, bytes], manifest: Ma
     assert b"|--- " in files[CARD]
 
 
+def test_the_card_judges_every_objective_and_what_is_left_to_chance(files: Mapping[str, bytes]) -> None:
+    card = files[CARD].decode()
+    for title in ("steady", "latency", "published"):
+        assert f"### Adapters and slots together, {title}" in card
+    for line in ("by the classifier at even odds", "by gradient boosting", "by the twin itself with other arrivals"):
+        assert card.count(f"… {line}") == 2, "one line of each objective"
+    assert "### On the papers' grid, steady" in card
+
+
 def test_a_stopped_campaign_goes_on_and_ends_with_the_same_bytes(
     profile: Profile, work: Path, files: Mapping[str, bytes], tmp_path: Path
 ) -> None:

@@ -158,6 +158,7 @@ def test_of_several_rounds_the_middle_one_counts(campaign: Campaign, tmp_path: P
         (figures / f"{one.key}.json").write_text(f'{{"itl_mean_ms": {itl_ms}}}')
     tabulate.write(noisy, "tiny", tmp_path / "tables")
     assert pd.read_csv(tmp_path / "tables" / tabulate.VALIDATION)["itl_mean_ms"].tolist() == [7.3]
+    assert tabulate.spreads(noisy) == {hours[0]: pytest.approx((9.4 - 7.0) / 7.3)}
 
 
 def test_what_did_not_start_elsewhere_can_be_told(campaign: Campaign) -> None:
