@@ -26,8 +26,10 @@ class Ensemble:
 
     def __call__(self, values: Mapping[str, float]) -> float:
         """The share of the offered tokens that is served, 0 to 1, or a time in ms."""
-        answer = self._model.predict(values)
-        return min(max(answer, 0.0), 1.0) if self.output == "throughput_share" else math.exp(answer)
+        answer = math.exp(self._model.predict(values))
+        if self.output == "throughput_share":
+            return min(answer / max(values["slots_load_share"], 1.0), 1.0)
+        return answer
 
 
 @cache

@@ -33,7 +33,8 @@ class Ensemble(_Section):
     file: str
     features: list[str] = Field(description="names of the inputs, in order")
     output: Literal["throughput_share", "itl_ms", "ttft_ms"] = Field(
-        description="throughput_share: throughput / offered token rate; the two times as natural logarithm of ms"
+        description="natural logarithm of a time in ms, or of throughput_share (throughput / offered token rate) "
+        "x max(slots_load_share, 1)"
     )
     margin: float = Field(
         default=1.0, ge=1, description="times the answer is what 19 of 20 steady hours keep below; of itl_ms"

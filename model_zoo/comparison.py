@@ -23,8 +23,8 @@ from model_zoo.chances import outcomes
 from model_zoo.dataset import Table, Tables
 from model_zoo.families import FAMILIES, FamilyName
 from model_zoo.runs import OBJECTIVES
-from model_zoo.training import TARGETS, TIMES
-from twin.accuracy import macro_f1, smape
+from model_zoo.training import TARGETS, TIMES, logarithms
+from twin.accuracy import macro_f1
 
 Floats = NDArray[np.float64]
 
@@ -42,17 +42,15 @@ class Task:
     y: Floats
     mixes: NDArray[np.int64]
     kind: str
-    """"log": y is a logarithm, "share": a share, "class": 0 or 1."""
+    """"log": y is a logarithm, "class": 0 or 1."""
 
     def error(self, y: Floats, predicted: Floats) -> float:
         """SMAPE in %, of what y stands for; of a class 100 x (1 - macro-F1)."""
         predicted = np.ravel(predicted)
         if self.kind == "class":
             return 100 * (1 - macro_f1(y > 0.5, predicted > 0.5))
-        if self.kind == "log":
-            # |a - b| / (a + b) of the numbers is tanh of half the distance of their logarithms.
-            return float(100 * np.mean(np.abs(np.tanh((y - predicted) / 2))))
-        return smape(y, np.clip(predicted, 0, 1))
+        # |a - b| / (a + b) of the numbers is tanh of half the distance of their logarithms.
+        return float(100 * np.mean(np.abs(np.tanh((y - predicted) / 2))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +85,8 @@ def tasks(tables: Tables) -> Iterator[Task]:
         table = tables.slots[each]
         y = np.log(table.target(lambda fact: fact.best.max_loras) / table.column(TIMES[each]["max_loras"]))
         yield _task(f"G*, {each}", table, y, "log")
-    for output, target in TARGETS.items():
-        kind = "share" if output == "throughput_share" else "log"
-        yield _task(output, tables.serving, tables.serving.target(target), kind)
+    for output in TARGETS:
+        yield _task(output, tables.serving, logarithms(tables.serving, output), "log")
     for each, what in (("steady", "steady or not"), ("published", "starved or not")):
         table = outcomes(tables.serving, each)
         yield _task(what, table, table.target(lambda outcome: outcome.met), "class")

@@ -14,7 +14,7 @@ from model_zoo.families import boosting
 from model_zoo.grid import KINDS, Kind, Recipe
 from model_zoo.labels import LoadLimit
 from model_zoo.runs import STEADY, Objective, Run
-from model_zoo.training import Models, TimesTree
+from model_zoo.training import TARGETS, Models, TimesTree, predict
 from twin.accuracy import macro_f1, mape, p95, smape
 
 Floats = NDArray[np.float64]
@@ -67,8 +67,7 @@ def _boosted(train: Table[LoadLimit], times: str, table: Table[LoadLimit]) -> Fl
 
 def judge_serving(table: Table[Run], train: Table[Run], models: Models) -> list[Line]:
     """Throughput, ITL, TTFT, who is steady and who starves; beside it one threshold on the total rate."""
-    share = np.clip(models.ensembles["throughput_share"].predict(table.x), 0, 1)
-    itl_ms, ttft_ms = (np.exp(models.ensembles[output].predict(table.x)) for output in ("itl_ms", "ttft_ms"))
+    share, itl_ms, ttft_ms = (predict(models.ensembles[output], table, output) for output in TARGETS)
     offered = table.column("token_rate")
     served = table.target(lambda run: run.served_share) * offered
     some = served > 0

@@ -46,11 +46,13 @@ How much load is safe is not for the tree to say but for the chance of keeping t
 KEPT = 0.95
 """Share of the steady hours that keep the ITL margin."""
 TARGETS: dict[EnsembleOutput, Callable[[Run], float]] = {
-    "throughput_share": lambda run: run.served_share,
-    "itl_ms": lambda run: float(np.log(run.measures.itl_ms)),
-    "ttft_ms": lambda run: float(np.log(run.measures.ttft_ms)),
+    "throughput_share": lambda run: max(run.served_share, LEAST_SHARE),
+    "itl_ms": lambda run: run.measures.itl_ms,
+    "ttft_ms": lambda run: run.measures.ttft_ms,
 }
-"""What an ensemble predicts of a run; times by their logarithm."""
+"""What an ensemble predicts of a run."""
+LEAST_SHARE = 1e-4
+"""Smaller shares of the offered tokens are taken for this one, which has a logarithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def fit(tables: Tables) -> Models:
             each: fit_tree(tables.slots[each], lambda fact: fact.best.max_loras, "max_loras", each)
             for each in OBJECTIVES
         },
-        {output: fit_ensemble(tables.serving, target) for output, target in TARGETS.items()},
+        {output: fit_ensemble(tables.serving, output) for output in TARGETS},
         itl_margin(tables.serving),
         {each: fit_chance(table) for each, table in ended.items()},
         {each: required_chance(table, left_out(table)) for each, table in ended.items()},
@@ -124,18 +126,31 @@ def fit_tree(
     return TimesTree(tree, times, table.features)
 
 
-def fit_ensemble(table: Table[Run], target: Callable[[Run], float]) -> HistGradientBoostingRegressor:
+def fit_ensemble(table: Table[Run], output: EnsembleOutput) -> HistGradientBoostingRegressor:
     """Fit gradient-boosted trees."""
-    return boosting().fit(table.x, table.target(target))
+    return boosting().fit(table.x, logarithms(table, output))
+
+
+def logarithms(table: Table[Run], output: EnsembleOutput) -> Floats:
+    """What an ensemble learns, shape (rows,): see `predict`."""
+    return np.log(table.target(TARGETS[output]) / _scale(table, output))
+
+
+def predict(ensemble: HistGradientBoostingRegressor, table: Table[Run], output: EnsembleOutput) -> Floats:
+    """What an ensemble says: a time, ms, or the share served, by its ratio to what is possible in equilibrium."""
+    answer = np.exp(ensemble.predict(table.x)) * _scale(table, output)
+    return np.minimum(answer, 1.0) if output == "throughput_share" else answer
+
+
+def _scale(table: Table[Run], output: EnsembleOutput) -> Floats:
+    load_share = table.column("slots_load_share")
+    return 1.0 / np.maximum(load_share, 1.0) if output == "throughput_share" else np.ones_like(load_share)
 
 
 def itl_margin(table: Table[Run]) -> float:
     """By how much the ITL of a steady hour exceeds what a model says that has not seen its mix, in one hour of 20."""
-    true = table.target(TARGETS["itl_ms"])
-    predicted = np.empty_like(true)
+    true, predicted = table.target(TARGETS["itl_ms"]), np.empty(len(table.x))
     for train, rest in folds_of(table):
-        predicted[rest] = fit_ensemble(table.where(train), TARGETS["itl_ms"]).predict(table.x[rest])
+        predicted[rest] = predict(fit_ensemble(table.where(train), "itl_ms"), table.where(rest), "itl_ms")
     steady = np.array([STEADY.met_by(run) for run in table.facts])
-    if not steady.any():
-        return 1.0
-    return float(f"{max(np.exp(np.quantile((true - predicted)[steady], KEPT)), 1.0):.3f}")
+    return float(f"{max(np.quantile((true / predicted)[steady], KEPT), 1.0):.3f}") if steady.any() else 1.0

@@ -68,8 +68,9 @@ def build(directory: Path) -> Path:
                 Tree(file=file, features=[*features], objective=objective, output=output, times=times, error=ERROR)
             )
     load = np.array([row["token_rate"] / capacity(row) for row in rows])
+    queueing = np.array([row["slots_load_share"] for row in rows])
     for output, target in (
-        ("throughput_share", np.minimum(1.0, 1.0 / load)),
+        ("throughput_share", np.log(np.minimum(1.0, 1.0 / load) * np.maximum(queueing, 1.0))),
         ("itl_ms", np.log(20.0 + 60.0 * np.minimum(load, 2.0))),
         ("ttft_ms", np.log(np.where(load < 1.0, 100.0, 60_000.0))),
     ):
