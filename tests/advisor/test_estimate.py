@@ -100,6 +100,14 @@ def test_the_twin_serves_what_is_estimated_and_not_much_more(rate: float) -> Non
     assert served(half, rate, slots).tpot_ms == pytest.approx(expected.step_ms, rel=0.1)
 
 
+@pytest.mark.parametrize("slots", [8, 16])
+def test_a_server_short_of_slots_still_fills_its_batches(slots: int) -> None:
+    """A hundred busy adapters take turns; a batch holds several requests of each of the few that have a slot."""
+    mix = alike(100, rate=0.5)
+    most = estimate(mix, PROFILE, slots).max_adapters / 100 * mix.token_rate
+    assert 1 / 1.5 < served(100, 0.5, slots).throughput_tok_s / most < 1.5
+
+
 def served(count: int, rate: float, slots: int) -> Measures:
     mix = alike(count, rate=rate)
     workload = Workload(*(getattr(mix, name) for name in mix.__slots__))
