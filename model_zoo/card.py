@@ -97,7 +97,7 @@ def _answers(manifest: Manifest) -> str:
     return (
         "An answer is the largest number of adapters for which some slots keep the objective with a chance of at least "
         f"{required['steady']:.0%} (steady): the least with which, on training mixes left out, "
-        f"{MISSED['steady']:.0%} of the answers or fewer miss it. `published` is a best guess as in the papers: "
+        f"{MISSED:.0%} of the answers or fewer miss it. `published` is a best guess as in the papers: "
         f"{required['published']:.0%} will do. An ITL limit is kept by a margin of {100 * margin - 100:.1f} %, which "
         "19 of 20 steady hours of training mixes left out stay within."
     )

@@ -53,7 +53,7 @@ def make(
     train, aside = tabulate(explored, campaign.profile, campaign.grid.max_adapters, campaign.jobs).split()
     # One thread: on busy cores, threads that wait for each other take many times as long.
     with threadpool_limits(1):
-        models = fit(train)
+        models = fit(train, campaign.jobs)
     trees = [
         Tree(
             file=f"{each}-{output}.onnx",

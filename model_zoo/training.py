@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from model_zoo.chances import fit_chance, folds_of, left_out, outcomes, required_chance
+from model_zoo.chances import EVEN, fit_chance, folds_of, left_out, outcomes, required_chance
 from model_zoo.dataset import Table, Tables
 from model_zoo.errors import ZooError
 from model_zoo.families import LogOdds, boosting
@@ -87,8 +88,8 @@ class Models:
     """How likely it has to be before it is recommended."""
 
 
-def fit(tables: Tables) -> Models:
-    """Fit all models.
+def fit(tables: Tables, jobs: int = 1) -> Models:
+    """Fit all models; those that are only tried on mixes left out, by so many processes.
 
     Raises:
         ZooError: nothing to fit one of them on.
@@ -101,9 +102,9 @@ def fit(tables: Tables) -> Models:
             for each in OBJECTIVES
         },
         {output: fit_ensemble(tables.serving, output) for output in TARGETS},
-        itl_margin(tables.serving),
+        itl_margin(tables.serving, jobs),
         {each: fit_chance(table) for each, table in ended.items()},
-        {each: required_chance(table, left_out(table)) for each, table in ended.items()},
+        {"steady": required_chance(ended["steady"], left_out(ended["steady"], jobs)), "published": EVEN},
     )
 
 
@@ -147,10 +148,16 @@ def _scale(table: Table[Run], output: EnsembleOutput) -> Floats:
     return 1.0 / np.maximum(load_share, 1.0) if output == "throughput_share" else np.ones_like(load_share)
 
 
-def itl_margin(table: Table[Run]) -> float:
+def itl_margin(table: Table[Run], jobs: int = 1) -> float:
     """By how much the ITL of a steady hour exceeds what a model says that has not seen its mix, in one hour of 20."""
-    true, predicted = table.target(TARGETS["itl_ms"]), np.empty(len(table.x))
-    for train, rest in folds_of(table):
-        predicted[rest] = predict(fit_ensemble(table.where(train), "itl_ms"), table.where(rest), "itl_ms")
+    true, predicted, learned = table.target(TARGETS["itl_ms"]), np.empty(len(table.x)), logarithms(table, "itl_ms")
+    folds = list(folds_of(table))
+    told = Parallel(n_jobs=jobs)(delayed(_told)(table.x[train], learned[train], table.x[rest]) for train, rest in folds)
+    for (_, rest), said in zip(folds, told, strict=True):
+        predicted[rest] = np.exp(said)
     steady = np.array([STEADY.met_by(run) for run in table.facts])
     return float(f"{max(np.quantile((true / predicted)[steady], KEPT), 1.0):.3f}") if steady.any() else 1.0
+
+
+def _told(x: NDArray[np.float32], learned: Floats, rest: NDArray[np.float32]) -> Floats:
+    return np.asarray(boosting().fit(x, learned).predict(rest), dtype=np.float64)
