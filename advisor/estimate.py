@@ -149,7 +149,9 @@ def _solve(mix: Mix, profile: Profile, slots_of: Callable[[Floats, Floats], Floa
     running, active = adapters * rate * answer * STEP_S, adapters * in_flight
     kv_tokens = np.maximum(memory.kv_tokens_base - slot_tokens * slots, memory.max_model_len)
     fullness = np.maximum(running * context / kv_tokens, running / profile.serving.max_num_seqs)
-    if not waiting:
+    if waiting:
+        active = np.minimum(active, slots)
+    else:
         fullness = np.maximum(fullness, active / most_slots)
     return Estimate(
         tuple(

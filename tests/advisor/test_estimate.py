@@ -59,6 +59,8 @@ def test_any_mix_has_a_finite_estimate_within_its_limits(
     assert 0 < found.max_adapters < np.inf
     for each in found.choices:
         assert np.all(np.diff(each.adapters) >= 0)
+        if slots is not None:
+            assert each.active_adapters[-1] <= slots * 1.001
     assert 0 < most_adapters(mix, PROFILE) < np.inf
     state = found.serving(count)
     assert 0 < state.step_ms < np.inf
