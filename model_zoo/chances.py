@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from sklearn.base import RegressorMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GroupKFold
 
 from advisor.features import SERVING_FEATURES
 from model_zoo.dataset import Table
-from model_zoo.errors import ZooError
 from model_zoo.families import LogOdds
 from model_zoo.runs import Goal, Objective, Run, goals_of
 
@@ -65,26 +64,11 @@ def fit_chance(table: Table[Outcome]) -> LogOdds:
     Raises:
         ZooError: all met their goal, or none.
     """
-    return _fitted(_classifier(table), table.x, table.target(lambda outcome: outcome.met))
+    return classifier(table).fit(table.x, table.target(lambda outcome: outcome.met))
 
 
-def left_out(table: Table[Outcome], jobs: int = 1) -> Floats:
-    """The log-odds of every row by a model that has not seen its mix, shape (rows,); fitted by so many processes.
-
-    Raises:
-        ZooError: as `fit_chance`.
-    """
-    met, odds = table.target(lambda outcome: outcome.met), np.empty(len(table.x))
-    folds = list(folds_of(table))
-    told = Parallel(n_jobs=jobs)(
-        delayed(_told)(_classifier(table), table.x[train], met[train], table.x[rest]) for train, rest in folds
-    )
-    for (_, rest), said in zip(folds, told, strict=True):
-        odds[rest] = said
-    return odds
-
-
-def _classifier(table: Table[Outcome]) -> LogOdds:
+def classifier(table: Table[Outcome]) -> LogOdds:
+    """What `fit_chance` fits."""
     return LogOdds(
         HistGradientBoostingClassifier(
             max_iter=TREES[table.facts[0].goal.objective],
@@ -98,25 +82,23 @@ def _classifier(table: Table[Outcome]) -> LogOdds:
     )
 
 
-def _told(classifier: LogOdds, x: NDArray[np.float32], met: Floats, rest: NDArray[np.float32]) -> Floats:
-    return np.asarray(_fitted(classifier, x, met).predict(rest), dtype=np.float64)
+def left_out(table: Table[Any], y: Floats, model: RegressorMixin, jobs: int = 1) -> Floats:
+    """What a model of `y` says of every row if fitted without its mix, shape (rows,); fitted by so many processes.
 
-
-def _fitted(classifier: LogOdds, x: NDArray[np.float32], met: Floats) -> LogOdds:
-    if len(np.unique(met)) < 2:
-        raise ZooError(
-            "the runs all end alike, so nothing tells when an objective is missed; the grid needs more mixes"
-        )
-    return classifier.fit(x, met)
-
-
-def folds_of(table: Table[Any]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Which rows to fit on, and which of other mixes to try that on; every row is tried once."""
+    Raises:
+        ZooError: `model` is a `LogOdds`, and what is left is all alike.
+    """
+    said = np.empty(len(y))
     mixes = np.array([recipe.number for recipe in table.recipes])
-    for _, rest in GroupKFold(min(FOLDS, len(np.unique(mixes)))).split(table.x, groups=mixes):
-        tried = np.zeros(len(mixes), dtype=np.bool_)
-        tried[rest] = True
-        yield ~tried, tried
+    folds = list(GroupKFold(min(FOLDS, len(np.unique(mixes)))).split(table.x, groups=mixes))
+    told = Parallel(n_jobs=jobs)(delayed(_told)(model, table.x[rest], table.x[fold], y[rest]) for rest, fold in folds)
+    for (_, fold), answers in zip(folds, told, strict=True):
+        said[fold] = answers
+    return said
+
+
+def _told(model: RegressorMixin, known: NDArray[np.float32], x: NDArray[np.float32], y: Floats) -> Floats:
+    return np.asarray(model.fit(known, y).predict(x), dtype=np.float64)
 
 
 def required_chance(table: Table[Outcome], odds: Floats) -> float:

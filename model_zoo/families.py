@@ -18,6 +18,8 @@ from sklearn.linear_model import BayesianRidge, LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from model_zoo.errors import ZooError
+
 FamilyName = Literal["linear", "Bayesian ridge", "PLS", "random forest", "RuleFit", "FIGS", "gradient boosting"]
 
 
@@ -43,7 +45,15 @@ class LogOdds(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.classifier = classifier
 
     def fit(self, x: Any, y: Any) -> LogOdds:
-        """Fit the classifier."""
+        """Fit the classifier.
+
+        Raises:
+            ZooError: all of `y` are 0, or all 1.
+        """
+        if len(np.unique(y)) < 2:
+            raise ZooError(
+                "the runs all end alike, so nothing tells when an objective is missed; the grid needs more mixes"
+            )
         self.classifier_ = clone(self.classifier).fit(x, y)
         return self
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from model_zoo.chances import EVEN, fit_chance, folds_of, left_out, outcomes, required_chance
+from model_zoo.chances import EVEN, Outcome, classifier, fit_chance, left_out, outcomes, required_chance
 from model_zoo.dataset import Table, Tables
 from model_zoo.errors import ZooError
 from model_zoo.families import LogOdds, boosting
@@ -104,8 +103,13 @@ def fit(tables: Tables, jobs: int = 1) -> Models:
         {output: fit_ensemble(tables.serving, output) for output in TARGETS},
         itl_margin(tables.serving, jobs),
         {each: fit_chance(table) for each, table in ended.items()},
-        {"steady": required_chance(ended["steady"], left_out(ended["steady"], jobs)), "published": EVEN},
+        {"steady": _required(ended["steady"], jobs), "published": EVEN},
     )
+
+
+def _required(ended: Table[Outcome], jobs: int) -> float:
+    met = ended.target(lambda outcome: outcome.met)
+    return required_chance(ended, left_out(ended, met, classifier(ended), jobs))
 
 
 def fit_tree(
@@ -150,14 +154,7 @@ def _scale(table: Table[Run], output: EnsembleOutput) -> Floats:
 
 def itl_margin(table: Table[Run], jobs: int = 1) -> float:
     """By how much the ITL of a steady hour exceeds what a model says that has not seen its mix, in one hour of 20."""
-    true, predicted, learned = table.target(TARGETS["itl_ms"]), np.empty(len(table.x)), logarithms(table, "itl_ms")
-    folds = list(folds_of(table))
-    told = Parallel(n_jobs=jobs)(delayed(_told)(table.x[train], learned[train], table.x[rest]) for train, rest in folds)
-    for (_, rest), said in zip(folds, told, strict=True):
-        predicted[rest] = np.exp(said)
+    true = table.target(TARGETS["itl_ms"])
+    predicted = np.exp(left_out(table, logarithms(table, "itl_ms"), boosting(), jobs))
     steady = np.array([STEADY.met_by(run) for run in table.facts])
     return float(f"{max(np.quantile((true / predicted)[steady], KEPT), 1.0):.3f}") if steady.any() else 1.0
-
-
-def _told(x: NDArray[np.float32], learned: Floats, rest: NDArray[np.float32]) -> Floats:
-    return np.asarray(boosting().fit(x, learned).predict(rest), dtype=np.float64)
