@@ -120,11 +120,18 @@ def validate(
 
 
 @app.command()
-def tiny_model(folder: Annotated[Path, typer.Argument(help="folder to write")]) -> None:
-    """Write a model small enough for any machine, without weights: to try a calibration on vLLM's CPU build."""
-    from calibrate.tiny_model import write_model
+def dummy_model(
+    folder: Annotated[Path, typer.Argument(help="folder to write")],
+    shape: Annotated[
+        str, typer.Option(help="tiny-llama, for vLLM's CPU build, or llama-3.1-8b-instruct")
+    ] = "tiny-llama",
+) -> None:
+    """Write a model without weights, to be served with dummy ones: its configuration and a tokenizer."""
+    from calibrate.dummy_model import SHAPES, write_model
 
-    write_model(folder, hidden=256, layers=4, vocabulary=1024)
+    if shape not in SHAPES:
+        raise CalibrationError(f"--shape {shape}: no such model; there are {', '.join(SHAPES)}")
+    write_model(folder, SHAPES[shape])
 
 
 @app.command()

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from calibrate.dummy_model import VOCABULARY, write_model
 from calibrate.errors import CalibrationError
 from calibrate.live.adapters import Lora, read_decoder, write_adapters
 from calibrate.output import watched
 from calibrate.recording import Arrivals, Host, Limits, Recording, steps
-from calibrate.tiny_model import VOCABULARY, write_model
 from twin.decisions import Decisions
 
 MAX_MODEL_LEN = 4096

@@ -1,4 +1,4 @@
-"""From a finished campaign to the Profile of a pair: tabulate, fit, and say what it was measured on."""
+"""From the tables of a finished campaign to the Profile of a pair: fit, and say what it was measured on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Target:
 
 
 def profile_of(campaign: Campaign, target: Target, machine: Machine, folder: Path, command: str) -> Profile:
-    """Write the tables of a finished campaign to `folder` and fit them.
+    """Fit the tables of a finished campaign, which `tabulate.write` wrote to `folder`.
 
     Raises:
         CalibrationError: measurements are missing.
@@ -41,8 +41,7 @@ def profile_of(campaign: Campaign, target: Target, machine: Machine, folder: Pat
     missing = [f"{start.key}/{one.key}" for start in campaign.starts for one in campaign.left(start)]
     if missing:
         raise CalibrationError(f"{campaign.folder}: {len(missing)} measurements are missing, the first {missing[0]}")
-    name = model_name(target.hub_id)
-    tabulate.write(campaign, name, folder)
+    name = tabulate.model_name(target.hub_id)
     scale = campaign.scale
     started = next(start for start in campaign.starts if not campaign.row(start, START).get("oom"))
     settings = started.settings
@@ -70,11 +69,6 @@ def profile_of(campaign: Campaign, target: Target, machine: Machine, folder: Pat
     served = read_runs(folder / tabulate.SERVED)
     profile = fit_profile(read(folder, name), subject, command, None, served)
     return profile.model_copy(update={"provenance": provenance})
-
-
-def model_name(hub_id: str) -> str:
-    """What the rows of the tables call a model."""
-    return hub_id.rsplit("/", 1)[-1].lower()
 
 
 def _provenance(campaign: Campaign, machine: Machine, target: Target) -> Provenance:

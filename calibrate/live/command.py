@@ -19,6 +19,7 @@ from calibrate.errors import CalibrationError
 from calibrate.live.machine import Gpu, Machine, this_machine
 
 if TYPE_CHECKING:
+    from calibrate.live.calibration import Target
     from calibrate.live.campaign import Campaign
 
 LOG = "calibrate.log"
@@ -55,7 +56,7 @@ def run(
     ] = None,
     scale: Annotated[Scales, typer.Option(help="how far the plan goes; brief: half an hour")] = Scales.GPU,
     hour_seconds: Annotated[
-        float | None, typer.Option(min=1, help="of each run of traffic [default: 600, brief 60, cpu 40]")
+        float | None, typer.Option(min=1, help="of each run of traffic [default: 600, brief 60, cpu 20]")
     ] = None,
     vllm: Annotated[str, typer.Option(help="the vllm command, of this environment or another")] = "vllm",
     env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="variables of the server")] = None,
@@ -75,15 +76,17 @@ def run(
     gpu_memory_utilization: Annotated[float, typer.Option(min=0.01, max=1)] = 0.9,
     block_size: Annotated[int, typer.Option(min=1, help="tokens per KV block")] = 16,
     graph_tokens: Annotated[int, typer.Option(min=0, help="of the largest CUDA graph; 0: none are captured")] = 512,
+    questions: Annotated[
+        bool, typer.Option("--questions", help="three more servers: what flags and longer requests change")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan, start nothing")] = False,
 ) -> None:
     """Measure a model: start vLLM as often as it takes (or use --url), send traffic, fit a profile, validate it."""
-    from calibrate import validation
-    from calibrate.live import calibration, plan, tabulate
+    from calibrate.live import plan, tabulate
+    from calibrate.live import questions as asked
     from calibrate.live.campaign import Campaign
     from calibrate.live.server import attached
     from calibrate.live.settings import Settings
-    from calibrate.runs import read_runs
 
     chosen = {Scales.GPU: plan.GPU, Scales.BRIEF: plan.BRIEF, Scales.CPU: plan.CPU}[scale]
     chosen = replace(chosen, hour_seconds=hour_seconds or chosen.hour_seconds)
@@ -96,39 +99,66 @@ def run(
         enable_prefix_caching=False,
         extra=(f"--block-size={block_size}", *(flag or ())),
     )
-    campaign = Campaign(model, chosen, plan.plan(chosen, base), work, vllm, environment=_pairs(env or []))
+    starts = plan.plan(chosen, base)
+    starts = asked.ask(starts, chosen) if questions else starts
+    campaign = Campaign(model, chosen, starts, work, vllm, environment=_pairs(env or []))
     if dry_run:
         print(f"calibrate: about {_left_s(campaign, scale) / 60:.0f} minutes to go", file=sys.stderr)
         out.show(plan.table(campaign.starts))
         return
-    if url is None and not out_of_memory:
-        _watched(campaign, scale, Campaign.run)
-    elif max_loras is None or max_lora_rank is None:
-        raise CalibrationError("--url, --out-of-memory: say --max-loras and --max-lora-rank, too; no server tells them")
-    elif url is None:
-        campaign.note_out_of_memory(campaign.start_with(max_loras, max_lora_rank))
-    else:
-        start = campaign.start_with(max_loras, max_lora_rank)
-        with attached(url, allow_remote=allow_remote) as server:
-            _watched(campaign, scale, lambda shown: shown.attach(server, start, allow_remote=allow_remote))
+    hub_id = hub_id or model.absolute().name
+    try:
+        if url is None and not out_of_memory:
+            _watched(campaign, scale, Campaign.run)
+        elif max_loras is None or max_lora_rank is None:
+            raise CalibrationError(
+                "--url, --out-of-memory: say --max-loras and --max-lora-rank, too; no server tells them"
+            )
+        elif url is None:
+            campaign.note_out_of_memory(campaign.start_with(max_loras, max_lora_rank))
+        else:
+            start = campaign.start_with(max_loras, max_lora_rank)
+            with attached(url, allow_remote=allow_remote) as server:
+                _watched(campaign, scale, lambda shown: shown.attach(server, start, allow_remote=allow_remote))
+    finally:  # also of a calibration that has to end early
+        tabulate.write(campaign, tabulate.model_name(hub_id), work / "tables")
+    if questions:
+        out.show(asked.table(asked.answers(campaign)))
     waiting = [start for start in campaign.starts if campaign.left(start)]
     if waiting:
         print(f"calibrate: {len(waiting)} of {len(campaign.starts)} servers to be measured, next:", file=sys.stderr)
         print(shlex.join(["vllm", "serve", str(model), *waiting[0].settings.arguments()]))
         return
 
+    try:
+        from calibrate.live import calibration
+    except ModuleNotFoundError as error:  # a server's environment need not have what only the fit takes
+        raise CalibrationError(
+            f"all is measured, and in {work}; to fit it {error.name} is needed: the same command does it where the "
+            "project is installed with '.[calibrate]'"
+        ) from error
+
     machine = this_machine()
     if allow_remote and gpu_memory_gib:
         machine = replace(machine, gpus=(Gpu(gpu, 1024 * gpu_memory_gib, "", None, None),))
-    out.write(work / "provenance.json", f"{json.dumps(machine.provenance(), indent=1)}\n".encode())
     target = calibration.Target(
-        hub_id=hub_id or model.absolute().name,
+        hub_id=hub_id,
         gpu=gpu,
         gpu_memory_gib=gpu_memory_gib or _gpu_memory_gib(machine),
         gpu_memory_utilization=gpu_memory_utilization,
         block_size=block_size,
         graph_tokens=graph_tokens,
     )
+    _conclude(campaign, target, machine, work, output)
+
+
+def _conclude(campaign: Campaign, target: Target, machine: Machine, work: Path, output: Path) -> None:
+    """Fit the profile, and show the twin beside the traffic kept out of the fit."""
+    from calibrate import validation
+    from calibrate.live import calibration, tabulate
+    from calibrate.runs import read_runs
+
+    out.write(work / "provenance.json", f"{json.dumps(machine.provenance(), indent=1)}\n".encode())
     profile = calibration.profile_of(campaign, target, machine, work / "tables", out.called())
     out.write(output, profile.to_toml().encode())
     if profile.provenance and (spread := profile.provenance.itl_spread_percent or 0.0) > UNSTEADY_PERCENT:

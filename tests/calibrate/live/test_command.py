@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +62,9 @@ def test_a_calibration_that_is_stopped_leaves_no_server_and_goes_on(tmp_path: Pa
     _, told = stopped.communicate(timeout=30)
     assert stopped.returncode == (130 if number == signal.SIGINT else -signal.SIGTERM)
     assert "Traceback" not in told
-    assert number != signal.SIGINT or "stopped; the same command goes on" in told
+    if number == signal.SIGINT:
+        assert "stopped; the same command goes on" in told
+        assert (tmp_path / "work" / "tables" / "decode_latency.csv").exists()
     wait_until(lambda: not processes(server))
     assert not (tmp_path / "profile.toml").exists()
     assert "slots-0-rank-16: starting the server" in (tmp_path / "work" / "calibrate.log").read_text()
@@ -71,6 +74,19 @@ def test_a_calibration_that_is_stopped_leaves_no_server_and_goes_on(tmp_path: Pa
     again.send_signal(signal.SIGINT)
     again.wait(timeout=30)
     assert kept == {file: file.stat().st_mtime_ns for file in kept}
+
+
+def test_a_borrowed_machine_gives_its_tables_when_its_time_is_over(tmp_path: Path) -> None:
+    fake = make(tmp_path, most=1000).vllm
+    command = ["calibrate/borrowed.sh", tmp_path / "on-it", tmp_path / "results", "0.25", *MODEL, "--vllm", fake]
+    environment = {**os.environ, "SHAPE": "tiny-llama", "PYTHON": sys.executable}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    assert done.returncode == 124, done.stdout
+    with tarfile.open(tmp_path / "results" / "figures.tar.gz") as packed:
+        names = packed.getnames()
+    assert {"./tables/decode_latency.csv", "./calibrate.log", "./slots-0-rank-16/server.log"} < set(names)
+    assert not [name for name in names if "adapters/" in name]
+    assert "the same command goes on" in (tmp_path / "results" / "calibrate.log").read_text()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
