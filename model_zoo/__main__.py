@@ -73,7 +73,7 @@ def compare(
     """Print how every family of models does on every output, cross-validated by mix on the mixes trained on."""
     profile, _ = _profile(zoo, pair)
     campaign = Campaign(profile, GRIDS[grid], seed=seed, work=work, jobs=jobs)
-    train, _ = tabulate(campaign.explorations(), profile, campaign.grid.max_adapters, jobs).split()
+    train, _ = tabulate(campaign.findings(), profile, campaign.grid.max_adapters, jobs).split()
     typer.echo(comparison.table_of(comparison.compare(train)))
 
 

@@ -18,9 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import twin
 from advisor import estimate
 from model_zoo import grid, runs, search
-from model_zoo.grid import Grid, Recipe
+from model_zoo.grid import FEWER_POINTS, POINTS, Grid, Recipe
 from model_zoo.runs import Bench, Goal, Run, Simulate, most_slots
-from model_zoo.search import Exploration, explore, explore_all, ladder, raise_limits
+from model_zoo.search import Exploration, Findings, explore, explore_all, ladder, raise_limits
 from twin.profile import Profile
 from twin.simulation import simulate
 
@@ -61,8 +61,12 @@ class Campaign:
     scheduler: str = ""
     """Address of the Dask scheduler whose workers simulate, as tcp://host:8786; empty: processes of this machine."""
 
+    def findings(self) -> Findings:
+        """Every mix of the grid, run as the limits ask and at points; each is kept in `work` as soon as it is done."""
+        return Findings(tuple(self.explorations()), tuple(self.at_points()))
+
     def explorations(self) -> list[Exploration]:
-        """Every mix of the grid explored, or read from `work`, where each is kept as soon as it is done."""
+        """Every mix of the grid explored, or read from `work`."""
         recipes = self.grid.recipes(self.seed)
         return self._kept(
             "exploring", [Task(f"{each.number}", each, partial(_explore, self, each)) for each in recipes]
@@ -75,10 +79,17 @@ class Campaign:
         tasks = [Task(_name(each, wanted[each], seed), each, search) for each, search in found.items()]
         return self._kept("searching", tasks)
 
-    def at_points(self, recipes: Sequence[Recipe], points: tuple[int, ...]) -> list[Exploration]:
-        """Some mixes with each of these numbers of adapters, on each of them as slots; kept too."""
-        tasks = [Task(_name(each, points), each, partial(_explore_points, self, each, points)) for each in recipes]
-        return self._kept("exploring", tasks)
+    def at_points(self) -> list[Exploration]:
+        """Every mix at points that do not crowd at its limit, as those of the papers' grid; kept too.
+
+        None where the grid itself is of points.
+        """
+        if self.grid.adapters:
+            return []
+        points = {each: POINTS if each.kind == "papers" else FEWER_POINTS for each in self.grid.recipes(self.seed)}
+        found = {recipe: partial(_explore_points, self, recipe, at) for recipe, at in points.items()}
+        tasks = [Task(_name(each, points[each]), each, explore) for each, explore in found.items()]
+        return self._kept("running the points of", tasks)
 
     def _kept(self, what: str, tasks: Sequence[Task]) -> list[Exploration]:
         folder = self.work / self.profile.pair.name / self._fingerprint()

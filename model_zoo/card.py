@@ -9,7 +9,7 @@ from advisor.manifest import Manifest
 from model_zoo.chances import MISSED
 from model_zoo.comparison import ROWS
 from model_zoo.evaluation import Line
-from model_zoo.grid import Grid
+from model_zoo.grid import FEWER_POINTS, POINTS, Grid
 from twin.profile import Profile
 
 CAPTIONS = {
@@ -121,13 +121,19 @@ def _training(manifest: Manifest, grid: Grid) -> str:
         "Every number of slots was tried for each of these numbers of adapters."
         if every
         else "N*, the most adapters that keep the objective, is found by bisection; the models see other inventories "
-        "of the same mix than the runs."
+        "of the same mix than the runs. Whatever the limit, mixes of the papers' kind are also run at the "
+        f"{_points(POINTS)} points of the papers' grid, the others at {_points(FEWER_POINTS)} of them."
     )
     return (
         f"{manifest.workloads} mixes of adapters (and {aside} kept aside), {manifest.simulated_hours:,} simulated "
         f"hours in runs of {grid.duration_s:g} s, seed {manifest.seed}. {kinds}Up to {manifest.max_adapters:,} "
         f"adapters on {', '.join(map(str, manifest.slots))} slots, as far as memory allows. {search}"
     )
+
+
+def _points(counts: Sequence[int]) -> int:
+    """Of a grid with as many slots as adapters, or fewer."""
+    return len(counts) * (len(counts) + 1) // 2
 
 
 def _step(profile: Profile) -> str:
@@ -162,7 +168,10 @@ def _table(lines: Sequence[Line]) -> str:
     head = f"| | cases | {' | '.join(HEADINGS[name] for name in names)} |"
     rows = [
         f"| {line.what} | {line.cases:,} | "
-        + " | ".join(f"{line.errors[name]:.2f}" if name in line.errors else "" for name in names)
+        + " | ".join(
+            f"{line.errors[name]:{'.3f' if name == 'macro_f1' else '.2f'}}" if name in line.errors else ""
+            for name in names
+        )
         + " |"
         for line in shown
     ]

@@ -86,9 +86,9 @@ def tasks(tables: Tables) -> Iterator[Task]:
         y = np.log(table.target(lambda fact: fact.best.max_loras) / table.column(TIMES[each]["max_loras"]))
         yield _task(f"G*, {each}", table, y, "log")
     for output in TARGETS:
-        yield _task(output, tables.serving, logarithms(tables.serving, output), "log")
+        yield _task(output, tables.runs, logarithms(tables.runs, output), "log")
     for each, what in (("steady", "steady or not"), ("published", "starved or not")):
-        table = outcomes(tables.serving, each)
+        table = outcomes(tables.runs, each)
         yield _task(what, table, table.target(lambda outcome: outcome.met), "class")
 
 

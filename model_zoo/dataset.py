@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Generic, TypeVar
@@ -15,7 +15,7 @@ from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, mea
 from model_zoo.grid import Recipe
 from model_zoo.labels import LoadLimit, SlotChoice, load_limit, slot_choices
 from model_zoo.runs import OBJECTIVES, STEADY, Objective, Run, goals_of
-from model_zoo.search import Exploration
+from model_zoo.search import Exploration, Findings
 from twin.profile import Profile
 
 Floats = NDArray[np.float64]
@@ -100,31 +100,45 @@ class Tables:
     slots: dict[Objective, Table[SlotChoice]]
     """Best slots, for numbers of adapters up to the limit and for every TTFT limit."""
     serving: Table[Run]
-    """Runs in which answers were written."""
+    """Runs of the search in which answers were written: most of them close to a limit or beyond."""
+    points: Table[Run]
+    """Such runs at points that are the same whatever the limit."""
+
+    @property
+    def runs(self) -> Table[Run]:
+        """Both."""
+        return Table.joined([self.serving, self.points])
 
     def split(self) -> tuple[Tables, Tables]:
         """As `Table.split`."""
         limits = {objective: table.split() for objective, table in self.limits.items()}
         slots = {objective: table.split() for objective, table in self.slots.items()}
-        serving = self.serving.split()
+        serving, points = self.serving.split(), self.points.split()
         train, aside = (
             Tables(
                 {objective: tables[part] for objective, tables in limits.items()},
                 {objective: tables[part] for objective, tables in slots.items()},
                 serving[part],
+                points[part],
             )
             for part in (0, 1)
         )
         return train, aside
 
 
-def tabulate(explored: Sequence[Exploration], profile: Profile, max_adapters: int, jobs: int = 1) -> Tables:
-    """The facts that the explorations show, with their features; measured by so many processes."""
-    each = Parallel(n_jobs=jobs, batch_size=8)(delayed(_tables)(mix, profile, max_adapters) for mix in explored)
+_NO_RUNS: Table[Run] = Table.from_rows(SERVING_FEATURES, [])
+
+
+def tabulate(findings: Findings, profile: Profile, max_adapters: int, jobs: int = 1) -> Tables:
+    """The facts that the runs of a campaign show, with their features; measured by so many processes."""
+    parallel = Parallel(n_jobs=jobs, batch_size=8)
+    each = parallel(delayed(_tables)(mix, profile, max_adapters) for mix in findings.searched)
+    at_points = parallel(delayed(_serving)(mix, profile) for mix in findings.at_points)
     return Tables(
         {objective: Table.joined([tables.limits[objective] for tables in each]) for objective in OBJECTIVES},
         {objective: Table.joined([tables.slots[objective] for tables in each]) for objective in OBJECTIVES},
         Table.joined([tables.serving for tables in each]),
+        Table.joined([_NO_RUNS, *at_points]),
     )
 
 
@@ -133,12 +147,8 @@ def _tables(explored: Exploration, profile: Profile, max_adapters: int) -> Table
         {objective: _limits(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
         {objective: _slots(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
         _serving(explored, profile),
+        _NO_RUNS,
     )
-
-
-def serving_of(explored: Iterable[Exploration], profile: Profile, jobs: int = 1) -> Table[Run]:
-    """The runs in which answers were written."""
-    return Table.joined(Parallel(n_jobs=jobs)(delayed(_serving)(each, profile) for each in explored))
 
 
 def _limits(explored: Exploration, profile: Profile, objective: Objective, max_adapters: int) -> Table[LoadLimit]:

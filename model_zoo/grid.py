@@ -27,6 +27,8 @@ RANKS = (8, 16, 32, 64)
 """Adapter ranks; the papers use the first three."""
 POINTS = (8, 16, 32, 64, 96, 128, 160, 192, 256, 320, 384)
 """The papers' numbers of adapters and of slots."""
+FEWER_POINTS = POINTS[::3]
+"""Those of mixes that are not of the papers' kind."""
 SLOTS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
 """Slot counts simulated, where memory allows them; around the best ones the search adds others."""
 MAX_ADAPTERS = 1024
@@ -184,7 +186,7 @@ class GridName(StrEnum):
 
 
 GRIDS: dict[GridName, Grid] = {
-    GridName.WIDE: Grid(mixes=800, duration_s=3600.0, slots=SLOTS, max_adapters=MAX_ADAPTERS),
+    GridName.WIDE: Grid(mixes=640, duration_s=3600.0, slots=SLOTS, max_adapters=MAX_ADAPTERS),
     GridName.PAPERS: Grid(mixes=2860, duration_s=3600.0, slots=POINTS, max_adapters=POINTS[-1], adapters=POINTS),
     GridName.SMALL: Grid(mixes=32, duration_s=1200.0, slots=(1, 8, 32, 64, 128, 256), max_adapters=512),
 }

@@ -49,8 +49,8 @@ def make(
     Raises:
         ZooError: too few mixes to train on and to judge by.
     """
-    explored = campaign.explorations()
-    train, aside = tabulate(explored, campaign.profile, campaign.grid.max_adapters, campaign.jobs).split()
+    findings = campaign.findings()
+    train, aside = tabulate(findings, campaign.profile, campaign.grid.max_adapters, campaign.jobs).split()
     # One thread: on busy cores, threads that wait for each other take many times as long.
     with threadpool_limits(1):
         models = fit(train, campaign.jobs)
@@ -100,8 +100,8 @@ def make(
         date=date,
         versions={library: version(library) for library in LIBRARIES},
         seed=campaign.seed,
-        workloads=sum(not is_held_out(each.recipe) for each in explored),
-        simulated_hours=round(sum(len(each.runs) for each in explored) * campaign.grid.duration_s / 3600),
+        workloads=sum(not is_held_out(each.recipe) for each in findings.searched),
+        simulated_hours=round(findings.hours * campaign.grid.duration_s / 3600),
         max_adapters=campaign.grid.max_adapters,
         slots=list(campaign.grid.slots),
         range=_range(train),
@@ -110,7 +110,7 @@ def make(
         chances=likely,
         sha256={},
     )
-    unseen = [each for each in explored if is_held_out(each.recipe)]
+    unseen = findings.where(is_held_out)
     with _installed(manifest, files) as installed:
         report = judge(models, installed, (train, aside), unseen, campaign)
         verdicts = real_runs.judge(installed, runs) if runs else []
@@ -166,7 +166,7 @@ def _rules(models: Models, entry: Tree) -> str:
 
 def _range(train: Tables) -> dict[str, tuple[float, float]]:
     """The range of every feature in training."""
-    tables: list[Table[Any]] = [*train.limits.values(), *train.slots.values(), train.serving]
+    tables: list[Table[Any]] = [*train.limits.values(), *train.slots.values(), train.runs]
     columns = {name: [table.column(name) for table in tables if name in table.features] for name in UNITS}
     return {
         name: (float(min(column.min() for column in found)), float(max(column.max() for column in found)))

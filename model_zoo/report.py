@@ -9,12 +9,12 @@ import numpy as np
 
 from advisor.pairs import Pair
 from model_zoo.campaign import Campaign
-from model_zoo.dataset import Tables, serving_of
+from model_zoo.dataset import Tables
 from model_zoo.evaluation import Line, judge_limits, judge_serving, relative_errors
 from model_zoo.grid import POINTS
 from model_zoo.labels import load_limit
 from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Objective
-from model_zoo.search import Exploration
+from model_zoo.search import Exploration, Findings
 from model_zoo.training import TARGETS, EnsembleOutput, Models, TreeOutput
 from model_zoo.trials import Answer, Question, ask, refuse, tightened, try_all, try_slots
 
@@ -75,18 +75,23 @@ class Report:
 
 
 def judge(
-    models: Models, pair: Pair, tables: tuple[Tables, Tables], unseen: Sequence[Exploration], campaign: Campaign
+    models: Models,
+    pair: Pair,
+    tables: tuple[Tables, Tables],
+    unseen: Findings,
+    campaign: Campaign,
 ) -> Report:
     """Judge the models, and the answers that the advisor gives with them as `pair`, by the mixes kept aside.
 
-    `tables` are those trained on and those of the mixes kept aside, `unseen` what was run of the latter.
+    `tables` are those trained on and those of the mixes kept aside, `unseen` is what was run of the latter.
     """
     train, aside = tables
     most = campaign.grid.max_adapters
-    questions = {each: [Question(explored, DEFAULTS[each]) for explored in unseen] for each in OBJECTIVES}
+    questions = {each: [Question(explored, DEFAULTS[each]) for explored in unseen.searched] for each in OBJECTIVES}
     answers = {each: ask(questions[each], pair, most) for each in OBJECTIVES}
     again = _again(answers, campaign)
-    at_points = campaign.at_points([each.recipe for each in unseen if each.recipe.kind == "papers"], POINTS)
+    at_points = unseen.at_points or unseen.searched
+    theirs = [each for each in at_points if each.recipe.kind == "papers"]
     return Report(
         limits={
             each: [
@@ -99,10 +104,10 @@ def judge(
         slots={each: try_slots(aside.slots[each], models, DEFAULTS[each], pair, campaign) for each in OBJECTIVES},
         whole={each: [*try_all(answers[each], campaign), refuse(questions[each], pair)] for each in OBJECTIVES},
         latency=_try_latency(answers["steady"], pair, campaign),
-        points={each: _try_points(at_points, each, pair, campaign) for each in OBJECTIVES},
+        points={each: _try_points(theirs, each, pair, campaign) for each in OBJECTIVES},
         answers=answers,
-        serving=judge_serving(aside.serving, train.serving, models),
-        serving_points=judge_serving(serving_of(at_points, campaign.profile, campaign.jobs), train.serving, models),
+        serving=judge_serving(aside.serving, train.runs, models),
+        serving_points=judge_serving(aside.points if unseen.at_points else aside.serving, train.runs, models),
     )
 
 

@@ -13,8 +13,8 @@ from model_zoo.runs import GOALS, PUBLISHED, STEADY, Bench, Goal, Run
 
 SHARES = (1.0, 0.85, 0.6, 0.3)
 """Of the most adapters served steadily: where every number of slots is tried."""
-OVERLOADS = (2.0, 6.0, 25.0)
-"""Times the most adapters that do not starve: how a server fares far beyond its limit."""
+OVERLOADS = (2.0, 6.0)
+"""Times the most adapters that do not starve: how a server fares beyond its limit."""
 OVERLOADED_SLOTS = 4
 """Every so many-th number of slots is tried there."""
 REFINEMENTS = 2
@@ -32,6 +32,28 @@ class Exploration:
     """Slot counts that memory allows, ascending; a count above the adapters served means a slot for each."""
     runs: tuple[Run, ...]
     """By adapters and slots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a campaign ran."""
+
+    searched: tuple[Exploration, ...]
+    """Close to the limits of the mixes, most of it."""
+    at_points: tuple[Exploration, ...]
+    """At points that are the same whatever the limits; none where the grid itself is of points."""
+
+    @property
+    def hours(self) -> int:
+        """How many were simulated, if each is one."""
+        return sum(len(each.runs) for each in (*self.searched, *self.at_points))
+
+    def where(self, chosen: Callable[[Recipe], bool]) -> Findings:
+        """What was run of some of the mixes."""
+        searched, at_points = (
+            tuple(each for each in some if chosen(each.recipe)) for some in (self.searched, self.at_points)
+        )
+        return Findings(searched, at_points)
 
 
 def explore(bench: Bench, slots: Sequence[int], max_adapters: int) -> tuple[int, ...]:

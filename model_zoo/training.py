@@ -93,15 +93,16 @@ def fit(tables: Tables, jobs: int = 1) -> Models:
     Raises:
         ZooError: nothing to fit one of them on.
     """
-    ended = {each: outcomes(tables.serving, each) for each in OBJECTIVES}
+    runs = tables.runs
+    ended = {each: outcomes(runs, each) for each in OBJECTIVES}
     return Models(
         {each: fit_tree(tables.limits[each], lambda fact: fact.token_rate, "load_limit", each) for each in OBJECTIVES},
         {
             each: fit_tree(tables.slots[each], lambda fact: fact.best.max_loras, "max_loras", each)
             for each in OBJECTIVES
         },
-        {output: fit_ensemble(tables.serving, output) for output in TARGETS},
-        itl_margin(tables.serving, jobs),
+        {output: fit_ensemble(runs, output) for output in TARGETS},
+        itl_margin(runs, jobs),
         {each: fit_chance(table) for each, table in ended.items()},
         {"steady": _required(ended["steady"], jobs), "published": EVEN},
     )

@@ -13,7 +13,8 @@ from pathlib import Path
 from distributed import Client, LocalCluster
 
 from model_zoo.campaign import Campaign
-from model_zoo.grid import POINTS, Grid
+from model_zoo.dataset import is_held_out
+from model_zoo.grid import FEWER_POINTS, POINTS, Grid
 from tests.model_zoo.conftest import law_of_serving
 from twin.profile import Profile
 from twin.server import Server
@@ -81,6 +82,19 @@ def killer(client: Client, work: Path) -> str:
         f"assert len(list(Path({str(work)!r}).rglob('*.json'))) < {GRID.mixes}\n"
         f"os.kill({victim}, signal.SIGKILL)"
     )
+
+
+def test_every_mix_is_also_run_at_points_that_its_limit_does_not_move(profile: Profile, tmp_path: Path) -> None:
+    findings = campaign(profile, tmp_path).findings()
+    assert [each.recipe for each in findings.at_points] == [each.recipe for each in findings.searched]
+    assert {each.recipe.kind == "papers" for each in findings.at_points} == {True, False}
+    for each in findings.at_points:
+        points = POINTS if each.recipe.kind == "papers" else FEWER_POINTS
+        assert [(run.adapters, run.max_loras) for run in each.runs] == [
+            (adapters, slots) for adapters in points for slots in points if slots <= adapters
+        ]
+    assert findings.hours == sum(len(each.runs) for each in (*findings.searched, *findings.at_points))
+    assert {each.recipe.number for each in findings.where(is_held_out).at_points} == {4, 9}
 
 
 def test_a_grid_of_points_is_run_at_each_of_them(profile: Profile, tmp_path: Path) -> None:

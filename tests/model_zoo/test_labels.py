@@ -11,7 +11,7 @@ from model_zoo.grid import sample
 from model_zoo.labels import fully_tried, load_limit, slot_choices
 from model_zoo.report import DEFAULTS
 from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Goal, Run
-from model_zoo.search import Exploration
+from model_zoo.search import Exploration, Findings
 from twin.profile import Profile
 from twin.simulation import Measures
 
@@ -113,7 +113,7 @@ def test_a_slot_for_each_adapter_stands_for_all_larger_counts() -> None:
 
 def test_what_not_even_the_fewest_adapters_met_is_told_and_given_no_optimum(profile: Profile) -> None:
     refused = exploration((4, 8), run(4, 4, served=0.5), run(8, 4, served=0.3), run(8, 8, served=0.3))
-    tables = tabulate([refused], profile, 1024)
+    tables = tabulate(Findings((refused,), ()), profile, 1024)
     for objective in OBJECTIVES:
         assert not tables.limits[objective].facts
         assert not tables.slots[objective].facts
