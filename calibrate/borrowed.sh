@@ -18,7 +18,7 @@ work=$1 results=$2 minutes=$3
 shift 3
 shape=${SHAPE:-llama-3.1-8b-instruct}
 project=$(cd "$(dirname "$0")/.." && pwd)
-mkdir -p "$work" "$results"
+mkdir -p "$work/figures" "$results"
 work=$(cd "$work" && pwd)
 
 python=${PYTHON:-python3}
@@ -34,11 +34,10 @@ fi
 export PYTHONPATH="$project" HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 PYTHONUNBUFFERED=1
 
 pack() {
-    tar -C "$work/figures" --exclude=adapters -czf "$results/figures.tar.gz" . || true
     [ ! -e "$work/profile.toml" ] || cp "$work/profile.toml" "$results/"
+    tar -C "$work/figures" --exclude=adapters -czf "$results/figures.tar.gz" .
 }
 trap pack EXIT
-mkdir -p "$work/figures"
 "$python" -m calibrate dummy-model "$work/$shape" --shape "$shape"
 timeout --signal=INT --kill-after=60 "${minutes}m" \
     "$python" -m calibrate run --model "$work/$shape" --scale brief --questions \

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from calibrate.errors import CalibrationError
@@ -31,13 +31,11 @@ class Shape:
     vocab_size: int = VOCABULARY
     max_position_embeddings: int = 8192
     rope_theta: float = 10_000.0
-    rope_scaling: Mapping[str, object] | None = field(default=None, hash=False)
+    rope_scaling: Mapping[str, object] | None = None
     torch_dtype: str = "float32"
 
 
-TINY = Shape(
-    hidden_size=256, intermediate_size=512, num_hidden_layers=4, num_attention_heads=8, vocab_size=1024
-)  # fmt: skip
+TINY = Shape(hidden_size=256, intermediate_size=512, num_hidden_layers=4, num_attention_heads=8, vocab_size=1024)
 """For vLLM's CPU build: a step takes a few ms on one core."""
 LLAMA_8B = Shape(
     hidden_size=4096,
@@ -72,7 +70,8 @@ def write_model(folder: Path, shape: Shape = Shape()) -> Path:
     """
     if shape.head_dim < HEAD or shape.head_dim % HEAD or shape.num_hidden_layers < 1 or shape.vocab_size < 4:
         raise CalibrationError(
-            f"{shape}: makes no model: head_dim must be a multiple of {HEAD}, there must be a layer and 4 tokens"
+            f"head_dim {shape.head_dim}, num_hidden_layers {shape.num_hidden_layers}, vocab_size {shape.vocab_size}: "
+            f"head_dim must be a multiple of {HEAD}, layers at least 1, the vocabulary at least 4"
         )
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in (

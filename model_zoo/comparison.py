@@ -85,10 +85,11 @@ def tasks(tables: Tables) -> Iterator[Task]:
         table = tables.slots[each]
         y = np.log(table.target(lambda fact: fact.best.max_loras) / table.column(TIMES[each]["max_loras"]))
         yield _task(f"G*, {each}", table, y, "log")
+    runs = tables.runs
     for output in TARGETS:
-        yield _task(output, tables.runs, logarithms(tables.runs, output), "log")
+        yield _task(output, runs, logarithms(runs, output), "log")
     for each, what in (("steady", "steady or not"), ("published", "starved or not")):
-        table = outcomes(tables.runs, each)
+        table = outcomes(runs, each)
         yield _task(what, table, table.target(lambda outcome: outcome.met), "class")
 
 

@@ -74,18 +74,13 @@ class Report:
         }
 
 
-def judge(
-    models: Models,
-    pair: Pair,
-    tables: tuple[Tables, Tables],
-    unseen: Findings,
-    campaign: Campaign,
-) -> Report:
+def judge(models: Models, pair: Pair, tables: tuple[Tables, Tables], unseen: Findings, campaign: Campaign) -> Report:
     """Judge the models, and the answers that the advisor gives with them as `pair`, by the mixes kept aside.
 
     `tables` are those trained on and those of the mixes kept aside, `unseen` is what was run of the latter.
     """
     train, aside = tables
+    runs = train.runs
     most = campaign.grid.max_adapters
     questions = {each: [Question(explored, DEFAULTS[each]) for explored in unseen.searched] for each in OBJECTIVES}
     answers = {each: ask(questions[each], pair, most) for each in OBJECTIVES}
@@ -106,8 +101,8 @@ def judge(
         latency=_try_latency(answers["steady"], pair, campaign),
         points={each: _try_points(theirs, each, pair, campaign) for each in OBJECTIVES},
         answers=answers,
-        serving=judge_serving(aside.serving, train.runs, models),
-        serving_points=judge_serving(aside.points if unseen.at_points else aside.serving, train.runs, models),
+        serving=judge_serving(aside.serving, runs, models),
+        serving_points=judge_serving(aside.points if unseen.at_points else aside.serving, runs, models),
     )
 
 

@@ -70,18 +70,21 @@ class Campaign:
         self._keep(start, START, {"oom": 1, "message": "as told", "vllm": ""})
 
     def start_with(self, max_loras: int, max_lora_rank: int) -> Start:
-        """The start of the plan with these settings.
+        """The start of the plan with these settings; of those that differ in other flags the first with work left.
 
         Raises:
             CalibrationError: there is none.
         """
-        known = {(start.settings.max_loras, start.settings.max_lora_rank): start for start in self.starts}
+        known: dict[tuple[int, int], list[Start]] = {}
+        for start in self.starts:
+            known.setdefault((start.settings.max_loras, start.settings.max_lora_rank), []).append(start)
         if (max_loras, max_lora_rank) not in known:
             wanted = ", ".join(f"{slots} x {rank}" for slots, rank in known)
             raise CalibrationError(
                 f"no server with {max_loras} slots of rank {max_lora_rank} is in the plan; it has {wanted}"
             )
-        return known[max_loras, max_lora_rank]
+        alike = known[max_loras, max_lora_rank]
+        return next((start for start in alike if self.left(start)), alike[0])
 
     def left(self, start: Start) -> list[Measurement]:
         """What is still to be measured on a start; nothing on one that ran out of memory."""

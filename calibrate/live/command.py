@@ -21,6 +21,7 @@ from calibrate.live.machine import Gpu, Machine, this_machine
 if TYPE_CHECKING:
     from calibrate.live.calibration import Target
     from calibrate.live.campaign import Campaign
+    from calibrate.live.plan import Start
 
 LOG = "calibrate.log"
 DEFAULT_RATES = [1_000, 5_000, 10_000, 20_000, 40_000]
@@ -107,19 +108,15 @@ def run(
         out.show(plan.table(campaign.starts))
         return
     hub_id = hub_id or model.absolute().name
+    theirs = _start_of_others(campaign, max_loras, max_lora_rank) if url or out_of_memory else None
     try:
-        if url is None and not out_of_memory:
+        if theirs is None:
             _watched(campaign, scale, Campaign.run)
-        elif max_loras is None or max_lora_rank is None:
-            raise CalibrationError(
-                "--url, --out-of-memory: say --max-loras and --max-lora-rank, too; no server tells them"
-            )
         elif url is None:
-            campaign.note_out_of_memory(campaign.start_with(max_loras, max_lora_rank))
+            campaign.note_out_of_memory(theirs)
         else:
-            start = campaign.start_with(max_loras, max_lora_rank)
             with attached(url, allow_remote=allow_remote) as server:
-                _watched(campaign, scale, lambda shown: shown.attach(server, start, allow_remote=allow_remote))
+                _watched(campaign, scale, lambda shown: shown.attach(server, theirs, allow_remote=allow_remote))
     finally:  # also of a calibration that has to end early
         tabulate.write(campaign, tabulate.model_name(hub_id), work / "tables")
     if questions:
@@ -150,6 +147,13 @@ def run(
         graph_tokens=graph_tokens,
     )
     _conclude(campaign, target, machine, work, output)
+
+
+def _start_of_others(campaign: Campaign, max_loras: int | None, max_lora_rank: int | None) -> Start:
+    """The start of the plan that somebody else made, or tried to make."""
+    if max_loras is None or max_lora_rank is None:
+        raise CalibrationError("--url, --out-of-memory: say --max-loras and --max-lora-rank, too; no server tells them")
+    return campaign.start_with(max_loras, max_lora_rank)
 
 
 def _conclude(campaign: Campaign, target: Target, machine: Machine, work: Path, output: Path) -> None:

@@ -39,10 +39,9 @@ def ask(starts: Sequence[Start], scale: Scale) -> tuple[Start, ...]:
     by_slots = {start.settings.max_loras: start for start in starts if _in_use(start)}
     middle, largest = by_slots[scale.slots[len(scale.slots) // 2]], by_slots[scale.slots[-1]]
     prompts = tuple(one for count in (1, scale.slots[-1]) for one in plan.prompts_alone(scale, count))
-    more = {largest.key: prompts}
     one_hour = tuple(one for one in middle.measurements if isinstance(one, Hours) and one.share == _share(scale))[:1]
     return (
-        *(replace(start, measurements=start.measurements + more.get(start.key, ())) for start in starts),
+        *(replace(start, measurements=start.measurements + prompts) if start is largest else start for start in starts),
         _variant(largest, SPECIALIZED, _in_use(largest)),
         _variant(middle, SYNCHRONOUS, (Idle(), plan.fullest(scale, middle.settings.max_loras), *one_hour)),
         replace(

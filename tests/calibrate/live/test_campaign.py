@@ -145,6 +145,20 @@ def test_questions_are_answered_on_three_more_servers(campaign: Campaign, tmp_pa
     assert {each.one for each in questions.answers(asking) if each.question == "a prompt token"} == {2500.0}
 
 
+def test_servers_of_others_that_differ_in_a_flag_are_measured_one_after_the_other(campaign: Campaign) -> None:
+    asking = replace(campaign, starts=questions.ask(campaign.starts, SCALE))
+    measured = []
+    while asking.left(start := asking.start_with(2, 16)):
+        measured.append(start.key)
+        asking.note_out_of_memory(start)
+    assert measured == [
+        "slots-2-rank-16",
+        "slots-2-rank-16-specialized",
+        "slots-2-rank-16-synchronous",
+        "slots-2-rank-16-longer",
+    ]
+
+
 def test_what_was_measured_is_not_measured_again(campaign: Campaign, tmp_path: Path) -> None:
     first = replace(campaign, starts=campaign.starts[:2])
     first.run()

@@ -97,15 +97,16 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_server_that_must_be_started_elsewhere_is_named(tmp_path: Path) -> None:
-    told = calibrate(*arguments(tmp_path), "--out-of-memory", "--max-loras", "16", "--max-lora-rank", "16")
-    assert told.returncode == 0
-    assert told.stderr == "calibrate: 5 of 6 servers to be measured, next:\n"
-    assert told.stdout.startswith(f"vllm serve {tmp_path / 'model'} --max-num-seqs=1024")
     refused = calibrate(*arguments(tmp_path), "--out-of-memory")
     assert refused.returncode == 2
     assert refused.stderr == (
         "calibrate: --url, --out-of-memory: say --max-loras and --max-lora-rank, too; no server tells them\n"
     )
+    assert not (tmp_path / "work").exists()
+    told = calibrate(*arguments(tmp_path), "--out-of-memory", "--max-loras", "16", "--max-lora-rank", "16")
+    assert told.returncode == 0
+    assert told.stderr == "calibrate: 5 of 6 servers to be measured, next:\n"
+    assert told.stdout.startswith(f"vllm serve {tmp_path / 'model'} --max-num-seqs=1024")
 
 
 def test_the_plan_and_its_duration_are_told_beforehand(tmp_path: Path) -> None:
