@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
 
 from calibrate.errors import CalibrationError
 from calibrate.regression import significant
@@ -24,6 +25,8 @@ MERGING = 5.0
 """Adapters that come and go, from which on an hour tells how many tokens are merged."""
 FULL = 0.97
 """Share of the slots in use from which waiting requests are passed over in most steps; likewise of the seats."""
+MOST_TEMPO = 1.5
+"""By which the served hours as a whole make steps longer or shorter, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,14 @@ def serve(runs: Sequence[Run], profile: Profile) -> list[Hour]:
     Raises:
         CalibrationError: there is none.
     """
+    return [Hour(run, repeat(run, profile)) for run in _usable(runs)]
+
+
+def _usable(runs: Sequence[Run]) -> list[Run]:
     usable = [run for run in runs if not run.measured.oom]
     if not usable:
         raise CalibrationError("none of the served runs is usable: all ran out of memory")
-    return [Hour(run, repeat(run, profile)) for run in usable]
+    return usable
 
 
 def served_steps(hours: Sequence[Hour], profile: Profile) -> pd.DataFrame:
@@ -94,6 +101,39 @@ def _step(hour: Hour, profile: Profile) -> dict[str, float]:
 def mean_context(input_mean: float, output_mean: float, output_std: float) -> float:
     """Tokens of context of a running request: long answers are seen more often than short ones."""
     return input_mean + (output_mean + output_std**2 / output_mean) / 2
+
+
+def in_tempo(profile: Profile, served: Sequence[Run]) -> Profile:
+    """The profile with all steps so much longer or shorter that the twin's ITL is the measured one on average.
+
+    Rows of the step model are average steps and say nothing of what errors add up to in a queue; and what else they
+    are fitted to was measured in other minutes, perhaps at another clock. For hours whose requests are known one by
+    one: with others, the queue would be another one.
+
+    Raises:
+        CalibrationError: none of the hours started.
+    """
+    usable = _usable(served)
+
+    def excess(tempo: float) -> float:
+        """Mean logarithm of the twin's ITL over the measured one."""
+        paced = _paced(profile, tempo)
+        return float(np.mean([np.log(repeat(run, paced).itl_ms / run.measured.itl_ms) for run in usable]))
+
+    least, most = 1 / MOST_TEMPO, MOST_TEMPO
+    tempo = least if excess(least) > 0 else most if excess(most) < 0 else brentq(excess, least, most, xtol=1e-3)
+    fit = profile.fits["step"]
+    note = f"{fit.note}; times {tempo:.3f}, for the served hours as a whole"
+    fits = profile.fits | {"step": fit.model_copy(update={"note": note})}
+    return _paced(profile, tempo).model_copy(update={"fits": fits})
+
+
+def _paced(profile: Profile, tempo: float) -> Profile:
+    """The profile with steps, and the scans in them, that take so many times as long."""
+    step, scan = profile.step, profile.scheduling.per_scanned_ms
+    times = {name: significant(tempo * ms) for name, ms in step if name.endswith("_ms")}
+    scheduling = profile.scheduling.model_copy(update={"per_scanned_ms": significant(tempo * scan)})
+    return profile.model_copy(update={"step": step.model_copy(update=times), "scheduling": scheduling})
 
 
 def refine_merging(profile: Profile, hours: Sequence[Hour]) -> tuple[FrontEnd, Fit]:

@@ -12,7 +12,7 @@ from calibrate.live.adapters import read_decoder
 from calibrate.live.campaign import START, Campaign
 from calibrate.live.machine import Machine
 from calibrate.runs import read_runs
-from calibrate.served import mean_context
+from calibrate.served import in_tempo, mean_context
 from calibrate.tables import read
 from twin.profile import Profile, Provenance, Serving
 
@@ -67,7 +67,7 @@ def profile_of(campaign: Campaign, target: Target, machine: Machine, folder: Pat
         async_scheduling=bool(machine.gpus) and SYNCHRONOUS not in settings.extra,
     )
     served = read_runs(folder / tabulate.SERVED)
-    profile = fit_profile(read(folder, name), subject, command, None, served)
+    profile = in_tempo(fit_profile(read(folder, name), subject, command, None, served), served)
     return profile.model_copy(update={"provenance": provenance})
 
 

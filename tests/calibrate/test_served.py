@@ -11,6 +11,7 @@ import pytest
 from calibrate.errors import CalibrationError
 from calibrate.fit import fit_profile
 from calibrate.runs import Outcome, Run
+from calibrate.served import in_tempo
 from calibrate.tables import read
 from tests.calibrate.synthetic import MODEL, PROFILE, step_ms, write_tables
 from tests.calibrate.test_fit import SUBJECT
@@ -73,3 +74,16 @@ def test_hours_that_agree_with_the_tables_change_next_to_nothing(tmp_path: Path)
     refined = fit_profile(read(write_tables(tmp_path), MODEL), SUBJECT, "test", served=measured(PROFILE))
     for case in ((5, 6, 5, 8), (100, 110, 60, 64), (300, 340, 30, 32), (600, 600, 200, 256)):
         assert step_ms(refined.step, *case) == pytest.approx(step_ms(PROFILE.step, *case), rel=0.04), case
+
+
+def test_a_machine_that_was_faster_when_it_served_sets_the_tempo(tmp_path: Path) -> None:
+    """Of every term, so that the shape of the step stays as the full batches had it."""
+    true = fit_profile(read(write_tables(tmp_path), MODEL), SUBJECT, "test")
+    slower = {name: 1.08 * ms for name, ms in true.step if name.endswith("_ms")}
+    slow = true.model_copy(update={"step": true.step.model_copy(update=slower)})
+    paced = in_tempo(slow, measured(true))
+    assert paced.step.base_ms == pytest.approx(true.step.base_ms, rel=0.01)
+    assert paced.step.per_adapter_ms / paced.step.base_ms == pytest.approx(
+        true.step.per_adapter_ms / true.step.base_ms, rel=1e-4
+    )
+    assert "for the served hours as a whole" in paced.fits["step"].note
