@@ -134,7 +134,7 @@ class Configurator:
         return memory.kv_capacity_tokens(slots, rank, memory.gpu_memory_utilization)
 
     def _expect(self, values: dict[str, float], mix: Mix, flags: Flags) -> Expectation:
-        values = values | measure_slots(values, mix, self._profile, flags.max_loras)
+        (values,) = measure_slots(values, mix, self._profile, [flags.max_loras])
         share = self._share(values)
         return Expectation(
             throughput_tok_s=share * mix.token_rate,

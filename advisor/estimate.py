@@ -20,7 +20,7 @@ simulations.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -91,12 +91,16 @@ class Estimate:
         return min(each.at(adapters) for each in self.choices if each.adapters[-1] >= enough)
 
 
-def estimate(mix: Mix, profile: Profile, max_loras: int | None = None) -> Estimate:
-    """The equilibria of a mix with so many slots, or (default) with a slot and more for all adapters in flight."""
-    if max_loras is None:
-        per_active = np.array(SLOTS_PER_ACTIVE)[:, np.newaxis]
-        return _solve(mix, profile, lambda active, adapters: np.minimum(active * per_active, adapters), waiting=False)
-    return _solve(mix, profile, lambda *_: np.full((1, len(STEP_S)), float(max_loras)), waiting=True)
+def estimate(mix: Mix, profile: Profile) -> Estimate:
+    """The equilibria of a mix with a slot and more for all adapters in flight."""
+    per_active = np.array(SLOTS_PER_ACTIVE)[:, np.newaxis]
+    return _solve(mix, profile, lambda active, adapters: np.minimum(active * per_active, adapters), waiting=False)
+
+
+def estimate_slots(mix: Mix, profile: Profile, max_loras: Sequence[int]) -> list[Estimate]:
+    """The equilibria of a mix, one estimate for each of these numbers of slots, for which requests may wait."""
+    counts = np.repeat(np.array(max_loras, dtype=np.float64)[:, np.newaxis], len(STEP_S), axis=1)
+    return [Estimate((each,)) for each in _solve(mix, profile, lambda *_: counts, waiting=True).choices]
 
 
 def most_adapters(mix: Mix, profile: Profile) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.estimate import estimate, most_adapters
+from advisor.estimate import estimate, estimate_slots, most_adapters
 from advisor.mix import Floats, Mix
 from advisor.queueing import dispersion, utilisation
 from twin.profile import Profile
@@ -73,7 +73,13 @@ ESTIMATES: tuple[str, ...] = (
 
 
 def measure(mix: Mix, profile: Profile, *, ttft_limit_s: float, max_loras: int | None = None) -> dict[str, float]:
-    """Every feature of a mix that serves all its adapters; those of the slots only where `max_loras` is given.
+    """Every feature of a mix that serves all its adapters; those of the slots only where `max_loras` is given."""
+    (values,) = measure_limits(mix, profile, [ttft_limit_s])
+    return values if max_loras is None else measure_slots(values, mix, profile, [max_loras])[0]
+
+
+def measure_limits(mix: Mix, profile: Profile, ttft_limits_s: Sequence[float]) -> list[dict[str, float]]:
+    """The features of a mix under each of these limits, those of the slots left out.
 
     Means, spreads and burstiness of requests weigh busy adapters more; smallest and largest are of adapters.
     """
@@ -106,8 +112,6 @@ def measure(mix: Mix, profile: Profile, *, ttft_limit_s: float, max_loras: int |
         "dispersion": tokens,
         "estimated_load": load,
         "saturated_load": token_rate * most_adapters(mix, profile) / adapters,
-        "steady_load": load * utilisation(tokens / load, ttft_limit_s + answer_s / 2),
-        "ttft_limit": ttft_limit_s,
         "adapters": float(adapters),
         "rate": rate,
         "rank_sum": float(mix.rank.sum()),
@@ -118,18 +122,30 @@ def measure(mix: Mix, profile: Profile, *, ttft_limit_s: float, max_loras: int |
         "active_adapters": state.active_adapters,
         "estimated_slots": state.slots,
     }
-    return values if max_loras is None else values | measure_slots(values, mix, profile, max_loras)
+    return [
+        {
+            **values,
+            "ttft_limit": limit_s,
+            "steady_load": load * utilisation(tokens / load, limit_s + answer_s / 2),
+        }
+        for limit_s in ttft_limits_s
+    ]
 
 
-def measure_slots(values: dict[str, float], mix: Mix, profile: Profile, max_loras: int) -> dict[str, float]:
-    """The features of the slots, given the others of the same mix."""
-    with_slots = estimate(mix, profile, max_loras)
-    return {
-        "max_loras": float(max_loras),
-        "slots_share": values["active_adapters"] / max_loras,
-        "slots_load_share": len(mix) / with_slots.max_adapters,
-        "step_time": with_slots.serving(len(mix)).step_ms,
-    }
+def measure_slots(
+    values: dict[str, float], mix: Mix, profile: Profile, max_loras: Sequence[int]
+) -> list[dict[str, float]]:
+    """Every feature of a mix for each of these numbers of slots, given those that do not depend on them."""
+    return [
+        {
+            **values,
+            "max_loras": float(slots),
+            "slots_share": values["active_adapters"] / slots,
+            "slots_load_share": len(mix) / with_slots.max_adapters,
+            "step_time": with_slots.serving(len(mix)).step_ms,
+        }
+        for slots, with_slots in zip(max_loras, estimate_slots(mix, profile, max_loras), strict=True)
+    ]
 
 
 def vector(values: dict[str, float], names: Sequence[str]) -> NDArray[np.float32]:

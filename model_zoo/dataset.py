@@ -11,7 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure, measure_slots, vector
+from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure, measure_limits, measure_slots, vector
 from model_zoo.grid import Recipe
 from model_zoo.labels import LoadLimit, SlotChoice, load_limit, slot_choices
 from model_zoo.runs import OBJECTIVES, STEADY, Objective, Run, goals_of
@@ -164,22 +164,26 @@ def _limits(explored: Exploration, profile: Profile, objective: Objective, max_a
 
 
 def _slots(explored: Exploration, profile: Profile, objective: Objective, max_adapters: int) -> Table[SlotChoice]:
+    limits_s = [goal.ttft_limit_s for goal in goals_of(objective)]
+    measured: dict[int, dict[float, dict[str, float]]] = {}
     rows = []
     for goal in goals_of(objective):
         for choice in slot_choices(explored, goal, max_adapters):
-            mix = explored.recipe.adapters(choice.adapters)
-            rows.append((explored.recipe, measure(mix, profile, ttft_limit_s=goal.ttft_limit_s), choice))
+            if choice.adapters not in measured:
+                mix = explored.recipe.adapters(choice.adapters)
+                measured[choice.adapters] = dict(zip(limits_s, measure_limits(mix, profile, limits_s), strict=True))
+            rows.append((explored.recipe, measured[choice.adapters][goal.ttft_limit_s], choice))
     return Table.from_rows(SLOTS_FEATURES, rows)
 
 
 def _serving(explored: Exploration, profile: Profile) -> Table[Run]:
     rows = []
     answered = (run for run in explored.runs if run.measures.itl_ms > 0)
-    for adapters, runs in groupby(answered, key=lambda run: run.adapters):
-        mix = explored.recipe.adapters(adapters)
+    for adapters, group in groupby(answered, key=lambda run: run.adapters):
+        runs, mix = list(group), explored.recipe.adapters(adapters)
         values = measure(mix, profile, ttft_limit_s=STEADY.ttft_limit_s)
-        for run in runs:
-            rows.append((explored.recipe, values | measure_slots(values, mix, profile, run.max_loras), run))
+        for run, each in zip(runs, measure_slots(values, mix, profile, [run.max_loras for run in runs]), strict=True):
+            rows.append((explored.recipe, each, run))
     return Table.from_rows(SERVING_FEATURES, rows)
 
 

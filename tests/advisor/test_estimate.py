@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.estimate import estimate, most_adapters
+from advisor.estimate import estimate, estimate_slots, most_adapters
 from advisor.mix import Mix
 from tests.advisor.zoo import profile
 from twin.latency import step_cost, step_ms
@@ -33,7 +33,7 @@ def alike(count: int, *, rate: float, rank: float = 16, prompt: float = 220, ans
 def test_steps_last_as_long_as_the_twin_says_of_the_same_batch() -> None:
     """With a slot for every adapter nothing is loaded, and the equilibrium is a fixed point of the twin's step."""
     count, rate, prompt, answer = 60, 0.2, 220.0, 190.0
-    state = estimate(alike(count, rate=rate), PROFILE, max_loras=count).serving(count)
+    state = estimate_slots(alike(count, rate=rate), PROFILE, [count])[0].serving(count)
     arrivals_per_step = count * rate * state.step_ms / 1e3
     running, prefill = arrivals_per_step * answer, arrivals_per_step * prompt
     cost = step_cost(PROFILE, count)
@@ -55,7 +55,7 @@ def test_any_mix_has_a_finite_estimate_within_its_limits(
 ) -> None:
     mix = alike(count, rate=rate, rank=rank, prompt=prompt, answer=answer)
     mix = Mix(mix.rank, mix.rate * np.geomspace(1, 10**spread, count), *(getattr(mix, n) for n in mix.__slots__[2:]))
-    found = estimate(mix, PROFILE, slots)
+    found = estimate(mix, PROFILE) if slots is None else estimate_slots(mix, PROFILE, [slots])[0]
     assert 0 < found.max_adapters < np.inf
     for each in found.choices:
         assert np.all(np.diff(each.adapters) >= 0)
@@ -71,12 +71,20 @@ def test_any_mix_has_a_finite_estimate_within_its_limits(
 def test_requests_that_come_in_bursts_keep_fewer_adapters_busy(cv: float) -> None:
     """Beside arrivals that the twin draws: who was asked in the time that an answer takes."""
     mix = replace(alike(100, rate=0.05), cv=np.full(100, cv))
-    state = estimate(mix, PROFILE, max_loras=100).serving(100)
+    state = estimate_slots(mix, PROFILE, [100])[0].serving(100)
     answer_s = state.step_ms / 1e3 * float(mix.output_mean[0])
     requests = draw(Workload(*(getattr(mix, name) for name in mix.__slots__)), 500 * answer_s, 1, 1 << 30)
     asked = np.unique(np.floor(requests.arrival / answer_s) * 100 + requests.adapter).size / 500
     assert state.active_adapters == pytest.approx(asked, rel=0.35)
-    assert state.active_adapters <= estimate(alike(100, rate=0.05), PROFILE, max_loras=100).serving(100).active_adapters
+    assert state.active_adapters <= estimate_slots(alike(100, rate=0.05), PROFILE, [100])[0].serving(100).active_adapters
+
+
+def test_numbers_of_slots_estimated_together_are_those_estimated_alone() -> None:
+    mix = alike(100, rate=0.2)
+    for slots, together in zip((1, 7, 64), estimate_slots(mix, PROFILE, [1, 7, 64]), strict=True):
+        (alone,) = estimate_slots(mix, PROFILE, [slots])
+        assert together.max_adapters == alone.max_adapters
+        assert together.serving(80) == alone.serving(80)
 
 
 @given(count=st.integers(1, 100), times=st.integers(2, 5), rate=st.floats(1e-3, 2))
@@ -98,7 +106,7 @@ def test_the_twin_serves_what_is_estimated_and_not_much_more(rate: float) -> Non
     assert served(round(0.85 * most), rate, slots).steady()
     assert not served(round(1.25 * most), rate, slots).steady()
     half = round(most / 2)
-    expected = estimate(alike(half, rate=rate), PROFILE, slots).serving(half)
+    expected = estimate_slots(alike(half, rate=rate), PROFILE, [slots])[0].serving(half)
     assert served(half, rate, slots).tpot_ms == pytest.approx(expected.step_ms, rel=0.1)
 
 
@@ -106,7 +114,7 @@ def test_the_twin_serves_what_is_estimated_and_not_much_more(rate: float) -> Non
 def test_a_server_short_of_slots_still_fills_its_batches(slots: int) -> None:
     """A hundred busy adapters take turns; a batch holds several requests of each of the few that have a slot."""
     mix = alike(100, rate=0.5)
-    most = estimate(mix, PROFILE, slots).max_adapters / 100 * mix.token_rate
+    most = estimate_slots(mix, PROFILE, [slots])[0].max_adapters / 100 * mix.token_rate
     assert 1 / 1.5 < served(100, 0.5, slots).throughput_tok_s / most < 1.5
 
 
