@@ -74,7 +74,7 @@ def compare(
     profile, _ = _profile(zoo, pair)
     campaign = Campaign(profile, GRIDS[grid], seed=seed, work=work, jobs=jobs)
     train, _ = tabulate(campaign.findings(), profile, campaign.grid.max_adapters, jobs).split()
-    typer.echo(comparison.table_of(comparison.compare(train)))
+    typer.echo(comparison.table_of(comparison.compare(train, jobs)))
 
 
 @app.command()

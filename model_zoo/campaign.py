@@ -9,22 +9,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from joblib import Parallel, delayed, parallel_config
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import twin
 from advisor import estimate
 from model_zoo import grid, runs, search
 from model_zoo.grid import FEWER_POINTS, POINTS, Grid, Recipe
+from model_zoo.progress import watched
 from model_zoo.runs import Bench, Goal, Run, Simulate, most_slots
 from model_zoo.search import Exploration, Findings, explore, explore_all, ladder, raise_limits
 from twin.profile import Profile
 from twin.simulation import simulate
-
-Result = TypeVar("Result")
 
 CONNECT_S = 30
 """How long a cluster's scheduler may take to answer."""
@@ -97,14 +94,14 @@ class Campaign:
         files = {task.name: folder / f"{task.name}.json" for task in tasks}
         missing = [task for task in tasks if not files[task.name].exists()]
         done = self._in_parallel(delayed(_done)(task) for task in missing)
-        for name, explored in self._with_progress(done, len(missing), what):
+        for name, explored in watched(done, len(missing), f"{what} {self.profile.pair.name}"):
             _keep(explored, files[name])
         return [_read(task.recipe, files[task.name]) for task in tasks]
 
     def replay(self, wanted: Mapping[Recipe, Set[Configuration]]) -> dict[tuple[Recipe, Configuration], Run]:
         """Run some configurations of some mixes."""
         replayed = self._in_parallel(delayed(_replay)(self, *each) for each in wanted.items())
-        found = self._with_progress(replayed, len(wanted), "replaying")
+        found = watched(replayed, len(wanted), f"replaying {self.profile.pair.name}")
         return {(recipe, key): run for recipe, runs in found for key, run in runs.items()}
 
     def _in_parallel(self, tasks: Iterable[Any]) -> Iterator[Any]:
@@ -116,17 +113,6 @@ class Campaign:
                 client = stack.enter_context(Client(self.scheduler, timeout=CONNECT_S, set_as_default=False))
                 stack.enter_context(parallel_config("dask", client=client))
             yield from Parallel(n_jobs=self.jobs, batch_size=1, return_as="generator_unordered")(tasks)
-
-    def _with_progress(self, results: Iterator[Result], total: int, what: str) -> Iterator[Result]:
-        """Draw a progress bar on stderr where that is a terminal."""
-        console = Console(stderr=True)
-        title = TextColumn(f"{what} {self.profile.pair.name}")
-        columns = (title, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"))
-        with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
-            task = bar.add_task(what, total=total)
-            for result in results:
-                yield result
-                bar.advance(task)
 
     def _fingerprint(self) -> str:
         """What the runs depend on: profile, grid, seed and the code of the twin, the estimate and the search."""

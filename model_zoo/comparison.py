@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin, clone
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -22,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from model_zoo.chances import outcomes
 from model_zoo.dataset import Table, Tables
 from model_zoo.families import FAMILIES, FamilyName
+from model_zoo.progress import watched
 from model_zoo.runs import OBJECTIVES
 from model_zoo.training import TARGETS, TIMES, logarithms
 from twin.accuracy import macro_f1
@@ -66,13 +68,11 @@ class Score:
     """What the search took, s."""
 
 
-def compare(tables: Tables) -> Iterator[Score]:
-    """Score every family on every output."""
-    for task in tasks(tables):
-        for name in FAMILIES:
-            with threadpool_limits(1):
-                score = _score(task, name)
-            yield score
+def compare(tables: Tables, jobs: int = 1) -> list[Score]:
+    """The score of every family on every output, found by so many processes."""
+    asked = [delayed(_score)(task, name) for task in tasks(tables) for name in FAMILIES]
+    scores = Parallel(n_jobs=jobs, return_as="generator")(asked)
+    return list(watched(scores, len(asked), "comparing families of models"))
 
 
 def tasks(tables: Tables) -> Iterator[Task]:
@@ -102,6 +102,11 @@ def _task(output: str, table: Table[Any], y: Floats, kind: str) -> Task:
 
 
 def _score(task: Task, name: FamilyName) -> Score:
+    with threadpool_limits(1):
+        return _searched(task, name)
+
+
+def _searched(task: Task, name: FamilyName) -> Score:
     family, started = FAMILIES[name], time.perf_counter()
     model, settings = clone(family.model), {}
     if family.grid:

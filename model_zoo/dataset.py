@@ -11,9 +11,18 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure, measure_limits, measure_slots, vector
+from advisor.features import (
+    MIX_FEATURES,
+    SERVING_FEATURES,
+    SLOTS_FEATURES,
+    measure,
+    measure_limits,
+    measure_slots,
+    vector,
+)
 from model_zoo.grid import Recipe
 from model_zoo.labels import LoadLimit, SlotChoice, load_limit, slot_choices
+from model_zoo.progress import watched
 from model_zoo.runs import OBJECTIVES, STEADY, Objective, Run, goals_of
 from model_zoo.search import Exploration, Findings
 from twin.profile import Profile
@@ -131,9 +140,12 @@ _NO_RUNS: Table[Run] = Table.from_rows(SERVING_FEATURES, [])
 
 def tabulate(findings: Findings, profile: Profile, max_adapters: int, jobs: int = 1) -> Tables:
     """The facts that the runs of a campaign show, with their features; measured by so many processes."""
-    parallel = Parallel(n_jobs=jobs, batch_size=8)
-    each = parallel(delayed(_tables)(mix, profile, max_adapters) for mix in findings.searched)
-    at_points = parallel(delayed(_serving)(mix, profile) for mix in findings.at_points)
+    parallel = Parallel(n_jobs=jobs, batch_size=8, return_as="generator")
+    searched, points = findings.searched, findings.at_points
+    tables = parallel(delayed(_tables)(mix, profile, max_adapters) for mix in searched)
+    each = list(watched(tables, len(searched), "measuring what was searched"))
+    serving = parallel(delayed(_serving)(mix, profile) for mix in points)
+    at_points = list(watched(serving, len(points), "measuring what was run at points"))
     return Tables(
         {objective: Table.joined([tables.limits[objective] for tables in each]) for objective in OBJECTIVES},
         {objective: Table.joined([tables.slots[objective] for tables in each]) for objective in OBJECTIVES},
