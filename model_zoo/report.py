@@ -10,7 +10,7 @@ import numpy as np
 from advisor.pairs import Pair
 from model_zoo.campaign import Campaign
 from model_zoo.dataset import Tables
-from model_zoo.evaluation import Line, judge_limits, judge_serving, relative_errors
+from model_zoo.evaluation import NAMES, Line, judge_limits, judge_serving, relative_errors
 from model_zoo.grid import POINTS
 from model_zoo.labels import load_limit
 from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Objective
@@ -91,7 +91,7 @@ def judge(models: Models, pair: Pair, tables: tuple[Tables, Tables], unseen: Fin
         limits={
             each: [
                 *judge_limits(aside.limits[each], train.limits[each], models.load_limit[each], most),
-                _at_even_odds(questions[each], pair, most),
+                *_best_guess(questions[each], models.guess, pair, most),
                 again[each],
             ]
             for each in OBJECTIVES
@@ -106,11 +106,15 @@ def judge(models: Models, pair: Pair, tables: tuple[Tables, Tables], unseen: Fin
     )
 
 
-def _at_even_odds(questions: Sequence[Question], pair: Pair, most: int) -> Line:
-    """N* by the classifier alone, without the caution of an answer."""
-    even = [chance.model_copy(update={"required": 0.5}) for chance in pair.manifest.chances]
-    bold = replace(pair, manifest=pair.manifest.model_copy(update={"chances": even}))
-    return _line("… by the classifier at even odds", ask(questions, bold, most))
+def _best_guess(
+    questions: Sequence[Question], guess: Mapping[Objective, float], pair: Pair, most: int
+) -> tuple[Line, Line]:
+    """N* by the classifier without the caution of an answer: of all mixes, and of the papers' kind."""
+    bold = [chance.model_copy(update={"required": guess[chance.objective]}) for chance in pair.manifest.chances]
+    answers = ask(questions, replace(pair, manifest=pair.manifest.model_copy(update={"chances": bold})), most)
+    theirs = [answer for answer in answers if answer.explored.recipe.kind == "papers"]
+    what = "… by the classifier's best guess"
+    return _line(what, answers), _line(f"{what}, {NAMES['papers']}", theirs)
 
 
 def _line(what: str, answers: Sequence[Answer], admitted: Sequence[int] | None = None) -> Line:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from model_zoo.chances import EVEN, Outcome, classifier, fit_chance, left_out, outcomes, required_chance
+from model_zoo.chances import Outcome, best_guess, classifier, fit_chance, left_out, outcomes, required_chance
 from model_zoo.dataset import Table, Tables
 from model_zoo.errors import ZooError
 from model_zoo.families import LogOdds, boosting
@@ -84,7 +84,9 @@ class Models:
     chances: dict[Objective, LogOdds]
     """Log-odds that a configuration keeps the objective."""
     required: dict[Objective, float]
-    """How likely it has to be before it is recommended."""
+    """How likely it has to be before it is recommended: `published`, as the papers' limit, is a best guess."""
+    guess: dict[Objective, float]
+    """How likely it has to be for the best guess at N*."""
 
 
 def fit(tables: Tables, jobs: int = 1) -> Models:
@@ -95,6 +97,8 @@ def fit(tables: Tables, jobs: int = 1) -> Models:
     """
     runs = tables.runs
     ended = {each: outcomes(runs, each) for each in OBJECTIVES}
+    odds = {each: _odds(table, jobs) for each, table in ended.items()}
+    guess = {each: best_guess(table, odds[each]) for each, table in ended.items()}
     return Models(
         {each: fit_tree(tables.limits[each], lambda fact: fact.token_rate, "load_limit", each) for each in OBJECTIVES},
         {
@@ -104,13 +108,14 @@ def fit(tables: Tables, jobs: int = 1) -> Models:
         {output: fit_ensemble(runs, output) for output in TARGETS},
         itl_margin(runs, jobs),
         {each: fit_chance(table) for each, table in ended.items()},
-        {"steady": _required(ended["steady"], jobs), "published": EVEN},
+        {"steady": required_chance(ended["steady"], odds["steady"]), "published": guess["published"]},
+        guess,
     )
 
 
-def _required(ended: Table[Outcome], jobs: int) -> float:
-    met = ended.target(lambda outcome: outcome.met)
-    return required_chance(ended, left_out(ended, met, classifier(ended), jobs))
+def _odds(ended: Table[Outcome], jobs: int) -> Floats:
+    """Log-odds by classifiers that have not seen the mix."""
+    return left_out(ended, ended.target(lambda outcome: outcome.met), classifier(ended), jobs)
 
 
 def fit_tree(

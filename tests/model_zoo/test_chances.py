@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model_zoo.chances import FEATURES, REQUIRED, Outcome, outcomes, required_chance
+from model_zoo.chances import FEATURES, REQUIRED, Outcome, best_guess, outcomes, required_chance
 from model_zoo.dataset import Table
 from model_zoo.grid import sample
 from model_zoo.runs import STEADY, Run
@@ -40,6 +40,15 @@ def test_more_is_demanded_of_one_that_is_too_sure() -> None:
     known = table([[True, True, False]] * 20)
     odds = np.array([log_odds(0.99 if outcome.met else 0.75) for outcome in known.facts])
     assert required_chance(known, odds) == min(chance for chance in REQUIRED if chance > 0.75)
+
+
+def test_a_guess_is_as_bold_as_brings_it_nearest_to_the_limit() -> None:
+    """At even odds the model stops short of a limit that it gives a chance of 32 %; below 28 % it goes too far."""
+    known = table([[True, True, False]] * 20)
+    odds = np.array([log_odds(chance) for chance in (0.9, 0.32, 0.28)] * 20)
+    assert best_guess(known, odds) == 0.3
+    unbounded = table([[True, True, True]])
+    assert best_guess(unbounded, odds[:3]) == 0.5
 
 
 def test_every_run_is_told_of_under_every_limit_and_a_looser_one_is_never_worse() -> None:
