@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from advisor import chance, ensemble, tree
+from advisor import serving, tree
 from advisor.features import measure, measure_slots
 from advisor.flags import Flags
 from advisor.mix import Mix
@@ -35,6 +35,8 @@ class Configuration:
     flags: Flags
     expected: Expectation
     trace: tuple[Step, ...]
+    values: Mapping[str, float]
+    """The features of the adapters with these slots."""
     memory_bound: bool
     """Whether memory allowed fewer slots than the rules asked for."""
 
@@ -50,10 +52,7 @@ class Configurator:
         """
         self._profile, self._objective, self._max_model_len = pair.profile, objective, max_model_len
         self._slots = tree.find(pair, objective.trees, "max_loras")
-        self._share = ensemble.find(pair, "throughput_share")
-        self._itl_ms = ensemble.find(pair, "itl_ms")
-        self._ttft_ms = ensemble.find(pair, "ttft_ms")
-        self._chance = chance.find(pair, objective.trees)
+        self._ensembles = serving.find(pair, objective.trees)
 
     def configure(self, mix: Mix) -> Configuration:
         """Flags and expectation for serving all adapters of `mix`.
@@ -73,15 +72,16 @@ class Configurator:
             if fitting.result < 1:
                 raise DoesNotFitError(f"not even one adapter slot fits in memory: {fitting.rule[0]}", tuple(trace))
         asked = int((fitting or slots).result)
-        expected = self._expect(values, mix, flags := self._flags(mix, asked, int(rank.result)))
+        served, expected = self._expect(values, mix, flags := self._flags(mix, asked, int(rank.result)))
         if missed := self._objective.misses(expected):
             for other in self._others(asked, len(mix), most=asked if fitting else None, rank=flags.max_lora_rank):
                 changed = self._flags(mix, other, flags.max_lora_rank)
-                if not self._objective.misses(hoped := self._expect(values, mix, changed)):
+                hoped_values, hoped = self._expect(values, mix, changed)
+                if not self._objective.misses(hoped):
                     trace.append(Step("max_loras", (f"with {asked}: {'; '.join(missed)}",), other))
-                    flags, expected = changed, hoped
+                    flags, served, expected = changed, hoped_values, hoped
                     break
-        return Configuration(flags, expected, tuple(trace), memory_bound=fitting is not None)
+        return Configuration(flags, expected, tuple(trace), served, memory_bound=fitting is not None)
 
     def _others(self, asked: int, adapters: int, *, most: int | None, rank: int) -> list[int]:
         """Slots to try instead, the nearest first: those that memory and the adapters leave a use for."""
@@ -133,16 +133,17 @@ class Configurator:
         memory = self._profile.memory
         return memory.kv_capacity_tokens(slots, rank, memory.gpu_memory_utilization)
 
-    def _expect(self, values: dict[str, float], mix: Mix, flags: Flags) -> Expectation:
+    def _expect(self, values: dict[str, float], mix: Mix, flags: Flags) -> tuple[dict[str, float], Expectation]:
+        """The features with the slots, and what comes of them."""
         (values,) = measure_slots(values, mix, self._profile, [flags.max_loras])
-        share = self._share(values)
-        return Expectation(
-            throughput_tok_s=share * mix.token_rate,
-            share=share,
-            itl_ms=self._itl_ms(values),
-            ttft_ms=self._ttft_ms(values),
+        forecast = self._ensembles(values)
+        return values, Expectation(
+            throughput_tok_s=forecast.share * mix.token_rate,
+            share=forecast.share,
+            itl_ms=forecast.itl_ms,
+            ttft_ms=forecast.ttft_ms,
             kv_capacity_tokens=self._capacity(flags.max_loras, flags.max_lora_rank),
-            chance=self._chance(values),
-            required_chance=self._chance.required,
-            itl_margin=self._itl_ms.margin,
+            chance=forecast.chance,
+            required_chance=self._ensembles.required,
+            itl_margin=self._ensembles.itl_margin,
         )

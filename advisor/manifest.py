@@ -27,11 +27,16 @@ class Tree(_Section):
     error: dict[str, float] = Field(description="measure on held-out workloads -> value, e.g. 'smape_percent'")
 
 
-class Ensemble(_Section):
-    """A regression ensemble shipped as ONNX."""
+class Graph(_Section):
+    """An ONNX graph with an output for every ensemble, named as that, and for every chance, named by its objective."""
 
     file: str
     features: list[str] = Field(description="names of the inputs, in order")
+
+
+class Ensemble(_Section):
+    """A regression ensemble, an output of the graph `serving`."""
+
     output: Literal["throughput_share", "itl_ms", "ttft_ms"] = Field(
         description="natural logarithm of a time in ms, or of throughput_share (throughput / offered token rate) "
         "x max(slots_load_share, 1)"
@@ -43,10 +48,8 @@ class Ensemble(_Section):
 
 
 class Chance(_Section):
-    """A model of how likely a configuration keeps an objective, shipped as ONNX: the log-odds of it."""
+    """How likely a configuration keeps an objective, an output of the graph `serving`: the log-odds of it."""
 
-    file: str
-    features: list[str] = Field(description="names of the inputs, in order")
     objective: Literal["steady", "published"]
     required: float = Field(gt=0, lt=1, description="how likely it has to be before it is recommended")
     error: dict[str, float] = Field(description="measure on held-out workloads -> value, e.g. 'macro_f1'")
@@ -69,6 +72,7 @@ class Manifest(_Section):
     slots: list[int] = Field(description="slot counts simulated, ascending")
     range: dict[str, tuple[float, float]] = Field(description="range of each feature in training")
     trees: list[Tree]
+    serving: Graph = Field(description="what a configuration is expected to do")
     ensembles: list[Ensemble]
     chances: list[Chance]
     sha256: dict[str, str] = Field(description="file name -> hash, for every shipped file but this one")

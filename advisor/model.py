@@ -44,11 +44,6 @@ class Model:
         """The features of the model as float32 of shape (1, features)."""
         return vector(dict(values), self.features)
 
-    def predict(self, values: Mapping[str, float]) -> float:
-        """What a model with the one output `variable` says."""
-        (answer,) = self.ask(self.row(values), "variable")
-        return float(answer)
-
     def ask(self, row: NDArray[Any], *outputs: str) -> list[Any]:
         """The named outputs for a row, as scalars."""
         answers = self._session.run(list(outputs), {self._input: row})

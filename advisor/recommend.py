@@ -29,6 +29,8 @@ class Choice:
     configuration: Configuration | None
     trace: tuple[Step, ...]
     """The steps that led to the size."""
+    values: Mapping[str, float]
+    """The features of all the adapters that there are."""
     reason: str | None = None
     """Why nothing is feasible."""
 
@@ -39,8 +41,6 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
     Raises:
         InputError: a shipped file is missing or altered.
     """
-    values = measure(inventory.mix, pair.profile, ttft_limit_s=objective.ttft_limit_s)
-    warnings = _extrapolations(pair, values, MIX_FEATURES) + _not_learned(inventory.workload)
     ordered = order(inventory)
     chosen = choose(
         pair,
@@ -49,15 +49,15 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
         len(inventory),
         max_model_len=inventory.server.max_model_len,
     )
+    warnings = _extrapolations(pair, chosen.values, MIX_FEATURES) + _not_learned(inventory.workload)
     if chosen.configuration is None:
         return _refusal(inventory, pair, chosen, warnings)
     if chosen.size < len(inventory) and chosen.size == pair.manifest.max_adapters:
         warnings.append(f"no more than {chosen.size} adapters were simulated for this pair, so no more are admitted")
     flags, expected = chosen.configuration.flags, chosen.configuration.expected
     adapters = spread(ordered, chosen.size)
-    admitted = inventory.mix.take(adapters)
-    serving = measure(admitted, pair.profile, ttft_limit_s=objective.ttft_limit_s, max_loras=flags.max_loras)
-    warnings += _extrapolations(pair, serving, [name for name in SERVING_FEATURES if name not in MIX_FEATURES])
+    further = [name for name in SERVING_FEATURES if name not in MIX_FEATURES]
+    warnings += _extrapolations(pair, chosen.configuration.values, further)
     if chosen.configuration.memory_bound:
         warnings.append(
             f"memory allows only {flags.max_loras} adapter slots: the KV cache must hold one request of max_model_len "
@@ -99,19 +99,19 @@ def choose(
         first = misses(size)
         size, one_more = _largest(size, most, misses, first)
     except DoesNotFitError as error:
-        return Choice(0, None, (*trace, *error.trace), str(error))
+        return Choice(0, None, (*trace, *error.trace), values, str(error))
     if size < 1:
         reason = f"not even one adapter meets the objective {objective.goal}: with 1, {one_more[0]}"
         if limit < 1:
             each = values["token_rate_mean"]
             reason = f"one adapter of this mix brings {each:.1f} tokens/s, more than one GPU serves: {one_more[0]}"
-        return Choice(0, None, tuple(trace), reason)
+        return Choice(0, None, tuple(trace), values, reason)
     if one_more or size > limit:
         rule = f"with {size + 1}: {'; '.join(one_more)}" if one_more else f"with {size}: objective met"
         trace.append(Step("admission_limit", (rule,), size))
         limit = size
     trace.append(_comparison(of, limit))
-    return Choice(size, found[size], tuple(trace))
+    return Choice(size, found[size], tuple(trace), values)
 
 
 def _admission_limit(pair: Pair, objective: Objective, values: Mapping[str, float]) -> list[Step]:

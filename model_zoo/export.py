@@ -7,7 +7,7 @@ so that whoever explains an answer walks the numbers that were compared and no o
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,9 +44,35 @@ def tree_to_onnx(tree: DecisionTreeRegressor, features: Sequence[str]) -> bytes:
     return _to_bytes(model)
 
 
-def ensemble_to_onnx(ensemble: RegressorMixin, features: Sequence[str]) -> bytes:
-    """A regression ensemble with the output `variable`."""
-    return _to_bytes(_convert(ensemble, features))
+def ensembles_to_onnx(ensembles: Mapping[str, RegressorMixin], features: Mapping[str, Sequence[str]]) -> bytes:
+    """Ensembles of trees side by side in one graph, each with an output of its name.
+
+    Their `features` are the first ones of the longest, which are the input. One graph, since a call costs more than
+    the trees that it walks.
+    """
+    names = max(features.values(), key=len)
+    whole = _convert(next(iter(ensembles.values())), names)
+    del whole.graph.node[:], whole.graph.output[:], whole.graph.initializer[:]
+    for output, ensemble in ensembles.items():
+        if (own := features[output]) != names[: len(own)]:
+            raise ValueError(f"{output}: its features are not the first ones of {', '.join(names)}")
+        graph = _convert(ensemble, own).graph
+        for node in graph.node:
+            node.name = f"{output}/{node.name}"
+            node.input[:] = [_within(output, name) for name in node.input]
+            node.output[:] = [_within(output, name) for name in node.output]
+        for constant in graph.initializer:
+            constant.name = _within(output, constant.name)
+        graph.output[0].name = output
+        whole.graph.node.extend(graph.node)
+        whole.graph.initializer.extend(graph.initializer)
+        whole.graph.output.extend(graph.output)
+    return _to_bytes(whole)
+
+
+def _within(output: str, name: str) -> str:
+    """The name of a tensor of an ensemble in the graph of all."""
+    return {INPUT: INPUT, OUTPUT: output}.get(name, f"{output}/{name}")
 
 
 def _convert(estimator: RegressorMixin, features: Sequence[str], **options: Any) -> ModelProto:

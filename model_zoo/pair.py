@@ -10,23 +10,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from sklearn.base import RegressorMixin
 from sklearn.tree import export_text
 from threadpoolctl import threadpool_limits
 
 from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, UNITS
-from advisor.manifest import Chance, Ensemble, Manifest, Tree
+from advisor.manifest import Chance, Ensemble, Graph, Manifest, Tree
 from advisor.pairs import Pair, named
 from model_zoo import card, chances, comparison, figures, real_runs
 from model_zoo.campaign import Campaign
 from model_zoo.dataset import Table, Tables, is_held_out, tabulate
-from model_zoo.export import ensemble_to_onnx, tree_to_onnx
+from model_zoo.export import ensembles_to_onnx, tree_to_onnx
 from model_zoo.report import judge
 from model_zoo.runs import OBJECTIVES, Objective
 from model_zoo.training import TARGETS, Models, TimesTree, TreeOutput, fit
 
 Entry = TypeVar("Entry", Tree, Ensemble, Chance)
 
-PROFILE, MANIFEST, CARD = "profile.toml", "manifest.json", "card.md"
+PROFILE, MANIFEST, CARD, SERVING = "profile.toml", "manifest.json", "card.md", "serving.onnx"
 LIBRARIES = ("numpy", "scipy", "numba", "scikit-learn", "skl2onnx", "onnx")
 """Whose versions decide what comes out."""
 FEATURES: dict[TreeOutput, tuple[str, ...]] = {"load_limit": MIX_FEATURES, "max_loras": SLOTS_FEATURES}
@@ -68,28 +69,17 @@ def make(
     ]
     ensembles = [
         Ensemble(
-            file=f"{each}.onnx",
-            features=[*SERVING_FEATURES],
             output=each,
             margin=models.itl_margin if each == "itl_ms" else 1.0,
             error={},
         )
         for each in TARGETS
     ]
-    likely = [
-        Chance(
-            file=f"{each}.onnx",
-            features=[*chances.FEATURES[each]],
-            objective=each,
-            required=models.required[each],
-            error={},
-        )
-        for each in OBJECTIVES
-    ]
+    likely = [Chance(objective=each, required=models.required[each], error={}) for each in OBJECTIVES]
+    graph, features = _serving(models)
     files = {PROFILE: profile_toml}
     files |= {entry.file: tree_to_onnx(_fitted(models, entry).tree, entry.features) for entry in trees}
-    files |= {entry.file: ensemble_to_onnx(models.ensembles[entry.output], entry.features) for entry in ensembles}
-    files |= {entry.file: ensemble_to_onnx(models.chances[entry.objective], entry.features) for entry in likely}
+    files[SERVING] = graph
     pair = campaign.profile.pair
     manifest = Manifest(
         pair=pair.name,
@@ -106,6 +96,7 @@ def make(
         slots=list(campaign.grid.slots),
         range=_range(train),
         trees=trees,
+        serving=Graph(file=SERVING, features=[*features]),
         ensembles=ensembles,
         chances=likely,
         sha256={},
@@ -116,7 +107,7 @@ def make(
         verdicts = real_runs.judge(installed, runs) if runs else []
     further = {
         "Beside measured runs": real_runs.table(verdicts) if verdicts else "",
-        "Families of models": comparison.table_of(comparison.compare(train)) if with_comparison else "",
+        "Families of models": comparison.table_of(comparison.compare(train, campaign.jobs)) if with_comparison else "",
     }
     judged = manifest.model_copy(
         update={
@@ -132,6 +123,17 @@ def make(
     )
     files |= {**drawn, CARD: text.encode()}
     return {**files, MANIFEST: _manifest_json(judged, files)}
+
+
+def _serving(models: Models) -> tuple[bytes, tuple[str, ...]]:
+    """The graph of all that is expected of a configuration, and its features."""
+    fitted: dict[str, RegressorMixin] = {}
+    features: dict[str, tuple[str, ...]] = {}
+    for output, ensemble in models.ensembles.items():
+        fitted[output], features[output] = ensemble, SERVING_FEATURES
+    for objective, chance in models.chances.items():
+        fitted[objective], features[objective] = chance, chances.FEATURES[objective]
+    return ensembles_to_onnx(fitted, features), max(features.values(), key=len)
 
 
 @contextmanager

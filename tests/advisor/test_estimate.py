@@ -76,7 +76,9 @@ def test_requests_that_come_in_bursts_keep_fewer_adapters_busy(cv: float) -> Non
     requests = draw(Workload(*(getattr(mix, name) for name in mix.__slots__)), 500 * answer_s, 1, 1 << 30)
     asked = np.unique(np.floor(requests.arrival / answer_s) * 100 + requests.adapter).size / 500
     assert state.active_adapters == pytest.approx(asked, rel=0.35)
-    assert state.active_adapters <= estimate_slots(alike(100, rate=0.05), PROFILE, [100])[0].serving(100).active_adapters
+    assert (
+        state.active_adapters <= estimate_slots(alike(100, rate=0.05), PROFILE, [100])[0].serving(100).active_adapters
+    )
 
 
 def test_numbers_of_slots_estimated_together_are_those_estimated_alone() -> None:

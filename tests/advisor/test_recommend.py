@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor import chance, ensemble, tree
+from advisor import serving, tree
 from advisor.errors import InputError
 from advisor.features import measure
 from advisor.inventory import Inventory
@@ -18,6 +18,7 @@ from advisor.objective import Expectation, Goal, Objective
 from advisor.pairs import Pair
 from advisor.recommend import recommend
 from advisor.recommendation import Recommendation
+from advisor.serving import Forecast
 from tests.advisor import inventories
 from tests.advisor.inventories import of
 from tests.advisor.zoo import MAX_ADAPTERS, MAX_MODEL_LEN, random_mix
@@ -64,12 +65,10 @@ def test_invariants(pair: Pair, seed: int, objective: Objective) -> None:
     assert MAX_MODEL_LEN <= capacity == expected.kv_capacity_tokens
 
     values = measure(admitted, pair.profile, ttft_limit_s=objective.ttft_limit_s, max_loras=flags.max_loras)
-    assert expected.share == ensemble.find(pair, "throughput_share")(values)
-    assert expected.ttft_ms == ensemble.find(pair, "ttft_ms")(values)
-    assert expected.itl_ms == ensemble.find(pair, "itl_ms")(values)
-    likely = chance.find(pair, objective.trees)
-    assert likely is not None
-    assert expected.chance == likely(values) >= expected.required_chance == likely.required
+    ensembles = serving.find(pair, objective.trees)
+    forecast = ensembles(values)
+    assert forecast == Forecast(expected.share, expected.itl_ms, expected.ttft_ms, expected.chance)
+    assert expected.chance >= expected.required_chance == ensembles.required
     assert objective.misses(expected) == []
     assert answer.steady == (not expected.starved and expected.ttft_ms <= 1000 * objective.ttft_limit_s)
 

@@ -10,9 +10,9 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.tree import DecisionTreeRegressor
 
 from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure, vector
-from advisor.manifest import Chance, Ensemble, Manifest, Tree
+from advisor.manifest import Chance, Ensemble, Graph, Manifest, Tree
 from advisor.mix import Mix
-from model_zoo.export import ensemble_to_onnx, tree_to_onnx
+from model_zoo.export import ensembles_to_onnx, tree_to_onnx
 from twin.behaviour import behaviour_of
 from twin.profile import FrontEnd, Loading, Memory, Pair, Profile, Scheduling, Serving, Step
 
@@ -53,7 +53,7 @@ def build(directory: Path) -> Path:
     slots = [int(generator.integers(1, len(mix) + 1)) for mix in mixes]
     rows = [measure(mix, profile(), ttft_limit_s=2.0, max_loras=held) for mix, held in zip(mixes, slots, strict=True)]
     files = {"profile.toml": profile().to_toml().encode()}
-    trees, ensembles = [], []
+    trees, ensembles, forests = [], [], {}
     for objective, generosity in (("steady", 1.0), ("published", 1.3)):
         # The published limit is learned as a factor of another feature, the steady one outright.
         factors = [row["estimated_load"] if objective == "published" else 1.0 for row in rows]
@@ -74,19 +74,16 @@ def build(directory: Path) -> Path:
         ("itl_ms", np.log(20.0 + 60.0 * np.minimum(load, 2.0))),
         ("ttft_ms", np.log(np.where(load < 1.0, 100.0, 60_000.0))),
     ):
-        file = f"{output}.onnx"
         forest = RandomForestRegressor(n_estimators=10, max_depth=10, random_state=0, n_jobs=1)
-        files[file] = ensemble_to_onnx(forest.fit(matrix(rows, SERVING_FEATURES), target), SERVING_FEATURES)
-        ensembles.append(Ensemble(file=file, features=[*SERVING_FEATURES], output=output, error=ERROR))
+        forests[output] = forest.fit(matrix(rows, SERVING_FEATURES), target)
+        ensembles.append(Ensemble(output=output, error=ERROR))
     chances = []
     for objective, bearable in (("steady", 1.0), ("published", 1.0 / 0.9)):
         forest = RandomForestRegressor(n_estimators=10, max_depth=10, random_state=0, n_jobs=1)
         log_odds = np.where(load < bearable, 6.0, -6.0)
-        file = f"{objective}.onnx"
-        files[file] = ensemble_to_onnx(forest.fit(matrix(rows, SERVING_FEATURES), log_odds), SERVING_FEATURES)
-        chances.append(
-            Chance(file=file, features=[*SERVING_FEATURES], objective=objective, required=0.8, error={"macro_f1": 0.9})
-        )
+        forests[objective] = forest.fit(matrix(rows, SERVING_FEATURES), log_odds)
+        chances.append(Chance(objective=objective, required=0.8, error={"macro_f1": 0.9}))
+    files["serving.onnx"] = ensembles_to_onnx(forests, dict.fromkeys(forests, SERVING_FEATURES))
     for file, data in files.items():
         (pair / file).write_bytes(data)
     manifest = Manifest(
@@ -106,6 +103,7 @@ def build(directory: Path) -> Path:
             for name in (*SERVING_FEATURES, "ttft_limit")
         },
         trees=trees,
+        serving=Graph(file="serving.onnx", features=[*SERVING_FEATURES]),
         ensembles=ensembles,
         chances=chances,
         sha256={file: hashlib.sha256(data).hexdigest() for file, data in files.items()},

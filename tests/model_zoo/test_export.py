@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from model_zoo.export import INPUT, OUTPUT, ensemble_to_onnx, tree_to_onnx
+from model_zoo.export import INPUT, OUTPUT, ensembles_to_onnx, tree_to_onnx
 from model_zoo.families import LogOdds
 
 ROOT = Path(__file__).parents[2]
@@ -81,12 +82,12 @@ def test_the_nodes_in_the_metadata_are_those_of_the_graph(seed: int, leaves: int
 def test_an_ensemble_answers_as_scikit_learn() -> None:
     x, y = workloads(1, 3000)
     model = HistGradientBoostingRegressor(max_iter=40, max_leaf_nodes=15, random_state=0).fit(x, np.log(y))
-    session = onnxruntime.InferenceSession(ensemble_to_onnx(model, FEATURES))
+    session = onnxruntime.InferenceSession(ensembles_to_onnx({"itl_ms": model}, {"itl_ms": FEATURES}))
     thresholds = np.concatenate(
         [tree.nodes["num_threshold"][~tree.nodes["is_leaf"].astype(bool)] for (tree,) in model._predictors]
     )
     for rows in (workloads(2)[0], at_thresholds(thresholds, 3)):
-        (value,) = session.run([OUTPUT], {INPUT: rows})
+        (value,) = session.run(["itl_ms"], {INPUT: rows})
         np.testing.assert_allclose(value[:, 0], model.predict(rows), rtol=1e-5, atol=1e-5)
 
 
@@ -121,6 +122,21 @@ def test_a_lone_leaf_is_a_tree_too() -> None:
 def test_a_classifier_leaves_as_its_log_odds() -> None:
     x, y = workloads(1, 2000)
     model = LogOdds(HistGradientBoostingClassifier(max_iter=30, random_state=0)).fit(x, y > np.median(y))
-    session = onnxruntime.InferenceSession(ensemble_to_onnx(model, FEATURES))
-    (value,) = session.run([OUTPUT], {INPUT: workloads(2)[0]})
+    session = onnxruntime.InferenceSession(ensembles_to_onnx({"steady": model}, {"steady": FEATURES}))
+    (value,) = session.run(["steady"], {INPUT: workloads(2)[0]})
     np.testing.assert_allclose(value[:, 0], model.predict(workloads(2)[0]), rtol=1e-5, atol=1e-5)
+
+
+def test_ensembles_in_one_graph_answer_each_for_itself() -> None:
+    """Also one that knows only the first of the features."""
+    x, y = workloads(1, 2000)
+    boosted = HistGradientBoostingRegressor(max_iter=20, random_state=0)
+    models = {"itl_ms": clone(boosted).fit(x, y), "ttft_ms": clone(boosted).fit(x[:, :2], y)}
+    exported = ensembles_to_onnx(models, {"itl_ms": FEATURES, "ttft_ms": FEATURES[:2]})
+    session = onnxruntime.InferenceSession(exported)
+    rows = workloads(2)[0]
+    itl_ms, ttft_ms = session.run(["itl_ms", "ttft_ms"], {INPUT: rows})
+    np.testing.assert_allclose(itl_ms[:, 0], models["itl_ms"].predict(rows), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ttft_ms[:, 0], models["ttft_ms"].predict(rows[:, :2]), rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="not the first ones"):
+        ensembles_to_onnx(models, {"itl_ms": FEATURES, "ttft_ms": FEATURES[1:]})

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from imodels import RuleFitRegressor
 
-from model_zoo.export import INPUT, OUTPUT, ensemble_to_onnx
+from model_zoo.export import INPUT, ensembles_to_onnx
 from model_zoo.families import SteadyFigs
 from model_zoo.sums_of_trees import round_down
 from tests.model_zoo.test_export import FEATURES, at_thresholds, workloads
@@ -44,11 +44,11 @@ def thresholds(model: Any) -> np.ndarray:
 @given(seed=st.integers(0, 1000))
 def test_the_exported_model_answers_as_the_original(make: Any, seed: int) -> None:
     model = make(seed)
-    exported = ensemble_to_onnx(model, FEATURES)
-    assert exported == ensemble_to_onnx(make(seed), FEATURES)
+    exported = ensembles_to_onnx({"model": model}, {"model": FEATURES})
+    assert exported == ensembles_to_onnx({"model": make(seed)}, {"model": FEATURES})
     session = onnxruntime.InferenceSession(exported)
     for x in (workloads(seed + 1, 200)[0], at_thresholds(thresholds(model), seed)[:200]):
-        (value,) = session.run([OUTPUT], {INPUT: x})
+        (value,) = session.run(["model"], {INPUT: x})
         np.testing.assert_allclose(value[:, 0], model.predict(x), rtol=1e-5, atol=1e-5)
 
 

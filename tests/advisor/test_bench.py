@@ -1,0 +1,31 @@
+"""`python -m advisor.bench`, as a maintainer runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.advisor import inventories
+
+
+def bench(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "advisor.bench", *words], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_what_models_and_a_recommendation_take_is_printed(zoo: Path, tmp_path: Path) -> None:
+    done = bench(inventories.write(tmp_path), "--zoo", zoo)
+    assert (done.returncode, done.stderr) == (0, "")
+    head, _, models, whole = done.stdout.splitlines()
+    assert head.split() == ["what", "fastest_us", "median_us", "p99_us"]
+    assert models.startswith("all models: 5 ONNX calls")
+    assert whole.startswith("recommend, 61 adapters")
+
+
+def test_an_inventory_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
+    done = bench(tmp_path / "missing.toml")
+    assert done.returncode == 2
+    assert done.stderr.startswith("bench: ")
+    assert done.stderr.count("\n") == 1
