@@ -19,6 +19,7 @@ from model_zoo.chances import Outcome, best_guess, classifier, fit_chance, left_
 from model_zoo.dataset import Table, Tables
 from model_zoo.errors import ZooError
 from model_zoo.families import LogOdds, boosting
+from model_zoo.labels import LoadLimit, SlotChoice
 from model_zoo.runs import OBJECTIVES, STEADY, Objective, Run
 
 Floats = NDArray[np.float64]
@@ -96,21 +97,26 @@ def fit(tables: Tables, jobs: int = 1) -> Models:
         ZooError: nothing to fit one of them on.
     """
     runs = tables.runs
+    load_limit = {each: fit_tree(table, _token_rate, "load_limit", each) for each, table in tables.limits.items()}
+    max_loras = {each: fit_tree(table, _best_slots, "max_loras", each) for each, table in tables.slots.items()}
+    ensembles = {output: fit_ensemble(runs, output) for output in TARGETS}
     ended = {each: outcomes(runs, each) for each in OBJECTIVES}
+    likely = {each: fit_chance(table) for each, table in ended.items()}
     odds = {each: _odds(table, jobs) for each, table in ended.items()}
     guess = {each: best_guess(table, odds[each]) for each, table in ended.items()}
-    return Models(
-        {each: fit_tree(tables.limits[each], lambda fact: fact.token_rate, "load_limit", each) for each in OBJECTIVES},
-        {
-            each: fit_tree(tables.slots[each], lambda fact: fact.best.max_loras, "max_loras", each)
-            for each in OBJECTIVES
-        },
-        {output: fit_ensemble(runs, output) for output in TARGETS},
-        itl_margin(runs, jobs),
-        {each: fit_chance(table) for each, table in ended.items()},
-        {"steady": required_chance(ended["steady"], odds["steady"]), "published": guess["published"]},
-        guess,
-    )
+    required: dict[Objective, float] = {
+        "steady": required_chance(ended["steady"], odds["steady"]),
+        "published": guess["published"],
+    }
+    return Models(load_limit, max_loras, ensembles, itl_margin(runs, jobs), likely, required, guess)
+
+
+def _token_rate(limit: LoadLimit) -> float:
+    return limit.token_rate
+
+
+def _best_slots(choice: SlotChoice) -> float:
+    return choice.best.max_loras
 
 
 def _odds(ended: Table[Outcome], jobs: int) -> Floats:

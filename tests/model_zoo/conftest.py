@@ -40,7 +40,8 @@ def law_of_serving(profile: Profile, server: Server, workload: Workload, *, dura
 @pytest.fixture(scope="session", autouse=True)
 def _small_models() -> Iterator[None]:
     """Few trees, cross-validated in two: the tests have few runs to learn from."""
+    few = {"max_iter": 20, "max_leaf_nodes": 24}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chances, "TREES", {"steady": 20, "published": 20})
+        patch.setattr(chances, "TREES", {"steady": few, "published": few})
         patch.setattr(chances, "FOLDS", 2)
         yield
