@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -115,6 +116,7 @@ def in_tempo(profile: Profile, served: Sequence[Run]) -> Profile:
     """
     usable = _usable(served)
 
+    @cache  # the root is sought between ends that were tried before
     def excess(tempo: float) -> float:
         """Mean logarithm of the twin's ITL over the measured one."""
         paced = _paced(profile, tempo)

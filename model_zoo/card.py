@@ -98,9 +98,9 @@ def _answers(manifest: Manifest) -> str:
         "An answer is the largest number of adapters for which some slots keep the objective with a chance of at least "
         f"{required['steady']:.0%} (steady): the least with which, on training mixes left out, {MISSED:.0%} of the "
         "answers or fewer miss it. `published` is a best guess as in the papers: "
-        f"{required['published']:.0%} will do, with which guesses come nearest to N* on training mixes left out. The "
-        "classifier is the best model of N* and shipped; the shallow trees are where its search begins, and what they "
-        f"lose against its best guess is below. An ITL limit is kept by a margin of {100 * margin - 100:.1f} %, which "
+        f"{required['published']:.0%} will do, with which guesses come nearest to N* on training mixes left out. What "
+        "the shallow trees, where the search begins, lose against the classifier's best guess is below. "
+        f"An ITL limit is kept by a margin of {100 * margin - 100:.1f} %, which "
         "19 of 20 steady hours of training mixes left out stay within."
     )
 

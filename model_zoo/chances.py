@@ -14,6 +14,7 @@ from sklearn.model_selection import GroupKFold
 from advisor.features import SERVING_FEATURES
 from model_zoo.dataset import Table
 from model_zoo.families import LogOdds
+from model_zoo.labels import load_limit
 from model_zoo.progress import watched
 from model_zoo.runs import Goal, Objective, Run, goals_of
 from twin.accuracy import smape
@@ -133,9 +134,9 @@ def best_guess(table: Table[Outcome], odds: Floats) -> float:
     """
     true, mixes = [], []
     for rows in _rows_of_mixes(table):
-        most = max((table.facts[i].run.adapters for i in rows if table.facts[i].met), default=0)
-        if most and any(table.facts[i].run.adapters > most for i in rows):
-            true.append(most)
+        limit = load_limit([table.facts[i].run for i in rows], table.facts[rows[0]].goal)
+        if limit.bounded:
+            true.append(limit.adapters)
             mixes.append(rows)
     if not mixes:
         return EVEN

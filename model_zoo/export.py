@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,16 @@ def ensembles_to_onnx(ensembles: Mapping[str, RegressorMixin], features: Mapping
     Their `features` are the first ones of the longest, which are the input. One graph, since a call costs more than
     the trees that it walks.
     """
-    names = max(features.values(), key=len)
-    whole = _convert(next(iter(ensembles.values())), names)
-    del whole.graph.node[:], whole.graph.output[:], whole.graph.initializer[:]
-    for output, ensemble in ensembles.items():
-        if (own := features[output]) != names[: len(own)]:
+    longest = max(features, key=lambda output: len(features[output]))
+    names = features[longest]
+    for output, own in features.items():
+        if own != names[: len(own)]:
             raise ValueError(f"{output}: its features are not the first ones of {', '.join(names)}")
-        graph = _convert(ensemble, own).graph
+    models = {output: _convert(ensemble, features[output]) for output, ensemble in ensembles.items()}
+    whole = deepcopy(models[longest])
+    del whole.graph.node[:], whole.graph.output[:], whole.graph.initializer[:]
+    for output, model in models.items():
+        graph = model.graph
         for node in graph.node:
             node.name = f"{output}/{node.name}"
             node.input[:] = [_within(output, name) for name in node.input]

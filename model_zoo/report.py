@@ -84,6 +84,8 @@ def judge(models: Models, pair: Pair, tables: tuple[Tables, Tables], unseen: Fin
     most = campaign.grid.max_adapters
     questions = {each: [Question(explored, DEFAULTS[each]) for explored in unseen.searched] for each in OBJECTIVES}
     answers = {each: ask(questions[each], pair, most) for each in OBJECTIVES}
+    # What `published` answers is a best guess already.
+    guesses = {**answers, "steady": ask(questions["steady"], _bold(pair, models.guess), most)}
     again = _again(answers, campaign)
     at_points = unseen.at_points or unseen.searched
     theirs = [each for each in at_points if each.recipe.kind == "papers"]
@@ -91,7 +93,7 @@ def judge(models: Models, pair: Pair, tables: tuple[Tables, Tables], unseen: Fin
         limits={
             each: [
                 *judge_limits(aside.limits[each], train.limits[each], models.load_limit[each], most),
-                *_best_guess(questions[each], models.guess, pair, most),
+                *_best_guess(guesses[each]),
                 again[each],
             ]
             for each in OBJECTIVES
@@ -106,12 +108,17 @@ def judge(models: Models, pair: Pair, tables: tuple[Tables, Tables], unseen: Fin
     )
 
 
-def _best_guess(
-    questions: Sequence[Question], guess: Mapping[Objective, float], pair: Pair, most: int
-) -> tuple[Line, Line]:
-    """N* by the classifier without the caution of an answer: of all mixes, and of the papers' kind."""
-    bold = [chance.model_copy(update={"required": guess[chance.objective]}) for chance in pair.manifest.chances]
-    answers = ask(questions, replace(pair, manifest=pair.manifest.model_copy(update={"chances": bold})), most)
+def _bold(pair: Pair, guess: float) -> Pair:
+    """The pair as it answers without caution: `steady` when it is as likely as the best guess at N* asks for."""
+    chances = [
+        entry.model_copy(update={"required": guess}) if entry.objective == "steady" else entry
+        for entry in pair.manifest.chances
+    ]
+    return replace(pair, manifest=pair.manifest.model_copy(update={"chances": chances}))
+
+
+def _best_guess(answers: Sequence[Answer]) -> tuple[Line, Line]:
+    """N* by the classifier's guesses: of all mixes, and of the papers' kind."""
     theirs = [answer for answer in answers if answer.explored.recipe.kind == "papers"]
     what = "… by the classifier's best guess"
     return _line(what, answers), _line(f"{what}, {NAMES['papers']}", theirs)

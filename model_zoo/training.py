@@ -86,8 +86,8 @@ class Models:
     """Log-odds that a configuration keeps the objective."""
     required: dict[Objective, float]
     """How likely it has to be before it is recommended: `published`, as the papers' limit, is a best guess."""
-    guess: dict[Objective, float]
-    """How likely it has to be for the best guess at N*."""
+    guess: float
+    """How likely a configuration has to be steady for the best guess at N*."""
 
 
 def fit(tables: Tables, jobs: int = 1) -> Models:
@@ -103,11 +103,11 @@ def fit(tables: Tables, jobs: int = 1) -> Models:
     ended = {each: outcomes(runs, each) for each in OBJECTIVES}
     likely = {each: fit_chance(table) for each, table in ended.items()}
     odds = {each: _odds(table, jobs) for each, table in ended.items()}
-    guess = {each: best_guess(table, odds[each]) for each, table in ended.items()}
     required: dict[Objective, float] = {
         "steady": required_chance(ended["steady"], odds["steady"]),
-        "published": guess["published"],
+        "published": best_guess(ended["published"], odds["published"]),
     }
+    guess = best_guess(ended["steady"], odds["steady"])
     return Models(load_limit, max_loras, ensembles, itl_margin(runs, jobs), likely, required, guess)
 
 

@@ -108,7 +108,7 @@ def run(
         out.show(plan.table(campaign.starts))
         return
     hub_id = hub_id or model.absolute().name
-    theirs = _start_of_others(campaign, max_loras, max_lora_rank) if url or out_of_memory else None
+    theirs = _start_of_others(campaign, max_loras, max_lora_rank) if url is not None or out_of_memory else None
     try:
         if theirs is None:
             _watched(campaign, scale, Campaign.run)
