@@ -11,10 +11,10 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from advisor import model
 from advisor.errors import InputError
 from advisor.features import measure
 from advisor.inventory import load
-from advisor.model import Model
 from advisor.objective import TTFT_LIMIT_S, Objective
 from advisor.pairs import find
 from advisor.recommend import recommend
@@ -35,21 +35,15 @@ def bench(
     asked = load(inventory)
     pair = find(asked.model, asked.gpu, zoo)
     values = measure(asked.mix, pair.profile, ttft_limit_s=TTFT_LIMIT_S, max_loras=min(32, len(asked)))
-    manifest = pair.manifest
-    serving: list[str] = [
-        *(entry.output for entry in manifest.ensembles),
-        *(entry.objective for entry in manifest.chances),
-    ]
-    graphs = [(Model(pair, tree.file, tree.features), ["variable", "decision_leaf"]) for tree in manifest.trees]
-    graphs.append((Model(pair, manifest.serving.file, manifest.serving.features), serving))
-    questions = [(model, model.row(values), outputs) for model, outputs in graphs]
+    graphs = (model.find(pair, "rules"), model.find(pair, "serving"))
+    questions = [(graph, graph.row(values), graph.outputs) for graph in graphs]
 
     def ask_all() -> None:
-        for model, row, outputs in questions:
-            model.ask(row, *outputs)
+        for graph, row, outputs in questions:
+            graph.ask(row, *outputs)
 
     rows = [
-        {"what": f"all models: {len(questions)} ONNX calls", **_times(ask_all)},
+        {"what": f"all {sum(len(outputs) for _, _, outputs in questions)} outputs", **_times(ask_all)},
         {"what": f"recommend, {len(asked)} adapters", **_times(lambda: recommend(asked, pair, Objective()))},
     ]
     typer.echo(table(rows, list(rows[0])))

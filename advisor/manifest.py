@@ -14,11 +14,18 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Tree(_Section):
-    """A decision tree shipped as ONNX; its nodes travel inside the ONNX file so that answer and trace are one."""
+class Graph(_Section):
+    """An ONNX graph with several outputs; those of `rules` are named `<objective>_<output>` after its trees, those of
+    `serving` as its ensembles, and by the objective of its chances.
+    """
 
     file: str
     features: list[str] = Field(description="names of the inputs, in order")
+
+
+class Tree(_Section):
+    """A decision tree, an output of the graph `rules`; its nodes travel in that file: answer and trace are one."""
+
     objective: Literal["steady", "published"]
     output: Literal["load_limit", "max_loras"] = Field(
         description="load_limit: most tokens/s one GPU serves of this mix; max_loras: adapter slots"
@@ -26,12 +33,10 @@ class Tree(_Section):
     times: str = Field(default="", description="the feature a leaf is to be multiplied by; empty: it is the answer")
     error: dict[str, float] = Field(description="measure on held-out workloads -> value, e.g. 'smape_percent'")
 
-
-class Graph(_Section):
-    """An ONNX graph with an output for every ensemble, named as that, and for every chance, named by its objective."""
-
-    file: str
-    features: list[str] = Field(description="names of the inputs, in order")
+    @property
+    def name(self) -> str:
+        """Its output of the graph."""
+        return f"{self.objective}_{self.output}"
 
 
 class Ensemble(_Section):
@@ -71,6 +76,7 @@ class Manifest(_Section):
     max_adapters: int = Field(description="largest N simulated; an admission limit is never above it")
     slots: list[int] = Field(description="slot counts simulated, ascending")
     range: dict[str, tuple[float, float]] = Field(description="range of each feature in training")
+    rules: Graph = Field(description="how much to serve, and with how many slots")
     trees: list[Tree]
     serving: Graph = Field(description="what a configuration is expected to do")
     ensembles: list[Ensemble]

@@ -1,38 +1,45 @@
-"""A shipped ONNX model, ready to be asked."""
+"""The shipped ONNX graphs, ready to be asked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal
 
 import onnxruntime
 from numpy.typing import NDArray
 
 from advisor.errors import InputError
 from advisor.features import vector
+from advisor.manifest import Graph
 from advisor.pairs import Pair
 
 
 class Model:
-    """One ONNX file of a pair, its hash checked; one thread, since a row is too little work for more."""
+    """One ONNX graph of a pair, its hash checked; one thread, since a row is too little work for more."""
 
-    def __init__(self, pair: Pair, file: str, features: Sequence[str]) -> None:
-        """Load a model.
+    def __init__(self, pair: Pair, graph: Graph) -> None:
+        """Load a graph.
 
         Raises:
             InputError: the file is missing, altered, or not an ONNX model.
         """
-        self.path = pair.directory / file
-        self.features = tuple(features)
+        self.path = pair.directory / graph.file
+        self.features = tuple(graph.features)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        data = pair.read(file)
+        data = pair.read(graph.file)
         try:
             self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common ancestor but this
             raise InputError(f"{self.path}: not a model that onnxruntime can load: {error}") from error
         self._input = self._session.get_inputs()[0].name
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """All that it can be asked for."""
+        return tuple(output.name for output in self._session.get_outputs())
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -48,3 +55,13 @@ class Model:
         """The named outputs for a row, as scalars."""
         answers = self._session.run(list(outputs), {self._input: row})
         return [answer.reshape(-1)[0] for answer in answers]
+
+
+@cache
+def find(pair: Pair, graph: Literal["rules", "serving"]) -> Model:
+    """A graph of a pair.
+
+    Raises:
+        InputError: its file is missing or not what was shipped.
+    """
+    return Model(pair, getattr(pair.manifest, graph))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from advisor.model import Model
+from advisor import model
 from advisor.pairs import Pair
 
 
@@ -43,7 +43,7 @@ class Ensembles:
         self.itl_margin = pair.only(times, "itl_ms ensemble").margin
         """Times the ITL expected is what 19 of 20 steady hours keep below."""
         self._outputs = ("throughput_share", "itl_ms", "ttft_ms", objective)
-        self._model = Model(pair, manifest.serving.file, manifest.serving.features)
+        self._model = model.find(pair, "serving")
 
     def __call__(self, values: Mapping[str, float]) -> Forecast:
         """What to expect of adapters and slots with these features."""

@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
+from advisor import model
 from advisor.errors import InputError
 from advisor.manifest import Tree as Entry
-from advisor.model import Model
 from advisor.pairs import Pair
 
 Output = Literal["load_limit", "max_loras"]
@@ -76,12 +76,12 @@ class Tree:
             InputError: its file is not what was shipped, or carries no readable nodes.
         """
         self.entry = entry
-        self._model = Model(pair, entry.file, entry.features)
+        self._model = model.find(pair, "rules")
         try:
-            self._nodes = json.loads(self._model.metadata["tree"])
+            self._nodes = json.loads(self._model.metadata[entry.name])
             self._leaves = dict(self._walk(0, ()))
         except (KeyError, ValueError, IndexError, TypeError, RecursionError) as error:
-            raise InputError(f"{self._model.path}: its nodes cannot be read: {error!r}") from error
+            raise InputError(f"{self._model.path}: the nodes of {entry.name} cannot be read: {error!r}") from error
 
     @property
     def rules(self) -> list[Rule]:
@@ -89,22 +89,18 @@ class Tree:
         return list(self._leaves.values())
 
     def __call__(self, values: Mapping[str, float]) -> Decision:
-        """Answer from the ONNX model, and explain by the rule of the leaf it ended in.
+        """Answer from the ONNX model, and explain by the rule of the leaf that the nodes lead to.
 
         Where the manifest's entry says `times`, the leaf is multiplied by that feature.
 
         Raises:
-            InputError: the nodes do not lead where the model answered; then the file is broken.
+            InputError: the nodes do not lead to what the model answered; then the file is broken.
         """
         row = self._model.row(values)
-        answer, leaf = self._model.ask(row, "variable", "decision_leaf")
-        rule = self._leaves.get(int(leaf))
+        (answer,) = self._model.ask(row, self.entry.name)
         seen = dict(zip(self._model.features, map(float, row[0]), strict=True))
-        if (
-            rule is None
-            or np.float32(rule.value) != answer
-            or not all(condition.holds(seen[condition.feature]) for condition in rule.conditions)
-        ):
+        rule = self._leaves[self._leaf(seen)]
+        if np.float32(rule.value) != answer:
             raise InputError(f"{self._model.path}: its nodes and its answers disagree; make the pair again")
         conditions = tuple(condition.at(seen[condition.feature]) for condition in rule.conditions)
         if not self.entry.times:
@@ -113,6 +109,14 @@ class Tree:
         product = f"{_digits(float(answer), 6)} x {self.entry.times} {_digits(factor, 6)}"
         return Decision(float(answer) * factor, (*conditions, product))
 
+    def _leaf(self, seen: Mapping[str, float]) -> int:
+        """The leaf that these features, float32, end in."""
+        nodes, node = self._nodes, 0
+        while nodes["left"][node] >= 0:
+            side = "left" if seen[nodes["feature"][node]] <= nodes["threshold"][node] else "right"
+            node = nodes[side][node]
+        return int(node)
+
     def _walk(self, node: int, conditions: tuple[Condition, ...]) -> Iterator[tuple[int, Rule]]:
         nodes = self._nodes
         if nodes["left"][node] < 0:
@@ -120,7 +124,9 @@ class Tree:
             ordered = sorted(conditions, key=lambda each: (mentioned.index(each.feature), not each.above))
             yield node, Rule(tuple(ordered), float(nodes["value"][node]), float(nodes["share"][node]))
             return
-        feature, threshold = nodes["feature"][node], float(np.float32(nodes["threshold"][node]))
+        feature, threshold = nodes["feature"][node], float(nodes["threshold"][node])
+        if feature not in self._model.features:
+            raise ValueError(f"{feature!r} is no input of the graph")
         for side, above in (("left", False), ("right", True)):
             # Further down the way a threshold on the same side is tighter, so it replaces the earlier one.
             others = tuple(each for each in conditions if (each.feature, each.above) != (feature, above))

@@ -16,7 +16,7 @@ from model_zoo.campaign import Campaign
 from model_zoo.dataset import tabulate
 from model_zoo.errors import ZooError
 from model_zoo.grid import GRIDS, GridName
-from model_zoo.pair import PROFILE, make
+from model_zoo.pair import PROFILE, make, write
 from twin.profile import Profile, ProfileError, load
 
 SHIPPED = Path(__file__).parent / "pairs"
@@ -56,7 +56,7 @@ def build(
         command += " --compare" if with_comparison else ""
         campaign = Campaign(profile, GRIDS[grid], seed=seed, work=work, jobs=jobs, scheduler=dask)
         files = make(campaign, profile_toml, command, date=day, runs=runs, with_comparison=with_comparison)
-        _write(output / name, files)
+        write(output / name, files)
         typer.echo(f"{output / name}: {len(files)} files, {sum(map(len, files.values())) / 2**20:.1f} MiB")
 
 
@@ -113,15 +113,6 @@ def _profile(zoo: Path, name: str) -> tuple[Profile, bytes]:
     if profile.pair.name != name:
         raise ZooError(f"{path}: is the profile of {profile.pair.name}; its folder should have that name")
     return profile, path.read_bytes()
-
-
-def _write(folder: Path, files: dict[str, bytes]) -> None:
-    """Replace the files of a pair, each at once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        unfinished = folder / f"{name}.unfinished"
-        unfinished.write_bytes(data)
-        unfinished.replace(folder / name)
 
 
 def main() -> None:

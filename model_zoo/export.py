@@ -1,7 +1,7 @@
 """Fitted scikit-learn models as ONNX bytes, the same bytes for the same model.
 
-A decision tree carries its own nodes in the file's metadata under `tree`, read back from the graph that answers,
-so that whoever explains an answer walks the numbers that were compared and no others.
+A decision tree carries its own nodes in the file's metadata, read back from the graph that answers, so that whoever
+explains an answer walks the numbers that were compared and no others.
 """
 
 from __future__ import annotations
@@ -29,20 +29,22 @@ OPSETS = {"": 18, "ai.onnx.ml": 3}
 """Operator sets written: old enough for every onnxruntime the advisor accepts."""
 
 
-def tree_to_onnx(tree: DecisionTreeRegressor, features: Sequence[str]) -> bytes:
-    """The tree with the outputs `variable`, `decision_path` and `decision_leaf` (scikit-learn's node number).
+def trees_to_onnx(trees: Mapping[str, DecisionTreeRegressor], features: Mapping[str, Sequence[str]]) -> bytes:
+    """Decision trees in one graph (see `ensembles_to_onnx`) that carries the nodes of each in its metadata.
 
-    Metadata `tree` is JSON `{"left", "right", "feature", "threshold", "value", "share"}`, one entry per node in
+    Under a tree's name is JSON `{"left", "right", "feature", "threshold", "value", "share"}`, one entry per node in
     scikit-learn's order: a node sends rows with `feature <= threshold` to `left`, the others to `right`; a leaf has
-    -1, -1, "" and 0. `value` is a leaf's answer and 0 elsewhere, `share` that of the training rows that came by;
-    `features` are the names of the inputs in order.
+    -1, -1, "" and 0. `value` is a leaf's answer and 0 elsewhere, `share` that of the training rows that came by.
     """
-    model = _convert(tree, features, options={id(tree): {"decision_path": True, "decision_leaf": True}})
-    answering = next(node for node in model.graph.node if OUTPUT in node.output)
-    rows = tree.tree_.n_node_samples
-    nodes = {**_nodes(answering, features), "share": [round(float(count), 4) for count in rows / rows[0]]}
-    _add_metadata(model, tree=json.dumps(nodes, separators=(",", ":")))
-    return _to_bytes(model)
+    models = {name: _convert(tree, features[name]) for name, tree in trees.items()}
+    whole = _side_by_side(models, features)
+    for name, model in models.items():
+        (answering,) = model.graph.node
+        rows = trees[name].tree_.n_node_samples
+        shares = [round(float(count), 4) for count in rows / rows[0]]
+        nodes = {**_nodes(answering, features[name]), "share": shares}
+        whole.metadata_props.add(key=name, value=json.dumps(nodes, separators=(",", ":")))
+    return _to_bytes(whole)
 
 
 def ensembles_to_onnx(ensembles: Mapping[str, RegressorMixin], features: Mapping[str, Sequence[str]]) -> bytes:
@@ -51,16 +53,19 @@ def ensembles_to_onnx(ensembles: Mapping[str, RegressorMixin], features: Mapping
     Their `features` are the first ones of the longest, which are the input. One graph, since a call costs more than
     the trees that it walks.
     """
+    models = {output: _convert(ensemble, features[output]) for output, ensemble in ensembles.items()}
+    return _to_bytes(_side_by_side(models, features))
+
+
+def _side_by_side(models: Mapping[str, ModelProto], features: Mapping[str, Sequence[str]]) -> ModelProto:
     longest = max(features, key=lambda output: len(features[output]))
     names = features[longest]
-    for output, own in features.items():
-        if own != names[: len(own)]:
-            raise ValueError(f"{output}: its features are not the first ones of {', '.join(names)}")
-    models = {output: _convert(ensemble, features[output]) for output, ensemble in ensembles.items()}
     whole = deepcopy(models[longest])
     del whole.graph.node[:], whole.graph.output[:], whole.graph.initializer[:]
     for output, model in models.items():
-        graph = model.graph
+        if features[output] != names[: len(features[output])]:
+            raise ValueError(f"{output}: its features are not the first ones of {', '.join(names)}")
+        graph = deepcopy(model.graph)
         for node in graph.node:
             node.name = f"{output}/{node.name}"
             node.input[:] = [_within(output, name) for name in node.input]
@@ -71,7 +76,7 @@ def ensembles_to_onnx(ensembles: Mapping[str, RegressorMixin], features: Mapping
         whole.graph.node.extend(graph.node)
         whole.graph.initializer.extend(graph.initializer)
         whole.graph.output.extend(graph.output)
-    return _to_bytes(whole)
+    return whole
 
 
 def _within(output: str, name: str) -> str:
@@ -79,14 +84,14 @@ def _within(output: str, name: str) -> str:
     return {INPUT: INPUT, OUTPUT: output}.get(name, f"{output}/{name}")
 
 
-def _convert(estimator: RegressorMixin, features: Sequence[str], **options: Any) -> ModelProto:
+def _convert(estimator: RegressorMixin, features: Sequence[str]) -> ModelProto:
     row = np.zeros((1, len(features)), dtype=np.float32)
-    model = to_onnx(estimator, row, name="model", target_opset=OPSETS, **options)
+    model = to_onnx(estimator, row, name="model", target_opset=OPSETS)
     (old,) = (graph_input.name for graph_input in model.graph.input)
     model.graph.input[0].name = INPUT
     for node in model.graph.node:
         node.input[:] = [INPUT if name == old else name for name in node.input]
-    _add_metadata(model, features=json.dumps(list(features)))
+    model.metadata_props.add(key="features", value=json.dumps(list(features)))
     return model
 
 
@@ -104,11 +109,6 @@ def _nodes(node: NodeProto, features: Sequence[str]) -> dict[str, list[Any]]:
         "threshold": [0.0 if end else float(x) for end, x in zip(leaf, graph["nodes_values"], strict=True)],
         "value": [float(answer.get(i, 0.0)) for i in range(len(leaf))],
     }
-
-
-def _add_metadata(model: ModelProto, **texts: str) -> None:
-    for key, text in texts.items():
-        model.metadata_props.add(key=key, value=text)
 
 
 def _to_bytes(model: ModelProto) -> bytes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -20,17 +21,19 @@ from advisor.pairs import Pair, named
 from model_zoo import card, chances, comparison, figures, real_runs
 from model_zoo.campaign import Campaign
 from model_zoo.dataset import Table, Tables, is_held_out, tabulate
-from model_zoo.export import ensembles_to_onnx, tree_to_onnx
+from model_zoo.export import ensembles_to_onnx, trees_to_onnx
 from model_zoo.report import judge
 from model_zoo.runs import OBJECTIVES, Objective
 from model_zoo.training import TARGETS, Models, TimesTree, TreeOutput, fit
 
 Entry = TypeVar("Entry", Tree, Ensemble, Chance)
 
-PROFILE, MANIFEST, CARD, SERVING = "profile.toml", "manifest.json", "card.md", "serving.onnx"
+PROFILE, MANIFEST, CARD = "profile.toml", "manifest.json", "card.md"
+RULES, SERVING = "rules.onnx", "serving.onnx"
 LIBRARIES = ("numpy", "scipy", "numba", "scikit-learn", "skl2onnx", "onnx")
 """Whose versions decide what comes out."""
 FEATURES: dict[TreeOutput, tuple[str, ...]] = {"load_limit": MIX_FEATURES, "max_loras": SLOTS_FEATURES}
+"""Of a tree; the last holds the others."""
 
 
 def make(
@@ -56,30 +59,16 @@ def make(
     with threadpool_limits(1):
         models = fit(train, campaign.jobs)
     trees = [
-        Tree(
-            file=f"{each}-{output}.onnx",
-            features=[*FEATURES[output]],
-            objective=each,
-            output=output,
-            times=getattr(models, output)[each].times,
-            error={},
-        )
+        Tree(objective=each, output=output, times=getattr(models, output)[each].times, error={})
         for each in OBJECTIVES
         for output in FEATURES
     ]
     ensembles = [
-        Ensemble(
-            output=each,
-            margin=models.itl_margin if each == "itl_ms" else 1.0,
-            error={},
-        )
-        for each in TARGETS
+        Ensemble(output=each, margin=models.itl_margin if each == "itl_ms" else 1.0, error={}) for each in TARGETS
     ]
     likely = [Chance(objective=each, required=models.required[each], error={}) for each in OBJECTIVES]
-    graph, features = _serving(models)
-    files = {PROFILE: profile_toml}
-    files |= {entry.file: tree_to_onnx(_fitted(models, entry).tree, entry.features) for entry in trees}
-    files[SERVING] = graph
+    graph, features = _serving_graph(models)
+    files = {PROFILE: profile_toml, RULES: _rules_graph(models, trees), SERVING: graph}
     pair = campaign.profile.pair
     manifest = Manifest(
         pair=pair.name,
@@ -95,6 +84,7 @@ def make(
         max_adapters=campaign.grid.max_adapters,
         slots=list(campaign.grid.slots),
         range=_range(train),
+        rules=Graph(file=RULES, features=[*SLOTS_FEATURES]),
         trees=trees,
         serving=Graph(file=SERVING, features=[*features]),
         ensembles=ensembles,
@@ -125,7 +115,27 @@ def make(
     return {**files, MANIFEST: _manifest_json(judged, files)}
 
 
-def _serving(models: Models) -> tuple[bytes, tuple[str, ...]]:
+def write(folder: Path, files: dict[str, bytes]) -> None:
+    """Replace the files of a pair, each at once; those that only a former build made go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    former = _listed(folder / MANIFEST)
+    for name, data in files.items():
+        unfinished = folder / f"{name}.unfinished"
+        unfinished.write_bytes(data)
+        unfinished.replace(folder / name)
+    for path in folder.iterdir():
+        if path.name in former - set(files):
+            path.unlink()
+
+
+def _rules_graph(models: Models, trees: Sequence[Tree]) -> bytes:
+    return trees_to_onnx(
+        {entry.name: _fitted(models, entry).tree for entry in trees},
+        {entry.name: FEATURES[entry.output] for entry in trees},
+    )
+
+
+def _serving_graph(models: Models) -> tuple[bytes, tuple[str, ...]]:
     """The graph of all that is expected of a configuration, and its features."""
     fitted: dict[str, RegressorMixin] = {}
     features: dict[str, tuple[str, ...]] = {}
@@ -162,7 +172,8 @@ def _fitted(models: Models, entry: Tree) -> TimesTree:
 
 
 def _rules(models: Models, entry: Tree) -> str:
-    text = export_text(_fitted(models, entry).tree, feature_names=entry.features, decimals=4, max_depth=100)
+    tree, features = _fitted(models, entry).tree, FEATURES[entry.output]
+    text = export_text(tree, feature_names=features, decimals=4, max_depth=100)
     return f"{entry.output} = value x {entry.times}\n\n{text}"
 
 
@@ -174,3 +185,11 @@ def _range(train: Tables) -> dict[str, tuple[float, float]]:
         name: (float(min(column.min() for column in found)), float(max(column.max() for column in found)))
         for name, found in columns.items()
     }
+
+
+def _listed(manifest: Path) -> set[str]:
+    """The files that a manifest names, of whatever format it is; none where there is no manifest."""
+    try:
+        return set(json.loads(manifest.read_bytes())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()

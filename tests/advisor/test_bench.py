@@ -20,7 +20,7 @@ def test_what_models_and_a_recommendation_take_is_printed(zoo: Path, tmp_path: P
     assert (done.returncode, done.stderr) == (0, "")
     head, _, models, whole = done.stdout.splitlines()
     assert head.split() == ["what", "fastest_us", "median_us", "p99_us"]
-    assert models.startswith("all models: 5 ONNX calls")
+    assert models.startswith("all 9 outputs")
     assert whole.startswith("recommend, 61 adapters")
 
 

@@ -184,7 +184,7 @@ def test_no_such_inventory(run: Run, tmp_path: Path, file: str) -> None:
     check_refused(run("recommend", file), tmp_path)
 
 
-@pytest.mark.parametrize("file", ["steady-load_limit.onnx", "serving.onnx", "profile.toml", "manifest.json"])
+@pytest.mark.parametrize("file", ["rules.onnx", "serving.onnx", "profile.toml", "manifest.json"])
 def test_truncated_files_of_the_pair(run: Run, zoo: Path, tmp_path: Path, file: str) -> None:
     shutil.copytree(zoo, tmp_path / "zoo")
     path = tmp_path / "zoo" / NAME / file

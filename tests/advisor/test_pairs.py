@@ -44,7 +44,7 @@ def reload(directory: Path) -> Pair:
     return pairs.named(NAME, directory.parent)
 
 
-@pytest.mark.parametrize("file", ["steady-load_limit.onnx", "profile.toml"])
+@pytest.mark.parametrize("file", ["rules.onnx", "profile.toml"])
 @pytest.mark.parametrize("damage", ["truncated", "altered", "missing"])
 def test_damaged_files_are_refused(broken: Path, file: str, damage: str) -> None:
     path = broken / file

@@ -81,18 +81,18 @@ def test_nodes_that_disagree_with_the_answers_are_refused(zoo: Path, tmp_path: P
 @pytest.mark.parametrize("nodes", [{}, {"left": [0], "right": [0], "feature": ["x"], "threshold": [1], "value": [0]}])
 def test_unreadable_nodes_are_refused(zoo: Path, tmp_path: Path, nodes: dict[str, list[float]]) -> None:
     pair = tampered(zoo, tmp_path, lambda _: nodes)
-    with pytest.raises(InputError, match="its nodes cannot be read"):
+    with pytest.raises(InputError, match="the nodes of steady_load_limit cannot be read"):
         tree.find(pair, "steady", "load_limit")
 
 
 def tampered(zoo: Path, tmp_path: Path, change) -> Pair:  # type: ignore[no-untyped-def]
     """A copy of the pair with other nodes in a tree's metadata, the manifest's hash made to fit."""
     directory = Path(shutil.copytree(zoo / NAME, tmp_path / NAME))
-    path = directory / "steady-load_limit.onnx"
+    path = directory / "rules.onnx"
     old = path.read_bytes()
     model = onnx.load_from_string(old)
     for entry in model.metadata_props:
-        if entry.key == "tree":
+        if entry.key == "steady_load_limit":
             entry.value = json.dumps(change(json.loads(entry.value)))
     path.write_bytes(model.SerializeToString())
     manifest = (directory / "manifest.json").read_text()

@@ -12,7 +12,7 @@ from sklearn.tree import DecisionTreeRegressor
 from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure, vector
 from advisor.manifest import Chance, Ensemble, Graph, Manifest, Tree
 from advisor.mix import Mix
-from model_zoo.export import ensembles_to_onnx, tree_to_onnx
+from model_zoo.export import ensembles_to_onnx, trees_to_onnx
 from twin.behaviour import behaviour_of
 from twin.profile import FrontEnd, Loading, Memory, Pair, Profile, Scheduling, Serving, Step
 
@@ -53,20 +53,17 @@ def build(directory: Path) -> Path:
     slots = [int(generator.integers(1, len(mix) + 1)) for mix in mixes]
     rows = [measure(mix, profile(), ttft_limit_s=2.0, max_loras=held) for mix, held in zip(mixes, slots, strict=True)]
     files = {"profile.toml": profile().to_toml().encode()}
-    trees, ensembles, forests = [], [], {}
+    fitted, features, trees, ensembles, forests = {}, {}, [], [], {}
     for objective, generosity in (("steady", 1.0), ("published", 1.3)):
         # The published limit is learned as a factor of another feature, the steady one outright.
         factors = [row["estimated_load"] if objective == "published" else 1.0 for row in rows]
         limits = [generosity * capacity(row) / factor for row, factor in zip(rows, factors, strict=True)]
         wanted = [min(row["adapters"], np.ceil(1.5 * row["active_adapters"]) + 1) for row in rows]
-        for output, features, target in (("load_limit", MIX_FEATURES, limits), ("max_loras", SLOTS_FEATURES, wanted)):
-            file = f"{objective}-{output}.onnx"
+        for output, names, target in (("load_limit", MIX_FEATURES, limits), ("max_loras", SLOTS_FEATURES, wanted)):
             times = "estimated_load" if objective == "published" and output == "load_limit" else ""
+            trees.append(entry := Tree(objective=objective, output=output, times=times, error=ERROR))
             tree = DecisionTreeRegressor(max_depth=5, min_samples_leaf=5, random_state=0)
-            files[file] = tree_to_onnx(tree.fit(matrix(rows, features), target), features)
-            trees.append(
-                Tree(file=file, features=[*features], objective=objective, output=output, times=times, error=ERROR)
-            )
+            fitted[entry.name], features[entry.name] = tree.fit(matrix(rows, names), target), names
     load = np.array([row["token_rate"] / capacity(row) for row in rows])
     queueing = np.array([row["slots_load_share"] for row in rows])
     for output, target in (
@@ -83,6 +80,7 @@ def build(directory: Path) -> Path:
         log_odds = np.where(load < bearable, 6.0, -6.0)
         forests[objective] = forest.fit(matrix(rows, SERVING_FEATURES), log_odds)
         chances.append(Chance(objective=objective, required=0.8, error={"macro_f1": 0.9}))
+    files["rules.onnx"] = trees_to_onnx(fitted, features)
     files["serving.onnx"] = ensembles_to_onnx(forests, dict.fromkeys(forests, SERVING_FEATURES))
     for file, data in files.items():
         (pair / file).write_bytes(data)
@@ -102,6 +100,7 @@ def build(directory: Path) -> Path:
             name: (min(row[name] for row in rows), max(row[name] for row in rows))
             for name in (*SERVING_FEATURES, "ttft_limit")
         },
+        rules=Graph(file="rules.onnx", features=[*SLOTS_FEATURES]),
         trees=trees,
         serving=Graph(file="serving.onnx", features=[*SERVING_FEATURES]),
         ensembles=ensembles,

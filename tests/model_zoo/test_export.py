@@ -18,7 +18,7 @@ from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from model_zoo.export import INPUT, OUTPUT, ensembles_to_onnx, tree_to_onnx
+from model_zoo.export import INPUT, ensembles_to_onnx, trees_to_onnx
 from model_zoo.families import LogOdds
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +36,10 @@ def workloads(seed: int, rows: int = 600) -> tuple[Rows, NDArray[np.float64]]:
 def fit_tree(seed: int, leaves: int = 24) -> DecisionTreeRegressor:
     x, y = workloads(seed)
     return DecisionTreeRegressor(max_leaf_nodes=leaves, random_state=0).fit(x, y)
+
+
+def exported(tree: DecisionTreeRegressor) -> bytes:
+    return trees_to_onnx({"limit": tree}, {"limit": FEATURES})
 
 
 def at_thresholds(thresholds: NDArray[np.float64], seed: int) -> Rows:
@@ -56,25 +60,34 @@ def walk(nodes: dict[str, list[float]], row: Rows) -> int:
 
 def test_a_tree_answers_as_scikit_learn() -> None:
     tree = fit_tree(1)
-    session = onnxruntime.InferenceSession(tree_to_onnx(tree, FEATURES))
+    session = onnxruntime.InferenceSession(exported(tree))
     for x in (workloads(2)[0], at_thresholds(tree.tree_.threshold[tree.tree_.feature >= 0], 3)):
-        value, path, leaf = session.run([OUTPUT, "decision_path", "decision_leaf"], {INPUT: x})
+        (value,) = session.run(["limit"], {INPUT: x})
         np.testing.assert_allclose(value[:, 0], tree.predict(x), rtol=1e-5)
-        np.testing.assert_array_equal(leaf[:, 0], tree.apply(x))
-        visited = np.array([[mark == "1" for mark in text] for (text,) in path])
-        np.testing.assert_array_equal(visited, tree.decision_path(x).toarray().astype(bool))
+
+
+def test_trees_of_more_and_of_fewer_features_share_a_graph() -> None:
+    x, y = workloads(1)
+    trees = {"slots": fit_tree(1), "limit": DecisionTreeRegressor(max_leaf_nodes=9).fit(x[:, :2], y)}
+    session = onnxruntime.InferenceSession(trees_to_onnx(trees, {"slots": FEATURES, "limit": FEATURES[:2]}))
+    rows = workloads(2)[0]
+    slots, limit = session.run(["slots", "limit"], {INPUT: rows})
+    np.testing.assert_allclose(slots[:, 0], trees["slots"].predict(rows), rtol=1e-5)
+    np.testing.assert_allclose(limit[:, 0], trees["limit"].predict(rows[:, :2]), rtol=1e-5)
+    with pytest.raises(ValueError, match="not the first ones"):
+        trees_to_onnx(trees, {"slots": FEATURES, "limit": FEATURES[1:]})
 
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), leaves=st.integers(2, 60))
 def test_the_nodes_in_the_metadata_are_those_of_the_graph(seed: int, leaves: int) -> None:
     tree = fit_tree(seed, leaves)
-    session = onnxruntime.InferenceSession(tree_to_onnx(tree, FEATURES))
-    nodes = json.loads(session.get_modelmeta().custom_metadata_map["tree"])
+    session = onnxruntime.InferenceSession(exported(tree))
+    nodes = json.loads(session.get_modelmeta().custom_metadata_map["limit"])
     x = np.concatenate([workloads(seed + 1, 50)[0], at_thresholds(np.array(nodes["threshold"]), seed)[:50]])
-    value, leaf = session.run([OUTPUT, "decision_leaf"], {INPUT: x})
+    (value,) = session.run(["limit"], {INPUT: x})
     walked = [walk(nodes, row) for row in x]
-    assert walked == leaf[:, 0].tolist()
+    assert walked == tree.apply(x).tolist()
     assert [nodes["value"][node] for node in walked] == value[:, 0].tolist()
     assert [name for name in nodes["feature"] if name] == [FEATURES[i] for i in tree.tree_.feature if i >= 0]
 
@@ -93,30 +106,26 @@ def test_an_ensemble_answers_as_scikit_learn() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_bytes_are_the_same_each_time(seed: int) -> None:
-    assert tree_to_onnx(fit_tree(seed), FEATURES) == tree_to_onnx(fit_tree(seed), FEATURES)
+    assert exported(fit_tree(seed)) == exported(fit_tree(seed))
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "4"])
 def test_the_bytes_are_the_same_in_every_process(hash_seed: str) -> None:
     """Sets of strings are ordered otherwise in every process; under these two the operator sets were."""
-    code = (
-        "import sys; from tests.model_zoo.test_export import *;"
-        "sys.stdout.buffer.write(tree_to_onnx(fit_tree(0), FEATURES))"
-    )
+    code = "import sys; from tests.model_zoo.test_export import *;sys.stdout.buffer.write(exported(fit_tree(0)))"
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True, timeout=120
     )
-    assert done.stdout == tree_to_onnx(fit_tree(0), FEATURES)
+    assert done.stdout == exported(fit_tree(0))
 
 
 def test_a_lone_leaf_is_a_tree_too() -> None:
     x, y = workloads(1)
     tree = DecisionTreeRegressor().fit(x, np.full_like(y, 7.0))
-    session = onnxruntime.InferenceSession(tree_to_onnx(tree, FEATURES))
-    value, leaf = session.run([OUTPUT, "decision_leaf"], {INPUT: x[:5]})
+    session = onnxruntime.InferenceSession(exported(tree))
+    (value,) = session.run(["limit"], {INPUT: x[:5]})
     assert value[:, 0].tolist() == [7.0] * 5
-    assert leaf[:, 0].tolist() == [0] * 5
 
 
 def test_a_classifier_leaves_as_its_log_odds() -> None:

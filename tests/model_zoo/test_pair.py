@@ -21,7 +21,7 @@ from model_zoo.campaign import Campaign
 from model_zoo.errors import ZooError
 from model_zoo.grid import Grid, sample
 from model_zoo.labels import load_limit
-from model_zoo.pair import CARD, MANIFEST, PROFILE, make
+from model_zoo.pair import CARD, MANIFEST, PROFILE, make, write
 from model_zoo.runs import PUBLISHED, STEADY
 from tests.model_zoo.conftest import law_of_serving
 from twin.profile import Profile
@@ -58,7 +58,7 @@ def test_the_manifest_knows_every_file_by_its_hash(files: Mapping[str, bytes], m
     assert manifest.sha256 == {
         name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != MANIFEST
     }
-    named = {entry.file for entry in (*manifest.trees, manifest.serving)}
+    named = {manifest.rules.file, manifest.serving.file}
     figures = {name for name in files if name.endswith(".svg")}
     assert named | figures | {PROFILE, CARD} == set(manifest.sha256)
     assert all(f"]({name})".encode() in files[CARD] for name in figures)
@@ -72,13 +72,10 @@ def test_the_manifest_knows_every_file_by_its_hash(files: Mapping[str, bytes], m
 def test_models_answer_for_mixes_never_seen(files: Mapping[str, bytes], manifest: Manifest, profile: Profile) -> None:
     by_file = {name: onnxruntime.InferenceSession(data) for name, data in files.items() if name.endswith(".onnx")}
     values = measure(sample(200, seed=9)[150].adapters(100), profile, ttft_limit_s=2.0, max_loras=16)
-    for tree in manifest.trees:
-        (answer,) = by_file[tree.file].run(["variable"], {"features": vector(values, tree.features)})
-        assert np.isfinite(answer).all()
-    row = vector(values, manifest.serving.features)
-    outputs = [*(entry.output for entry in manifest.ensembles), *(entry.objective for entry in manifest.chances)]
-    answers = by_file[manifest.serving.file].run(outputs, {"features": row})
-    assert np.isfinite(answers).all()
+    expected = [*(entry.output for entry in manifest.ensembles), *(entry.objective for entry in manifest.chances)]
+    for graph, outputs in ((manifest.rules, [tree.name for tree in manifest.trees]), (manifest.serving, expected)):
+        answers = by_file[graph.file].run(outputs, {"features": vector(values, graph.features)})
+        assert np.isfinite(answers).all()
     assert all(entry.error for entry in (*manifest.trees, *manifest.ensembles, *manifest.chances))
 
 
@@ -140,6 +137,13 @@ def test_too_few_mixes_are_refused_in_one_line(profile: Profile, tmp_path: Path)
 def test_the_published_rule_never_admits_fewer(profile: Profile, work: Path) -> None:
     for each in campaign(profile, work).explorations():
         assert load_limit(each.runs, PUBLISHED).adapters >= load_limit(each.runs, STEADY).adapters
+
+
+def test_only_what_a_former_build_made_goes_when_a_pair_is_replaced(files: Mapping[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    write(tmp_path, {"steady.onnx": b"old", MANIFEST: b'{"sha256": {"steady.onnx": "", "card.md": ""}}'})
+    write(tmp_path, dict(files))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {**files, "notes.txt": b"mine"}
 
 
 def test_the_command_line_refuses_what_is_not_there(tmp_path: Path) -> None:
