@@ -60,9 +60,8 @@ def write(campaign: Campaign, model: str, folder: Path) -> None:
                     name = VALIDATION if one.validation else SERVED
                     row |= _mean(_rounds(campaign, start, one))
                     add(name, row, group="live", max_lora_rank=start.settings.max_lora_rank, oom=0)
-    folder.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
-        pd.DataFrame(rows).to_csv(folder / name, index=False)
+        output.write(folder / name, pd.DataFrame(rows).to_csv(index=False).encode())
 
 
 def model_name(hub_id: str) -> str:

@@ -125,6 +125,14 @@ def test_a_running_server_is_measured_where_it_is(tmp_path: Path) -> None:
     assert "5 of 6 servers to be measured" in told.stderr
 
 
+def test_a_server_that_is_not_there_leaves_nothing_behind(tmp_path: Path) -> None:
+    told = calibrate(*arguments(tmp_path), "--url", "http://127.0.0.1:9", "--max-loras", "16", "--max-lora-rank", "8")
+    assert told.returncode == 2
+    assert told.stderr.startswith("calibrate: http://127.0.0.1:9")
+    assert told.stderr.count("\n") == 1
+    assert not (tmp_path / "work").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
