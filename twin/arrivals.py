@@ -14,6 +14,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 
+PORTION = 1 << 16
+"""Requests that are drawn at a time: an hour of overload has millions, and a step of the drawing a copy of each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -61,6 +64,11 @@ def draw_arrivals(
     return np.interp(np.concatenate(arrivals), load, time), np.concatenate(adapters)
 
 
+def portions(count: int) -> Iterator[slice]:
+    """`count` requests in portions, in order."""
+    return (slice(start, min(start + PORTION, count)) for start in range(0, count, PORTION))
+
+
 def _switches(phases: Sequence[Phase], duration_s: float) -> tuple[Floats, Floats, list[Phase]]:
     """Time 0, the time of every switch, and the end, s; what a clock that runs faster while rates are higher shows
     then, s; and the phase between each of them and the next."""
@@ -91,8 +99,9 @@ def _alike(
     others = np.flatnonzero(~poisson)
     if others.size:
         drawn = [_renewals(rng, float(rate[i]), float(cv[i]), bool(lognormal[i]), duration_s) for i in others]
+        adapter = np.concatenate([adapter, np.repeat(others.astype(np.int32), [len(times) for times in drawn])])
         arrival = np.concatenate([arrival, *drawn])
-        adapter = np.concatenate([adapter, np.repeat(others, [len(times) for times in drawn]).astype(np.int32)])
+        del drawn
         order = np.argsort(arrival, kind="stable")
         arrival, adapter = arrival[order], adapter[order]
     return arrival, adapter
@@ -105,8 +114,10 @@ def _poisson(rng: np.random.Generator, rate: Floats, duration_s: float) -> tuple
     # Given their number, the events of a Poisson process are uniform; as running sums of exponential gaps they come
     # sorted.
     count = int(rng.poisson(total * duration_s))
-    sums = np.cumsum(rng.standard_exponential(count + 1))
-    arrival = sums[:-1] * (duration_s / sums[-1])
+    sums = rng.standard_exponential(count + 1)
+    np.cumsum(sums, out=sums)
+    arrival = sums[:-1]
+    arrival *= duration_s / sums[-1]
     return arrival, _deal_out(rng, rate / total, count)
 
 
@@ -122,9 +133,12 @@ def _deal_out(rng: np.random.Generator, share: Floats, count: int) -> Ints:
         keep[high] -= 1.0 - keep[low]
         if keep[high] < 1.0:
             small.append(large.pop())
-    where = rng.random(count) * n
-    index = where.astype(np.int32)
-    return np.where(where - index < keep[index], index, alias[index]).astype(np.int32)
+    dealt = np.empty(count, dtype=np.int32)
+    for portion in portions(count):
+        where = rng.random(portion.stop - portion.start) * n
+        index = where.astype(np.int32)
+        dealt[portion] = np.where(where - index < keep[index], index, alias[index])
+    return dealt
 
 
 def _renewals(rng: np.random.Generator, rate: float, cv: float, lognormal: bool, duration_s: float) -> Floats:

@@ -46,9 +46,9 @@ class Log(NamedTuple):
     """What is recorded while serving."""
 
     first_token_s: NDArray[np.float64]
-    """Of each request; NaN while it has none."""
+    """Of each request; 0 while it has none."""
     finish_s: NDArray[np.float64]
-    """Of each request; NaN while it is not finished."""
+    """Of each request; 0 while it is not finished."""
     clock_s: NDArray[np.float64]
     """[now, the time up to which the next step knows what has arrived]"""
     sums: NDArray[np.float64]
@@ -62,8 +62,8 @@ class Log(NamedTuple):
 def new_log(requests: int) -> Log:
     """An empty log at time 0."""
     return Log(
-        first_token_s=np.full(requests, np.nan),
-        finish_s=np.full(requests, np.nan),
+        first_token_s=np.zeros(requests),  # memory that nobody has written to takes no room
+        finish_s=np.zeros(requests),
         clock_s=np.zeros(2),
         sums=np.zeros(6),
         counts=np.zeros(3, dtype=np.int64),
@@ -103,7 +103,7 @@ def step(scheduler: Scheduler, cost: StepCost, log: Log) -> float:
     now = log.clock_s[NOW]
     for i in range(output[FRESH]):
         request = scheduler.fresh[i]
-        if np.isnan(log.first_token_s[request]):
+        if log.first_token_s[request] == 0.0:
             log.first_token_s[request] = now
     update(scheduler)
     for i in range(output[FINISHED]):

@@ -119,7 +119,7 @@ def serve(
     front_end = profile.front_end
     log = engine.new_log(len(requests))
     engine.serve(state, step_cost(profile, server.max_loras), log, duration_s, max_connections)
-    done = ~np.isnan(log.finish_s)
+    done = log.finish_s > 0.0
     arrived, completed, steps = len(requests), int(done.sum()), int(state.state[STEP])
     first, finish, output = log.first_token_s[done], log.finish_s[done], requests.output[done]
     gaps = output - 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.arrivals import Bools, Floats, Ints, Phase, draw_arrivals, mean_scale
+from twin.arrivals import Bools, Floats, Ints, Phase, draw_arrivals, mean_scale, portions
 from twin.lengths import Law, Quantiles, Table, by_law, lognormal, rounded
 
 
@@ -143,20 +143,32 @@ def draw(workload: Workload, duration_s: float, seed: int, max_model_len: int) -
     arrival, adapter = draw_arrivals(
         rng, workload.rate, cv=workload.cv, lognormal=gaps, phases=workload.phases, duration_s=duration_s
     )
-
-    normal_in = rng.standard_normal(len(arrival))
-    normal_out = rng.standard_normal(len(arrival))
-    normal_out = workload.correlation * normal_in + np.sqrt(1 - workload.correlation**2) * normal_out
-    prompt = lognormal(normal_in, workload.input_mean, workload.input_std, adapter)
-    answer = lognormal(normal_out, workload.output_mean, workload.output_std, adapter)
-    for tokens, normal, laws in (
-        (prompt, normal_in, workload.input_quantiles),
-        (answer, normal_out, workload.output_quantiles),
-    ):
-        for law, where in by_law(laws, adapter):
-            tokens[where] = law(normal[where])
-    requests = Requests(arrival, adapter, rounded(rng, prompt), rounded(rng, answer))
+    requests = Requests(arrival, adapter, *_draw_lengths(rng, workload, adapter))
     for table, where in by_law(workload.tables, adapter):
         row = rng.integers(len(table), size=len(where))
         requests.input[where], requests.output[where] = table.input[row], table.output[row]
     return requests.cut(max_model_len)
+
+
+def _draw_lengths(rng: np.random.Generator, workload: Workload, adapter: Ints) -> tuple[Ints, Ints]:
+    """Tokens of the prompts and of the answers."""
+    normal_in = rng.standard_normal(len(adapter))
+    normal_out = rng.standard_normal(len(adapter))
+    for portion in portions(len(adapter)):
+        normal_out[portion] *= np.sqrt(1 - workload.correlation**2)
+        normal_out[portion] += workload.correlation * normal_in[portion]
+
+    def lengths(normal: Floats, mean: Floats, std: Floats, laws: tuple[Quantiles | None, ...]) -> Ints:
+        tokens = np.empty(len(normal), dtype=np.int32)
+        for portion in portions(len(normal)):
+            scores, who = normal[portion], adapter[portion]
+            drawn = lognormal(scores, mean, std, who)
+            for law, where in by_law(laws, who):
+                drawn[where] = law(scores[where])
+            tokens[portion] = rounded(rng, drawn)
+        return tokens
+
+    return (
+        lengths(normal_in, workload.input_mean, workload.input_std, workload.input_quantiles),
+        lengths(normal_out, workload.output_mean, workload.output_std, workload.output_quantiles),
+    )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.twin.conftest import make_workload
+from twin import arrivals
 from twin.arrivals import Phase
 from twin.lengths import Quantiles, Table
 from twin.workload import Requests, draw
@@ -25,6 +26,22 @@ def test_same_seed_same_requests() -> None:
     for name in Requests.__slots__:
         assert np.array_equal(getattr(first, name), getattr(second, name))
     assert not np.array_equal(first.arrival, other.arrival)
+
+
+def test_in_how_many_portions_requests_are_drawn_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    law = Quantiles.of({0.5: 120.0, 0.95: 800.0})
+    workload = replace(
+        make_workload([0.5, 0.1, 0.2]),
+        input_mean=np.array([100.0, 900.0, 20.0]),
+        input_quantiles=(None, law, None),
+        correlation=-0.4,
+    )
+    whole = draw(workload, HOUR, 3, max_model_len=1000)
+    monkeypatch.setattr(arrivals, "PORTION", 64)
+    portioned = draw(workload, HOUR, 3, max_model_len=1000)
+    assert len(whole) > 20 * arrivals.PORTION
+    for name in Requests.__slots__:
+        assert np.array_equal(getattr(whole, name), getattr(portioned, name))
 
 
 def test_each_adapter_gets_its_rate_in_order_of_time() -> None:
