@@ -51,10 +51,10 @@ class Model:
         """The features of the model as float32 of shape (1, features)."""
         return vector(dict(values), self.features)
 
-    def ask(self, row: NDArray[Any], *outputs: str) -> list[Any]:
-        """The named outputs for a row, as scalars."""
-        answers = self._session.run(list(outputs), {self._input: row})
-        return [answer.reshape(-1)[0] for answer in answers]
+    def ask(self, row: NDArray[Any], *outputs: str) -> list[float]:
+        """The named outputs for a row; they are float32."""
+        answers = self._session.run(outputs, {self._input: row})
+        return [answer.item() for answer in answers]
 
 
 @cache

@@ -47,7 +47,7 @@ class Ensembles:
 
     def __call__(self, values: Mapping[str, float]) -> Forecast:
         """What to expect of adapters and slots with these features."""
-        share, itl_ms, ttft_ms, log_odds = map(float, self._model.ask(self._model.row(values), *self._outputs))
+        share, itl_ms, ttft_ms, log_odds = self._model.ask(self._model.row(values), *self._outputs)
         return Forecast(
             min(math.exp(share) / max(values["slots_load_share"], 1.0), 1.0),
             math.exp(itl_ms),

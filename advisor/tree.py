@@ -100,14 +100,14 @@ class Tree:
         (answer,) = self._model.ask(row, self.entry.name)
         seen = dict(zip(self._model.features, map(float, row[0]), strict=True))
         rule = self._leaves[self._leaf(seen)]
-        if np.float32(rule.value) != answer:
+        if float(np.float32(rule.value)) != answer:
             raise InputError(f"{self._model.path}: its nodes and its answers disagree; make the pair again")
         conditions = tuple(condition.at(seen[condition.feature]) for condition in rule.conditions)
         if not self.entry.times:
-            return Decision(float(answer), conditions)
+            return Decision(answer, conditions)
         factor = values[self.entry.times]
-        product = f"{_digits(float(answer), 6)} x {self.entry.times} {_digits(factor, 6)}"
-        return Decision(float(answer) * factor, (*conditions, product))
+        product = f"{_digits(answer, 6)} x {self.entry.times} {_digits(factor, 6)}"
+        return Decision(answer * factor, (*conditions, product))
 
     def _leaf(self, seen: Mapping[str, float]) -> int:
         """The leaf that these features, float32, end in."""
