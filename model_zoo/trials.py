@@ -21,7 +21,7 @@ from model_zoo.grid import Recipe
 from model_zoo.labels import SlotChoice, best_run, load_limit
 from model_zoo.runs import Goal, Run, most_slots
 from model_zoo.search import Exploration
-from model_zoo.training import Models
+from model_zoo.training import Floats, Models
 from twin.accuracy import smape
 
 RECOMMENDED, RULES = "recommended", "by the rules alone"
@@ -116,10 +116,15 @@ def refuse(questions: Iterable[Question], pair: Pair) -> Line:
 
 
 def tightened(answers: Iterable[Answer]) -> dict[Recipe, tuple[Goal]]:
-    """A goal for each mix with an ITL limit that it reaches before its steady limit: what `latency` is tried with."""
+    """A goal for each mix with an ITL limit that it reaches before its steady limit: what `latency` is tried with.
+
+    Mixes whose answers have a single token are left out: they have no ITL.
+    """
+    times = [(answer, answer.best.measures.itl_ms) for answer in answers]
     return {
-        answer.explored.recipe: (answer.goal._replace(itl_limit_s=round(TIGHT * answer.best.measures.itl_ms) / 1e3),)
-        for answer in answers
+        answer.explored.recipe: (answer.goal._replace(itl_limit_s=round(TIGHT * itl_ms) / 1e3),)
+        for answer, itl_ms in times
+        if math.isfinite(itl_ms)
     }
 
 
@@ -139,7 +144,7 @@ def try_all(answers: Sequence[Answer], campaign: Campaign) -> list[Line]:
     for kind in (kind for kind in NAMES if kind in kinds and len(kinds) > 1):
         mine = [i for i, case in enumerate(cases) if case.recipe.kind == kind]
         runs = [served[RECOMMENDED][i] for i in mine]
-        line = _line(f"{RECOMMENDED}, {NAMES[kind]}", [cases[i] for i in mine], runs)
+        line = costs(f"{RECOMMENDED}, {NAMES[kind]}", [cases[i] for i in mine], runs)
         lines.append(_with_n_errors(line, [each for each in answers if each.explored.recipe.kind == kind]))
     return lines
 
@@ -170,21 +175,31 @@ def _served(cases: Sequence[Case], campaign: Campaign) -> dict[str, list[Run]]:
 
 
 def _lines(cases: Sequence[Case], served: Mapping[str, list[Run]]) -> list[Line]:
-    return [_line(name, cases, runs) for name, runs in served.items()]
+    return [costs(name, cases, runs) for name, runs in served.items()]
 
 
-def _line(what: str, cases: Sequence[Case], runs: Sequence[Run]) -> Line:
-    """How often the goal was missed, and what the runs cost against the best ones, on average."""
-    if not cases:
-        return Line(what, 0, {})
-    pairs = [(run.measures, case.best.measures) for run, case in zip(runs, cases, strict=True)]
-    errors = {
-        "missed_percent": [100.0 * (not case.goal.met_by(run)) for run, case in zip(runs, cases, strict=True)],
-        "starved_percent": [100.0 * run.starved for run in runs],
-        "throughput_regret_percent": [
-            100 * (1 - ours.throughput_tok_s / best.throughput_tok_s) for ours, best in pairs
-        ],
-        "itl_regret_percent": [100 * (ours.itl_ms / best.itl_ms - 1) for ours, best in pairs],
-        "ttft_regret_s": [(ours.ttft_ms - best.ttft_ms) / 1e3 for ours, best in pairs],
+def costs(what: str, cases: Sequence[Case], runs: Sequence[Run]) -> Line:
+    """How often the goal was missed, and what the runs cost against the best ones, on average.
+
+    An hour in which nothing was completed has no throughput to lose, one of answers of a single token no ITL.
+    """
+    ours, best = _compared(runs), _compared([case.best for case in cases])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        throughput, itl, _ = (ours / best).T
+    values = {
+        "missed_percent": np.array(
+            [100.0 * (not case.goal.met_by(run)) for run, case in zip(runs, cases, strict=True)]
+        ),
+        "starved_percent": np.array([100.0 * run.starved for run in runs]),
+        "throughput_regret_percent": 100 * (1 - throughput),
+        "itl_regret_percent": 100 * (itl - 1),
+        "ttft_regret_s": (ours - best)[:, 2] / 1e3,
     }
-    return Line(what, len(cases), {name: float(np.nanmean(values)) for name, values in errors.items()})
+    finite = {name: value[np.isfinite(value)] for name, value in values.items()}
+    return Line(what, len(cases), {name: float(value.mean()) for name, value in finite.items() if value.size})
+
+
+def _compared(runs: Sequence[Run]) -> Floats:
+    """Throughput, tokens/s, ITL and TTFT, ms, of each; shape (runs, 3)."""
+    measures = [(run.measures.throughput_tok_s, run.measures.itl_ms, run.measures.ttft_ms) for run in runs]
+    return np.array(measures, dtype=np.float64).reshape(-1, 3)
