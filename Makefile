@@ -35,7 +35,7 @@ zoo: $(VENV)/.dev  ## simulate, train and write every shipped pair anew
 	$(BIN)/python -m model_zoo build --seed 1 --compare $(addprefix --runs=,$(wildcard $(DATA)/validation/optimum_search.csv))
 
 zoo-small: $(VENV)/.dev  ## the same with few workloads, into build/zoo-small
-	$(BIN)/python -m model_zoo build --grid small -o build/zoo-small
+	$(BIN)/python -m model_zoo build --grid small -o build/zoo-small $(addprefix --pair=,$(notdir $(wildcard model_zoo/pairs/*)))
 
 validate: $(VENV)/.dev  ## the twin beside the published measurements
 	$(BIN)/python -m calibrate validate --data $(DATA)

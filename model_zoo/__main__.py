@@ -32,7 +32,9 @@ def commands() -> None:
 @app.command()
 def build(
     *,
-    pair: Annotated[list[str] | None, typer.Option(help="pair to build; repeat for several; default: all")] = None,
+    pair: Annotated[
+        list[str] | None, typer.Option(help="pair to build; repeat for several; default: all of the zoo")
+    ] = None,
     grid: Annotated[GridName, typer.Option(help="workloads to train on")] = GridName.WIDE,
     seed: Annotated[int, typer.Option(min=0, help="seed of mixes and simulations")] = 0,
     jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
@@ -98,10 +100,11 @@ def _date(text: str) -> str:
 
 
 def _pairs(zoo: Path) -> list[str]:
-    names = sorted({path.parent.name for folder in (zoo, SHIPPED) for path in folder.glob(f"*/{PROFILE}")})
-    if not names:
-        raise ZooError(f"{zoo}: no pairs here; a pair is a folder with a {PROFILE}, made by python -m calibrate fit")
-    return names
+    """The pairs of a zoo or, where it has none yet, the shipped ones."""
+    for folder in (zoo, SHIPPED):
+        if names := sorted(path.parent.name for path in folder.glob(f"*/{PROFILE}")):
+            return names
+    raise ZooError(f"{zoo}: no pairs here; a pair is a folder with a {PROFILE}, made by python -m calibrate fit")
 
 
 def _profile(zoo: Path, name: str) -> tuple[Profile, bytes]:

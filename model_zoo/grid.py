@@ -188,7 +188,7 @@ class GridName(StrEnum):
 GRIDS: dict[GridName, Grid] = {
     GridName.WIDE: Grid(mixes=640, duration_s=3600.0, slots=SLOTS, max_adapters=MAX_ADAPTERS),
     GridName.PAPERS: Grid(mixes=2860, duration_s=3600.0, slots=POINTS, max_adapters=POINTS[-1], adapters=POINTS),
-    GridName.SMALL: Grid(mixes=32, duration_s=1200.0, slots=(1, 8, 32, 64, 128, 256), max_adapters=512),
+    GridName.SMALL: Grid(mixes=96, duration_s=1200.0, slots=(1, 8, 32, 64, 128, 256), max_adapters=512),
 }
 
 

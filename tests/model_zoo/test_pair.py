@@ -17,6 +17,7 @@ import pytest
 
 from advisor.features import measure, vector
 from advisor.manifest import Manifest
+from model_zoo.__main__ import _pairs
 from model_zoo.campaign import Campaign
 from model_zoo.errors import ZooError
 from model_zoo.grid import Grid, sample
@@ -156,6 +157,13 @@ def test_the_command_line_refuses_what_is_not_there(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "no pair no-such--pair; there are llama-3.1-8b-instruct--h100-64gb" in done.stderr
+
+
+def test_a_zoo_of_ones_own_is_built_without_the_shipped_pairs(profile: Profile, tmp_path: Path) -> None:
+    assert _pairs(tmp_path) == ["llama-3.1-8b-instruct--h100-64gb", "qwen2.5-7b-instruct--h100-64gb"]
+    (tmp_path / profile.pair.name).mkdir()
+    (tmp_path / profile.pair.name / PROFILE).write_text(profile.to_toml())
+    assert _pairs(tmp_path) == [profile.pair.name]
 
 
 def test_the_twin_itself_makes_a_pair(profile: Profile, tmp_path: Path) -> None:
