@@ -101,17 +101,22 @@ def _date(text: str) -> str:
 
 def _pairs(zoo: Path) -> list[str]:
     """The pairs of a zoo or, where it has none yet, the shipped ones."""
-    for folder in (zoo, SHIPPED):
-        if names := sorted(path.parent.name for path in folder.glob(f"*/{PROFILE}")):
-            return names
-    raise ZooError(f"{zoo}: no pairs here; a pair is a folder with a {PROFILE}, made by python -m calibrate fit")
+    names = _named(zoo) or _named(SHIPPED)
+    if not names:
+        raise ZooError(f"{zoo}: no pairs here; a pair is a folder with a {PROFILE}, made by python -m calibrate fit")
+    return names
+
+
+def _named(*zoos: Path) -> list[str]:
+    """The pairs of these zoos together."""
+    return sorted({path.parent.name for zoo in zoos for path in zoo.glob(f"*/{PROFILE}")})
 
 
 def _profile(zoo: Path, name: str) -> tuple[Profile, bytes]:
     """The profile of a pair, as object and as the bytes of its file: from the zoo to write, else the shipped one."""
     path = next((path for folder in (zoo, SHIPPED) if (path := folder / name / PROFILE).exists()), None)
     if path is None:
-        raise ZooError(f"{zoo}: no pair {name}; there are {', '.join(_pairs(zoo))}")
+        raise ZooError(f"{zoo}: no pair {name}; there are {', '.join(_named(zoo, SHIPPED))}")
     profile = load(path)
     if profile.pair.name != name:
         raise ZooError(f"{path}: is the profile of {profile.pair.name}; its folder should have that name")

@@ -33,7 +33,7 @@ RULES, SERVING = "rules.onnx", "serving.onnx"
 LIBRARIES = ("numpy", "scipy", "numba", "scikit-learn", "skl2onnx", "onnx")
 """Whose versions decide what comes out."""
 FEATURES: dict[TreeOutput, tuple[str, ...]] = {"load_limit": MIX_FEATURES, "max_loras": SLOTS_FEATURES}
-"""Of a tree; the last holds the others."""
+"""Of a tree."""
 
 
 def make(
@@ -118,17 +118,18 @@ def make(
 def write(folder: Path, files: dict[str, bytes]) -> None:
     """Replace the files of a pair, each at once; those that only a former build made go."""
     folder.mkdir(parents=True, exist_ok=True)
-    former = _listed(folder / MANIFEST)
+    outdated = _listed(folder / MANIFEST) - files.keys()
     for name, data in files.items():
         unfinished = folder / f"{name}.unfinished"
         unfinished.write_bytes(data)
         unfinished.replace(folder / name)
     for path in folder.iterdir():
-        if path.name in former - set(files):
+        if path.name in outdated:
             path.unlink()
 
 
 def _rules_graph(models: Models, trees: Sequence[Tree]) -> bytes:
+    """The graph of the trees; SLOTS_FEATURES, its input, hold the features of all."""
     return trees_to_onnx(
         {entry.name: _fitted(models, entry).tree for entry in trees},
         {entry.name: FEATURES[entry.output] for entry in trees},

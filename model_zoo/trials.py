@@ -120,11 +120,10 @@ def tightened(answers: Iterable[Answer]) -> dict[Recipe, tuple[Goal]]:
 
     Mixes whose answers have a single token are left out: they have no ITL.
     """
-    times = [(answer, answer.best.measures.itl_ms) for answer in answers]
     return {
         answer.explored.recipe: (answer.goal._replace(itl_limit_s=round(TIGHT * itl_ms) / 1e3),)
-        for answer, itl_ms in times
-        if math.isfinite(itl_ms)
+        for answer in answers
+        if math.isfinite(itl_ms := answer.best.measures.itl_ms)
     }
 
 

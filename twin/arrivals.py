@@ -101,7 +101,7 @@ def _alike(
         drawn = [_renewals(rng, float(rate[i]), float(cv[i]), bool(lognormal[i]), duration_s) for i in others]
         adapter = np.concatenate([adapter, np.repeat(others.astype(np.int32), [len(times) for times in drawn])])
         arrival = np.concatenate([arrival, *drawn])
-        del drawn
+        del drawn  # as large as the arrivals, and no longer needed while they are sorted
         order = np.argsort(arrival, kind="stable")
         arrival, adapter = arrival[order], adapter[order]
     return arrival, adapter

@@ -17,7 +17,7 @@ import pytest
 
 from advisor.features import measure, vector
 from advisor.manifest import Manifest
-from model_zoo.__main__ import _pairs
+from model_zoo.__main__ import _pairs, _profile
 from model_zoo.campaign import Campaign
 from model_zoo.errors import ZooError
 from model_zoo.grid import Grid, sample
@@ -164,6 +164,8 @@ def test_a_zoo_of_ones_own_is_built_without_the_shipped_pairs(profile: Profile, 
     (tmp_path / profile.pair.name).mkdir()
     (tmp_path / profile.pair.name / PROFILE).write_text(profile.to_toml())
     assert _pairs(tmp_path) == [profile.pair.name]
+    with pytest.raises(ZooError, match=f"there are llama-3.1-8b-instruct--h100-64gb, .*, {profile.pair.name}"):
+        _profile(tmp_path, "no-such--pair")
 
 
 def test_the_twin_itself_makes_a_pair(profile: Profile, tmp_path: Path) -> None:
