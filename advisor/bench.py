@@ -11,14 +11,14 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from advisor import model
 from advisor.errors import InputError
-from advisor.features import measure
-from advisor.inventory import load
-from advisor.objective import TTFT_LIMIT_S, Objective
-from advisor.pairs import find
-from advisor.recommend import recommend
-from advisor.table import table
+from advisor.features.vector import measure
+from advisor.inventory.inventory import load
+from advisor.recommend.objective import TTFT_LIMIT_S, Objective
+from advisor.recommend.recommend import recommend
+from advisor.report.table import table
+from advisor.zoo import graph as model
+from advisor.zoo.pairs import find
 
 SECONDS = 1.0
 """How long each is repeated."""

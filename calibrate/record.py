@@ -19,7 +19,7 @@ from calibrate.errors import CalibrationError
 from calibrate.live.adapters import Lora, read_decoder, write_adapters
 from calibrate.output import watched
 from calibrate.recording import Arrivals, Host, Limits, Recording, steps
-from twin.decisions import Decisions
+from twin.engine.decisions import Decisions
 
 MAX_MODEL_LEN = 4096
 ADAPTERS = 24

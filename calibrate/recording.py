@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from twin.decisions import Decisions
+from twin.engine.decisions import Decisions
 
 
 class _Data(BaseModel):

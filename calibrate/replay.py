@@ -14,7 +14,7 @@ from calibrate.runs import Outcome, Run
 from twin.profile import Profile, load
 
 if TYPE_CHECKING:
-    from twin.simulation import Measures
+    from twin.engine.simulation import Measures
 
 CONNECTIONS = 27_000
 """Requests in the system at which the load generator of the published runs had no port left for another one."""
@@ -67,7 +67,7 @@ def replay(
 
 def repeat(run: Run, profile: Profile, seed: int = 0) -> Measures:
     """The run in the twin: with the very requests where they are known, else with others drawn from `seed`."""
-    from twin.simulation import serve, simulate
+    from twin.engine.simulation import serve, simulate
 
     server, workload, duration_s = run.server(profile), run.workload, run.duration_s
     if run.requests is None:

@@ -19,8 +19,8 @@ from calibrate.regression import significant
 from calibrate.replay import repeat
 from calibrate.runs import Run
 from calibrate.step import SCANNED
+from twin.engine.simulation import Measures
 from twin.profile import Fit, FrontEnd, Profile
-from twin.simulation import Measures
 
 MERGING = 5.0
 """Adapters that come and go, from which on an hour tells how many tokens are merged."""

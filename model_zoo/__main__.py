@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from advisor.errors import InputError
-from advisor.pairs import load_all
+from advisor.zoo.pairs import load_all
 from model_zoo import comparison, real_runs
 from model_zoo.campaign import Campaign
 from model_zoo.dataset import tabulate

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 from joblib import Parallel, delayed, parallel_config
 
 import twin
-from advisor import estimate
+from advisor.features import estimate
 from model_zoo import grid, runs, search
 from model_zoo.grid import FEWER_POINTS, POINTS, Grid, Recipe
 from model_zoo.progress import watched
 from model_zoo.runs import Bench, Goal, Run, Simulate, most_slots
 from model_zoo.search import Exploration, Findings, explore, explore_all, ladder, raise_limits
+from twin.engine.simulation import simulate
 from twin.profile import Profile
-from twin.simulation import simulate
 
 CONNECT_S = 30
 """How long a cluster's scheduler may take to answer."""
@@ -118,7 +118,7 @@ class Campaign:
         """What the runs depend on: profile, grid, seed and the code of the twin, the estimate and the search."""
         digest = hashlib.sha256(f"{self.profile.model_dump_json()} {self.grid} {self.seed}".encode())
         modules = (Path(str(module.__file__)) for module in (estimate, grid, runs, search))
-        for file in sorted([*Path(twin.__path__[0]).glob("*.py"), *modules]):
+        for file in sorted([*Path(twin.__path__[0]).rglob("*.py"), *modules]):
             digest.update(file.read_bytes())
         return digest.hexdigest()[:16]
 

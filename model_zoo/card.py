@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from advisor.features import UNITS
-from advisor.manifest import Manifest
+from advisor.features.vector import UNITS
+from advisor.zoo.manifest import Manifest
 from model_zoo.chances import MISSED
 from model_zoo.comparison import ROWS
 from model_zoo.evaluation import Line

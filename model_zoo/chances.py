@@ -11,7 +11,7 @@ from sklearn.base import RegressorMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GroupKFold
 
-from advisor.features import SERVING_FEATURES
+from advisor.features.vector import SERVING_FEATURES
 from model_zoo.dataset import Table
 from model_zoo.families import LogOdds
 from model_zoo.labels import load_limit

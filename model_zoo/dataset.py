@@ -11,7 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from advisor.features import (
+from advisor.features.vector import (
     MIX_FEATURES,
     SERVING_FEATURES,
     SLOTS_FEATURES,

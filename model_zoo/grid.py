@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
-from advisor.mix import Mix
+from advisor.features.mix import Mix
 
 Floats = NDArray[np.float64]
 

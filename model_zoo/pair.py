@@ -15,9 +15,9 @@ from sklearn.base import RegressorMixin
 from sklearn.tree import export_text
 from threadpoolctl import threadpool_limits
 
-from advisor.features import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, UNITS
-from advisor.manifest import Chance, Ensemble, Graph, Manifest, Tree
-from advisor.pairs import Pair, named
+from advisor.features.vector import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, UNITS
+from advisor.zoo.manifest import Chance, Ensemble, Graph, Manifest, Tree
+from advisor.zoo.pairs import Pair, named
 from model_zoo import card, chances, comparison, figures, real_runs
 from model_zoo.campaign import Campaign
 from model_zoo.dataset import Table, Tables, is_held_out, tabulate

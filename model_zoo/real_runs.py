@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from advisor.inventory import Inventory
-from advisor.inventory_file import Settings
-from advisor.objective import TTFT_LIMIT_S, Objective
-from advisor.pairs import Pair
-from advisor.recommend import recommend
+from advisor.inventory.inventory import Inventory
+from advisor.inventory.schema import Settings
+from advisor.recommend.objective import TTFT_LIMIT_S, Objective
+from advisor.recommend.recommend import recommend
+from advisor.zoo.pairs import Pair
 from calibrate.errors import CalibrationError
 from calibrate.replay import same_model
 from calibrate.runs import Run, read_runs

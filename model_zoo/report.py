@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from advisor.pairs import Pair
+from advisor.zoo.pairs import Pair
 from model_zoo.campaign import Campaign
 from model_zoo.dataset import Tables
 from model_zoo.evaluation import NAMES, Line, judge_limits, judge_serving, relative_errors

@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from advisor.estimate import estimate
+from advisor.features.estimate import estimate
 from model_zoo.grid import Recipe
+from twin.engine.simulation import Measures, simulate
 from twin.profile import Profile
 from twin.server import LORA_RANKS, Server
-from twin.simulation import Measures, simulate
 from twin.workload import Workload
 
 STARVED_BELOW = 0.9

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from advisor.configuration import Configurator
-from advisor.objective import Goal as AdvisorGoal
-from advisor.objective import Objective
-from advisor.pairs import Pair
-from advisor.recommend import choose
+from advisor.recommend.configuration import Configurator
+from advisor.recommend.objective import Goal as AdvisorGoal
+from advisor.recommend.objective import Objective
+from advisor.recommend.recommend import choose
+from advisor.zoo.pairs import Pair
 from model_zoo.campaign import Campaign, Configuration
 from model_zoo.dataset import Table
 from model_zoo.evaluation import NAMES, Line

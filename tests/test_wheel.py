@@ -31,14 +31,16 @@ def test_it_holds_pairs_templates_and_nothing_of_the_tests(site: Path) -> None:
         shipped = {path.name for path in (site / "model_zoo" / "pairs" / pair).iterdir()}
         assert {"manifest.json", "profile.toml", "card.md"} <= shipped
         assert any(name.endswith(".onnx") for name in shipped)
-    assert (site / "templates" / "compose.yaml.j2").is_file()
+    assert (site / "advisor" / "templates" / "compose.yaml.j2").is_file()
     assert not (site / "tests").exists()
 
 
 def test_it_recommends_elsewhere(site: Path, tmp_path: Path) -> None:
     inventory = tmp_path / "inventory.toml"
     inventory.write_text((ROOT / "examples" / "inventory.toml").read_text())
-    script = "import sys, advisor.cli as cli; print(cli.__file__, file=sys.stderr); sys.argv[0] = 'advisor'; cli.main()"
+    script = (
+        "import sys, advisor.cli.main as cli; print(cli.__file__, file=sys.stderr); sys.argv[0] = 'advisor'; cli.main()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script, "recommend", str(inventory), "--format", "json"],
         cwd=tmp_path,

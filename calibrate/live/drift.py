@@ -14,7 +14,7 @@ from calibrate.live.plan import FullBatch
 from calibrate.live.server import Server
 from calibrate.serving import distinct
 from twin.behaviour import behaviour_of
-from twin.latency import step_cost, step_ms
+from twin.engine.latency import step_cost, step_ms
 from twin.profile import Profile
 
 ANSWER_TOKENS = 100

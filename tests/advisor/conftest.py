@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from advisor import pairs
-from advisor.pairs import Pair
-from tests.advisor.zoo import NAME, build
+from advisor.zoo import pairs
+from advisor.zoo.pairs import Pair
+from tests.advisor.small_zoo import NAME, build
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ import numpy as np
 import tomli_w
 from hypothesis import strategies as st
 
-from advisor.inventory import Inventory
-from advisor.inventory_file import Settings
-from advisor.mix import Mix
-from tests.advisor.zoo import random_mix
+from advisor.features.mix import Mix
+from advisor.inventory.inventory import Inventory
+from advisor.inventory.schema import Settings
+from tests.advisor.small_zoo import random_mix
 from twin.workload import Workload
 
 PLAIN = """\

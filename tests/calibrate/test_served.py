@@ -15,8 +15,8 @@ from calibrate.served import in_tempo
 from calibrate.tables import read
 from tests.calibrate.synthetic import MODEL, PROFILE, step_ms, write_tables
 from tests.calibrate.test_fit import SUBJECT
+from twin.engine.simulation import simulate
 from twin.profile import Profile
-from twin.simulation import simulate
 from twin.workload import Workload
 
 CASES = [(8, 8, 1.6), (16, 16, 0.8), (32, 32, 0.4), (64, 64, 0.1), (96, 96, 0.1), (32, 64, 0.2), (64, 96, 0.05)]

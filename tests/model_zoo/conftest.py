@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from model_zoo import chances
+from twin.engine.simulation import Measures
 from twin.profile import Profile
 from twin.server import Server
-from twin.simulation import Measures
 from twin.workload import Workload
 
 

@@ -16,9 +16,9 @@ from model_zoo.campaign import Campaign
 from model_zoo.dataset import is_held_out
 from model_zoo.grid import FEWER_POINTS, POINTS, Grid
 from tests.model_zoo.conftest import law_of_serving
+from twin.engine.simulation import Measures
 from twin.profile import Profile
 from twin.server import Server
-from twin.simulation import Measures
 from twin.workload import Workload
 
 GRID = Grid(mixes=12, duration_s=3600.0, slots=(1, 8, 64), max_adapters=64)

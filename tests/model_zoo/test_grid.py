@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.mix import Mix
+from advisor.features.mix import Mix
 from model_zoo.grid import (
     GRIDS,
     MAX_ADAPTERS,

@@ -12,8 +12,8 @@ from model_zoo.labels import fully_tried, load_limit, slot_choices
 from model_zoo.report import DEFAULTS
 from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Goal, Run
 from model_zoo.search import Exploration, Findings
+from twin.engine.simulation import Measures
 from twin.profile import Profile
-from twin.simulation import Measures
 
 
 def run(

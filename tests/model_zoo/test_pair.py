@@ -15,8 +15,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from advisor.features import measure, vector
-from advisor.manifest import Manifest
+from advisor.features.vector import measure, vector
+from advisor.zoo.manifest import Manifest
 from model_zoo.__main__ import _pairs, _profile
 from model_zoo.campaign import Campaign
 from model_zoo.errors import ZooError
@@ -25,8 +25,8 @@ from model_zoo.labels import load_limit
 from model_zoo.pair import CARD, MANIFEST, PROFILE, make, write
 from model_zoo.runs import PUBLISHED, STEADY
 from tests.model_zoo.conftest import law_of_serving
+from twin.engine.simulation import Measures
 from twin.profile import Profile
-from twin.simulation import Measures
 
 GRID = Grid(mixes=20, duration_s=3600.0, slots=(1, 8, 48), max_adapters=128)
 COMMAND = "python -m model_zoo build"

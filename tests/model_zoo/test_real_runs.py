@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from advisor.pairs import Pair, named
+from advisor.zoo.pairs import Pair, named
 from model_zoo import real_runs
 from model_zoo.errors import ZooError
-from tests.advisor.zoo import NAME, build
+from tests.advisor.small_zoo import NAME, build
 
 COLUMNS = (
     "model,group,adapter_slots,served_adapters,max_lora_rank,completed,duration_s,input_tok_s,output_tok_s,"

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from calibrate.recording import Arrivals, Limits, Recordings, read, steps
-from twin import stepwise
 from twin.behaviour import VERSIONS, Behaviour, behaviour_of
-from twin.decisions import Decisions
-from twin.latency import StepCost
-from twin.reference import Server
-from twin.state import Demand, Settings, new_scheduler
+from twin.engine import stepwise
+from twin.engine.decisions import Decisions
+from twin.engine.latency import StepCost
+from twin.engine.reference import Server
+from twin.engine.state import Demand, Settings, new_scheduler
 
 FILES = sorted((Path(__file__).parent / "recordings").glob("*.json.xz"))
 COST = StepCost(base_ms=1, per_request_ms=0, per_prefill_token_ms=0, per_adapter_ms=0, per_scanned_ms=0)

@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twin import engine
-from twin.batch import RUNNING
-from twin.latency import StepCost
-from twin.reference import Server as ReferenceServer
-from twin.state import (
+from twin.engine import serving as engine
+from twin.engine.batch import RUNNING
+from twin.engine.latency import StepCost
+from twin.engine.reference import Server as ReferenceServer
+from twin.engine.state import (
     ACTIVE_ADAPTERS,
     ENDED,
     FREE_BLOCKS,
@@ -23,7 +23,7 @@ from twin.state import (
     Settings,
     new_scheduler,
 )
-from twin.waiting import WAITING
+from twin.engine.waiting import WAITING
 
 COST = StepCost(
     base_ms=12.0,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.twin.conftest import make_server, make_workload
+from twin.engine.simulation import Measures, simulate
 from twin.profile import Profile
-from twin.simulation import Measures, simulate
 
 
 def without_wall_time(measures: Measures) -> Measures:

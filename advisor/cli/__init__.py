@@ -1,0 +1,1 @@
+"""The command `advisor`: flags, exit codes, terminals."""

@@ -1,0 +1,1 @@
+"""Deployment files: written from a recommendation by templates."""

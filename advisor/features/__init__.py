@@ -1,0 +1,1 @@
+"""What the models see of a set of adapters, and the closed-form estimate behind it."""

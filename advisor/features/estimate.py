@@ -1,0 +1,194 @@
+"""What a pair's Profile alone says of a mix: serving it in equilibrium, in closed form.
+
+A step lasts as long as its batch makes it last, and the batch is what arrives while answers are written (Little's
+law). With N adapters of mean request rate q, prompts of I and answers of O tokens, and steps of t seconds:
+
+    running requests       R = N q O t
+    adapters in flight     A = N h(t),  h(t) = mean over adapters of 1 - exp(-bursts O t)
+    time of a step         t = base + per_request R + per_adapter A + (per_token I + miss load) N q t
+                               + per_eager_token max(N q (I + O) t - graph_tokens, 0)
+
+from which N follows for every t; coefficients as in `twin.profile.Step`, of G slots. Bursts are groups of requests that
+come together, rate ln(c^2) / (c^2 - 1) of them with gaps of variation c > 1: arrivals with dispersion c^2, seen as a
+negative binomial process, are Poisson bursts of logarithmic sizes. `miss` is the share of requests that start a burst
+and find their adapter in no slot: with a least-recently-used cache, those not seen for as long as it takes G
+adapters to come by (Che's approximation). While all slots are held by adapters in flight, a miss makes others of the
+batch miss as well, a sixth of them on average (see `twin.engine.adapter_cache`). The batch has to fit into the KV cache
+and, where nobody shall wait, its adapters into the slots; else A is at most the slots. What waiting costs is learned
+from simulations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.features.mix import Mix
+from twin.profile import Profile
+from twin.server import LORA_RANKS
+
+Floats = NDArray[np.float64]
+
+STEP_S = np.geomspace(1e-3, 30.0, 120)
+"""Step times considered, s."""
+SLOTS_PER_ACTIVE = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0)
+"""Slots considered, per adapter in flight, where their number is not given."""
+SLOTS = (1, 4, 8, 16, 32, 64, 128, 256)
+"""Slots considered where requests may wait for them."""
+GROUPS = 64
+"""Beyond so many, adapters of similar traffic are taken together."""
+ROUNDS = 12
+"""Iterations for what depends on N itself: slots and misses."""
+RELOADED = 1 / 6
+"""Share of the batch's adapters that a miss drives out while none is idle."""
+
+
+class State(NamedTuple):
+    """A server in equilibrium; an overloaded one works at its limit."""
+
+    step_ms: float
+    """Time of a step, and so of one answer token."""
+    active_adapters: float
+    """Adapters in flight."""
+    slots: float
+    """Adapter slots, those that make steps shortest where their number was not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Equilibria:
+    """The equilibria that fit under one rule for the slots, by increasing number of adapters; shape (n,) each."""
+
+    adapters: Floats
+    step_s: Floats
+    active_adapters: Floats
+    slots: Floats
+
+    def at(self, adapters: float) -> State:
+        """The state when so many adapters are served."""
+        step_s = float(np.exp(np.interp(adapters, self.adapters, np.log(self.step_s))))
+        active = float(np.interp(adapters, self.adapters, self.active_adapters))
+        return State(1e3 * step_s, min(active, adapters), float(np.interp(adapters, self.adapters, self.slots)))
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The equilibria of a mix under every rule for the slots that was considered."""
+
+    choices: tuple[Equilibria, ...]
+
+    @property
+    def max_adapters(self) -> float:
+        """The most adapters of this mix in equilibrium, not necessarily a whole number."""
+        return max(float(each.adapters[-1]) for each in self.choices)
+
+    def serving(self, adapters: float) -> State:
+        """The state when so many adapters of the mix are served, with the slots that suit it best."""
+        enough = min(adapters, self.max_adapters)
+        return min(each.at(adapters) for each in self.choices if each.adapters[-1] >= enough)
+
+
+def estimate(mix: Mix, profile: Profile) -> Estimate:
+    """The equilibria of a mix with a slot and more for all adapters in flight."""
+    per_active = np.array(SLOTS_PER_ACTIVE)[:, np.newaxis]
+    return _solve(mix, profile, lambda active, adapters: np.minimum(active * per_active, adapters), waiting=False)
+
+
+def estimate_slots(mix: Mix, profile: Profile, max_loras: Sequence[int]) -> list[Estimate]:
+    """The equilibria of a mix, one estimate for each of these numbers of slots, for which requests may wait."""
+    counts = np.repeat(np.array(max_loras, dtype=np.float64)[:, np.newaxis], len(STEP_S), axis=1)
+    return [Estimate((each,)) for each in _solve(mix, profile, lambda *_: counts, waiting=True).choices]
+
+
+def most_adapters(mix: Mix, profile: Profile) -> float:
+    """The most adapters of a mix in equilibrium if requests may wait for slots, with the slots best for that."""
+    counts = np.array(SLOTS)[:, np.newaxis]
+    return _solve(mix, profile, lambda _, adapters: np.minimum(counts, adapters), waiting=True).max_adapters
+
+
+def _solve(mix: Mix, profile: Profile, slots_of: Callable[[Floats, Floats], Floats], *, waiting: bool) -> Estimate:
+    """The equilibria by step time, for every rule for the slots.
+
+    `slots_of` gives the slots, shape (rules, n), for so many adapters in flight and served, one rule or more of shape
+    (rules, n). Where requests are `waiting` for slots, a batch holds more requests of fewer adapters.
+    """
+    share = mix.rate / mix.rate.sum()
+    rate, prompt, answer = float(mix.rate.mean()), float(share @ mix.input_mean), float(share @ mix.output_mean)
+    # A request holds its prompt and what it has written; long answers are seen more often.
+    context = prompt + float(share @ (mix.output_mean**2 + mix.output_std**2)) / answer / 2
+    in_flight, spread, missing = _presence(mix)
+
+    memory, step, scheduling, loading = profile.memory, profile.step, profile.scheduling, profile.loading
+    slot_rank = next((rank for rank in LORA_RANKS if rank >= mix.rank.max()), LORA_RANKS[-1])
+    slot_tokens = memory.kv_tokens_per_slot_rank * slot_rank + memory.kv_tokens_per_slot
+    most_slots = max((memory.kv_tokens_base - memory.max_model_len) / max(slot_tokens, 1e-3), 1.0)
+    load_ms = loading.memory_base_ms + loading.memory_per_rank_ms * float(mix.rank.mean())
+
+    adapters = np.zeros_like(slots_of(STEP_S, STEP_S))
+    for _ in range(ROUNDS):
+        active = adapters * in_flight
+        slots = np.clip(slots_of(active, adapters), 1.0, most_slots)
+        miss = np.interp(slots / np.maximum(adapters, 1e-9), in_flight, missing, right=0.0)
+        no_idle = _normal_cdf((active - slots + 1.0) / (np.sqrt(adapters * spread) + 0.5))
+        per_token = step.lora_per_token_ms
+        per_request = step.per_request_ms + per_token + scheduling.per_request_ms
+        per_eager_token = step.per_eager_token_ms + step.per_eager_token_slot_ms * slots
+        loads_ms = load_ms * miss * (1.0 + RELOADED * slots * no_idle)
+        arriving = rate * STEP_S * (per_request * answer + per_token * prompt + loads_ms)
+        eager = rate * STEP_S * per_eager_token * (prompt + answer)
+        left = 1e3 * STEP_S - (step.base_ms + step.per_slot_ms * slots + scheduling.base_ms)
+        beyond = left + per_eager_token * step.graph_tokens
+        found = np.minimum(
+            left / (arriving + step.per_adapter_ms * in_flight),
+            beyond / (arriving + eager + step.per_adapter_ms * in_flight),
+        )
+        if waiting:
+            full = step.per_adapter_ms * slots
+            found = np.maximum(found, np.minimum((left - full) / arriving, (beyond - full) / (arriving + eager)))
+        adapters = (adapters + np.maximum(found, 0.0)) / 2
+
+    running, active = adapters * rate * answer * STEP_S, adapters * in_flight
+    kv_tokens = np.maximum(memory.kv_tokens_base - slot_tokens * slots, memory.max_model_len)
+    fullness = np.maximum(running * context / kv_tokens, running / profile.serving.max_num_seqs)
+    if waiting:
+        active = np.minimum(active, slots)
+    else:
+        fullness = np.maximum(fullness, active / most_slots)
+    return Estimate(
+        tuple(
+            _up_to_full(Equilibria(adapters[row], STEP_S, active[row], slots[row]), fullness[row])
+            for row in range(len(slots))
+        )
+    )
+
+
+def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:
+    """The equilibria up to where the fullness (of memory, batch or slots) passes 1, that point included."""
+    index = np.arange(len(fullness))
+    end = np.interp(1.0 + 1e-9, np.maximum.accumulate(fullness), index)
+    below = index < end
+
+    def cut(values: Floats) -> Floats:
+        return np.maximum.accumulate(np.append(values[below], np.interp(end, index, values)))
+
+    return Equilibria(cut(found.adapters), cut(found.step_s), cut(found.active_adapters), cut(found.slots))
+
+
+def _presence(mix: Mix) -> tuple[Floats, Floats, Floats]:
+    """By step time: the share of adapters in flight, its variance, the share of requests whose adapter is not."""
+    excess = np.maximum(mix.cv**2 - 1, 1e-9)
+    bursts = mix.rate * np.log1p(excess) / excess
+    traffic = np.sort(bursts * mix.output_mean)
+    groups = np.array_split(traffic, min(len(traffic), GROUPS))
+    mean, weight = np.array([group.mean() for group in groups]), np.array([len(group) for group in groups]) / len(mix)
+    absent = np.exp(-np.outer(STEP_S, mean))
+    first = float(bursts.sum() / mix.rate.sum()) * weight * mean / float(weight @ mean)
+    return 1 - absent @ weight, absent * (1 - absent) @ weight, absent @ first
+
+
+def _normal_cdf(x: Floats) -> Floats:
+    """The normal distribution function, within 0.01 (logistic approximation)."""
+    return 1.0 / (1.0 + np.exp(np.clip(-1.702 * x, -50.0, 50.0)))

@@ -1,0 +1,34 @@
+"""What chance costs: work that comes unevenly, at a server that works off so many tokens per second.
+
+Work arrives in requests of random sizes at random times. Seen from afar it is a Brownian motion whose variance grows
+in proportion to its mean (diffusion approximation of a queue). What comes within a short window, in which a wait is
+allowed or the batch has room, evens out; the capacity has to be above the mean by a standard deviation of that.
+"""
+
+from __future__ import annotations
+
+import math
+
+from advisor.features.mix import Mix
+
+
+def dispersion(mix: Mix) -> float:
+    """Variance over mean of the tokens that arrive in a long time, in tokens.
+
+    Of a renewal process with gaps of variation c and requests of L tokens on average, with variance s^2, it is
+    (c^2 L^2 + s^2) / L; independent adapters add up. Input and output lengths are taken as independent.
+    """
+    tokens = mix.input_mean + mix.output_mean
+    variance = mix.rate @ (mix.cv**2 * tokens**2 + mix.input_std**2 + mix.output_std**2)
+    return float(variance) / mix.token_rate
+
+
+def utilisation(dispersion_s: float, window_s: float) -> float:
+    """The share of its capacity that a server can be asked for, above 0 and up to 1 (square-root staffing).
+
+    At load r the work of a window W, in seconds of the capacity, is r W on average, with variance r D W, where D is
+    dispersion / capacity (`dispersion_s`): r W + sqrt(r D W) = W.
+    """
+    deviation = math.sqrt(dispersion_s / window_s)
+    # The root of r + deviation sqrt(r) = 1, without cancellation.
+    return (math.sqrt(1.0 + deviation**2 / 4) + deviation / 2) ** -2

@@ -1,0 +1,165 @@
+"""What an inventory file may hold, key by key.
+
+The descriptions of the fields complete the sentence "it must be ...", which is what a user reads.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    FailFast,
+    Field,
+    Tag,
+    create_model,
+)
+
+from twin.arrivals import Phase
+from twin.lengths import Quantiles
+from twin.server import LORA_RANKS
+
+MAX_ADAPTERS = 100_000
+MAX_RANK = 512
+MAX_RATE = 1_000.0
+MAX_TOKENS = 10_000_000
+MAX_SECONDS = 31_622_400
+"""A leap year."""
+
+Text = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*\z")]
+Count = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Gaps = Literal["gamma", "lognormal"]
+
+_CV = "from 0.01 to 100; 1 is Poisson"
+_GAPS = '"gamma" or "lognormal"'
+_TOKENS = f"tokens per request, 1 to {MAX_TOKENS:,}"
+
+
+def _slot_rank(rank: int) -> int:
+    if rank not in LORA_RANKS:
+        raise ValueError("not a rank that vLLM has slots for")
+    return rank
+
+
+SlotRank = Annotated[int, AfterValidator(_slot_rank)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Length(_Section):
+    """Tokens per request, by mean and spread."""
+
+    mean: Number = Field(ge=1, le=MAX_TOKENS, description=_TOKENS)
+    std: Number = Field(ge=0, le=MAX_TOKENS, description=f"the spread in tokens, 0 to {MAX_TOKENS:,}")
+
+
+def _quantiles(given: BaseModel) -> Quantiles:
+    return Quantiles.of({int(name[1:]) / 100: getattr(given, name) for name in given.model_fields_set})
+
+
+def _tag(given: Any) -> str:
+    percentiles = isinstance(given, dict) and any(re.fullmatch("[pP][0-9]+", key) for key in given)
+    return "<Percentiles>" if percentiles and not {"mean", "std"} & set(given) else "<Length>"
+
+
+if TYPE_CHECKING:
+    AnyLength = Length | Quantiles
+else:
+    _PERCENTILE = (Number | None, Field(default=None, ge=1, le=MAX_TOKENS, description=_TOKENS))
+    Percentiles = create_model(
+        "Percentiles", __base__=_Section, **{f"p{percent}": _PERCENTILE for percent in range(1, 100)}
+    )
+    # A tag is the model's name between brackets: `validation` looks up by it what the model would take.
+    AnyLength = Annotated[
+        Annotated[Length, Tag("<Length>")] | Annotated[Percentiles, AfterValidator(_quantiles), Tag("<Percentiles>")],
+        Discriminator(_tag),
+    ]
+
+_LENGTH = Field(
+    default=None,
+    description="a table { mean = tokens, std = tokens }, or of two or more quantiles { p50 = tokens, p95 = tokens } "
+    "that do not fall",
+)
+
+
+class Lengths(_Section):
+    """Request lengths of every adapter that does not bring its own."""
+
+    input: AnyLength | None = _LENGTH
+    output: AnyLength | None = _LENGTH
+    file: Text | None = Field(default=None, description="the path of a CSV or JSONL file with input and output tokens")
+    correlation: Number = Field(default=0.0, ge=-1, le=1, description="from -1 to 1")
+
+
+class Adapter(_Section):
+    """One entry of the inventory: an adapter, or `count` alike."""
+
+    name: Text = Field(description="a text of 1 to 512 characters, none of them NUL")
+    rank: int = Field(ge=1, le=MAX_RANK, description=f"a whole number from 1 to {MAX_RANK}, the largest vLLM takes")
+    rate: Number = Field(
+        gt=0, le=MAX_RATE, description=f"a number of requests per second, above 0 and at most {MAX_RATE:,.0f}"
+    )
+    count: int | None = Field(
+        default=None, ge=1, le=MAX_ADAPTERS, description=f"a whole number from 1 to {MAX_ADAPTERS:,}"
+    )
+    input: AnyLength | None = _LENGTH
+    output: AnyLength | None = _LENGTH
+    lengths: Text | None = Field(
+        default=None, description="the path of a CSV or JSONL file with input and output tokens"
+    )
+    gaps: Gaps = Field(default="gamma", description=_GAPS)
+    cv: Number = Field(default=1.0, ge=0.01, le=100, description=_CV)
+    source: Text | None = Field(default=None, description="the path or hub id the adapter is loaded from")
+
+
+class PhaseEntry(_Section):
+    """A stretch of time in which rates are scaled, and gaps may be others."""
+
+    duration: Number = Field(ge=10, le=MAX_SECONDS, description=f"a number of seconds, 10 to {MAX_SECONDS:,}")
+    scale: Number = Field(default=1.0, ge=0, le=1000, description="a factor on every rate, 0 to 1,000")
+    gaps: Gaps | None = Field(default=None, description=_GAPS)
+    cv: Number | None = Field(default=None, ge=0.01, le=100, description=_CV)
+
+    def phase(self) -> Phase:
+        """The phase in the twin's terms."""
+        return Phase(self.duration, self.scale, self.cv, None if self.gaps is None else self.gaps == "lognormal")
+
+
+_COUNT = Field(default=None, description=f"a whole number from 1 to {MAX_TOKENS:,}")
+
+
+class Settings(_Section):
+    """Settings in force today, in vLLM's own names; None where the inventory does not say."""
+
+    max_loras: Count | None = _COUNT
+    max_cpu_loras: Count | None = _COUNT
+    max_lora_rank: SlotRank | None = Field(default=None, description=f"one of {', '.join(map(str, LORA_RANKS))}")
+    max_num_seqs: Count | None = _COUNT
+    max_num_batched_tokens: Count | None = _COUNT
+    gpu_memory_utilization: Number | None = Field(default=None, gt=0, le=1, description="above 0 and at most 1")
+    max_model_len: Count | None = _COUNT
+
+
+class File(_Section):
+    """The whole file."""
+
+    model: Text = Field(description='a Hugging Face id or short name, such as "meta-llama/Llama-3.1-8B-Instruct"')
+    gpu: Text = Field(description='the short name of a GPU type, such as "h100-64gb"')
+    lengths: Lengths = Field(default=Lengths(), description="a table with input, output and correlation, or file")
+    # FailFast: one error is reported, so one is enough to find.
+    adapters: Annotated[list[Adapter], FailFast()] = Field(
+        min_length=1,
+        max_length=MAX_ADAPTERS,
+        description=f"1 to {MAX_ADAPTERS:,} [[adapters]] entries, each with name, rank and rate",
+    )
+    phases: list[PhaseEntry] = Field(
+        default=[], max_length=1000, description="at most 1,000 [[phases]] entries, each with a duration"
+    )
+    server: Settings = Field(default=Settings(), description="a table of vLLM settings, such as max_loras")

@@ -1,0 +1,1 @@
+"""From an inventory and a pair to flags, admission, expectation and the rules behind them."""

@@ -1,0 +1,128 @@
+"""What the advisor answers, whatever the format it is written in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from advisor.recommend.flags import Flags
+from advisor.recommend.objective import Expectation
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One number of the answer and the rule that produced it."""
+
+    output: str
+    rule: tuple[str, ...]
+    """Conditions that held, with the inventory's own values in them."""
+    result: int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """How many adapters one GPU serves, and which."""
+
+    of: int
+    """Adapters in the inventory."""
+    request_rate: float
+    """Requests/s of the admitted adapters."""
+    token_rate: float
+    """Offered tokens/s of the admitted adapters."""
+    admitted: tuple[str, ...]
+    rejected: tuple[str, ...]
+
+    @property
+    def adapters(self) -> int:
+        """Number of admitted adapters."""
+        return len(self.admitted)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A setting in force today that the recommendation changes."""
+
+    name: str
+    today: int | float
+    recommended: int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """Flags, admission and expectation, all of the same admitted set; or the reason why there are none."""
+
+    pair: str
+    model: str
+    """Hugging Face id, as `vllm serve` takes it."""
+    flags: Flags | None
+    """None when nothing is feasible."""
+    admission: Admission
+    expected: Expectation | None
+    steady: bool
+    """Whether the expectation is steady."""
+    trace: tuple[Step, ...]
+    warnings: tuple[str, ...] = ()
+    reason: str | None = None
+    """Why nothing is feasible."""
+    changes: tuple[Change, ...] = ()
+    """Settings in force today that the recommendation changes."""
+    verified: Mapping[str, Any] | None = None
+    """What the digital twin measured under the recommended flags, when it was asked."""
+
+    @property
+    def feasible(self) -> bool:
+        """Whether there is a configuration at all."""
+        return self.flags is not None
+
+    @property
+    def disproved(self) -> bool:
+        """Whether the twin found a configuration unsteady that was expected to be steady."""
+        return self.verified is not None and self.steady and not self.verified["steady"]
+
+    @property
+    def args(self) -> list[str]:
+        """Arguments of `vllm serve`; empty when nothing is feasible."""
+        return self.flags.args() if self.flags else []
+
+    def figures(self) -> dict[str, Any]:
+        """The expectation as plain data; empty when nothing is feasible."""
+        if self.expected is None:
+            return {}
+        return {
+            "throughput_tok_s": round(self.expected.throughput_tok_s, 1),
+            "itl_ms": round(self.expected.itl_ms, 2),
+            "ttft_ms": round(self.expected.ttft_ms, 1),
+            "steady": self.steady,
+            "starved": self.expected.starved,
+            "kv_capacity_tokens": self.expected.kv_capacity_tokens,
+        }
+
+    def document(self) -> dict[str, Any]:
+        """The answer as plain data: the documented keys of the JSON, TOML and YAML formats."""
+        admission = self.admission
+        document: dict[str, Any] = {"pair": self.pair, "feasible": self.feasible}
+        if self.reason is not None:
+            document["reason"] = self.reason
+        document["flags"] = self.flags.settings() if self.flags else {}
+        document["args"] = self.args
+        document["admission"] = {
+            "adapters": admission.adapters,
+            "of": admission.of,
+            "request_rate": round(admission.request_rate, 6),
+            "token_rate": round(admission.token_rate, 3),
+            "admitted": list(admission.admitted),
+            "rejected": list(admission.rejected),
+        }
+        document["expected"] = self.figures()
+        document["trace"] = [
+            {"output": step.output, "rule": list(step.rule), "result": step.result} for step in self.trace
+        ]
+        document["warnings"] = list(self.warnings)
+        if self.changes:
+            document["changes"] = {
+                change.name: {"today": change.today, "recommended": change.recommended} for change in self.changes
+            }
+        if self.verified is not None:
+            document["verified"] = {key: value for key, value in self.verified.items() if value is not None}
+        return document

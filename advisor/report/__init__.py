@@ -1,0 +1,24 @@
+"""The formats a recommendation is written in: one module each, with one function `write`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from importlib import import_module
+from typing import cast
+
+from advisor.recommend.recommendation import Recommendation
+
+
+class Format(StrEnum):
+    """The formats of `advisor recommend`."""
+
+    TEXT = "text"
+    JSON = "json"
+    ARGS = "args"
+    TOML = "toml"
+    YAML = "yaml"
+
+
+def write(recommendation: Recommendation, form: Format) -> str:
+    """The recommendation in a format; only that format's module is imported."""
+    return cast(str, import_module(f"{__name__}.{form}").write(recommendation))

@@ -1,0 +1,12 @@
+"""JSON: the documented keys, one object."""
+
+from __future__ import annotations
+
+import json
+
+from advisor.recommend.recommendation import Recommendation
+
+
+def write(recommendation: Recommendation) -> str:
+    """The whole answer as JSON text."""
+    return json.dumps(recommendation.document(), indent=2)

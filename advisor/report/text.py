@@ -1,0 +1,107 @@
+"""Text: for the operator at a terminal; what to paste first, then what it means, then why."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from advisor.recommend.recommendation import Recommendation, Step
+
+SHOWN_NAMES = 8
+"""Rejected adapters named before the rest is only counted."""
+
+
+def write(recommendation: Recommendation) -> str:
+    """The answer as lines for a terminal, without colours."""
+    blocks = [_headline(recommendation)]
+    if recommendation.feasible:
+        blocks += [_command(recommendation), _admission(recommendation), _expected(recommendation)]
+    blocks += [_verified(recommendation), _changes(recommendation), _why(recommendation.trace)]
+    blocks.append(_titled("Warnings", [f"- {warning}" for warning in recommendation.warnings]))
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _headline(recommendation: Recommendation) -> str:
+    admission = recommendation.admission
+    if not recommendation.feasible:
+        return f"{recommendation.pair}: not feasible: {recommendation.reason}"
+    if admission.adapters == admission.of:
+        what = f"one GPU serves all {_adapters(admission.of)}"
+    else:
+        what = f"one GPU serves {admission.adapters:,} of {_adapters(admission.of)} of this mix"
+    return f"{recommendation.pair}: {what}"
+
+
+def _adapters(count: int) -> str:
+    return f"{count:,} adapter" + ("" if count == 1 else "s")
+
+
+def _command(recommendation: Recommendation) -> str:
+    return " \\\n    ".join([f"vllm serve {shlex.quote(recommendation.model)}", *map(shlex.quote, recommendation.args)])
+
+
+def _admission(recommendation: Recommendation) -> str:
+    admission = recommendation.admission
+    lines = [
+        f"admitted     {admission.adapters:,} of {_adapters(admission.of)}: "
+        f"{admission.request_rate:,.4g} requests/s, {admission.token_rate:,.0f} tokens/s"
+    ]
+    if rejected := admission.rejected:
+        names = ", ".join(map(_plain, rejected[:SHOWN_NAMES]))
+        more = f" and {len(rejected) - SHOWN_NAMES:,} more" if len(rejected) > SHOWN_NAMES else ""
+        lines.append(f"rejected     {names}{more}")
+    return _titled("Admission", lines)
+
+
+def _expected(recommendation: Recommendation) -> str:
+    figures = recommendation.figures()
+    return _titled(f"Expected: {_state(figures)}", _figures(figures))
+
+
+def _verified(recommendation: Recommendation) -> str:
+    measures = recommendation.verified
+    return _titled(f"Digital twin: {_state(measures)}", _figures(measures)) if measures else ""
+
+
+def _state(figures: Mapping[str, Any]) -> str:
+    if figures["starved"]:
+        return "starved"
+    return "steady" if figures["steady"] else "not steady, the mean TTFT is above the limit"
+
+
+def _figures(figures: Mapping[str, Any]) -> list[str]:
+    shown = (
+        ("throughput", "throughput_tok_s", ",.0f", "tokens/s"),
+        ("ITL", "itl_ms", ",.1f", "ms"),
+        ("TTFT", "ttft_ms", ",.0f", "ms"),
+        ("KV cache", "kv_capacity_tokens", ",", "tokens"),
+    )
+    return [
+        f"{label:<13}{figures[key]:{digits}} {unit}" for label, key, digits, unit in shown if figures[key] is not None
+    ]
+
+
+def _changes(recommendation: Recommendation) -> str:
+    lines = [f"{change.name:<25}{change.today} -> {change.recommended}" for change in recommendation.changes]
+    return _titled("Changes to the settings in [server]", lines)
+
+
+def _why(trace: Sequence[Step]) -> str:
+    return _titled("Why", [line for step in trace for line in _step(step)])
+
+
+def _step(step: Step) -> Iterator[str]:
+    result = f"{step.result:,.1f}" if isinstance(step.result, float) else f"{step.result:,}"
+    yield f"{step.output} = {result}"
+    for i, condition in enumerate(step.rule):
+        yield f"    {'because' if i == 0 else '    and'} {condition}"
+
+
+def _titled(title: str, lines: Sequence[str]) -> str:
+    return "\n  ".join([title, *lines]) if lines else ""
+
+
+def _plain(name: str) -> str:
+    """A name that cannot steer the terminal."""
+    return name if name.isprintable() else repr(name)

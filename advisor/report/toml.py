@@ -1,0 +1,12 @@
+"""TOML: the same keys as JSON."""
+
+from __future__ import annotations
+
+import tomli_w
+
+from advisor.recommend.recommendation import Recommendation
+
+
+def write(recommendation: Recommendation) -> str:
+    """The whole answer as TOML text."""
+    return tomli_w.dumps(recommendation.document()).rstrip("\n")

@@ -1,0 +1,172 @@
+"""Inventories through the digital twin: what a server under given settings would do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from advisor.errors import InputError
+from advisor.inventory import inventory as inventories
+from advisor.inventory import request_log
+from advisor.inventory.inventory import Inventory
+from advisor.recommend.recommendation import Recommendation
+from advisor.zoo import pairs
+from twin.arrivals import mean_scale
+from twin.profile import Profile
+from twin.server import LORA_RANKS, Server
+from twin.workload import Requests
+
+DURATION_S = 3600.0
+"""Simulated time where nothing else is said, s."""
+MAX_REQUESTS = 50_000_000
+"""Arrivals simulated at most: beyond it memory runs out before the simulation ends."""
+
+MEASURES = (
+    "oom", "kv_capacity_tokens", "offered_tok_s", "throughput_tok_s", "starved", "steady", "itl_ms", "ttft_ms",
+    "ttft_p99_ms", "ttft_penalised_ms", "arrivals", "completed", "running_mean", "waiting_mean", "adapter_loads",
+    "preemptions", "wall_s",
+)  # fmt: skip
+"""What is reported of a simulation, in order."""
+
+COLUMNS = (
+    "inventory", "max_loras", "offered_tok_s", "throughput_tok_s", "itl_ms", "ttft_ms", "ttft_p99_ms", "running_mean",
+    "waiting_mean", "oom", "starved", "steady",
+)  # fmt: skip
+"""What fits into a terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One inventory under one server, ready to be simulated."""
+
+    name: str
+    inventory: Inventory
+    profile: Profile
+    server: Server
+    requests: Requests | None = None
+    """What is to be served; None: requests drawn from the inventory's workload."""
+
+    def measure(self, *, duration_s: float | None = None, seed: int, ttft_limit_s: float) -> dict[str, Any]:
+        """What the twin measures, under the keys of `MEASURES`; None where nothing was measured.
+
+        The duration is an hour unless given, or as long as the given requests last.
+
+        Raises:
+            InputError: the twin is not installed, the workload is too large to simulate, or given requests all come at
+                once and no duration is given.
+        """
+        try:
+            from twin.engine.simulation import serve, simulate
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"the digital twin needs {error.name}, which is not installed: pip install 'adapter-advisor[twin]'"
+            ) from error
+        workload = self.inventory.workload
+        if self.requests is None:
+            duration_s = duration_s or DURATION_S
+            self._check_size(duration_s)
+            with _patience():
+                measures = simulate(self.profile, self.server, workload, duration_s=duration_s, seed=seed)
+        else:
+            duration_s = duration_s or request_log.span_s(self.requests)
+            requests = self.requests.until(duration_s).cut(self.server.max_model_len)
+            with _patience():
+                measures = serve(self.profile, self.server, workload, requests, duration_s=duration_s)
+        found = {**asdict(measures), "starved": measures.starved, "steady": measures.steady(ttft_limit_s)}
+        settings = {"max_loras": self.server.max_loras, "max_lora_rank": self.server.max_lora_rank}
+        return {"inventory": self.name, **settings, **{key: _plain(found[key]) for key in MEASURES}}
+
+    def _check_size(self, duration_s: float) -> None:
+        load = self.inventory.workload
+        expected = float(load.rate.sum()) * mean_scale(load.phases, duration_s) * duration_s
+        if expected > MAX_REQUESTS:
+            raise InputError(
+                f"{self.name}: {expected:,.0f} requests in {duration_s:g} s are too many to simulate; "
+                f"at most {MAX_REQUESTS:,}: shorten --duration"
+            )
+
+
+def prepare(
+    path: Path,
+    zoo: Path | None,
+    *,
+    max_loras: int | None = None,
+    max_lora_rank: int | None = None,
+    log: Path | None = None,
+) -> Run:
+    """Read an inventory and settle what to simulate: settings given here, else those of its [server], else defaults.
+
+    With `log`, its requests are replayed instead of drawn.
+
+    Defaults: one slot per adapter, room in host memory for all of them, the smallest rank that takes every adapter,
+    and what the pair was measured under for the rest.
+
+    Raises:
+        InputError: bad input, settings that vLLM would refuse, or an adapter whose rank has no room.
+    """
+    inventory = inventories.load(path)
+    profile = pairs.find(inventory.model, inventory.gpu, zoo).profile
+    today, largest = inventory.server, int(inventory.workload.rank.max())
+    slots = max_loras or today.max_loras or len(inventory)
+    rank = max_lora_rank or today.max_lora_rank or next(rank for rank in LORA_RANKS if rank >= largest)
+    if largest > rank:
+        raise InputError(f"{path}: an adapter has rank {largest}; vLLM refuses to load it with max_lora_rank {rank}")
+    try:
+        server = Server(
+            max_loras=slots,
+            max_cpu_loras=today.max_cpu_loras or max(len(inventory), slots),
+            max_lora_rank=rank,
+            max_num_seqs=today.max_num_seqs or profile.serving.max_num_seqs,
+            max_num_batched_tokens=today.max_num_batched_tokens or profile.serving.max_num_batched_tokens,
+            gpu_memory_utilization=today.gpu_memory_utilization or profile.memory.gpu_memory_utilization,
+            max_model_len=today.max_model_len or profile.memory.max_model_len,
+        )
+    except ValueError as error:
+        raise InputError(f"{path}: vLLM refuses these settings: {error}") from error
+    requests = None if log is None else request_log.load(log, inventory.names)
+    return Run(str(path), inventory, profile, server, requests)
+
+
+def verified(
+    recommendation: Recommendation, inventory: Inventory, profile: Profile, ttft_limit_s: float
+) -> Recommendation:
+    """The recommendation with what the twin measures of it in an hour.
+
+    Raises:
+        InputError: the twin is not installed, or nothing is feasible.
+    """
+    if recommendation.flags is None:
+        raise InputError("nothing to verify: not feasible")
+    admitted = inventory.only(recommendation.admission.admitted)
+    server = recommendation.flags.server(profile.memory.max_model_len)
+    run = Run(recommendation.pair, admitted, profile, server)
+    measures = run.measure(seed=0, ttft_limit_s=ttft_limit_s)
+    return replace(recommendation, verified={key: measures[key] for key in MEASURES})
+
+
+def _plain(value: Any) -> Any:
+    """A number that JSON can hold, without digits that mean nothing."""
+    if not isinstance(value, float):
+        return value
+    return round(value, 3) if math.isfinite(value) else None
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """A note on stderr where the twin must be compiled first, as after each installation or update."""
+    from twin.engine.compiled import compiled_before
+
+    if compiled_before():
+        yield
+        return
+    from rich.console import Console
+
+    console, note = Console(stderr=True), "compiling the digital twin, this once (about half a minute)"
+    if not console.is_terminal:
+        console.print(f"advisor: {note}")
+    with console.status(note):
+        yield

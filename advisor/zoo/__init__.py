@@ -1,0 +1,1 @@
+"""Pairs: manifest, ONNX graphs, decision trees and what they predict."""

@@ -1,0 +1,67 @@
+"""The shipped ONNX graphs, ready to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal
+
+import onnxruntime
+from numpy.typing import NDArray
+
+from advisor.errors import InputError
+from advisor.features.vector import vector
+from advisor.zoo.manifest import Graph
+from advisor.zoo.pairs import Pair
+
+
+class Model:
+    """One ONNX graph of a pair, its hash checked; one thread, since a row is too little work for more."""
+
+    def __init__(self, pair: Pair, graph: Graph) -> None:
+        """Load a graph.
+
+        Raises:
+            InputError: the file is missing, altered, or not an ONNX model.
+        """
+        self.path = pair.directory / graph.file
+        self.features = tuple(graph.features)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        data = pair.read(graph.file)
+        try:
+            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors have no common ancestor but this
+            raise InputError(f"{self.path}: not a model that onnxruntime can load: {error}") from error
+        self._input = self._session.get_inputs()[0].name
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """All that it can be asked for."""
+        return tuple(output.name for output in self._session.get_outputs())
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the maker of the file wrote into it."""
+        metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        return metadata
+
+    def row(self, values: Mapping[str, float]) -> NDArray[Any]:
+        """The features of the model as float32 of shape (1, features)."""
+        return vector(dict(values), self.features)
+
+    def ask(self, row: NDArray[Any], *outputs: str) -> list[float]:
+        """The named outputs for a row; they are float32."""
+        answers = self._session.run(outputs, {self._input: row})
+        return [answer.item() for answer in answers]
+
+
+@cache
+def find(pair: Pair, graph: Literal["rules", "serving"]) -> Model:
+    """A graph of a pair.
+
+    Raises:
+        InputError: its file is missing or not what was shipped.
+    """
+    return Model(pair, getattr(pair.manifest, graph))

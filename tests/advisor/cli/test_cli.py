@@ -1,0 +1,261 @@
+"""The installed command, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.advisor import inventories
+from tests.advisor.inventories import PLAIN
+from tests.advisor.small_zoo import NAME
+
+COMMAND = Path(sys.executable).with_name("advisor")
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(zoo: Path, tmp_path: Path) -> Run:
+    """Run `advisor` in an empty directory, on the small zoo unless told otherwise."""
+
+    def run(*args: str | Path, zoo: Path | None = zoo) -> subprocess.CompletedProcess[str]:
+        words = [*args, *(["--zoo", zoo] if zoo else [])]
+        return subprocess.run([COMMAND, *words], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+
+    return run
+
+
+def test_recommend_in_every_format(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path)
+    documents = {}
+    for form, parse in (("json", json.loads), ("toml", tomllib.loads), ("yaml", yaml.safe_load)):
+        done = run("recommend", path, "--format", form)
+        assert (done.returncode, done.stderr) == (0, "")
+        documents[form] = parse(done.stdout)
+    assert documents["json"] == documents["toml"] == documents["yaml"]
+    assert documents["json"]["pair"] == NAME
+    assert documents["json"]["admission"]["adapters"] == 61
+    assert run("recommend", path, "--format", "args").stdout.split() == documents["json"]["args"]
+    text = run("recommend", path).stdout
+    assert text.startswith(f"{NAME}: one GPU serves all 61 adapters\n\nvllm serve example/Tiny-1B")
+    assert all(word in text for word in documents["json"]["args"])
+
+
+def test_strict_says_no_by_its_exit_code(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, PLAIN.replace("rate = 0.1", "rate = 0.6"))
+    free, strict = run("recommend", path, "--format", "json"), run("recommend", path, "--strict", "--format", "json")
+    assert (free.returncode, strict.returncode) == (0, 1)
+    assert free.stdout == strict.stdout
+    assert json.loads(free.stdout)["admission"]["rejected"]
+    assert run("recommend", inventories.write(tmp_path), "--strict").returncode == 0
+
+
+def test_nothing_feasible(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, PLAIN.replace("rate = 0.1", "rate = 900"))
+    done = run("recommend", path, "--format", "args")
+    assert (done.returncode, done.stdout) == (0, "\n")
+    assert done.stderr.startswith("advisor: not feasible: ")
+    assert run("recommend", path, "--strict").returncode == 1
+    done = run("render", path, "--template", "compose", "-o", "out")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("advisor: nothing to render: not feasible: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_objectives(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path)
+    latency = ("--objective", "latency", "--itl-limit", "40ms", "--ttft-limit", "1s")
+    done = run("recommend", path, *latency, "--format", "json")
+    answer = json.loads(done.stdout)
+    assert answer["expected"]["itl_ms"] <= 40
+    assert answer["admission"]["adapters"] < 61
+    done = run("recommend", path, "--itl-limit", "40ms")
+    assert done.returncode == 2
+    assert done.stderr == "advisor: --itl-limit belongs to --objective latency; --objective steady has none\n"
+
+
+def test_verify(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path)
+    done = run("recommend", path, "--verify", "--format", "json")
+    assert json.loads(done.stdout)["verified"]["steady"] is True
+    assert done.returncode == 0
+    # The made-up ensembles promise 100 ms whatever the prompts; the twin knows that 2,000 tokens take longer.
+    path = inventories.write(tmp_path, PLAIN.replace("mean = 100", "mean = 2000"))
+    done = run("recommend", path, "--verify", "--ttft-limit", "110ms", "--format", "json")
+    answer = json.loads(done.stdout)
+    assert answer["expected"]["steady"] is True
+    assert answer["verified"]["steady"] is False
+    assert done.returncode == 1
+
+
+def test_simulate_many(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path)
+    done = run("simulate", path, path, "--max-loras", "8", "--duration", "60", "--format", "json")
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert first["inventory"] == str(path)
+    assert {**first, "wall_s": 0} == {**second, "wall_s": 0}
+    assert "throughput_tok_s" in run("simulate", path, "--duration", "60").stdout
+    done = run("simulate", path, tmp_path / "none.toml", "--format", "json")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_simulate_a_log_of_requests(run: Run, tmp_path: Path) -> None:
+    path, log = inventories.write(tmp_path), tmp_path / "log.csv"
+    log.write_text("time,adapter,input,output\n" + "".join(f"{i / 2},sql-{i % 60},100,20\n" for i in range(240)))
+    done = run("simulate", path, "--requests", log, "--format", "json")
+    measures = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert measures["arrivals"] == 240
+    assert measures["offered_tok_s"] == pytest.approx(240.0)
+    done = run("simulate", path, "--requests", log, "--duration", "1m", "--format", "json")
+    assert json.loads(done.stdout)["arrivals"] == 120
+    log.write_text(log.read_text() + "5,sql-60,1,1\n")
+    done = run("simulate", path, "--requests", log)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr == f"advisor: {log}:242: adapter is 'sql-60', but must be the name of an adapter in the inventory\n"
+    )
+
+
+def test_render(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path)
+    done = run("render", path, "-t", "compose", "-t", "serve", "-o", "out")
+    assert (done.returncode, done.stdout) == (0, "out/compose.yaml\nout/serve.sh\n")
+    assert sorted(each.name for each in (tmp_path / "out").iterdir()) == ["compose.yaml", "serve.sh"]
+    assert run("render", path, "-t", "compose").stdout == (tmp_path / "out" / "compose.yaml").read_text()
+    assert run("render", path, "-t", "compose", "-t", "serve").returncode == 2
+    done = run("render", path, "-t", "compose", "-t", "none", "-o", "other")
+    assert done.returncode == 2
+    assert not (tmp_path / "other").exists()
+
+
+def test_pairs_and_explain(run: Run) -> None:
+    assert NAME in run("pairs").stdout
+    (pair,) = json.loads(run("pairs", "--format", "json").stdout)
+    assert (pair["pair"], pair["workloads"]) == (NAME, 400)
+    text = run("explain", NAME.upper()).stdout
+    trees = json.loads(run("explain", NAME, "--format", "json").stdout)
+    assert len(trees) == 4
+    for tree in trees:
+        assert tree["rules"]
+        assert all(sentence in text for sentence in tree["text"])
+    assert re.search(r"IF \w+ <= ", text)
+
+
+BAD = {
+    "broken TOML": PLAIN.replace("[lengths]", "[lengths"),
+    "unknown key": PLAIN.replace("rank = 8", "rnk = 8"),
+    "no room for the rank": PLAIN.replace("rank = 8", "rank = 513"),
+    "negative rate": PLAIN.replace("0.1", "-0.1"),
+    "absurd rate": PLAIN.replace("0.1", "1e12"),
+    "duplicate name": PLAIN.replace('"tenant"', '"sql-0"'),
+    "unknown model": PLAIN.replace("Tiny-1B", "Tiny-2B"),
+    "unknown GPU": PLAIN.replace("test-gpu", "b200"),
+    "empty inventory": PLAIN[: PLAIN.index("[[adapters]]")],
+    "empty file": "",
+    "not text": "\udcff",
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input(run: Run, tmp_path: Path, what: str) -> None:
+    path = tmp_path / "inventory.toml"
+    path.write_text(BAD[what], errors="surrogateescape")
+    check_refused(run("recommend", path), tmp_path)
+
+
+@pytest.mark.parametrize("command", [("render", "-t", "serve", "-o", "out"), ("simulate",)])
+def test_bad_input_of_other_commands(run: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    check_refused(run(*command, inventories.write(tmp_path, BAD["absurd rate"])), tmp_path)
+
+
+@pytest.mark.parametrize("file", ["missing.toml", "."])
+def test_no_such_inventory(run: Run, tmp_path: Path, file: str) -> None:
+    check_refused(run("recommend", file), tmp_path)
+
+
+@pytest.mark.parametrize("file", ["rules.onnx", "serving.onnx", "profile.toml", "manifest.json"])
+def test_truncated_files_of_the_pair(run: Run, zoo: Path, tmp_path: Path, file: str) -> None:
+    shutil.copytree(zoo, tmp_path / "zoo")
+    path = tmp_path / "zoo" / NAME / file
+    path.write_bytes(path.read_bytes()[:-9])
+    done = run("recommend", inventories.write(tmp_path), zoo=tmp_path / "zoo")
+    shutil.rmtree(tmp_path / "zoo")
+    check_refused(done, tmp_path)
+    assert file in done.stderr
+
+
+def check_refused(done: subprocess.CompletedProcess[str], directory: Path) -> None:
+    """Exit code 2, one line on stderr, nothing on stdout, nothing written."""
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("advisor: ")
+    assert done.stderr.count("\n") == 1
+    assert {path.name for path in directory.iterdir()} <= {"inventory.toml"}
+
+
+def test_a_result_that_cannot_be_written(zoo: Path, tmp_path: Path) -> None:
+    words = [COMMAND, "recommend", inventories.write(tmp_path), "--zoo", zoo]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "advisor: cannot write the result: No space left on device\n")
+
+
+@pytest.mark.parametrize("words", [("recommend",), ("recommend", "x", "--objective", "fast"), ("fly",), ("--fly",)])
+def test_bad_usage(run: Run, words: tuple[str, ...]) -> None:
+    done = run(*words, zoo=None)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+
+
+def test_help(run: Run) -> None:
+    for words in (["--help"], ["recommend", "--help"], ["simulate", "--help"]):
+        done = run(*words, zoo=None)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("Usage: advisor")
+
+
+def test_recommend_pays_for_no_heavy_import(zoo: Path, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path)
+    code = f"""
+import sys
+sys.argv = ["advisor", "recommend", {str(path)!r}, "--zoo", {str(zoo)!r}, "--format", "args"]
+from advisor.cli.main import main
+try:
+    main()
+finally:
+    heavy = {{"numba", "sklearn", "scipy", "pandas", "onnx", "rich", "jinja2", "yaml", "twin.engine", "skl2onnx"}}
+    print(sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.startswith("--enable-lora")
+    assert done.stderr == "[]\n"
+
+
+def test_the_shipped_zoo_answers_from_another_directory(tmp_path: Path) -> None:
+    example = Path(__file__).parents[3] / "examples" / "inventory.toml"
+    path = shutil.copy(example, tmp_path)
+    done = subprocess.run(
+        [COMMAND, "recommend", path, "--format", "json"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["pair"] == "llama-3.1-8b-instruct--h100-64gb"
+
+
+def test_a_terminal_without_the_letters_of_a_name(zoo: Path, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, PLAIN.replace('"tenant"', '"naïve-😀"').replace("rate = 0.1", "rate = 0.6"))
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for form in ("text", "toml"):
+        words = [COMMAND, "recommend", path, "--format", form, "--zoo", zoo]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")

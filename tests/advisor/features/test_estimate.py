@@ -1,0 +1,135 @@
+"""The estimate obeys its own equations and limits, and foretells what the twin then simulates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.features.estimate import estimate, estimate_slots, most_adapters
+from advisor.features.mix import Mix
+from tests.advisor.small_zoo import profile
+from twin.engine.latency import step_cost, step_ms
+from twin.engine.simulation import Measures, simulate
+from twin.server import Server
+from twin.workload import Workload, draw
+
+PROFILE = profile().model_copy(
+    update={
+        "memory": profile().memory.model_copy(update={"kv_tokens_base": 300_000.0, "kv_tokens_per_slot_rank": 40.0})
+    }
+)
+
+
+def alike(count: int, *, rate: float, rank: float = 16, prompt: float = 220, answer: float = 190) -> Mix:
+    """Adapters all alike."""
+    values = (rank, rate, prompt, prompt, answer, answer, 1.0)
+    return Mix(*(np.full(count, value) for value in values))
+
+
+def test_steps_last_as_long_as_the_twin_says_of_the_same_batch() -> None:
+    """With a slot for every adapter nothing is loaded, and the equilibrium is a fixed point of the twin's step."""
+    count, rate, prompt, answer = 60, 0.2, 220.0, 190.0
+    state = estimate_slots(alike(count, rate=rate), PROFILE, [count])[0].serving(count)
+    arrivals_per_step = count * rate * state.step_ms / 1e3
+    running, prefill = arrivals_per_step * answer, arrivals_per_step * prompt
+    cost = step_cost(PROFILE, count)
+    expected = step_ms.py_func(cost, running, prefill, state.active_adapters, 0)
+    assert state.step_ms == pytest.approx(expected, rel=0.02)
+
+
+@given(
+    count=st.integers(1, 400),
+    rate=st.floats(1e-4, 50),
+    spread=st.floats(0, 2),
+    prompt=st.floats(1, 20_000),
+    answer=st.floats(1, 20_000),
+    rank=st.sampled_from([1, 8, 16, 64, 512]),
+    slots=st.one_of(st.none(), st.integers(1, 400)),
+)
+def test_any_mix_has_a_finite_estimate_within_its_limits(
+    *, count: int, rate: float, spread: float, prompt: float, answer: float, rank: int, slots: int | None
+) -> None:
+    mix = alike(count, rate=rate, rank=rank, prompt=prompt, answer=answer)
+    mix = Mix(mix.rank, mix.rate * np.geomspace(1, 10**spread, count), *(getattr(mix, n) for n in mix.__slots__[2:]))
+    found = estimate(mix, PROFILE) if slots is None else estimate_slots(mix, PROFILE, [slots])[0]
+    assert 0 < found.max_adapters < np.inf
+    for each in found.choices:
+        assert np.all(np.diff(each.adapters) >= 0)
+        if slots is not None:
+            assert each.active_adapters[-1] <= slots * 1.001
+    assert 0 < most_adapters(mix, PROFILE) < np.inf
+    state = found.serving(count)
+    assert 0 < state.step_ms < np.inf
+    assert 0 <= state.active_adapters <= count
+
+
+@pytest.mark.parametrize("cv", [1.0, 2.0, 4.0])
+def test_requests_that_come_in_bursts_keep_fewer_adapters_busy(cv: float) -> None:
+    """Beside arrivals that the twin draws: who was asked in the time that an answer takes."""
+    mix = replace(alike(100, rate=0.05), cv=np.full(100, cv))
+    state = estimate_slots(mix, PROFILE, [100])[0].serving(100)
+    answer_s = state.step_ms / 1e3 * float(mix.output_mean[0])
+    requests = draw(Workload(*(getattr(mix, name) for name in mix.__slots__)), 500 * answer_s, 1, 1 << 30)
+    asked = np.unique(np.floor(requests.arrival / answer_s) * 100 + requests.adapter).size / 500
+    assert state.active_adapters == pytest.approx(asked, rel=0.35)
+    assert (
+        state.active_adapters <= estimate_slots(alike(100, rate=0.05), PROFILE, [100])[0].serving(100).active_adapters
+    )
+
+
+def test_numbers_of_slots_estimated_together_are_those_estimated_alone() -> None:
+    mix = alike(100, rate=0.2)
+    for slots, together in zip((1, 7, 64), estimate_slots(mix, PROFILE, [1, 7, 64]), strict=True):
+        (alone,) = estimate_slots(mix, PROFILE, [slots])
+        assert together.max_adapters == alone.max_adapters
+        assert together.serving(80) == alone.serving(80)
+
+
+@given(count=st.integers(1, 100), times=st.integers(2, 5), rate=st.floats(1e-3, 2))
+def test_a_mix_repeated_has_the_same_limit(count: int, times: int, rate: float) -> None:
+    once, repeated = (estimate(alike(n, rate=rate), PROFILE).max_adapters for n in (count, count * times))
+    assert once == pytest.approx(repeated, rel=1e-6)
+
+
+def test_memory_bounds_what_large_ranks_allow() -> None:
+    limits = [estimate(alike(10, rate=0.05, rank=rank), PROFILE).max_adapters for rank in (8, 32, 128)]
+    assert limits[0] >= limits[1] > limits[2]
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.4])
+def test_the_twin_serves_what_is_estimated_and_not_much_more(rate: float) -> None:
+    found = estimate(alike(10, rate=rate), PROFILE)
+    most = found.max_adapters
+    slots = round(found.serving(0.85 * most).slots)
+    assert served(round(0.85 * most), rate, slots).steady()
+    assert not served(round(1.25 * most), rate, slots).steady()
+    half = round(most / 2)
+    expected = estimate_slots(alike(half, rate=rate), PROFILE, [slots])[0].serving(half)
+    assert served(half, rate, slots).tpot_ms == pytest.approx(expected.step_ms, rel=0.1)
+
+
+@pytest.mark.parametrize("slots", [8, 16])
+def test_a_server_short_of_slots_still_fills_its_batches(slots: int) -> None:
+    """A hundred busy adapters take turns; a batch holds several requests of each of the few that have a slot."""
+    mix = alike(100, rate=0.5)
+    most = estimate_slots(mix, PROFILE, [slots])[0].max_adapters / 100 * mix.token_rate
+    assert 1 / 1.5 < served(100, 0.5, slots).throughput_tok_s / most < 1.5
+
+
+def served(count: int, rate: float, slots: int) -> Measures:
+    mix = alike(count, rate=rate)
+    workload = Workload(*(getattr(mix, name) for name in mix.__slots__))
+    server = Server(
+        max_loras=slots,
+        max_cpu_loras=max(count, slots),
+        max_lora_rank=16,
+        max_num_seqs=PROFILE.serving.max_num_seqs,
+        max_num_batched_tokens=PROFILE.serving.max_num_batched_tokens,
+        gpu_memory_utilization=0.9,
+        max_model_len=PROFILE.memory.max_model_len,
+    )
+    return simulate(PROFILE, server, workload, duration_s=1200.0)

@@ -1,0 +1,90 @@
+"""Inventories through the digital twin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from advisor.errors import InputError
+from advisor.inventory.inventory import load
+from advisor.recommend.objective import Objective
+from advisor.recommend.recommend import recommend
+from advisor.simulation import prepare, verified
+from advisor.zoo.pairs import Pair
+from tests.advisor import inventories
+from tests.advisor.inventories import PLAIN
+
+SERVER = """
+[server]
+max_loras = 4
+max_cpu_loras = 50
+max_lora_rank = 32
+max_num_seqs = 64
+"""
+
+
+def test_defaults_hold_every_adapter(zoo: Path, tmp_path: Path) -> None:
+    server = prepare(inventories.write(tmp_path), zoo).server
+    assert (server.max_loras, server.max_cpu_loras, server.max_lora_rank) == (61, 61, 16)
+    assert (server.max_num_seqs, server.max_model_len) == (512, 4096)
+
+
+def test_settings_in_force_are_simulated_unless_others_are_given(zoo: Path, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, PLAIN + SERVER)
+    server = prepare(path, zoo).server
+    assert (server.max_loras, server.max_cpu_loras, server.max_lora_rank, server.max_num_seqs) == (4, 50, 32, 64)
+    server = prepare(path, zoo, max_loras=9, max_lora_rank=16).server
+    assert (server.max_loras, server.max_lora_rank) == (9, 16)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_loras": 51}, r"vLLM refuses these settings: max_cpu_loras \(50\)"),
+        ({"max_lora_rank": 8}, "an adapter has rank 16; vLLM refuses to load it with max_lora_rank 8"),
+        ({"max_lora_rank": 24}, "vLLM refuses these settings: max_lora_rank must be one of"),
+    ],
+)
+def test_settings_that_vllm_refuses(zoo: Path, tmp_path: Path, settings: dict[str, int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        prepare(inventories.write(tmp_path, PLAIN + SERVER), zoo, **settings)
+
+
+def test_measures(zoo: Path, tmp_path: Path) -> None:
+    run = prepare(inventories.write(tmp_path), zoo, max_loras=16)
+    measures = run.measure(duration_s=600, seed=1, ttft_limit_s=2.0)
+    assert {
+        "inventory", "oom", "kv_capacity_tokens", "offered_tok_s", "throughput_tok_s", "starved", "steady", "itl_ms",
+        "ttft_ms", "ttft_p99_ms", "ttft_penalised_ms", "arrivals", "completed", "running_mean", "waiting_mean",
+        "adapter_loads", "wall_s",
+    } <= set(measures)  # fmt: skip
+    assert measures["throughput_tok_s"] == pytest.approx(measures["offered_tok_s"], rel=0.1)
+    assert measures["offered_tok_s"] == pytest.approx(6.025 * 210)
+    again = run.measure(duration_s=600, seed=1, ttft_limit_s=2.0)
+    assert {**again, "wall_s": 0} == {**measures, "wall_s": 0}
+    assert run.measure(duration_s=600, seed=1, ttft_limit_s=1e-6)["steady"] is False
+
+
+def test_a_server_out_of_memory_measures_nothing(zoo: Path, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, PLAIN + "[server]\nmax_model_len = 39000\n")
+    measures = prepare(path, zoo).measure(duration_s=600, seed=0, ttft_limit_s=2.0)
+    assert measures["oom"] is True
+    assert measures["steady"] is False
+    assert measures["itl_ms"] is None
+
+
+def test_a_workload_too_large_to_simulate(zoo: Path, tmp_path: Path) -> None:
+    run = prepare(inventories.write(tmp_path, PLAIN.replace("0.1", "1000")), zoo)
+    with pytest.raises(InputError, match="too many to simulate"):
+        run.measure(duration_s=3600, seed=0, ttft_limit_s=2.0)
+
+
+def test_verification_simulates_what_is_recommended(pair: Pair, tmp_path: Path) -> None:
+    inventory = load(inventories.write(tmp_path, PLAIN.replace("0.1", "0.2")))
+    answer = recommend(inventory, pair, Objective())
+    measures = verified(answer, inventory, pair.profile, 2.0).verified
+    assert answer.expected is not None
+    assert measures is not None
+    assert measures["kv_capacity_tokens"] == answer.expected.kv_capacity_tokens
+    assert measures["offered_tok_s"] == pytest.approx(answer.admission.token_rate, abs=0.001)

@@ -1,0 +1,101 @@
+"""Bringing the adapters of a batch into slots, by way of host memory, before its step runs."""
+
+from __future__ import annotations
+
+from twin.engine import adapter_cache
+from twin.engine.adapter_cache import AdapterCache
+from twin.engine.batch import NONE
+from twin.engine.compiled import jit
+from twin.engine.state import ENTERED, LOADS, STEP, Scheduler
+
+
+@jit
+def load_adapters(scheduler: Scheduler) -> float:
+    """Bring the adapters of the batch into slots, by way of host memory; return the ms that takes."""
+    slots, host = scheduler.slots, scheduler.host
+    missing, load_ms = 0, 0.0
+    _sort_by_turn(scheduler)
+    for i in range(scheduler.output[ENTERED]):
+        adapter = scheduler.entered[i]
+        if not host.resident[adapter]:
+            return _go_through_batch(scheduler)
+        if not slots.resident[adapter]:
+            missing += 1
+            load_ms += scheduler.demand.load_from_memory_ms[adapter]
+    if missing > _spare(scheduler, missing):
+        return _go_through_batch(scheduler)
+    for i in range(scheduler.output[ENTERED]):
+        adapter = scheduler.entered[i]
+        adapter_cache.touch(host, adapter)
+        adapter_cache.touch(slots, adapter)
+        if not slots.resident[adapter]:
+            adapter_cache.make_room(slots, scheduler.state[STEP], NONE, scheduler.turn)
+            adapter_cache.bring_in(slots, adapter)
+    scheduler.state[LOADS] += missing
+    return load_ms
+
+
+@jit
+def _sort_by_turn(scheduler: Scheduler) -> None:
+    """Insertion sort of the adapters that are new in the batch: few. The order decides in which their times add up."""
+    entered, turn = scheduler.entered, scheduler.turn
+    for i in range(1, scheduler.output[ENTERED]):
+        adapter = entered[i]
+        j = i
+        while j > 0 and turn[entered[j - 1]] > turn[adapter]:
+            entered[j] = entered[j - 1]
+            j -= 1
+        entered[j] = adapter
+
+
+@jit
+def _spare(scheduler: Scheduler, wanted: int) -> int:
+    """Slots, up to `wanted`, that are empty or held by adapters idle for so long that they leave before any other."""
+    slots = scheduler.slots
+    spare = slots.held[adapter_cache.CAPACITY] - slots.held[adapter_cache.SIZE]
+    idle = slots.newer[len(slots.resident)]
+    while (
+        spare < wanted
+        and idle != len(slots.resident)
+        and slots.last_used[idle] < scheduler.state[STEP] - 1
+        and scheduler.running_of[idle] == 0
+    ):
+        spare += 1
+        idle = slots.newer[idle]
+    return spare
+
+
+@jit
+def _go_through_batch(scheduler: Scheduler) -> float:
+    """Touch or load every adapter of the batch in turn (see `twin.engine.adapter_cache`)."""
+    slots, host, step = scheduler.slots, scheduler.host, scheduler.state[STEP]
+    load_ms = 0.0
+    for i in range(len(scheduler.in_turn)):
+        adapter = scheduler.in_turn[i]
+        if scheduler.running_of[adapter] == 0:
+            continue
+        if not host.resident[adapter]:
+            load_ms += scheduler.demand.load_from_disk_ms[adapter]
+            following = _following(scheduler, host, i)
+            evicted = adapter_cache.make_room(host, step, following, scheduler.turn)
+            if evicted != NONE and slots.resident[evicted]:
+                adapter_cache.drop(slots, evicted)
+            adapter_cache.bring_in(host, adapter)
+        adapter_cache.touch(host, adapter)
+        if not slots.resident[adapter]:
+            load_ms += scheduler.demand.load_from_memory_ms[adapter]
+            scheduler.state[LOADS] += 1
+            adapter_cache.make_room(slots, step, _following(scheduler, slots, i), scheduler.turn)
+            adapter_cache.bring_in(slots, adapter)
+        adapter_cache.touch(slots, adapter)
+    return load_ms
+
+
+@jit
+def _following(scheduler: Scheduler, cache: AdapterCache, i: int) -> int:
+    """The next adapter in turn after the i-th that is resident and not idle, or NONE."""
+    for later in range(i + 1, len(scheduler.in_turn)):
+        adapter = scheduler.in_turn[later]
+        if scheduler.running_of[adapter] > 0 and cache.resident[adapter] and cache.newer[adapter] == NONE:
+            return adapter
+    return NONE

@@ -1,0 +1,265 @@
+"""The twin once more, written for reading: every request looked at in every step, lists and dictionaries, no tricks.
+
+It is what the fast twin is tested against, and the place to see what a step does. It is some thousand times slower.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+from twin.engine.decisions import Decisions
+from twin.engine.latency import StepCost, step_ms
+from twin.engine.state import Demand, Settings, turns
+
+
+@dataclass(slots=True)
+class Request:
+    """One request on its way through the server."""
+
+    index: int
+    adapter: int
+    prompt: int
+    answer: int
+    computed: int = 0
+    """Tokens whose KV is stored."""
+    generated: int = 0
+    blocks: int = 0
+    prefilling: bool = True
+    ended: bool = False
+    """With async scheduling: it has all its tokens, but the scheduler has not been told."""
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and what has been generated: what must be computed before the next token."""
+        return self.prompt + self.generated
+
+
+@dataclass(slots=True)
+class Step:
+    """What one step did, for comparison."""
+
+    duration_s: float
+    decisions: Decisions
+
+
+@dataclass
+class Server:
+    """A vLLM server with LoRA, one step at a time (`twin.behaviour` says what depends on the version)."""
+
+    settings: Settings
+    demand: Demand
+    cost: StepCost
+    free_blocks: int
+    max_connections: int = 0
+    clock_s: float = 0.0
+    seen_s: float = 0.0
+    """The time up to which the next step knows what has arrived."""
+    arrived: int = 0
+    dropped: int = 0
+    loads: int = 0
+    running: list[Request] = field(default_factory=list)
+    waiting: deque[Request] = field(default_factory=deque)
+    skipped_waiting: deque[Request] = field(default_factory=deque)
+    """What was passed over, where that has a queue of its own; served before `waiting`."""
+    slots: OrderedDict[int, None] = field(default_factory=OrderedDict)
+    """Adapters on the GPU, least recently used first."""
+    host: OrderedDict[int, None] = field(default_factory=OrderedDict)
+    first_token_s: dict[int, float] = field(default_factory=dict)
+    finish_s: dict[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        adapters = len(self.demand.load_from_memory_ms)
+        self.turn = turns(adapters)
+        self.total_blocks = self.free_blocks
+        for adapter in range(max(0, adapters - self.settings.max_cpu_loras), adapters):
+            self.host[adapter] = None
+
+    def serve(self, until_s: float) -> list[Step]:
+        """Serve until the clock reaches `until_s` or nothing is left to do."""
+        steps: list[Step] = []
+        while self.clock_s < until_s:
+            self.receive()
+            if self.busy():
+                steps.append(self.step())
+            elif self.arrived < len(self.demand.arrival_s):
+                self.clock_s = max(self.clock_s, float(self.demand.arrival_s[self.arrived]))
+                self.seen_s = self.clock_s
+            else:
+                break
+        return steps
+
+    def busy(self) -> bool:
+        """Whether any request is not finished, as far as the scheduler knows."""
+        return bool(self.running or self.waiting or self.skipped_waiting)
+
+    def receive(self) -> None:
+        """Queue what has arrived, as far as the next step knows."""
+        demand = self.demand
+        while self.arrived < len(demand.arrival_s) and demand.arrival_s[self.arrived] <= self.seen_s:
+            i = self.arrived
+            if self.max_connections and self.in_system() >= self.max_connections:
+                self.dropped += 1
+            else:
+                self.add(i)
+            self.arrived += 1
+
+    def add(self, index: int) -> None:
+        """A request arrives."""
+        demand = self.demand
+        self.waiting.append(
+            Request(index, int(demand.adapter[index]), int(demand.prompt[index]), int(demand.answer[index]))
+        )
+
+    def step(self) -> Step:
+        """Schedule, run, update."""
+        scheduled: dict[int, int] = {}
+        preempted = self.schedule_running(scheduled)
+        scanned = 0 if preempted else self.schedule_waiting(scheduled)
+        blocks = self.total_blocks - self.free_blocks
+        load_ms = self.load_adapters()
+
+        decoding = sum(not (request.prefilling or request.ended) for request in self.running)
+        prefill = sum(scheduled.get(request.index, 0) for request in self.running if request.prefilling)
+        adapters = len(self.active())
+        duration_s = 0.0
+        if adapters:
+            duration_s = 1e-3 * (load_ms + step_ms(self.cost, decoding, prefill, adapters, scanned))
+        self.seen_s = self.clock_s
+        self.clock_s += duration_s
+        if not self.settings.async_scheduling:
+            self.seen_s = self.clock_s
+        finished = self.update(scheduled)
+        return Step(
+            duration_s,
+            Decisions(
+                scheduled=scheduled,
+                preempted=tuple(preempted),
+                finished=tuple(sorted(finished)),
+                adapters=adapters,
+                blocks=blocks,
+            ),
+        )
+
+    def update(self, scheduled: dict[int, int]) -> list[int]:
+        """Account for the tokens the step has computed; return the requests that are finished."""
+        finished = []
+        for request in [request for request in self.running if request.ended]:
+            self.leave(request)
+        for request in list(self.running):
+            request.computed += scheduled.get(request.index, 0)
+            if request.computed == request.tokens:
+                request.prefilling = False
+                request.generated += 1
+                self.first_token_s.setdefault(request.index, self.clock_s)
+                if request.generated == request.answer:
+                    self.finish_s[request.index] = self.clock_s
+                    finished.append(request.index)
+                    request.ended = True
+                    if not self.settings.async_scheduling:
+                        self.leave(request)
+        return finished
+
+    def schedule_running(self, scheduled: dict[int, int]) -> list[int]:
+        """Running requests first, in the order they were admitted; the last ones make room when blocks run out."""
+        budget = self.settings.max_num_batched_tokens
+        preempted: list[int] = []
+        position = 0
+        while position < len(self.running) and budget > 0:
+            request = self.running[position]
+            if request.ended:
+                position += 1
+                continue
+            tokens = min(request.tokens - request.computed, budget)
+            while not self.allocate(request, tokens):
+                victim = self.running[-1]
+                self.leave(victim)
+                if not victim.ended:
+                    victim.blocks, victim.computed, victim.prefilling = 0, 0, True
+                    self.waiting.appendleft(victim)
+                preempted.append(victim.index)
+                if victim is request:
+                    return preempted
+            scheduled[request.index] = tokens
+            budget -= tokens
+            position += 1
+        return preempted
+
+    def schedule_waiting(self, scheduled: dict[int, int]) -> int:
+        """Waiting requests in order of arrival; one whose adapter finds no slot is skipped and keeps its place."""
+        settings = self.settings
+        budget = settings.max_num_batched_tokens - sum(scheduled.values())
+        active = self.active()
+        skipped: list[Request] = []
+        looked_at = 0
+        while (self.skipped_waiting or self.waiting) and budget > 0 and len(self.running) < settings.max_num_seqs:
+            queue = self.skipped_waiting or self.waiting
+            request = queue[0]
+            if len(active) == settings.max_loras and request.adapter not in active:
+                skipped.append(queue.popleft())
+                continue
+            looked_at += 1
+            tokens = min(request.tokens, budget)
+            if settings.scheduler_reserve_full_isl and self.blocks(request.tokens) > self.free_blocks:
+                break
+            if not self.allocate(request, tokens):
+                break
+            queue.popleft()
+            active.add(request.adapter)
+            self.running.append(request)
+            scheduled[request.index] = tokens
+            budget -= tokens
+        back = self.skipped_waiting if settings.skipped_waiting else self.waiting
+        back.extendleft(reversed(skipped))
+        if len(active) == settings.max_loras:
+            # As in the fast twin: all that cannot get a slot counts as looked at, however early the scan ended.
+            looked_at += sum(request.adapter not in active for request in (*self.skipped_waiting, *self.waiting))
+        return looked_at
+
+    def allocate(self, request: Request, tokens: int) -> bool:
+        """Take the blocks for so many more tokens, if there are enough."""
+        needed = self.blocks(request.computed + tokens) - request.blocks
+        if needed > self.free_blocks:
+            return False
+        if needed > 0:
+            request.blocks += needed
+            self.free_blocks -= needed
+        return True
+
+    def blocks(self, tokens: int) -> int:
+        """KV blocks that hold so many tokens."""
+        return -(-tokens // self.settings.block_size)
+
+    def active(self) -> set[int]:
+        """Adapters in the batch."""
+        return {request.adapter for request in self.running if not request.ended}
+
+    def in_system(self) -> int:
+        """Requests that are waiting or running."""
+        running = sum(not request.ended for request in self.running)
+        return running + len(self.waiting) + len(self.skipped_waiting)
+
+    def leave(self, request: Request) -> None:
+        """A request leaves the batch and frees its blocks."""
+        self.running.remove(request)
+        self.free_blocks += request.blocks
+
+    def load_adapters(self) -> float:
+        """Go through the batch's adapters in turn; return the ms that loading takes."""
+        load_ms = 0.0
+        for adapter in sorted(self.active(), key=lambda adapter: int(self.turn[adapter])):
+            if adapter not in self.host:
+                load_ms += float(self.demand.load_from_disk_ms[adapter])
+                if len(self.host) == self.settings.max_cpu_loras:
+                    evicted, _ = self.host.popitem(last=False)
+                    self.slots.pop(evicted, None)
+                self.host[adapter] = None
+            self.host.move_to_end(adapter)
+            if adapter not in self.slots:
+                load_ms += float(self.demand.load_from_memory_ms[adapter])
+                self.loads += 1
+                if len(self.slots) == self.settings.max_loras:
+                    self.slots.popitem(last=False)
+                self.slots[adapter] = None
+            self.slots.move_to_end(adapter)
+        return load_ms

@@ -1,0 +1,188 @@
+"""Simulate an hour of serving and measure it as vLLM's benchmark does."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.engine import serving as engine
+from twin.engine.batch import RUNNING
+from twin.engine.latency import step_cost
+from twin.engine.state import ENDED, LOADS, PREEMPTIONS, STEP, Demand, Scheduler, Settings, new_scheduler
+from twin.engine.waiting import WAITING
+from twin.profile import Profile
+from twin.server import Server
+from twin.workload import Requests, Workload, draw
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What a simulated server did. Times are means unless said otherwise; NaN where nothing was measured."""
+
+    oom: bool
+    """The server does not start: the KV cache cannot hold one request of `max_model_len` tokens."""
+    kv_capacity_tokens: int
+    offered_tok_s: float
+    """Offered token rate, input + output: the mean of the workload that was drawn from, or that of given requests."""
+    throughput_tok_s: float = NAN
+    """Input + output tokens of completed requests per second."""
+    itl_ms: float = NAN
+    """Inter-token latency as the client sees it."""
+    tpot_ms: float = NAN
+    """Time per output token after the first, mean over requests, of the engine."""
+    ttft_ms: float = NAN
+    """Time to first token, over completed requests."""
+    ttft_p99_ms: float = NAN
+    ttft_penalised_ms: float = NAN
+    """As `ttft_ms`, with the whole duration for every arrival that did not complete (Agulló et al. 2025)."""
+    arrivals: int = 0
+    completed: int = 0
+    dropped: int = 0
+    """Arrivals for which the client had no connection left."""
+    running_end: int = 0
+    waiting_end: int = 0
+    running_mean: float = NAN
+    waiting_mean: float = NAN
+    waiting_max: int = 0
+    adapters_in_batch_mean: float = NAN
+    """Distinct adapters in the batch, over steps."""
+    steps: int = 0
+    step_ms: float = NAN
+    """Duration of a step, over steps; over tokens it is longer where the batch swings."""
+    token_ms: float = NAN
+    """Duration of a step, over output tokens: the engine's own inter-token latency."""
+    eager_tokens_mean: float = NAN
+    """Batched tokens beyond those of the largest CUDA graph, over steps."""
+    merging_adapters: float = NAN
+    """Adapters that come and go, over output tokens, 0 where no token is merged (see `twin.profile.FrontEnd`)."""
+    adapter_loads: int = 0
+    """Adapters brought into a slot."""
+    preemptions: int = 0
+    wall_s: float = 0.0
+    """What the simulation took, drawing the requests included."""
+
+    @property
+    def starved(self) -> bool:
+        """Whether throughput is below 90 % of the offered token rate (the papers' rule), or there is none."""
+        return not self.throughput_tok_s >= 0.9 * self.offered_tok_s
+
+    def steady(self, ttft_limit_s: float = 2.0) -> bool:
+        """Whether the server starts, does not starve, and its mean TTFT is within the limit."""
+        return not self.oom and not self.starved and self.ttft_ms <= 1e3 * ttft_limit_s
+
+
+def simulate(
+    profile: Profile,
+    server: Server,
+    workload: Workload,
+    *,
+    duration_s: float = 3600.0,
+    seed: int = 0,
+    max_connections: int = 0,
+) -> Measures:
+    """Serve `workload` for `duration_s` seconds; the same seed gives the same measures.
+
+    `max_connections` is the number of requests in the system at which the client can send no more, as happens to a
+    load generator that runs out of ports; 0 is no limit.
+    """
+    started = time.perf_counter()
+    requests = draw(workload, duration_s, seed, server.max_model_len)
+    measures = serve(profile, server, workload, requests, duration_s=duration_s, max_connections=max_connections)
+    offered = workload.offered_within(duration_s)
+    return replace(measures, offered_tok_s=offered, wall_s=time.perf_counter() - started)
+
+
+def serve(
+    profile: Profile,
+    server: Server,
+    workload: Workload,
+    requests: Requests,
+    *,
+    duration_s: float,
+    max_connections: int = 0,
+) -> Measures:
+    """Serve these requests to the adapters of `workload` for `duration_s` seconds; otherwise as `simulate`.
+
+    Of the workload only the ranks matter; the offered token rate is that of the requests.
+    """
+    started = time.perf_counter()
+    offered_tok_s = float(requests.input.sum() + requests.output.sum()) / duration_s
+    kv_tokens = profile.memory.kv_capacity_tokens(server.max_loras, server.max_lora_rank, server.gpu_memory_utilization)
+    if kv_tokens < server.max_model_len:
+        return Measures(oom=True, kv_capacity_tokens=max(kv_tokens, 0), offered_tok_s=offered_tok_s)
+    state = prepare(profile, server, workload, requests, kv_tokens)
+    front_end = profile.front_end
+    log = engine.new_log(len(requests))
+    engine.serve(state, step_cost(profile, server.max_loras), log, duration_s, max_connections)
+    done = log.finish_s > 0.0
+    arrived, completed, steps = len(requests), int(done.sum()), int(state.state[STEP])
+    first, finish, output = log.first_token_s[done], log.finish_s[done], requests.output[done]
+    gaps = output - 1
+    ttft_ms = 1e3 * (first - requests.arrival[done]) + front_end.ttft_ms
+    merging = float(log.sums[engine.MERGED]) / max(int(output.sum()), 1)
+    token_ms = _ratio(1e3 * float((finish - first).sum()), int(gaps.sum()))
+    tokens = int(requests.input[done].sum()) + int(output.sum())
+    return Measures(
+        oom=False,
+        kv_capacity_tokens=kv_tokens,
+        offered_tok_s=offered_tok_s,
+        throughput_tok_s=tokens / duration_s,
+        itl_ms=token_ms * (1 + front_end.merged_per_adapter * merging),
+        tpot_ms=_mean(1e3 * (finish - first)[gaps > 0] / gaps[gaps > 0]),
+        ttft_ms=_mean(ttft_ms),
+        ttft_p99_ms=float(np.percentile(ttft_ms, 99)) if completed else NAN,
+        ttft_penalised_ms=_ratio(float(ttft_ms.sum()) + 1e3 * duration_s * (arrived - completed), arrived),
+        arrivals=arrived,
+        completed=completed,
+        dropped=int(log.counts[engine.DROPPED]),
+        running_end=int(state.batch.totals[RUNNING] - state.state[ENDED]),
+        waiting_end=int(state.queue.totals[WAITING]),
+        running_mean=float(log.sums[engine.RUNNING_S]) / duration_s,
+        waiting_mean=float(log.sums[engine.WAITING_S]) / duration_s,
+        waiting_max=int(log.counts[engine.WAITING_MAX]),
+        adapters_in_batch_mean=_ratio(float(log.sums[engine.ADAPTER_STEPS]), steps),
+        steps=steps,
+        merging_adapters=merging,
+        eager_tokens_mean=_ratio(float(log.sums[engine.EAGER_TOKENS]), steps),
+        step_ms=_ratio(1e3 * float(log.sums[engine.BUSY_S]), steps),
+        token_ms=token_ms,
+        adapter_loads=int(state.state[LOADS]),
+        preemptions=int(state.state[PREEMPTIONS]),
+        wall_s=time.perf_counter() - started,
+    )
+
+
+def prepare(profile: Profile, server: Server, workload: Workload, requests: Requests, kv_tokens: int) -> Scheduler:
+    """The scheduler of a server that has just started, with the requests it will get."""
+    loading, block_size = profile.loading, profile.memory.block_size
+    settings = Settings(
+        max_num_seqs=server.max_num_seqs,
+        max_num_batched_tokens=server.max_num_batched_tokens,
+        max_loras=server.max_loras,
+        max_cpu_loras=server.max_cpu_loras,
+        block_size=block_size,
+        **profile.behaviour.model_dump(),
+    )
+    demand = Demand(
+        arrival_s=requests.arrival,
+        adapter=requests.adapter,
+        prompt=requests.input,
+        answer=requests.output,
+        load_from_memory_ms=loading.memory_base_ms + loading.memory_per_rank_ms * workload.rank,
+        load_from_disk_ms=loading.disk_base_ms + loading.disk_per_rank_ms * workload.rank,
+    )
+    # vLLM keeps one block for itself.
+    return new_scheduler(settings, demand, blocks=kv_tokens // block_size - 1)
+
+
+def _ratio(total: float, count: int) -> float:
+    return total / count if count else NAN
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else NAN

@@ -1,0 +1,115 @@
+"""The state of a scheduler between steps: what it was told, who waits, who runs, which adapters are where."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.engine import adapter_cache, batch, waiting
+from twin.engine.adapter_cache import AdapterCache
+from twin.engine.batch import NONE, Batch
+from twin.engine.waiting import Queue
+
+# Rows of Scheduler.state
+STEP, FREE_BLOCKS, PARTIAL, ACTIVE_ADAPTERS, PREEMPTIONS, LOADS, ENDED = range(7)
+# Rows of Scheduler.output
+PREFILL_TOKENS, SCANNED, PREEMPTED, FRESH, ENTERED, FINISHED, RELEASED = range(7)
+
+
+class Settings(NamedTuple):
+    """What of the server's configuration a scheduler pass depends on."""
+
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    max_loras: int
+    max_cpu_loras: int
+    block_size: int
+    scheduler_reserve_full_isl: bool
+    skipped_waiting: bool
+    async_scheduling: bool
+
+
+class Demand(NamedTuple):
+    """The requests, in order of arrival, and what loading their adapters costs."""
+
+    arrival_s: NDArray[np.float64]
+    adapter: NDArray[np.int32]
+    prompt: NDArray[np.int32]
+    """Tokens."""
+    answer: NDArray[np.int32]
+    """Tokens."""
+    load_from_memory_ms: NDArray[np.float64]
+    """Of each adapter."""
+    load_from_disk_ms: NDArray[np.float64]
+    """Of each adapter."""
+
+
+class Scheduler(NamedTuple):
+    """The engine's state between steps."""
+
+    settings: Settings
+    demand: Demand
+    queue: Queue
+    batch: Batch
+    slots: AdapterCache
+    host: AdapterCache
+    turn: NDArray[np.int32]
+    """Of each adapter, its place in the order in which a batch's adapters are gone through."""
+    in_turn: NDArray[np.int32]
+    """The adapters in that order."""
+    running_of: NDArray[np.int32]
+    """Of each adapter, its running requests."""
+    generated: NDArray[np.int32]
+    """Of each request, the tokens it had when it was last preempted."""
+    state: NDArray[np.int64]
+    """[step, free KV blocks, seat whose prompt is partly computed or NONE, adapters in the batch, preemptions so far,
+    adapter loads so far, seats of requests that have ended (`ended`)]"""
+    output: NDArray[np.int64]
+    """Of this step: [prefill tokens, waiting requests looked at, requests preempted, prompts completed (their
+    requests are in `fresh`), adapters new in the batch (in `entered`), requests finished (in `due`), seats released]"""
+    fresh: NDArray[np.int32]
+    """Requests whose prompt completes in this step."""
+    entered: NDArray[np.int32]
+    """Adapters that were not in the batch before."""
+    due: NDArray[np.int32]
+    """Scratch: seats whose requests end in this step; after it, these requests."""
+    ended: NDArray[np.int32]
+    """With async scheduling: seats of requests that ended in the step before, up to the first NONE."""
+
+
+def new_scheduler(settings: Settings, demand: Demand, blocks: int) -> Scheduler:
+    """A scheduler at step 0 with `blocks` usable KV blocks.
+
+    The adapters are in host memory already, as far as it holds them: `--lora-modules` loads them one by one at start.
+    """
+    adapters, requests = len(demand.load_from_memory_ms), len(demand.arrival_s)
+    turn = turns(adapters)
+    host = adapter_cache.empty(adapters, settings.max_cpu_loras)
+    for adapter in range(max(0, adapters - settings.max_cpu_loras), adapters):
+        adapter_cache.bring_in(host, adapter)
+        adapter_cache.release(host, adapter, adapter - adapters - 1, turn)
+    return Scheduler(
+        settings=settings,
+        demand=demand,
+        queue=waiting.empty(adapters, requests, settings.skipped_waiting),
+        batch=batch.empty(settings.max_num_seqs, int(demand.answer.max(initial=1)), settings.block_size),
+        slots=adapter_cache.empty(adapters, settings.max_loras),
+        host=host,
+        turn=turn,
+        in_turn=np.argsort(turn).astype(np.int32),
+        running_of=np.zeros(adapters, dtype=np.int32),
+        generated=np.zeros(requests, dtype=np.int32),
+        state=np.array([0, blocks, NONE, 0, 0, 0, 0], dtype=np.int64),
+        output=np.zeros(7, dtype=np.int64),
+        fresh=np.zeros(settings.max_num_seqs, dtype=np.int32),
+        entered=np.zeros(settings.max_num_seqs, dtype=np.int32),
+        due=np.zeros(settings.max_num_seqs, dtype=np.int32),
+        ended=np.full(settings.max_num_seqs + 1, NONE, dtype=np.int32),
+    )
+
+
+def turns(adapters: int) -> NDArray[np.int32]:
+    """Of each adapter, its place in the order in which a batch is gone through: any, but always the same."""
+    return np.random.default_rng(0).permutation(adapters).astype(np.int32)
