@@ -17,8 +17,8 @@ from advisor.inventory.inventory import load
 from advisor.recommend.objective import TTFT_LIMIT_S, Objective
 from advisor.recommend.recommend import recommend
 from advisor.report.table import table
-from advisor.zoo import graph as model
-from advisor.zoo.pairs import find
+from advisor.zoo.graph import load_graph
+from advisor.zoo.pairs import find_pair
 
 SECONDS = 1.0
 """How long each is repeated."""
@@ -33,9 +33,9 @@ def bench(
     The models are asked for all there is: every tree and every ensemble, of both objectives.
     """
     asked = load(inventory)
-    pair = find(asked.model, asked.gpu, zoo)
+    pair = find_pair(asked.model, asked.gpu, zoo)
     values = measure(asked.mix, pair.profile, ttft_limit_s=TTFT_LIMIT_S, max_loras=min(32, len(asked)))
-    graphs = (model.find(pair, "rules"), model.find(pair, "serving"))
+    graphs = (load_graph(pair, "rules"), load_graph(pair, "serving"))
     questions = [(graph, graph.row(values), graph.outputs) for graph in graphs]
 
     def ask_all() -> None:

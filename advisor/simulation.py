@@ -14,7 +14,7 @@ from advisor.inventory import inventory as inventories
 from advisor.inventory import request_log
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.recommendation import Recommendation
-from advisor.zoo import pairs
+from advisor.zoo.pairs import find_pair
 from twin.arrivals import mean_scale
 from twin.profile import Profile
 from twin.server import LORA_RANKS, Server
@@ -109,7 +109,7 @@ def prepare(
         InputError: bad input, settings that vLLM would refuse, or an adapter whose rank has no room.
     """
     inventory = inventories.load(path)
-    profile = pairs.find(inventory.model, inventory.gpu, zoo).profile
+    profile = find_pair(inventory.model, inventory.gpu, zoo).profile
     today, largest = inventory.server, int(inventory.workload.rank.max())
     slots = max_loras or today.max_loras or len(inventory)
     rank = max_lora_rank or today.max_lora_rank or next(rank for rank in LORA_RANKS if rank >= largest)

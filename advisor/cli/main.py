@@ -204,10 +204,10 @@ def main() -> None:
 def _recommend(path: Path, objective: Objective, zoo: Path | None) -> tuple[Inventory, Pair, Recommendation]:
     from advisor.inventory.inventory import load
     from advisor.recommend.recommend import recommend
-    from advisor.zoo.pairs import find
+    from advisor.zoo.pairs import find_pair
 
     inventory = load(path)
-    pair = find(inventory.model, inventory.gpu, zoo)
+    pair = find_pair(inventory.model, inventory.gpu, zoo)
     return inventory, pair, recommend(inventory, pair, objective)
 
 

@@ -12,9 +12,9 @@ from advisor.features.vector import measure, measure_slots
 from advisor.recommend.flags import Flags
 from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.recommendation import Step
-from advisor.zoo import ensembles as serving
-from advisor.zoo import tree
 from advisor.zoo.pairs import Pair
+from advisor.zoo.predictor import load_predictor
+from advisor.zoo.tree import load_tree
 from twin.server import LORA_RANKS
 
 OTHER_SLOTS = (1.25, 1.6, 2.2, 3.5, 0.8, 0.6, 0.4)
@@ -52,8 +52,8 @@ class Configurator:
             InputError: a shipped file is missing or altered.
         """
         self._profile, self._objective, self._max_model_len = pair.profile, objective, max_model_len
-        self._slots = tree.find(pair, objective.trees, "max_loras")
-        self._ensembles = serving.find(pair, objective.trees)
+        self._slots = load_tree(pair, objective.trees, "max_loras")
+        self._predict = load_predictor(pair, objective.trees)
 
     def configure(self, mix: Mix) -> Configuration:
         """Flags and expectation for serving all adapters of `mix`.
@@ -137,14 +137,14 @@ class Configurator:
     def _expect(self, values: dict[str, float], mix: Mix, flags: Flags) -> tuple[dict[str, float], Expectation]:
         """The features with the slots, and what comes of them."""
         (values,) = measure_slots(values, mix, self._profile, [flags.max_loras])
-        forecast = self._ensembles(values)
+        predicted = self._predict(values)
         return values, Expectation(
-            throughput_tok_s=forecast.share * mix.token_rate,
-            share=forecast.share,
-            itl_ms=forecast.itl_ms,
-            ttft_ms=forecast.ttft_ms,
+            throughput_tok_s=predicted.share * mix.token_rate,
+            share=predicted.share,
+            itl_ms=predicted.itl_ms,
+            ttft_ms=predicted.ttft_ms,
             kv_capacity_tokens=self._capacity(flags.max_loras, flags.max_lora_rank),
-            chance=forecast.chance,
-            required_chance=self._ensembles.required,
-            itl_margin=self._ensembles.itl_margin,
+            chance=predicted.chance,
+            required_chance=self._predict.required,
+            itl_margin=self._predict.itl_margin,
         )

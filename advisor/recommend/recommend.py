@@ -14,8 +14,8 @@ from advisor.recommend.flags import Flags
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommendation import Admission, Change, Recommendation, Step
 from advisor.recommend.subset import Positions, order, spread
-from advisor.zoo import tree
 from advisor.zoo.pairs import Pair
+from advisor.zoo.tree import load_tree
 from twin.arrivals import mean_scale
 from twin.workload import Workload
 
@@ -116,7 +116,7 @@ def choose(
 
 def _admission_limit(pair: Pair, objective: Objective, values: Mapping[str, float]) -> list[Step]:
     """The load limit of the mix, and the number of adapters that it comes to."""
-    load = tree.find(pair, objective.trees, "load_limit")(values)
+    load = load_tree(pair, objective.trees, "load_limit")(values)
     each, most = values["token_rate_mean"], pair.manifest.max_adapters
     limit = math.floor(load.value / each)
     rule = f"load_limit {load.value:.1f} / token_rate_mean {each:.3f} = {load.value / each:.2f}"

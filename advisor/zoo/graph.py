@@ -58,8 +58,8 @@ class Model:
 
 
 @cache
-def find(pair: Pair, graph: Literal["rules", "serving"]) -> Model:
-    """A graph of a pair.
+def load_graph(pair: Pair, graph: Literal["rules", "serving"]) -> Model:
+    """A graph of a pair, loaded once.
 
     Raises:
         InputError: its file is missing or not what was shipped.

@@ -127,7 +127,7 @@ def load_all(zoo: Path | None = None) -> list[Pair]:
     return [_load(directory) for directory in directories]
 
 
-def find(model: str, gpu: str, zoo: Path | None = None) -> Pair:
+def find_pair(model: str, gpu: str, zoo: Path | None = None) -> Pair:
     """The pair of a model (Hugging Face id or short name) and a GPU type, whatever the case of the letters.
 
     Raises:

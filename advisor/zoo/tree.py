@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from advisor.errors import InputError
-from advisor.zoo import graph as model
+from advisor.zoo.graph import load_graph
 from advisor.zoo.manifest import Tree as Entry
 from advisor.zoo.pairs import Pair
 
@@ -76,7 +76,7 @@ class Tree:
             InputError: its file is not what was shipped, or carries no readable nodes.
         """
         self.entry = entry
-        self._model = model.find(pair, "rules")
+        self._model = load_graph(pair, "rules")
         try:
             self._nodes = json.loads(self._model.metadata[entry.name])
             self._leaves = dict(self._walk(0, ()))
@@ -134,8 +134,8 @@ class Tree:
 
 
 @cache
-def find(pair: Pair, objective: Literal["steady", "published"], output: Output) -> Tree:
-    """The tree of a pair for an objective and an output.
+def load_tree(pair: Pair, objective: Literal["steady", "published"], output: Output) -> Tree:
+    """The tree of a pair for an objective and an output, loaded once.
 
     Raises:
         InputError: the pair has none, or its file is not what was shipped.

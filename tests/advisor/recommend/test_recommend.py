@@ -16,10 +16,9 @@ from advisor.inventory.inventory import Inventory
 from advisor.recommend.objective import Expectation, Goal, Objective
 from advisor.recommend.recommend import recommend
 from advisor.recommend.recommendation import Recommendation
-from advisor.zoo import ensembles as serving
-from advisor.zoo import tree
-from advisor.zoo.ensembles import Forecast
 from advisor.zoo.pairs import Pair
+from advisor.zoo.predictor import Prediction, load_predictor
+from advisor.zoo.tree import load_tree
 from tests.advisor import inventories
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import MAX_ADAPTERS, MAX_MODEL_LEN, random_mix
@@ -66,10 +65,10 @@ def test_invariants(pair: Pair, seed: int, objective: Objective) -> None:
     assert MAX_MODEL_LEN <= capacity == expected.kv_capacity_tokens
 
     values = measure(admitted, pair.profile, ttft_limit_s=objective.ttft_limit_s, max_loras=flags.max_loras)
-    ensembles = serving.find(pair, objective.trees)
-    forecast = ensembles(values)
-    assert forecast == Forecast(expected.share, expected.itl_ms, expected.ttft_ms, expected.chance)
-    assert expected.chance >= expected.required_chance == ensembles.required
+    predict = load_predictor(pair, objective.trees)
+    predicted = predict(values)
+    assert predicted == Prediction(expected.share, expected.itl_ms, expected.ttft_ms, expected.chance)
+    assert expected.chance >= expected.required_chance == predict.required
     assert objective.misses(expected) == []
     assert answer.steady == (not expected.starved and expected.ttft_ms <= 1000 * objective.ttft_limit_s)
 
@@ -79,10 +78,10 @@ def test_invariants(pair: Pair, seed: int, objective: Objective) -> None:
     whole, served = (
         measure(mix, pair.profile, ttft_limit_s=objective.ttft_limit_s) for mix in (inventory.mix, admitted)
     )
-    decision = tree.find(pair, objective.trees, "load_limit")(whole)
+    decision = load_tree(pair, objective.trees, "load_limit")(whole)
     assert (answer.trace[0].rule, answer.trace[0].result) == (decision.rule, decision.value)
     served = measure(admitted, pair.profile, ttft_limit_s=objective.ttft_limit_s)
-    slots = tree.find(pair, objective.trees, "max_loras")(served)
+    slots = load_tree(pair, objective.trees, "max_loras")(served)
     asked = next(step for step in answer.trace if step.output == "max_loras")
     assert asked.rule[: len(slots.rule)] == slots.rule
     assert asked.result == min(round(slots.value), admission.adapters)
@@ -156,7 +155,7 @@ def test_a_server_that_cannot_start_is_never_recommended(pair: Pair) -> None:
     assert answer.trace[-1].result == 0
 
 
-def test_coherence_cuts_to_what_the_ensembles_call_good(pair: Pair) -> None:
+def test_coherence_cuts_to_what_the_predictor_calls_good(pair: Pair) -> None:
     inventory = of(uniform(200, 0.05))
     free = recommend(inventory, pair, Objective(Goal.LATENCY))
     tight = recommend(inventory, pair, Objective(Goal.LATENCY, itl_limit_s=0.04))

@@ -16,14 +16,14 @@ from tests.advisor.small_zoo import NAME
 @pytest.mark.parametrize("model", ["example/Tiny-1B", "EXAMPLE/tiny-1b", "tiny-1b", "Tiny-1B", NAME])
 @pytest.mark.parametrize("gpu", ["test-gpu", "TEST-GPU"])
 def test_find(zoo: Path, model: str, gpu: str) -> None:
-    assert pairs.find(model, gpu, zoo).name == NAME
+    assert pairs.find_pair(model, gpu, zoo).name == NAME
 
 
 def test_unknown_pairs_are_refused_with_those_there_are(zoo: Path) -> None:
     with pytest.raises(InputError, match=r"no pair for model 'exampl/Tiny-1B'; did you mean 'example/Tiny-1B'\?"):
-        pairs.find("exampl/Tiny-1B", "test-gpu", zoo)
+        pairs.find_pair("exampl/Tiny-1B", "test-gpu", zoo)
     with pytest.raises(InputError, match="no pair for GPU 'a100' with model 'tiny-1b'; known GPUs: test-gpu"):
-        pairs.find("tiny-1b", "a100", zoo)
+        pairs.find_pair("tiny-1b", "a100", zoo)
     with pytest.raises(InputError, match=f"no pair 'x'; known pairs: {NAME}"):
         pairs.named("x", zoo)
 

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -16,9 +17,9 @@ from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.features.vector import measure, vector
-from advisor.zoo import pairs, tree
+from advisor.zoo import pairs
 from advisor.zoo.pairs import Pair
-from advisor.zoo.tree import Condition
+from advisor.zoo.tree import Condition, Output, load_tree
 from tests.advisor.small_zoo import NAME, random_mix
 
 CONDITION = re.compile(r"(\w+) (\S+) (<=|>) (\S+)")
@@ -29,9 +30,9 @@ FLOAT32 = st.floats(width=32, min_value=0, max_value=2.0**40)
 @pytest.mark.parametrize("output", ["load_limit", "max_loras"])
 @pytest.mark.parametrize("objective", ["steady", "published"])
 def test_the_rule_holds_for_the_answer_over_thousands_of_mixes(
-    pair: Pair, objective: tree.Objective, output: tree.Output
+    pair: Pair, objective: Literal["steady", "published"], output: Output
 ) -> None:
-    ours = tree.find(pair, objective, output)
+    ours = load_tree(pair, objective, output)
     generator = np.random.default_rng(3)
     answers = set()
     for _ in range(800):
@@ -75,14 +76,14 @@ def test_nodes_that_disagree_with_the_answers_are_refused(zoo: Path, tmp_path: P
     pair = tampered(zoo, tmp_path, lambda nodes: {**nodes, "value": [value + 1 for value in nodes["value"]]})
     values = measure(random_mix(np.random.default_rng(0)), pair.profile, ttft_limit_s=2.0)
     with pytest.raises(InputError, match="its nodes and its answers disagree"):
-        tree.find(pair, "steady", "load_limit")(values)
+        load_tree(pair, "steady", "load_limit")(values)
 
 
 @pytest.mark.parametrize("nodes", [{}, {"left": [0], "right": [0], "feature": ["x"], "threshold": [1], "value": [0]}])
 def test_unreadable_nodes_are_refused(zoo: Path, tmp_path: Path, nodes: dict[str, list[float]]) -> None:
     pair = tampered(zoo, tmp_path, lambda _: nodes)
     with pytest.raises(InputError, match="the nodes of steady_load_limit cannot be read"):
-        tree.find(pair, "steady", "load_limit")
+        load_tree(pair, "steady", "load_limit")
 
 
 def tampered(zoo: Path, tmp_path: Path, change) -> Pair:  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""What serving with given slots is expected to be like: the shipped ensembles, all in one graph and one call."""
+"""Predictions of what serving with given slots is like: the shipped ensembles, all in one graph and one call."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from advisor.zoo import graph as model
+from advisor.zoo.graph import load_graph
 from advisor.zoo.pairs import Pair
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
-    """What the ensembles say of a configuration."""
+class Prediction:
+    """What a configuration is predicted to be like."""
 
     share: float
     """Throughput over the offered token rate, 0 to 1."""
@@ -26,8 +26,8 @@ class Forecast:
     """How likely an hour keeps the objective, 0 to 1."""
 
 
-class Ensembles:
-    """The ensembles of a pair for one objective."""
+class Predictor:
+    """Predicts for one pair and one objective."""
 
     def __init__(self, pair: Pair, objective: Literal["steady", "published"]) -> None:
         """Load the graph.
@@ -41,14 +41,14 @@ class Ensembles:
         self.required = pair.only(chances, f"chance of {objective}").required
         """How likely it has to be that the objective is kept before a configuration is recommended."""
         self.itl_margin = pair.only(times, "itl_ms ensemble").margin
-        """Times the ITL expected is what 19 of 20 steady hours keep below."""
+        """Times the predicted ITL is what 19 of 20 steady hours keep below."""
         self._outputs = ("throughput_share", "itl_ms", "ttft_ms", objective)
-        self._model = model.find(pair, "serving")
+        self._graph = load_graph(pair, "serving")
 
-    def __call__(self, values: Mapping[str, float]) -> Forecast:
-        """What to expect of adapters and slots with these features."""
-        share, itl_ms, ttft_ms, log_odds = self._model.ask(self._model.row(values), *self._outputs)
-        return Forecast(
+    def __call__(self, values: Mapping[str, float]) -> Prediction:
+        """The prediction for adapters and slots with these features."""
+        share, itl_ms, ttft_ms, log_odds = self._graph.ask(self._graph.row(values), *self._outputs)
+        return Prediction(
             min(math.exp(share) / max(values["slots_load_share"], 1.0), 1.0),
             math.exp(itl_ms),
             math.exp(ttft_ms),
@@ -57,10 +57,10 @@ class Ensembles:
 
 
 @cache
-def find(pair: Pair, objective: Literal["steady", "published"]) -> Ensembles:
-    """The ensembles of a pair for an objective.
+def load_predictor(pair: Pair, objective: Literal["steady", "published"]) -> Predictor:
+    """The predictor of a pair for an objective, loaded once.
 
     Raises:
         InputError: a file is missing or not what was shipped.
     """
-    return Ensembles(pair, objective)
+    return Predictor(pair, objective)
