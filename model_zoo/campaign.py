@@ -18,7 +18,7 @@ from advisor.features import estimate
 from model_zoo import grid, runs, search
 from model_zoo.grid import FEWER_POINTS, POINTS, Grid, Recipe
 from model_zoo.progress import watched
-from model_zoo.runs import Bench, Goal, Run, Simulate, most_slots
+from model_zoo.runs import Bench, Objective, Run, Simulate, most_slots
 from model_zoo.search import Exploration, Findings, explore, explore_all, ladder, raise_limits
 from twin.engine.simulation import simulate
 from twin.profile import Profile
@@ -69,10 +69,10 @@ class Campaign:
             "exploring", [Task(f"{each.number}", each, partial(_explore, self, each)) for each in recipes]
         )
 
-    def limits(self, wanted: Mapping[Recipe, Sequence[Goal]], *, again: bool = False) -> list[Exploration]:
+    def limits(self, wanted: Mapping[Recipe, Sequence[Objective]], *, again: bool = False) -> list[Exploration]:
         """What searches for the limits of some mixes ran, with other arrivals than before if `again`; kept too."""
         seed = self.seed + again
-        found = {recipe: partial(_search, self, recipe, goals, seed) for recipe, goals in wanted.items()}
+        found = {recipe: partial(_search, self, recipe, objectives, seed) for recipe, objectives in wanted.items()}
         tasks = [Task(_name(each, wanted[each], seed), each, search) for each, search in found.items()]
         return self._kept("searching", tasks)
 
@@ -145,9 +145,9 @@ def _explore_points(campaign: Campaign, recipe: Recipe, points: tuple[int, ...])
     return Exploration(recipe, points, tuple(bench.runs))
 
 
-def _search(campaign: Campaign, recipe: Recipe, goals: Sequence[Goal], seed: int) -> Exploration:
+def _search(campaign: Campaign, recipe: Recipe, objectives: Sequence[Objective], seed: int) -> Exploration:
     bench, slots = _bench(campaign, recipe, seed), _allowed_slots(campaign, recipe)
-    raise_limits(dict.fromkeys(goals, -1), bench, slots, ladder(campaign.grid.max_adapters))
+    raise_limits(dict.fromkeys(objectives, -1), bench, slots, ladder(campaign.grid.max_adapters))
     return Exploration(recipe, tuple(slots), tuple(bench.runs))
 
 

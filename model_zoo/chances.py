@@ -16,18 +16,18 @@ from model_zoo.dataset import Table
 from model_zoo.families import LogOdds
 from model_zoo.labels import load_limit
 from model_zoo.progress import watched
-from model_zoo.runs import Goal, Objective, Run, goals_of
+from model_zoo.runs import Objective, ObjectiveName, Run, objectives_named
 from twin.accuracy import smape
 
 Floats = NDArray[np.float64]
 
-FEATURES: dict[Objective, tuple[str, ...]] = {
+FEATURES: dict[ObjectiveName, tuple[str, ...]] = {
     "steady": (*SERVING_FEATURES, "ttft_limit"),
     "published": SERVING_FEATURES,
 }
 """What the chance of keeping an objective depends on."""
 FOLDS = 5
-TREES: dict[Objective, dict[str, int]] = {
+TREES: dict[ObjectiveName, dict[str, int]] = {
     "steady": {"max_iter": 150, "max_leaf_nodes": 48},
     "published": {"max_iter": 120, "max_leaf_nodes": 40},
 }
@@ -43,35 +43,35 @@ EVEN = 0.5
 
 
 class Outcome(NamedTuple):
-    """A run and whether it met a goal."""
+    """A run and whether it met an objective."""
 
-    goal: Goal
+    objective: Objective
     run: Run
     met: bool
 
 
-def outcomes(table: Table[Run], objective: Objective) -> Table[Outcome]:
-    """Every run once for every goal of the objective."""
-    goals = goals_of(objective)
+def outcomes(table: Table[Run], name: ObjectiveName) -> Table[Outcome]:
+    """Every run once for every limit that the objective of this name is learned with."""
+    objectives = objectives_named(name)
     blocks = []
-    for goal in goals:
-        limit = np.full((len(table.x), 1), goal.ttft_limit_s, dtype=np.float32)
+    for objective in objectives:
+        limit = np.full((len(table.x), 1), objective.ttft_limit_s, dtype=np.float32)
         columns = np.hstack([table.x, limit])
-        places = [(*table.features, "ttft_limit").index(name) for name in FEATURES[objective]]
+        places = [(*table.features, "ttft_limit").index(name) for name in FEATURES[name]]
         blocks.append(columns[:, places])
     return Table(
-        FEATURES[objective],
+        FEATURES[name],
         np.concatenate(blocks),
-        recipes=table.recipes * len(goals),
-        facts=tuple(Outcome(goal, run, goal.met_by(run)) for goal in goals for run in table.facts),
+        recipes=table.recipes * len(objectives),
+        facts=tuple(Outcome(objective, run, objective.met_by(run)) for objective in objectives for run in table.facts),
     )
 
 
 def fit_chance(table: Table[Outcome]) -> LogOdds:
-    """Fit the log-odds that a configuration meets its goal; a tighter limit never makes it likelier.
+    """Fit the log-odds that a configuration meets its objective; a tighter limit never makes it likelier.
 
     Raises:
-        ZooError: all met their goal, or none.
+        ZooError: all met their objective, or none.
     """
     return classifier(table).fit(table.x, table.target(lambda outcome: outcome.met))
 
@@ -80,7 +80,7 @@ def classifier(table: Table[Outcome]) -> LogOdds:
     """What `fit_chance` fits."""
     return LogOdds(
         HistGradientBoostingClassifier(
-            **TREES[table.facts[0].goal.objective],
+            **TREES[table.facts[0].objective.name],
             learning_rate=0.15,
             min_samples_leaf=30,
             l2_regularization=1.0,
@@ -130,11 +130,11 @@ def required_chance(table: Table[Outcome], odds: Floats) -> float:
 def best_guess(table: Table[Outcome], odds: Floats) -> float:
     """The chance that brings recommendations, as in `required_chance`, nearest to N* on average.
 
-    It is usually below a half: with N* adapters some slots met the goal, not those that one would have bet on.
+    It is usually below a half: with N* adapters some slots met the objective, not those that one would have bet on.
     """
     true, mixes = [], []
     for rows in _rows_of_mixes(table):
-        limit = load_limit([table.facts[i].run for i in rows], table.facts[rows[0]].goal)
+        limit = load_limit([table.facts[i].run for i in rows], table.facts[rows[0]].objective)
         if limit.bounded:
             true.append(limit.adapters)
             mixes.append(rows)
@@ -149,10 +149,10 @@ def best_guess(table: Table[Outcome], odds: Floats) -> float:
 
 
 def _rows_of_mixes(table: Table[Outcome]) -> list[list[int]]:
-    """The rows of every mix and goal."""
-    rows: dict[tuple[int, Goal], list[int]] = {}
+    """The rows of every mix and objective."""
+    rows: dict[tuple[int, Objective], list[int]] = {}
     for i, (recipe, outcome) in enumerate(zip(table.recipes, table.facts, strict=True)):
-        rows.setdefault((recipe.number, outcome.goal), []).append(i)
+        rows.setdefault((recipe.number, outcome.objective), []).append(i)
     return list(rows.values())
 
 

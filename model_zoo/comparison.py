@@ -26,7 +26,7 @@ from model_zoo.chances import outcomes
 from model_zoo.dataset import Table, Tables
 from model_zoo.families import FAMILIES, FamilyName
 from model_zoo.progress import watched
-from model_zoo.runs import OBJECTIVES
+from model_zoo.runs import OBJECTIVE_NAMES
 from model_zoo.training import TARGETS, TIMES, logarithms
 from twin.accuracy import macro_f1
 
@@ -79,11 +79,11 @@ def compare(tables: Tables, jobs: int = 1) -> list[Score]:
 
 def tasks(tables: Tables) -> Iterator[Task]:
     """Every output of a pair."""
-    for each in OBJECTIVES:
+    for each in OBJECTIVE_NAMES:
         table: Table[Any] = tables.limits[each]
         y = np.log(table.target(lambda fact: fact.token_rate) / table.column(TIMES[each]["load_limit"]))
         yield _task(f"N*, {each}", table, y, "log")
-    for each in OBJECTIVES:
+    for each in OBJECTIVE_NAMES:
         table = tables.slots[each]
         y = np.log(table.target(lambda fact: fact.best.max_loras) / table.column(TIMES[each]["max_loras"]))
         yield _task(f"G*, {each}", table, y, "log")

@@ -23,7 +23,7 @@ from advisor.features.vector import (
 from model_zoo.grid import Recipe
 from model_zoo.labels import LoadLimit, SlotChoice, load_limit, slot_choices
 from model_zoo.progress import watched
-from model_zoo.runs import OBJECTIVES, STEADY, Objective, Run, goals_of
+from model_zoo.runs import OBJECTIVE_NAMES, STEADY, ObjectiveName, Run, objectives_named
 from model_zoo.search import Exploration, Findings
 from twin.profile import Profile
 
@@ -104,9 +104,9 @@ def is_held_out(recipe: Recipe) -> bool:
 class Tables:
     """All that the models of a pair are trained or judged on."""
 
-    limits: dict[Objective, Table[LoadLimit]]
+    limits: dict[ObjectiveName, Table[LoadLimit]]
     """Load limits of the mixes that reached theirs, for every TTFT limit."""
-    slots: dict[Objective, Table[SlotChoice]]
+    slots: dict[ObjectiveName, Table[SlotChoice]]
     """Best slots, for numbers of adapters up to the limit and for every TTFT limit."""
     serving: Table[Run]
     """Runs of the search in which answers were written: most of them close to a limit or beyond."""
@@ -120,13 +120,13 @@ class Tables:
 
     def split(self) -> tuple[Tables, Tables]:
         """As `Table.split`."""
-        limits = {objective: table.split() for objective, table in self.limits.items()}
-        slots = {objective: table.split() for objective, table in self.slots.items()}
+        limits = {name: table.split() for name, table in self.limits.items()}
+        slots = {name: table.split() for name, table in self.slots.items()}
         serving, points = self.serving.split(), self.points.split()
         train, aside = (
             Tables(
-                {objective: tables[part] for objective, tables in limits.items()},
-                {objective: tables[part] for objective, tables in slots.items()},
+                {name: tables[part] for name, tables in limits.items()},
+                {name: tables[part] for name, tables in slots.items()},
                 serving[part],
                 points[part],
             )
@@ -147,8 +147,8 @@ def tabulate(findings: Findings, profile: Profile, max_adapters: int, jobs: int 
     serving = parallel(delayed(_serving)(mix, profile) for mix in points)
     at_points = list(watched(serving, len(points), "measuring what was run at points"))
     return Tables(
-        {objective: Table.joined([tables.limits[objective] for tables in each]) for objective in OBJECTIVES},
-        {objective: Table.joined([tables.slots[objective] for tables in each]) for objective in OBJECTIVES},
+        {name: Table.joined([tables.limits[name] for tables in each]) for name in OBJECTIVE_NAMES},
+        {name: Table.joined([tables.slots[name] for tables in each]) for name in OBJECTIVE_NAMES},
         Table.joined([tables.serving for tables in each]),
         Table.joined([_NO_RUNS, *at_points]),
     )
@@ -156,35 +156,35 @@ def tabulate(findings: Findings, profile: Profile, max_adapters: int, jobs: int 
 
 def _tables(explored: Exploration, profile: Profile, max_adapters: int) -> Tables:
     return Tables(
-        {objective: _limits(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
-        {objective: _slots(explored, profile, objective, max_adapters) for objective in OBJECTIVES},
+        {name: _limits(explored, profile, name, max_adapters) for name in OBJECTIVE_NAMES},
+        {name: _slots(explored, profile, name, max_adapters) for name in OBJECTIVE_NAMES},
         _serving(explored, profile),
         _NO_RUNS,
     )
 
 
-def _limits(explored: Exploration, profile: Profile, objective: Objective, max_adapters: int) -> Table[LoadLimit]:
+def _limits(explored: Exploration, profile: Profile, name: ObjectiveName, max_adapters: int) -> Table[LoadLimit]:
     """The inventory that a limit is asked for shows more adapters than can be admitted; how many more, differs."""
     rows = []
-    for goal in goals_of(objective):
-        limit = load_limit(explored.runs, goal)
+    for objective in objectives_named(name):
+        limit = load_limit(explored.runs, objective)
         if limit.bounded:
             for size in _inventory_sizes(explored.recipe, limit, max_adapters):
                 mix = explored.recipe.adapters(size)
-                rows.append((explored.recipe, measure(mix, profile, ttft_limit_s=goal.ttft_limit_s), limit))
+                rows.append((explored.recipe, measure(mix, profile, ttft_limit_s=objective.ttft_limit_s), limit))
     return Table.from_rows(MIX_FEATURES, rows)
 
 
-def _slots(explored: Exploration, profile: Profile, objective: Objective, max_adapters: int) -> Table[SlotChoice]:
-    limits_s = [goal.ttft_limit_s for goal in goals_of(objective)]
+def _slots(explored: Exploration, profile: Profile, name: ObjectiveName, max_adapters: int) -> Table[SlotChoice]:
+    limits_s = [objective.ttft_limit_s for objective in objectives_named(name)]
     measured: dict[int, dict[float, dict[str, float]]] = {}
     rows = []
-    for goal in goals_of(objective):
-        for choice in slot_choices(explored, goal, max_adapters):
+    for objective in objectives_named(name):
+        for choice in slot_choices(explored, objective, max_adapters):
             if choice.adapters not in measured:
                 mix = explored.recipe.adapters(choice.adapters)
                 measured[choice.adapters] = dict(zip(limits_s, measure_limits(mix, profile, limits_s), strict=True))
-            rows.append((explored.recipe, measured[choice.adapters][goal.ttft_limit_s], choice))
+            rows.append((explored.recipe, measured[choice.adapters][objective.ttft_limit_s], choice))
     return Table.from_rows(SLOTS_FEATURES, rows)
 
 

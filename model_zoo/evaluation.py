@@ -13,7 +13,7 @@ from model_zoo.dataset import Table
 from model_zoo.families import boosting
 from model_zoo.grid import KINDS, Kind, Recipe
 from model_zoo.labels import LoadLimit
-from model_zoo.runs import STEADY, Objective, Run
+from model_zoo.runs import STEADY, ObjectiveName, Run
 from model_zoo.training import TARGETS, Models, TimesTree, predict
 from twin.accuracy import macro_f1, mape, p95, smape
 
@@ -98,13 +98,13 @@ def judge_serving(table: Table[Run], train: Table[Run], models: Models) -> list[
     ]
 
 
-def _told_apart(what: str, table: Table[Run], models: Models, objective: Objective) -> Line:
+def _told_apart(what: str, table: Table[Run], models: Models, name: ObjectiveName) -> Line:
     """Who keeps an objective, by the likelier of the two."""
-    rows = outcomes(table, objective)
+    rows = outcomes(table, name)
     if not rows.facts:
         return Line(what, 0, {})
     met = rows.target(lambda outcome: outcome.met) > 0
-    return Line(what, len(met), {"macro_f1": macro_f1(met, models.chances[objective].predict(rows.x) > 0)})
+    return Line(what, len(met), {"macro_f1": macro_f1(met, models.chances[name].predict(rows.x) > 0)})
 
 
 def relative_errors(true: Floats, predicted: Floats) -> dict[str, float]:

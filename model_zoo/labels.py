@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model_zoo.runs import Goal, Run
+from model_zoo.runs import Objective, Run
 from model_zoo.search import Exploration, ladder, with_margin
 
 TIE = 0.01
@@ -15,9 +15,9 @@ TIE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class LoadLimit:
-    """Where a mix stops to meet a goal, with the best number of slots."""
+    """Where a mix stops to meet an objective, with the best number of slots."""
 
-    goal: Goal
+    objective: Objective
     adapters: int
     """N*: the most adapters that met it; 0 where not even one did."""
     met_tok_s: float
@@ -32,12 +32,12 @@ class LoadLimit:
 
     @property
     def refused(self) -> bool:
-        """Whether not even one adapter met the goal."""
+        """Whether not even one adapter met the objective."""
         return self.adapters == 0 and math.isfinite(self.missed_tok_s)
 
     @property
     def bounded(self) -> bool:
-        """Whether some number of adapters met the goal and some larger one did not."""
+        """Whether some number of adapters met the objective and some larger one did not."""
         return self.adapters > 0 and math.isfinite(self.missed_tok_s)
 
 
@@ -45,35 +45,36 @@ class LoadLimit:
 class SlotChoice:
     """The best number of slots for so many adapters of a mix."""
 
-    goal: Goal
+    objective: Objective
     adapters: int
     best: Run
 
 
-def load_limit(runs: Sequence[Run], goal: Goal) -> LoadLimit:
-    """The limit of a mix under a goal."""
-    met = [run.adapters for run in runs if goal.met_by(run)]
+def load_limit(runs: Sequence[Run], objective: Objective) -> LoadLimit:
+    """The limit of a mix under an objective."""
+    met = [run.adapters for run in runs if objective.met_by(run)]
     most = max(met, default=0)
     offered = {run.adapters: run.measures.offered_tok_s for run in runs}
     missed = min((adapters for adapters in offered if adapters > most), default=None)
     return LoadLimit(
-        goal,
+        objective,
         adapters=most,
         met_tok_s=offered[most] if most else 0.0,
         missed_tok_s=offered[missed] if missed else math.inf,
     )
 
 
-def slot_choices(explored: Exploration, goal: Goal, max_adapters: int) -> list[SlotChoice]:
+def slot_choices(explored: Exploration, objective: Objective, max_adapters: int) -> list[SlotChoice]:
     """The best slots for every number of adapters within the limit at which all numbers of slots were tried.
 
     Best is the highest throughput and, among those within 1 % of it, the lowest inter-token latency. Only slots that
     would serve a few more adapters too are considered where there are any: one slot too few starves requests, one
     too many costs little.
     """
-    # A run without a single answer meets every goal and tells nothing of slots.
-    met = {(run.adapters, run.max_loras): run for run in explored.runs if run.measures.completed and goal.met_by(run)}
-    limit, steps = load_limit(explored.runs, goal).adapters, ladder(max_adapters)
+    # A run without a single answer meets every objective and tells nothing of slots.
+    good = [run for run in explored.runs if run.measures.completed and objective.met_by(run)]
+    met = {(run.adapters, run.max_loras): run for run in good}
+    limit, steps = load_limit(explored.runs, objective).adapters, ladder(max_adapters)
     served = sorted({adapters for adapters, _ in met})
     choices = []
     for adapters in fully_tried(explored):
@@ -82,7 +83,7 @@ def slot_choices(explored: Exploration, goal: Goal, max_adapters: int) -> list[S
             margin = with_margin(adapters, limit, steps)
             more = [count for count in served if count >= margin]
             safe = [run for slots, run in fit.items() if any((count, min(slots, count)) in met for count in more)]
-            choices.append(SlotChoice(goal, adapters, best=best_run(safe or list(fit.values()))))
+            choices.append(SlotChoice(objective, adapters, best=best_run(safe or list(fit.values()))))
     return choices
 
 

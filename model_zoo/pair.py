@@ -23,7 +23,7 @@ from model_zoo.campaign import Campaign
 from model_zoo.dataset import Table, Tables, is_held_out, tabulate
 from model_zoo.export import ensembles_to_onnx, trees_to_onnx
 from model_zoo.report import judge
-from model_zoo.runs import OBJECTIVES, Objective
+from model_zoo.runs import OBJECTIVE_NAMES, ObjectiveName
 from model_zoo.training import TARGETS, Models, TimesTree, TreeOutput, fit
 
 Entry = TypeVar("Entry", Tree, Ensemble, Chance)
@@ -60,13 +60,13 @@ def make(
         models = fit(train, campaign.jobs)
     trees = [
         Tree(objective=each, output=output, times=getattr(models, output)[each].times, error={})
-        for each in OBJECTIVES
+        for each in OBJECTIVE_NAMES
         for output in FEATURES
     ]
     ensembles = [
         Ensemble(output=each, margin=models.itl_margin if each == "itl_ms" else 1.0, error={}) for each in TARGETS
     ]
-    likely = [Chance(objective=each, required=models.required[each], error={}) for each in OBJECTIVES]
+    likely = [Chance(objective=each, required=models.required[each], error={}) for each in OBJECTIVE_NAMES]
     graph, features = _serving_graph(models)
     files = {PROFILE: profile_toml, RULES: _rules_graph(models, trees), SERVING: graph}
     pair = campaign.profile.pair
@@ -142,8 +142,8 @@ def _serving_graph(models: Models) -> tuple[bytes, tuple[str, ...]]:
     features: dict[str, tuple[str, ...]] = {}
     for output, ensemble in models.ensembles.items():
         fitted[output], features[output] = ensemble, SERVING_FEATURES
-    for objective, chance in models.chances.items():
-        fitted[objective], features[objective] = chance, chances.FEATURES[objective]
+    for name, chance in models.chances.items():
+        fitted[name], features[name] = chance, chances.FEATURES[name]
     return ensembles_to_onnx(fitted, features), max(features.values(), key=len)
 
 
@@ -168,7 +168,7 @@ def _with_error(entry: Entry, error: dict[str, float]) -> Entry:
 
 
 def _fitted(models: Models, entry: Tree) -> TimesTree:
-    fitted: dict[Objective, TimesTree] = getattr(models, entry.output)
+    fitted: dict[ObjectiveName, TimesTree] = getattr(models, entry.output)
     return fitted[entry.objective]
 
 

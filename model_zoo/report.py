@@ -13,49 +13,49 @@ from model_zoo.dataset import Tables
 from model_zoo.evaluation import NAMES, Line, judge_limits, judge_serving, relative_errors
 from model_zoo.grid import POINTS
 from model_zoo.labels import load_limit
-from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Objective
+from model_zoo.runs import OBJECTIVE_NAMES, PUBLISHED, STEADY, ObjectiveName
 from model_zoo.search import Exploration, Findings
 from model_zoo.training import TARGETS, EnsembleOutput, Models, TreeOutput
 from model_zoo.trials import Answer, Question, ask, refuse, tightened, try_all, try_slots
 
 DEFAULTS = {"steady": STEADY, "published": PUBLISHED}
-"""The goal that an objective is judged by where only one is."""
+"""The limits that an objective is judged with where only one is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """How the models fare."""
 
-    limits: dict[Objective, list[Line]]
+    limits: dict[ObjectiveName, list[Line]]
     """N*; the first line is of all TTFT limits, the second of the default one."""
-    slots: dict[Objective, list[Line]]
+    slots: dict[ObjectiveName, list[Line]]
     """Slots for given adapters; the second line is ours, the first of the rules alone."""
-    whole: dict[Objective, list[Line]]
+    whole: dict[ObjectiveName, list[Line]]
     """Adapters and slots together; the first line is ours."""
     latency: list[Line]
     """The same with an ITL limit."""
-    points: dict[Objective, list[Line]]
+    points: dict[ObjectiveName, list[Line]]
     """The same on the papers' own grid, for mixes of their kind."""
-    answers: dict[Objective, list[Answer]]
+    answers: dict[ObjectiveName, list[Answer]]
     """What the advisor says of the mixes kept aside."""
     serving: list[Line]
     """What to expect of a configuration; the first lines are in the order of `TARGETS`."""
     serving_points: list[Line]
     """The same at the points of the papers' grid."""
 
-    def of_tree(self, objective: Objective, output: TreeOutput) -> dict[str, float]:
+    def of_tree(self, name: ObjectiveName, output: TreeOutput) -> dict[str, float]:
         """The errors that a tree is shipped with."""
-        line = self.limits[objective][1] if output == "load_limit" else self.slots[objective][0]
+        line = self.limits[name][1] if output == "load_limit" else self.slots[name][0]
         return _rounded(line)
 
     def of_ensemble(self, output: EnsembleOutput) -> dict[str, float]:
         """The errors that an ensemble is shipped with."""
         return _rounded(self.serving[list(TARGETS).index(output)])
 
-    def of_chance(self, objective: Objective) -> dict[str, float]:
+    def of_chance(self, name: ObjectiveName) -> dict[str, float]:
         """The errors that a chance is shipped with: of telling who keeps it, and of the answers that come of it."""
-        told = self.serving[len(TARGETS) + OBJECTIVES.index(objective)]
-        return {**_rounded(told), **_rounded(self.whole[objective][0])}
+        told = self.serving[len(TARGETS) + OBJECTIVE_NAMES.index(name)]
+        return {**_rounded(told), **_rounded(self.whole[name][0])}
 
     def sections(self) -> dict[str, list[Line]]:
         """All lines, under the titles of what they judge."""
@@ -82,8 +82,8 @@ def judge(models: Models, pair: Pair, tables: tuple[Tables, Tables], unseen: Fin
     train, aside = tables
     runs = train.runs
     most = campaign.grid.max_adapters
-    questions = {each: [Question(explored, DEFAULTS[each]) for explored in unseen.searched] for each in OBJECTIVES}
-    answers = {each: ask(questions[each], pair, most) for each in OBJECTIVES}
+    questions = {each: [Question(explored, DEFAULTS[each]) for explored in unseen.searched] for each in OBJECTIVE_NAMES}
+    answers = {each: ask(questions[each], pair, most) for each in OBJECTIVE_NAMES}
     # What `published` answers is a best guess already.
     guesses = {**answers, "steady": ask(questions["steady"], _bold(pair, models.guess), most)}
     again = _again(answers, campaign)
@@ -96,12 +96,12 @@ def judge(models: Models, pair: Pair, tables: tuple[Tables, Tables], unseen: Fin
                 *_best_guess(guesses[each]),
                 again[each],
             ]
-            for each in OBJECTIVES
+            for each in OBJECTIVE_NAMES
         },
-        slots={each: try_slots(aside.slots[each], models, DEFAULTS[each], pair, campaign) for each in OBJECTIVES},
-        whole={each: [*try_all(answers[each], campaign), refuse(questions[each], pair)] for each in OBJECTIVES},
+        slots={each: try_slots(aside.slots[each], models, DEFAULTS[each], pair, campaign) for each in OBJECTIVE_NAMES},
+        whole={each: [*try_all(answers[each], campaign), refuse(questions[each], pair)] for each in OBJECTIVE_NAMES},
         latency=_try_latency(answers["steady"], pair, campaign),
-        points={each: _try_points(theirs, each, pair, campaign) for each in OBJECTIVES},
+        points={each: _try_points(theirs, each, pair, campaign) for each in OBJECTIVE_NAMES},
         answers=answers,
         serving=judge_serving(aside.serving, runs, models),
         serving_points=judge_serving(aside.points if unseen.at_points else aside.serving, runs, models),
@@ -131,28 +131,28 @@ def _line(what: str, answers: Sequence[Answer], admitted: Sequence[int] | None =
     return Line(what, len(answers), relative_errors(true, found))
 
 
-def _again(answers: Mapping[Objective, Sequence[Answer]], campaign: Campaign) -> dict[Objective, Line]:
+def _again(answers: Mapping[ObjectiveName, Sequence[Answer]], campaign: Campaign) -> dict[ObjectiveName, Line]:
     """N* of the same mixes when other requests arrive: what is left to chance, and so to nobody's models."""
-    goals = tuple(DEFAULTS.values())
-    recipes = {answer.explored.recipe: goals for found in answers.values() for answer in found}
+    objectives = tuple(DEFAULTS.values())
+    recipes = {answer.explored.recipe: objectives for found in answers.values() for answer in found}
     other = {each.recipe: each.runs for each in campaign.limits(recipes, again=True)}
     lines = {}
-    for objective, found in answers.items():
-        limits = [load_limit(other[answer.explored.recipe], answer.goal).adapters for answer in found]
-        lines[objective] = _line("… by the twin itself with other arrivals", found, limits)
+    for name, found in answers.items():
+        limits = [load_limit(other[answer.explored.recipe], answer.objective).adapters for answer in found]
+        lines[name] = _line("… by the twin itself with other arrivals", found, limits)
     return lines
 
 
 def _try_latency(steady: Sequence[Answer], pair: Pair, campaign: Campaign) -> list[Line]:
-    goals = tightened(steady)
-    questions = [Question(each, goals[each.recipe][0]) for each in campaign.limits(goals)]
+    objectives = tightened(steady)
+    questions = [Question(each, objectives[each.recipe][0]) for each in campaign.limits(objectives)]
     return try_all(ask(questions, pair, campaign.grid.max_adapters), campaign)
 
 
-def _try_points(at_points: Sequence[Exploration], objective: Objective, pair: Pair, campaign: Campaign) -> list[Line]:
-    goal = DEFAULTS[objective]
-    answers = ask([Question(each, goal) for each in at_points], pair, POINTS[-1], POINTS)
-    within = [answer for answer in answers if load_limit(answer.explored.runs, goal).bounded]
+def _try_points(at_points: Sequence[Exploration], name: ObjectiveName, pair: Pair, campaign: Campaign) -> list[Line]:
+    objective = DEFAULTS[name]
+    answers = ask([Question(each, objective) for each in at_points], pair, POINTS[-1], POINTS)
+    within = [answer for answer in answers if load_limit(answer.explored.runs, objective).bounded]
     first, *_ = try_all(within, campaign)
     return [*try_all(answers, campaign), replace(first, what=f"{first.what}, where the grid holds the limit")]
 

@@ -61,13 +61,13 @@ class Run:
         return Run(adapters, max_loras, Measures(**measures))
 
 
-Objective = Literal["steady", "published"]
+ObjectiveName = Literal["steady", "published"]
 
 
-class Goal(NamedTuple):
-    """What a configuration has to achieve."""
+class Objective(NamedTuple):
+    """What a configuration has to achieve: an objective by its name, and the limits."""
 
-    objective: Objective
+    name: ObjectiveName
     ttft_limit_s: float
     """Mean TTFT allowed, s; `published` has no limit and carries the default."""
     itl_limit_s: float = math.inf
@@ -77,17 +77,17 @@ class Goal(NamedTuple):
         """Whether the run started, did not starve and, for `steady`, kept the limits."""
         if run.starved:
             return False
-        if self.objective == "published":
+        if self.name == "published":
             return True
         return not (run.measures.ttft_ms > 1e3 * self.ttft_limit_s or run.measures.itl_ms > 1e3 * self.itl_limit_s)
 
 
-STEADY = Goal("steady", 2.0)
-"""The default goal."""
-PUBLISHED = Goal("published", 2.0)
-GOALS = (*(Goal("steady", limit) for limit in (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)), PUBLISHED)
+STEADY = Objective("steady", 2.0)
+"""The default objective."""
+PUBLISHED = Objective("published", 2.0)
+OBJECTIVES = (*(Objective("steady", limit) for limit in (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)), PUBLISHED)
 
-OBJECTIVES: tuple[Objective, ...] = ("steady", "published")
+OBJECTIVE_NAMES: tuple[ObjectiveName, ...] = ("steady", "published")
 
 TYPICAL = 128
 """Adapters that stand for a mix of any size."""
@@ -97,9 +97,9 @@ MOST_SLOTS = 4096
 Simulate = Callable[..., Measures]
 
 
-def goals_of(objective: Objective) -> list[Goal]:
-    """The goals with this objective."""
-    return [goal for goal in GOALS if goal.objective == objective]
+def objectives_named(name: ObjectiveName) -> list[Objective]:
+    """All with this name."""
+    return [objective for objective in OBJECTIVES if objective.name == name]
 
 
 class Bench:

@@ -1,4 +1,4 @@
-"""Where a mix stops being served well: for every goal the most adapters, and what the slots do at and below that."""
+"""Where a mix stops being served well: the most adapters by every objective, and what the slots do up to there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from model_zoo.grid import Recipe
-from model_zoo.runs import GOALS, PUBLISHED, STEADY, Bench, Goal, Run
+from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Bench, Objective, Run
 
 SHARES = (1.0, 0.85, 0.6, 0.3)
 """Of the most adapters served steadily: where every number of slots is tried."""
@@ -57,12 +57,12 @@ class Findings:
 
 
 def explore(bench: Bench, slots: Sequence[int], max_adapters: int) -> tuple[int, ...]:
-    """Run a mix until the limit of every goal is known to one step of the ladder, and the slots at shares of it.
+    """Run a mix until the limit of every objective is known to one step of the ladder, and the slots at shares of it.
 
     Returns the slots tried: those given and others around the best.
     """
     steps = ladder(max_adapters)
-    limits = dict.fromkeys(GOALS, -1)
+    limits = dict.fromkeys(OBJECTIVES, -1)
     # From the middle outwards: the earlier the best is found, the fewer runs the others take.
     raise_limits(limits, bench, sorted(slots, key=lambda slots: abs(math.log(slots / 48))), steps)
     for _ in range(REFINEMENTS):
@@ -74,9 +74,9 @@ def explore(bench: Bench, slots: Sequence[int], max_adapters: int) -> tuple[int,
     for adapters in sorted(tried):
         for max_loras in slots:
             bench.run(adapters, max_loras)
-        for goal, limit in limits.items():
+        for objective, limit in limits.items():
             if limit >= 0 and steps[limit] >= adapters:
-                _find_safe_slots(bench, goal, slots, adapters, with_margin(adapters, steps[limit], steps))
+                _find_safe_slots(bench, objective, slots, adapters, with_margin(adapters, steps[limit], steps))
     most = steps[max(limits[PUBLISHED], 0)]
     for factor in OVERLOADS if most < max_adapters else ():
         for max_loras in slots[::OVERLOADED_SLOTS]:
@@ -104,19 +104,19 @@ def with_margin(adapters: int, limit: int, steps: Sequence[int]) -> int:
     return min(steps[min(bisect_left(steps, MARGIN * adapters), len(steps) - 1)], limit)
 
 
-def raise_limits(limits: dict[Goal, int], bench: Bench, slots: Sequence[int], steps: Sequence[int]) -> None:
-    """Raise the limit of every goal to the highest step at which some of these slots meet it; -1 is none.
+def raise_limits(limits: dict[Objective, int], bench: Bench, slots: Sequence[int], steps: Sequence[int]) -> None:
+    """Raise the limit of every objective to the highest step at which some of these slots meet it; -1 is none.
 
     A number of slots that fails one step above the best known is dropped.
     """
     guess = bisect_left(steps, bench.estimated_limit)
     for max_loras in slots:
-        for goal, limit in limits.items():
+        for objective, limit in limits.items():
 
-            def met(step: int, goal: Goal = goal, max_loras: int = max_loras) -> bool:
-                return goal.met_by(bench.run(steps[step], max_loras))
+            def met(step: int, objective: Objective = objective, max_loras: int = max_loras) -> bool:
+                return objective.met_by(bench.run(steps[step], max_loras))
 
-            limits[goal] = _climb(met, limit, len(steps) - 1, guess)
+            limits[objective] = _climb(met, limit, len(steps) - 1, guess)
 
 
 def _around_best(bench: Bench, slots: Sequence[int], adapters: int) -> list[int]:
@@ -159,8 +159,8 @@ def _step_below(steps: Sequence[int], adapters: float) -> int:
     return max(bisect_left(steps, adapters + 1e-9) - 1, 0)
 
 
-def _find_safe_slots(bench: Bench, goal: Goal, slots: Sequence[int], adapters: int, margin: int) -> None:
-    """Run the fewest slots that meet the goal at `adapters` and at `margin`."""
+def _find_safe_slots(bench: Bench, objective: Objective, slots: Sequence[int], adapters: int, margin: int) -> None:
+    """Run the fewest slots that meet the objective at `adapters` and at `margin`."""
     for max_loras in slots:
-        if goal.met_by(bench.run(adapters, max_loras)) and goal.met_by(bench.run(margin, max_loras)):
+        if objective.met_by(bench.run(adapters, max_loras)) and objective.met_by(bench.run(margin, max_loras)):
             return

@@ -20,7 +20,7 @@ from model_zoo.dataset import Table, Tables
 from model_zoo.errors import ZooError
 from model_zoo.families import LogOdds, boosting
 from model_zoo.labels import LoadLimit, SlotChoice
-from model_zoo.runs import OBJECTIVES, STEADY, Objective, Run
+from model_zoo.runs import OBJECTIVE_NAMES, STEADY, ObjectiveName, Run
 
 Floats = NDArray[np.float64]
 TreeOutput = Literal["load_limit", "max_loras"]
@@ -31,12 +31,12 @@ MAX_LEAVES = 30
 """Rules of a tree, at most."""
 MIN_MIXES = 2
 """Mixes that a rule rests on, at least."""
-TIMES: dict[Objective, dict[TreeOutput, str]] = {
+TIMES: dict[ObjectiveName, dict[TreeOutput, str]] = {
     "steady": {"load_limit": "steady_load", "max_loras": "estimated_slots"},
     "published": {"load_limit": "saturated_load", "max_loras": "estimated_slots"},
 }
 """The feature that a tree's leaves are multiplied by."""
-QUANTILES: dict[Objective, dict[TreeOutput, float]] = {
+QUANTILES: dict[ObjectiveName, dict[TreeOutput, float]] = {
     "steady": {"load_limit": 0.5, "max_loras": 0.75},
     "published": {"load_limit": 0.5, "max_loras": 0.5},
 }
@@ -75,16 +75,16 @@ class TimesTree:
 class Models:
     """All models of a pair."""
 
-    load_limit: dict[Objective, TimesTree]
+    load_limit: dict[ObjectiveName, TimesTree]
     """Most tokens/s of a mix."""
-    max_loras: dict[Objective, TimesTree]
+    max_loras: dict[ObjectiveName, TimesTree]
     """Adapter slots."""
     ensembles: dict[EnsembleOutput, HistGradientBoostingRegressor]
     itl_margin: float
     """Times the ITL predicted is what 19 of 20 steady hours keep below."""
-    chances: dict[Objective, LogOdds]
+    chances: dict[ObjectiveName, LogOdds]
     """Log-odds that a configuration keeps the objective."""
-    required: dict[Objective, float]
+    required: dict[ObjectiveName, float]
     """How likely it has to be before it is recommended: `published`, as the papers' limit, is a best guess."""
     guess: float
     """How likely a configuration has to be steady for the best guess at N*."""
@@ -100,10 +100,10 @@ def fit(tables: Tables, jobs: int = 1) -> Models:
     load_limit = {each: fit_tree(table, _token_rate, "load_limit", each) for each, table in tables.limits.items()}
     max_loras = {each: fit_tree(table, _best_slots, "max_loras", each) for each, table in tables.slots.items()}
     ensembles = {output: fit_ensemble(runs, output) for output in TARGETS}
-    ended = {each: outcomes(runs, each) for each in OBJECTIVES}
+    ended = {each: outcomes(runs, each) for each in OBJECTIVE_NAMES}
     likely = {each: fit_chance(table) for each, table in ended.items()}
     odds = {each: _odds(table, jobs) for each, table in ended.items()}
-    required: dict[Objective, float] = {
+    required: dict[ObjectiveName, float] = {
         "steady": required_chance(ended["steady"], odds["steady"]),
         "published": best_guess(ended["published"], odds["published"]),
     }
@@ -124,13 +124,11 @@ def _odds(ended: Table[Outcome], jobs: int) -> Floats:
     return left_out(ended, ended.target(lambda outcome: outcome.met), classifier(ended), jobs)
 
 
-def fit_tree(
-    table: Table[Fact], target: Callable[[Fact], float], output: TreeOutput, objective: Objective
-) -> TimesTree:
+def fit_tree(table: Table[Fact], target: Callable[[Fact], float], output: TreeOutput, name: ObjectiveName) -> TimesTree:
     """Fit a tree on the logarithm of target / estimate; every leaf then answers with a quantile of its rows."""
     if not table.recipes:
         raise ZooError(f"no mix of the grid tells about {output}; it needs more mixes")
-    times = TIMES[objective][output]
+    times = TIMES[name][output]
     ratio = np.log(table.target(target) / table.column(times))
     rows_per_mix = len(ratio) / len({recipe.number for recipe in table.recipes})
     tree = DecisionTreeRegressor(
@@ -138,7 +136,7 @@ def fit_tree(
     ).fit(table.x, ratio)
     leaves = tree.apply(table.x)
     for leaf in np.unique(leaves):
-        factor = np.exp(np.quantile(ratio[leaves == leaf], QUANTILES[objective][output]))
+        factor = np.exp(np.quantile(ratio[leaves == leaf], QUANTILES[name][output]))
         tree.tree_.value[leaf] = float(f"{factor:.4g}")
     return TimesTree(tree, times, table.features)
 

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from advisor.recommend import objective as advisors
 from advisor.recommend.configuration import Configurator
-from advisor.recommend.objective import Goal as AdvisorGoal
-from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import choose
 from advisor.zoo.pairs import Pair
 from model_zoo.campaign import Campaign, Configuration
@@ -19,7 +18,7 @@ from model_zoo.dataset import Table
 from model_zoo.evaluation import NAMES, Line
 from model_zoo.grid import Recipe
 from model_zoo.labels import SlotChoice, best_run, load_limit
-from model_zoo.runs import Goal, Run, most_slots
+from model_zoo.runs import Objective, Run, most_slots
 from model_zoo.search import Exploration
 from model_zoo.training import Floats, Models
 from twin.accuracy import smape
@@ -33,7 +32,7 @@ class Case(NamedTuple):
     """Adapters of a mix that need slots."""
 
     recipe: Recipe
-    goal: Goal
+    objective: Objective
     adapters: int
     asked: Mapping[str, int]
     """Slots by who chose them, before they are cut off at what adapters and memory leave a use for."""
@@ -45,14 +44,14 @@ class Question(NamedTuple):
     """What the advisor is asked of a mix, and the runs that show what is right."""
 
     explored: Exploration
-    goal: Goal
+    objective: Objective
 
 
 class Answer(NamedTuple):
     """What the advisor says of a mix."""
 
     explored: Exploration
-    goal: Goal
+    objective: Objective
     adapters: int
     """Adapters admitted; 0 where none is."""
     max_loras: int
@@ -63,23 +62,25 @@ class Answer(NamedTuple):
     def case(self) -> Case:
         """The answer as a case to try."""
         asked = _with_naive(RECOMMENDED, self.max_loras, self.adapters)
-        return Case(self.explored.recipe, self.goal, self.adapters, asked, self.best)
+        return Case(self.explored.recipe, self.objective, self.adapters, asked, self.best)
 
 
 def _with_naive(name: str, slots: int, adapters: int) -> dict[str, int]:
     return {name: slots, "max_loras = 32": 32, "max_loras = number of adapters": adapters}
 
 
-def try_slots(table: Table[SlotChoice], models: Models, goal: Goal, pair: Pair, campaign: Campaign) -> list[Line]:
+def try_slots(
+    table: Table[SlotChoice], models: Models, objective: Objective, pair: Pair, campaign: Campaign
+) -> list[Line]:
     """Slots for given numbers of adapters within the limit, against the best slots for as many."""
-    mine = table.where(np.array([choice.goal == goal for choice in table.facts], dtype=np.bool_))
-    configurator = Configurator(pair, _objective(goal), max_model_len=None)
+    mine = table.where(np.array([choice.objective == objective for choice in table.facts], dtype=np.bool_))
+    configurator = Configurator(pair, _as_advisors(objective), max_model_len=None)
     cases = []
-    ruled = models.max_loras[goal.objective].predict(mine)
+    ruled = models.max_loras[objective.name].predict(mine)
     for recipe, choice, by_rules in zip(mine.recipes, mine.facts, ruled, strict=True):
         slots = configurator.configure(recipe.adapters(choice.adapters)).flags.max_loras
         asked = {RULES: round(by_rules), **_with_naive(RECOMMENDED, slots, choice.adapters)}
-        cases.append(Case(recipe, goal, choice.adapters, asked, choice.best))
+        cases.append(Case(recipe, objective, choice.adapters, asked, choice.best))
     return _lines(cases, _served(cases, campaign))
 
 
@@ -90,47 +91,47 @@ def ask(questions: Iterable[Question], pair: Pair, most: int, points: Sequence[i
     reach their limit within them are asked for too.
     """
     answers = []
-    for explored, goal in questions:
-        limit = load_limit(explored.runs, goal)
+    for explored, objective in questions:
+        limit = load_limit(explored.runs, objective)
         if limit.bounded or (points and limit.adapters):
-            mix, objective = explored.recipe.adapters, _objective(goal)
-            chosen = choose(pair, objective, mix, most)
+            mix, wanted = explored.recipe.adapters, _as_advisors(objective)
+            chosen = choose(pair, wanted, mix, most)
             covered = max((point for point in points if point <= chosen.size), default=0)
             if covered:
-                chosen = choose(pair, objective, mix, covered)
+                chosen = choose(pair, wanted, mix, covered)
             slots = chosen.configuration.flags.max_loras if chosen.configuration else 0
-            best = best_run([run for run in explored.runs if run.adapters == limit.adapters and goal.met_by(run)])
-            answers.append(Answer(explored, goal, chosen.size, slots, best))
+            best = best_run([run for run in explored.runs if run.adapters == limit.adapters and objective.met_by(run)])
+            answers.append(Answer(explored, objective, chosen.size, slots, best))
     return answers
 
 
 def refuse(questions: Iterable[Question], pair: Pair) -> Line:
-    """How often the advisor says no to mixes of which not even one adapter keeps the goal."""
+    """How often the advisor says no to mixes of which not even one adapter keeps the objective."""
     said = []
-    for explored, goal in questions:
-        if load_limit(explored.runs, goal).refused:
+    for explored, objective in questions:
+        if load_limit(explored.runs, objective).refused:
             fewest = min(run.adapters for run in explored.runs)
-            said.append(choose(pair, _objective(goal), explored.recipe.adapters, fewest).size == 0)
+            said.append(choose(pair, _as_advisors(objective), explored.recipe.adapters, fewest).size == 0)
     errors = {"refused_percent": 100 * float(np.mean(said))} if said else {}
     return Line("mixes of which not one adapter keeps it", len(said), errors)
 
 
-def tightened(answers: Iterable[Answer]) -> dict[Recipe, tuple[Goal]]:
-    """A goal for each mix with an ITL limit that it reaches before its steady limit: what `latency` is tried with.
+def tightened(answers: Iterable[Answer]) -> dict[Recipe, tuple[Objective]]:
+    """For each mix an ITL limit that it reaches before its steady limit: what `latency` is tried with.
 
     Mixes whose answers have a single token are left out: they have no ITL.
     """
     return {
-        answer.explored.recipe: (answer.goal._replace(itl_limit_s=round(TIGHT * itl_ms) / 1e3),)
+        answer.explored.recipe: (answer.objective._replace(itl_limit_s=round(TIGHT * itl_ms) / 1e3),)
         for answer in answers
         if math.isfinite(itl_ms := answer.best.measures.itl_ms)
     }
 
 
-def _objective(goal: Goal) -> Objective:
-    if math.isfinite(goal.itl_limit_s):
-        return Objective(AdvisorGoal.LATENCY, goal.ttft_limit_s, goal.itl_limit_s)
-    return Objective(AdvisorGoal(goal.objective), goal.ttft_limit_s)
+def _as_advisors(objective: Objective) -> advisors.Objective:
+    if math.isfinite(objective.itl_limit_s):
+        return advisors.Objective(advisors.ObjectiveName.LATENCY, objective.ttft_limit_s, objective.itl_limit_s)
+    return advisors.Objective(advisors.ObjectiveName(objective.name), objective.ttft_limit_s)
 
 
 def try_all(answers: Sequence[Answer], campaign: Campaign) -> list[Line]:
@@ -178,7 +179,7 @@ def _lines(cases: Sequence[Case], served: Mapping[str, list[Run]]) -> list[Line]
 
 
 def costs(what: str, cases: Sequence[Case], runs: Sequence[Run]) -> Line:
-    """How often the goal was missed, and what the runs cost against the best ones, on average.
+    """How often the objective was missed, and what the runs cost against the best ones, on average.
 
     An hour in which nothing was completed has no throughput to lose, one of answers of a single token no ITL.
     """
@@ -187,7 +188,7 @@ def costs(what: str, cases: Sequence[Case], runs: Sequence[Run]) -> Line:
         throughput, itl, _ = (ours / best).T
     values = {
         "missed_percent": np.array(
-            [100.0 * (not case.goal.met_by(run)) for run, case in zip(runs, cases, strict=True)]
+            [100.0 * (not case.objective.met_by(run)) for run, case in zip(runs, cases, strict=True)]
         ),
         "starved_percent": np.array([100.0 * run.starved for run in runs]),
         "throughput_regret_percent": 100 * (1 - throughput),

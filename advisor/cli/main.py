@@ -17,7 +17,7 @@ import typer
 
 from advisor.cli.duration import seconds
 from advisor.errors import InputError
-from advisor.recommend.objective import Goal, Objective
+from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.report import Format
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Listing(StrEnum):
 
 InventoryFile = Annotated[Path, typer.Argument(metavar="INVENTORY", help="inventory.toml")]
 Zoo = Annotated[Path | None, typer.Option("--zoo", metavar="DIR", help="Directory of pairs [default: the shipped one]")]
-GoalOption = Annotated[Goal, typer.Option("--objective", help="What a configuration must achieve")]
+ObjectiveOption = Annotated[ObjectiveName, typer.Option("--objective", help="What a configuration must achieve")]
 TtftLimit = Annotated[float, typer.Option("--ttft-limit", parser=seconds, metavar="TIME", help="Largest mean TTFT")]
 ItlLimit = Annotated[
     float | None,
@@ -56,7 +56,7 @@ ItlLimit = Annotated[
 def recommend(
     inventory: InventoryFile,
     *,
-    objective: GoalOption = Goal.STEADY,
+    objective: ObjectiveOption = ObjectiveName.STEADY,
     ttft_limit: TtftLimit = "2s",  # type: ignore[assignment]  # typer parses defaults, too
     itl_limit: ItlLimit = None,
     verify: Annotated[bool, typer.Option("--verify", help="Let the digital twin check the answer")] = False,
@@ -67,8 +67,8 @@ def recommend(
     """Recommend launch flags and an admission limit."""
     from advisor import report as formats
 
-    goal = Objective(objective, ttft_limit, itl_limit)
-    loaded, pair, answer = _recommend(inventory, goal, zoo)
+    wanted = Objective(objective, ttft_limit, itl_limit)
+    loaded, pair, answer = _recommend(inventory, wanted, zoo)
     if verify and answer.flags is not None:
         from advisor.simulation import verified
 
@@ -87,7 +87,7 @@ def render(
     *,
     template: Annotated[list[str], typer.Option("--template", "-t", help="Name of a shipped template, or a path")],
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write files here")] = None,
-    objective: GoalOption = Goal.STEADY,
+    objective: ObjectiveOption = ObjectiveName.STEADY,
     ttft_limit: TtftLimit = "2s",  # type: ignore[assignment]
     itl_limit: ItlLimit = None,
     zoo: Zoo = None,

@@ -14,8 +14,8 @@ TTFT_LIMIT_S = 2.0
 """Default limit of the mean time to first token, seconds."""
 
 
-class Goal(StrEnum):
-    """The objectives of `advisor recommend`."""
+class ObjectiveName(StrEnum):
+    """What the objectives of `advisor recommend` are called."""
 
     STEADY = "steady"
     LATENCY = "latency"
@@ -56,13 +56,13 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A goal and its limits.
+    """One of the objectives with its limits.
 
     Raises:
-        InputError: a limit that is not positive, or an ITL limit for a goal that knows none.
+        InputError: a limit that is not positive, or an ITL limit for an objective that knows none.
     """
 
-    goal: Goal = Goal.STEADY
+    name: ObjectiveName = ObjectiveName.STEADY
     ttft_limit_s: float = TTFT_LIMIT_S
     """Mean TTFT above this is not steady, seconds."""
     itl_limit_s: float | None = None
@@ -72,19 +72,19 @@ class Objective:
         if not 0 < self.ttft_limit_s < float("inf"):
             raise InputError(f"--ttft-limit must be above 0, not {self.ttft_limit_s:g} s")
         if self.itl_limit_s is not None:
-            if self.goal is not Goal.LATENCY:
-                raise InputError(f"--itl-limit belongs to --objective latency; --objective {self.goal} has none")
+            if self.name is not ObjectiveName.LATENCY:
+                raise InputError(f"--itl-limit belongs to --objective latency; --objective {self.name} has none")
             if not 0 < self.itl_limit_s < float("inf"):
                 raise InputError(f"--itl-limit must be above 0, not {self.itl_limit_s:g} s")
 
     @property
     def trees(self) -> Literal["steady", "published"]:
         """The objective that the trees were trained for; `latency` starts from the steady ones."""
-        return "published" if self.goal is Goal.PUBLISHED else "steady"
+        return "published" if self.name is ObjectiveName.PUBLISHED else "steady"
 
     def steady(self, expected: Expectation) -> bool:
         """Not starved, and the mean TTFT within the limit."""
-        kept = not expected.starved if self.goal is Goal.PUBLISHED else expected.likely
+        kept = not expected.starved if self.name is ObjectiveName.PUBLISHED else expected.likely
         return kept and expected.ttft_ms <= self.ttft_limit_s * 1000
 
     def misses(self, expected: Expectation) -> list[str]:
@@ -93,10 +93,10 @@ class Objective:
         Who starves is for the chance to say, which was trained on just that; the expected throughput is a mean.
         """
         missed = []
-        if self.goal is not Goal.PUBLISHED and expected.ttft_ms > self.ttft_limit_s * 1000:
+        if self.name is not ObjectiveName.PUBLISHED and expected.ttft_ms > self.ttft_limit_s * 1000:
             missed.append(f"TTFT {expected.ttft_ms:.1f} ms > {self.ttft_limit_s * 1000:g} ms")
         if not expected.likely:
-            hour = "an unstarved hour" if self.goal is Goal.PUBLISHED else "a steady hour"
+            hour = "an unstarved hour" if self.name is ObjectiveName.PUBLISHED else "a steady hour"
             missed.append(f"chance of {hour} {expected.chance:.1%}, below {expected.required_chance:.0%}")
         likely_ms = expected.itl_ms * expected.itl_margin
         if self.itl_limit_s is not None and likely_ms > self.itl_limit_s * 1000:

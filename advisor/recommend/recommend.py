@@ -101,7 +101,7 @@ def choose(
     except DoesNotFitError as error:
         return Choice(0, None, (*trace, *error.trace), values, str(error))
     if size < 1:
-        reason = f"not even one adapter meets the objective {objective.goal}: with 1, {one_more[0]}"
+        reason = f"not even one adapter meets the objective {objective.name}: with 1, {one_more[0]}"
         if limit < 1:
             each = values["token_rate_mean"]
             reason = f"one adapter of this mix brings {each:.1f} tokens/s, more than one GPU serves: {one_more[0]}"

@@ -12,7 +12,7 @@ from tests.model_zoo.test_labels import run
 
 
 def table(met: list[list[bool]]) -> Table[Outcome]:
-    """A mix for each list, which says of 10, 20, … adapters whether they met the goal."""
+    """A mix for each list, which says of 10, 20, … adapters whether they met the objective."""
     recipes = sample(len(met), seed=0)
     rows = [
         (recipe, 10 * (i + 1), fact) for recipe, facts in zip(recipes, met, strict=True) for i, fact in enumerate(facts)

@@ -10,7 +10,7 @@ from model_zoo.dataset import tabulate
 from model_zoo.grid import sample
 from model_zoo.labels import fully_tried, load_limit, slot_choices
 from model_zoo.report import DEFAULTS
-from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Goal, Run
+from model_zoo.runs import OBJECTIVE_NAMES, PUBLISHED, STEADY, Objective, Run
 from model_zoo.search import Exploration, Findings
 from twin.engine.simulation import Measures
 from twin.profile import Profile
@@ -45,11 +45,11 @@ def run(
 def test_steady_needs_both_the_tokens_and_the_limit() -> None:
     slow = run(8, 8, ttft_ms=2500)
     assert not STEADY.met_by(slow)
-    assert Goal("steady", 5.0).met_by(slow)
+    assert Objective("steady", 5.0).met_by(slow)
     assert PUBLISHED.met_by(slow)
-    for goal in (STEADY, PUBLISHED):
-        assert not goal.met_by(run(8, 8, served=0.85))
-        assert not goal.met_by(run(8, 8, oom=True))
+    for objective in (STEADY, PUBLISHED):
+        assert not objective.met_by(run(8, 8, served=0.85))
+        assert not objective.met_by(run(8, 8, oom=True))
 
 
 def test_an_hour_without_requests_is_steady() -> None:
@@ -64,7 +64,7 @@ def test_the_last_requests_of_a_quiet_hour_do_not_starve() -> None:
     assert not STEADY.met_by(Run(3, 3, replace(six, waiting_end=2)))
 
 
-def test_the_limit_lies_between_the_last_that_met_the_goal_and_the_first_that_did_not() -> None:
+def test_the_limit_lies_between_the_last_that_met_the_objective_and_the_first_that_did_not() -> None:
     runs = [run(8, 8), run(10, 8, ttft_ms=9000), run(10, 4), run(12, 8, ttft_ms=9000), run(12, 4, served=0.5)]
     limit = load_limit(runs, STEADY)
     assert (limit.adapters, limit.met_tok_s, limit.missed_tok_s) == (10, 1000.0, 1200.0)
@@ -114,10 +114,10 @@ def test_a_slot_for_each_adapter_stands_for_all_larger_counts() -> None:
 def test_what_not_even_the_fewest_adapters_met_is_told_and_given_no_optimum(profile: Profile) -> None:
     refused = exploration((4, 8), run(4, 4, served=0.5), run(8, 4, served=0.3), run(8, 8, served=0.3))
     tables = tabulate(Findings((refused,), ()), profile, 1024)
-    for objective in OBJECTIVES:
-        assert not tables.limits[objective].facts
-        assert not tables.slots[objective].facts
-        assert load_limit(refused.runs, DEFAULTS[objective]).refused
+    for name in OBJECTIVE_NAMES:
+        assert not tables.limits[name].facts
+        assert not tables.slots[name].facts
+        assert load_limit(refused.runs, DEFAULTS[name]).refused
     assert len(tables.serving.facts) == 3
 
 

@@ -66,7 +66,7 @@ def test_the_manifest_knows_every_file_by_its_hash(files: Mapping[str, bytes], m
     assert list(files)[-1] == MANIFEST
     assert manifest.workloads == 16
     assert {(tree.objective, tree.output) for tree in manifest.trees} == {
-        (objective, output) for objective in ("steady", "published") for output in ("load_limit", "max_loras")
+        (name, output) for name in ("steady", "published") for output in ("load_limit", "max_loras")
     }
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from model_zoo.grid import Recipe, sample
 from model_zoo.labels import fully_tried, load_limit, slot_choices
-from model_zoo.runs import GOALS, PUBLISHED, STEADY, Bench, Run, most_slots, starts
+from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Bench, Run, most_slots, starts
 from model_zoo.search import SHARES, Exploration, explore, ladder, with_margin
 from tests.model_zoo.conftest import law_of_serving
 from twin.profile import Profile
@@ -34,14 +34,14 @@ def test_limits_are_those_of_an_exhaustive_search(profile: Profile, number: int)
     recipe = sample(12, seed=5)[number]
     found, bench = explored(profile, recipe), bench_of(profile, recipe)
     everything = [bench.run(adapters, slots) for adapters in ladder(MOST) for slots in found.slots]
-    for goal in GOALS:
-        assert load_limit(found.runs, goal).adapters == load_limit(everything, goal).adapters
+    for objective in OBJECTIVES:
+        assert load_limit(found.runs, objective).adapters == load_limit(everything, objective).adapters
     assert len(found.runs) < len(bench.runs) / 3
 
 
 @settings(max_examples=20, deadline=None)
 @given(number=st.integers(0, 63))
-def test_every_share_of_the_limit_gets_slots_that_meet_the_goal(profile: Profile, number: int) -> None:
+def test_every_share_of_the_limit_gets_slots_that_meet_the_objective(profile: Profile, number: int) -> None:
     recipe = sample(64, seed=1)[number]
     found = explored(profile, recipe)
     limit = load_limit(found.runs, STEADY).adapters

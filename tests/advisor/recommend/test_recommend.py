@@ -13,7 +13,7 @@ from advisor.errors import InputError
 from advisor.features.mix import Mix
 from advisor.features.vector import measure
 from advisor.inventory.inventory import Inventory
-from advisor.recommend.objective import Expectation, Goal, Objective
+from advisor.recommend.objective import Expectation, Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
 from advisor.recommend.recommendation import Recommendation
 from advisor.zoo.pairs import Pair
@@ -28,9 +28,9 @@ from twin.server import LORA_RANKS
 objectives = st.sampled_from(
     [
         Objective(),
-        Objective(Goal.PUBLISHED),
-        Objective(Goal.STEADY, ttft_limit_s=0.15),
-        Objective(Goal.LATENCY, itl_limit_s=0.05),
+        Objective(ObjectiveName.PUBLISHED),
+        Objective(ObjectiveName.STEADY, ttft_limit_s=0.15),
+        Objective(ObjectiveName.LATENCY, itl_limit_s=0.05),
     ]
 )
 
@@ -108,8 +108,8 @@ def test_admission_follows_the_load_limit(pair: Pair) -> None:
 def test_each_objective_asks_its_own_trees(pair: Pair) -> None:
     """The published rule is the more generous one; the others start from the steady trees."""
     inventory = of(uniform(256, 0.4))
-    limits = {goal: result(recommend(inventory, pair, Objective(goal)), "load_limit") for goal in Goal}
-    assert limits[Goal.PUBLISHED] > limits[Goal.STEADY] == limits[Goal.LATENCY]
+    limits = {name: result(recommend(inventory, pair, Objective(name)), "load_limit") for name in ObjectiveName}
+    assert limits[ObjectiveName.PUBLISHED] > limits[ObjectiveName.STEADY] == limits[ObjectiveName.LATENCY]
 
 
 def test_the_ttft_limit_is_a_feature(pair: Pair) -> None:
@@ -157,8 +157,8 @@ def test_a_server_that_cannot_start_is_never_recommended(pair: Pair) -> None:
 
 def test_coherence_cuts_to_what_the_predictor_calls_good(pair: Pair) -> None:
     inventory = of(uniform(200, 0.05))
-    free = recommend(inventory, pair, Objective(Goal.LATENCY))
-    tight = recommend(inventory, pair, Objective(Goal.LATENCY, itl_limit_s=0.04))
+    free = recommend(inventory, pair, Objective(ObjectiveName.LATENCY))
+    tight = recommend(inventory, pair, Objective(ObjectiveName.LATENCY, itl_limit_s=0.04))
     assert free.expected is not None
     assert tight.expected is not None
     assert free.expected.itl_ms > 40 >= tight.expected.itl_ms
@@ -180,7 +180,7 @@ def test_the_size_goes_beyond_the_rules_where_the_models_are_sure(pair: Pair) ->
 
 
 def test_limits_nobody_can_meet(pair: Pair) -> None:
-    answer = recommend(of(uniform(20, 0.05)), pair, Objective(Goal.LATENCY, itl_limit_s=0.001))
+    answer = recommend(of(uniform(20, 0.05)), pair, Objective(ObjectiveName.LATENCY, itl_limit_s=0.001))
     assert not answer.feasible
     assert "not even one adapter" in str(answer.reason)
 
@@ -202,7 +202,7 @@ def test_settings_in_force_are_compared(pair: Pair) -> None:
 
 def test_limits_must_make_sense() -> None:
     with pytest.raises(InputError, match="--itl-limit belongs to --objective latency"):
-        Objective(Goal.STEADY, itl_limit_s=0.05)
+        Objective(ObjectiveName.STEADY, itl_limit_s=0.05)
 
 
 def test_the_answer_does_not_depend_on_the_order_of_the_file(pair: Pair) -> None:
@@ -238,7 +238,7 @@ def test_who_starves_is_for_the_chance_to_say() -> None:
 
 def test_an_itl_limit_is_kept_with_a_margin() -> None:
     """The expected ITL is a mean over hours that differ; a limit that half of them pass is not kept."""
-    tight = Objective(Goal.LATENCY, itl_limit_s=0.05)
+    tight = Objective(ObjectiveName.LATENCY, itl_limit_s=0.05)
     near = Expectation(88.0, 1.0, 48.0, 63.0, 200_000, chance=0.99, required_chance=0.92, itl_margin=1.1)
     assert tight.misses(near) == ["ITL 48.00 ms, in one of 20 hours 52.80 ms > 50 ms"]
     assert not tight.misses(replace(near, itl_margin=1.02))
