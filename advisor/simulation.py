@@ -69,12 +69,12 @@ class Run:
         if self.requests is None:
             duration_s = duration_s or DURATION_S
             self._check_size(duration_s)
-            with _patience():
+            with patience():
                 measures = simulate(self.profile, self.server, workload, duration_s=duration_s, seed=seed)
         else:
             duration_s = duration_s or request_log.span_s(self.requests)
             requests = self.requests.until(duration_s).cut(self.server.max_model_len)
-            with _patience():
+            with patience():
                 measures = serve(self.profile, self.server, workload, requests, duration_s=duration_s)
         found = {**asdict(measures), "starved": measures.starved, "steady": measures.steady(ttft_limit_s)}
         settings = {"max_loras": self.server.max_loras, "max_lora_rank": self.server.max_lora_rank}
@@ -156,17 +156,22 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def _patience() -> Iterator[None]:
+def patience() -> Iterator[None]:
     """A note on stderr where the twin must be compiled first, as after each installation or update."""
-    from twin.engine.compiled import compiled_before
+    from twin.engine.compiled import compiled_before, kept
 
     if compiled_before():
         yield
         return
     from rich.console import Console
 
-    console, note = Console(stderr=True), "compiling the digital twin, this once (about half a minute)"
+    note = (
+        "compiling the digital twin, this once (about half a minute)"
+        if kept()
+        else "compiling the digital twin (about half a minute): no folder to keep it in can be written"
+    )
+    console = Console(stderr=True)
     if not console.is_terminal:
-        console.print(f"advisor: {note}")
+        console.print(f"advisor: {note}", soft_wrap=True)
     with console.status(note):
         yield

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from advisor import simulation
 from advisor.errors import InputError
 from advisor.inventory.inventory import load
 from advisor.recommend.objective import Objective
@@ -88,3 +92,23 @@ def test_verification_simulates_what_is_recommended(pair: Pair, tmp_path: Path) 
     assert measures is not None
     assert measures["kv_capacity_tokens"] == answer.expected.kv_capacity_tokens
     assert measures["offered_tok_s"] == pytest.approx(answer.admission.token_rate, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("compiled", "kept", "note"),
+    [
+        (True, True, ""),
+        (False, True, "compiling the digital twin, this once"),
+        (False, False, "compiling the digital twin (about half a minute): no folder to keep it in can be written"),
+    ],
+)
+def test_a_note_says_whether_the_twin_is_compiled_only_once(compiled: bool, kept: bool, note: str) -> None:
+    with (
+        patch("twin.engine.compiled.compiled_before", return_value=compiled),
+        patch("twin.engine.compiled.kept", return_value=kept),
+        redirect_stderr(StringIO()) as told,
+        simulation.patience(),
+    ):
+        pass
+    assert note in told.getvalue()
+    assert bool(told.getvalue()) == bool(note)
