@@ -16,7 +16,6 @@ from rich.table import Table
 
 from calibrate.batches import batches
 from calibrate.fit import refine
-from calibrate.output import watched
 from calibrate.replay import replay
 from calibrate.runs import Outcome, Run, read_runs
 from calibrate.scores import EVERY_GROUP, MEASURES, Score, scores
@@ -24,6 +23,7 @@ from calibrate.serving import average_steps
 from calibrate.step import fit_step
 from calibrate.tables import Tables, read
 from twin.profile import Profile
+from twin.progress import watched
 
 TABLES = ("optimum_search", "serving_runs")
 INPUT_TOKENS = 250.0

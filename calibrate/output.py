@@ -1,29 +1,18 @@
-"""What a command shows and leaves behind: progress, reports, whole files or none, and how it was called."""
+"""What a command shows and leaves behind: reports, whole files or none, and how it was called."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-import tempfile
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
 
 from rich.console import Console, RenderableType
-from rich.progress import track
 
 from calibrate.errors import CalibrationError
-
-T = TypeVar("T")
+from twin.files import write_whole
 
 PAPER_WIDTH = 140
 """Columns of a report that goes to no terminal."""
-
-
-def watched(items: Iterable[T], what: str, count: int | None = None, *, quiet: bool = False) -> Iterable[T]:
-    """The items, with a bar on stderr that shows how many are done, if that is a terminal."""
-    hidden = quiet or not sys.stderr.isatty()
-    return track(items, total=count, description=what, console=Console(stderr=True), disable=hidden, transient=True)
 
 
 def show(result: RenderableType) -> None:
@@ -51,9 +40,6 @@ def write(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            unfinished = Path(folder) / path.name
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise CalibrationError(f"{path}: cannot write the file: {error.strerror}") from error

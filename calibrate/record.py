@@ -17,9 +17,9 @@ import numpy as np
 from calibrate.dummy_model import VOCABULARY, write_model
 from calibrate.errors import CalibrationError
 from calibrate.live.adapters import Lora, read_decoder, write_adapters
-from calibrate.output import watched
 from calibrate.recording import Arrivals, Host, Limits, Recording, steps
 from twin.engine.decisions import Decisions
+from twin.progress import watched
 
 MAX_MODEL_LEN = 4096
 ADAPTERS = 24

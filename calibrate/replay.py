@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibrate.errors import CalibrationError
-from calibrate.output import watched
 from calibrate.runs import Outcome, Run
 from twin.profile import Profile, load
+from twin.progress import watched
 
 if TYPE_CHECKING:
     from twin.engine.simulation import Measures

@@ -17,11 +17,12 @@ import twin
 from advisor.features import estimate
 from model_zoo import grid, runs, search
 from model_zoo.grid import FEWER_POINTS, POINTS, Grid, Recipe
-from model_zoo.progress import watched
 from model_zoo.runs import Bench, Objective, Run, Simulate, most_slots
 from model_zoo.search import Exploration, Findings, explore, explore_all, ladder, raise_limits
 from twin.engine.simulation import simulate
+from twin.files import write_whole
 from twin.profile import Profile
+from twin.progress import watched
 
 CONNECT_S = 30
 """How long a cluster's scheduler may take to answer."""
@@ -94,14 +95,14 @@ class Campaign:
         files = {task.name: folder / f"{task.name}.json" for task in tasks}
         missing = [task for task in tasks if not files[task.name].exists()]
         done = self._in_parallel(delayed(_done)(task) for task in missing)
-        for name, explored in watched(done, len(missing), f"{what} {self.profile.pair.name}"):
+        for name, explored in watched(done, f"{what} {self.profile.pair.name}", len(missing)):
             _keep(explored, files[name])
         return [_read(task.recipe, files[task.name]) for task in tasks]
 
     def replay(self, wanted: Mapping[Recipe, Set[Configuration]]) -> dict[tuple[Recipe, Configuration], Run]:
         """Run some configurations of some mixes."""
         replayed = self._in_parallel(delayed(_replay)(self, *each) for each in wanted.items())
-        found = watched(replayed, len(wanted), f"replaying {self.profile.pair.name}")
+        found = watched(replayed, f"replaying {self.profile.pair.name}", len(wanted))
         return {(recipe, key): run for recipe, runs in found for key, run in runs.items()}
 
     def _in_parallel(self, tasks: Iterable[Any]) -> Iterator[Any]:
@@ -158,9 +159,7 @@ def _allowed_slots(campaign: Campaign, recipe: Recipe) -> list[int]:
 
 
 def _keep(explored: Exploration, file: Path) -> None:
-    unfinished = file.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps([explored.slots, [run.to_json() for run in explored.runs]]), encoding="utf-8")
-    unfinished.replace(file)
+    write_whole(file, json.dumps([explored.slots, [run.to_json() for run in explored.runs]]).encode())
 
 
 def _read(recipe: Recipe, file: Path) -> Exploration:

@@ -15,9 +15,9 @@ from advisor.features.vector import SERVING_FEATURES
 from model_zoo.dataset import Table
 from model_zoo.families import LogOdds
 from model_zoo.labels import load_limit
-from model_zoo.progress import watched
 from model_zoo.runs import Objective, ObjectiveName, Run, objectives_named
 from twin.accuracy import smape
+from twin.progress import watched
 
 Floats = NDArray[np.float64]
 
@@ -103,7 +103,7 @@ def left_out(table: Table[Any], y: Floats, model: RegressorMixin, jobs: int = 1)
     told = Parallel(n_jobs=jobs, return_as="generator")(
         delayed(_told)(model, table.x[rest], table.x[fold], y[rest]) for rest, fold in folds
     )
-    for (_, fold), answers in zip(folds, watched(told, len(folds), "fitting without some of the mixes"), strict=True):
+    for (_, fold), answers in zip(folds, watched(told, "fitting without some of the mixes", len(folds)), strict=True):
         said[fold] = answers
     return said
 

@@ -25,10 +25,10 @@ from threadpoolctl import threadpool_limits
 from model_zoo.chances import outcomes
 from model_zoo.dataset import Table, Tables
 from model_zoo.families import FAMILIES, FamilyName
-from model_zoo.progress import watched
 from model_zoo.runs import OBJECTIVE_NAMES
 from model_zoo.training import TARGETS, TIMES, logarithms
 from twin.accuracy import macro_f1
+from twin.progress import watched
 
 Floats = NDArray[np.float64]
 
@@ -74,7 +74,7 @@ def compare(tables: Tables, jobs: int = 1) -> list[Score]:
     """The score of every family on every output, found by so many processes."""
     asked = [delayed(_score)(task, name) for task in tasks(tables) for name in FAMILIES]
     scores = Parallel(n_jobs=jobs, return_as="generator")(asked)
-    return list(watched(scores, len(asked), "comparing families of models"))
+    return list(watched(scores, "comparing families of models", len(asked)))
 
 
 def tasks(tables: Tables) -> Iterator[Task]:

@@ -22,10 +22,10 @@ from advisor.features.vector import (
 )
 from model_zoo.grid import Recipe
 from model_zoo.labels import LoadLimit, SlotChoice, load_limit, slot_choices
-from model_zoo.progress import watched
 from model_zoo.runs import OBJECTIVE_NAMES, STEADY, ObjectiveName, Run, objectives_named
 from model_zoo.search import Exploration, Findings
 from twin.profile import Profile
+from twin.progress import watched
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -143,9 +143,9 @@ def tabulate(findings: Findings, profile: Profile, max_adapters: int, jobs: int 
     parallel = Parallel(n_jobs=jobs, batch_size=8, return_as="generator")
     searched, points = findings.searched, findings.at_points
     tables = parallel(delayed(_tables)(mix, profile, max_adapters) for mix in searched)
-    each = list(watched(tables, len(searched), "measuring what was searched"))
+    each = list(watched(tables, "measuring what was searched", len(searched)))
     serving = parallel(delayed(_serving)(mix, profile) for mix in points)
-    at_points = list(watched(serving, len(points), "measuring what was run at points"))
+    at_points = list(watched(serving, "measuring what was run at points", len(points)))
     return Tables(
         {name: Table.joined([tables.limits[name] for tables in each]) for name in OBJECTIVE_NAMES},
         {name: Table.joined([tables.slots[name] for tables in each]) for name in OBJECTIVE_NAMES},

@@ -25,6 +25,7 @@ from model_zoo.export import ensembles_to_onnx, trees_to_onnx
 from model_zoo.report import judge
 from model_zoo.runs import OBJECTIVE_NAMES, ObjectiveName
 from model_zoo.training import TARGETS, Models, TimesTree, TreeOutput, fit
+from twin.files import write_whole
 
 Entry = TypeVar("Entry", Tree, Ensemble, Chance)
 
@@ -120,9 +121,7 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     outdated = _listed(folder / MANIFEST) - files.keys()
     for name, data in files.items():
-        unfinished = folder / f"{name}.unfinished"
-        unfinished.write_bytes(data)
-        unfinished.replace(folder / name)
+        write_whole(folder / name, data)
     for path in folder.iterdir():
         if path.name in outdated:
             path.unlink()
