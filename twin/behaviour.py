@@ -5,7 +5,7 @@ The tests hold both twins to decisions recorded from each version of the table, 
 
 from __future__ import annotations
 
-import re
+import math
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -40,18 +40,23 @@ VERSIONS = {
 def behaviour_of(vllm: str) -> Behaviour:
     """The behaviour of the newest recorded version that is not newer than `vllm`, such as "0.8.5" or "0.24.0+cu130".
 
+    Release candidates and builds count as their release, and two numbers stand for the last release of their line.
+
     Raises:
         ValueError: not a version, or older than any recorded one.
     """
-    wanted = _numbers(vllm)
-    known = [version for version in VERSIONS if _numbers(version) <= wanted]
+    wanted = _release(vllm)
+    known = [version for version in VERSIONS if _release(version) <= wanted]
     if not known:
         raise ValueError(f"vLLM {vllm} is older than {next(iter(VERSIONS))}, the oldest version the twin knows")
     return VERSIONS[known[-1]]
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    found = re.match(r"\d+(\.\d+)*", version)
-    if not found:
-        raise ValueError(f"'{version}' is not a version of vLLM, such as 0.8.5")
-    return tuple(int(number) for number in found[0].split("."))
+def _release(version: str) -> tuple[float, ...]:
+    from packaging.version import InvalidVersion, Version  # not for those who only read a profile
+
+    try:
+        numbers = Version(version).release
+    except InvalidVersion:
+        raise ValueError(f"'{version}' is not a version of vLLM, such as 0.8.5") from None
+    return numbers if len(numbers) > 2 else (*numbers, math.inf)

@@ -127,13 +127,3 @@ def test_each_option_of_the_behaviour_is_seen_in_the_recordings(option: str) -> 
 
 def test_every_known_version_is_recorded() -> None:
     assert {read(path).vllm for path in FILES} == set(VERSIONS)
-
-
-def test_a_version_behaves_like_the_newest_recorded_one_before_it() -> None:
-    assert behaviour_of("0.10.2") == VERSIONS["0.8.5"]
-    assert behaviour_of("0.24.0+cu130") == VERSIONS["0.24.0"]
-    assert behaviour_of("0.33") == VERSIONS["0.32.0"]
-    with pytest.raises(ValueError, match="older than"):
-        behaviour_of("0.6.1")
-    with pytest.raises(ValueError, match="not a version"):
-        behaviour_of("latest")
