@@ -23,7 +23,7 @@ class ProfileError(ValueError):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Pair(_Section):
@@ -191,6 +191,8 @@ def load(path: Path) -> Profile:
         raise ProfileError(f"{path}: cannot read the profile: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProfileError(f"{path}: not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise ProfileError(f"{path}: nested too deeply for a profile") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
