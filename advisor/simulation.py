@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +38,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Simulation:
     """One inventory under one server, ready to be simulated."""
 
     name: str
@@ -69,13 +67,11 @@ class Run:
         if self.requests is None:
             duration_s = duration_s or DURATION_S
             self._check_size(duration_s)
-            with patience():
-                measures = simulate(self.profile, self.server, workload, duration_s=duration_s, seed=seed)
+            measures = simulate(self.profile, self.server, workload, duration_s=duration_s, seed=seed)
         else:
             duration_s = duration_s or request_log.span_s(self.requests)
             requests = self.requests.until(duration_s).cut(self.server.max_model_len)
-            with patience():
-                measures = serve(self.profile, self.server, workload, requests, duration_s=duration_s)
+            measures = serve(self.profile, self.server, workload, requests, duration_s=duration_s)
         found = {**asdict(measures), "starved": measures.starved, "steady": measures.steady(ttft_limit_s)}
         settings = {"max_loras": self.server.max_loras, "max_lora_rank": self.server.max_lora_rank}
         return {"inventory": self.name, **settings, **{key: _plain(found[key]) for key in MEASURES}}
@@ -86,7 +82,7 @@ class Run:
         if expected > MAX_REQUESTS:
             raise InputError(
                 f"{self.name}: {expected:,.0f} requests in {duration_s:g} s are too many to simulate; "
-                f"at most {MAX_REQUESTS:,}: shorten --duration"
+                f"at most {MAX_REQUESTS:,}: simulate a shorter time"
             )
 
 
@@ -97,7 +93,7 @@ def prepare(
     max_loras: int | None = None,
     max_lora_rank: int | None = None,
     log: Path | None = None,
-) -> Run:
+) -> Simulation:
     """Read an inventory and settle what to simulate: settings given here, else those of its [server], else defaults.
 
     With `log`, its requests are replayed instead of drawn.
@@ -128,7 +124,7 @@ def prepare(
     except ValueError as error:
         raise InputError(f"{path}: vLLM refuses these settings: {error}") from error
     requests = None if log is None else request_log.load(log, inventory.names)
-    return Run(str(path), inventory, profile, server, requests)
+    return Simulation(str(path), inventory, profile, server, requests)
 
 
 def verified(
@@ -143,8 +139,8 @@ def verified(
         raise InputError("nothing to verify: not feasible")
     admitted = inventory.only(recommendation.admission.admitted)
     server = recommendation.flags.server(profile.memory.max_model_len)
-    run = Run(recommendation.pair, admitted, profile, server)
-    measures = run.measure(seed=0, ttft_limit_s=ttft_limit_s)
+    simulation = Simulation(recommendation.pair, admitted, profile, server)
+    measures = simulation.measure(seed=0, ttft_limit_s=ttft_limit_s)
     return replace(recommendation, verified={key: measures[key] for key in MEASURES})
 
 
@@ -153,25 +149,3 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, float):
         return value
     return round(value, 3) if math.isfinite(value) else None
-
-
-@contextmanager
-def patience() -> Iterator[None]:
-    """A note on stderr where the twin must be compiled first, as after each installation or update."""
-    from twin.engine.compiled import compiled_before, kept
-
-    if compiled_before():
-        yield
-        return
-    from rich.console import Console
-
-    note = (
-        "compiling the digital twin, this once (about half a minute)"
-        if kept()
-        else "compiling the digital twin (about half a minute): no folder to keep it in can be written"
-    )
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        console.print(f"advisor: {note}", soft_wrap=True)
-    with console.status(note):
-        yield

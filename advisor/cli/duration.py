@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from advisor.errors import InputError
+import typer
 
 _SECONDS = {"ms": 1e-3, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([a-z]*)\s*")
@@ -15,12 +15,12 @@ def seconds(text: str) -> float:
     """`2s`, `500ms`, `1.5m`, `1h` or a bare number of seconds, in seconds.
 
     Raises:
-        InputError: not a duration, or not above 0.
+        typer.BadParameter: not a duration, or not above 0.
     """
     found = _DURATION.fullmatch(text)
     if found is None or found[2] not in _SECONDS:
-        raise InputError(f"not a duration: {text!r}; write a number and ms, s, m or h, such as 500ms or 2s")
+        raise typer.BadParameter(f"not a duration: {text!r}; write a number and ms, s, m or h, such as 500ms or 2s")
     duration = float(found[1]) * _SECONDS[found[2]]
     if not 0 < duration < math.inf:
-        raise InputError(f"a duration must be above 0, not {text!r}")
+        raise typer.BadParameter(f"a duration must be above 0, not {text!r}")
     return duration

@@ -61,7 +61,7 @@ def span_s(requests: Requests) -> float:
     """
     count = len(requests)
     if requests.arrival[-1] == 0.0:
-        raise InputError("the requests all come at once, so it is not known how long to simulate: add --duration")
+        raise InputError("the requests all come at once, so it is not known how long to simulate; a duration is needed")
     return float(requests.arrival[-1]) * count / (count - 1)
 
 

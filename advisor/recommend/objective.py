@@ -70,12 +70,12 @@ class Objective:
 
     def __post_init__(self) -> None:
         if not 0 < self.ttft_limit_s < float("inf"):
-            raise InputError(f"--ttft-limit must be above 0, not {self.ttft_limit_s:g} s")
+            raise InputError(f"the TTFT limit must be above 0, not {self.ttft_limit_s:g} s")
         if self.itl_limit_s is not None:
             if self.name is not ObjectiveName.LATENCY:
-                raise InputError(f"--itl-limit belongs to --objective latency; --objective {self.name} has none")
+                raise InputError(f"an ITL limit belongs to the objective latency; {self.name} has none")
             if not 0 < self.itl_limit_s < float("inf"):
-                raise InputError(f"--itl-limit must be above 0, not {self.itl_limit_s:g} s")
+                raise InputError(f"the ITL limit must be above 0, not {self.itl_limit_s:g} s")
 
     @property
     def trees(self) -> Literal["steady", "published"]:

@@ -174,7 +174,7 @@ def _not_learned(workload: Workload) -> list[str]:
         peak = max(phase.scale for phase in workload.phases) / mean_scale(workload.phases)
         warnings.append(
             f"rates or gaps switch over time, which the models were not trained on: they answer for mean rates, the "
-            f"busiest phase brings {peak:.2g} times as much; --verify lets the twin serve the phases"
+            f"busiest phase brings {peak:.2g} times as much; a verification by the digital twin serves the phases"
         )
     return warnings
 

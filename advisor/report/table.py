@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-UNBOUNDED = 1_000
-"""Columns of text where no terminal sets a limit."""
+FOLDED = 16
+"""Text is folded to this many columns at least: a name stays readable in two or three lines."""
+GAP = 3
+"""Columns of text between two columns of the table."""
 
 
-def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Rows as a table without colours: numbers to the right, what is missing as a dash."""
+def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], width: int | None = None) -> str:
+    """Rows as a table without colours: numbers to the right, what is missing as a dash.
+
+    Where `width` columns of text are too few, text is folded; where they are too few for that, every row becomes a
+    block of lines. A number is never broken.
+    """
+    given = [[row.get(column) for column in columns] for row in rows]
+    cells = [[_shown(value) for value in row] for row in given]
+    numeric = [all(isinstance(row[i], (int, float)) or row[i] is None for row in given) for i in range(len(columns))]
+    widths = [max(map(cell_len, [column, *(row[i] for row in cells)])) for i, column in enumerate(columns)]
+    least = sum(wide if number else min(wide, FOLDED) for wide, number in zip(widths, numeric, strict=True))
+    if width is not None and least + GAP * (len(columns) - 1) > width:
+        return "\n\n".join("\n".join(_block(columns, row)) for row in cells)
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    cells = [[row.get(column) for column in columns] for row in rows]
-    for i, column in enumerate(columns):
-        numeric = all(isinstance(row[i], (int, float)) or row[i] is None for row in cells)
-        grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for column, number in zip(columns, numeric, strict=True):
+        grid.add_column(column, justify="right" if number else "left", no_wrap=number, overflow="fold")
     for row in cells:
-        grid.add_row(*(Text(_shown(value)) for value in row))
+        grid.add_row(*map(Text, row))
     target = StringIO()
-    # Without a terminal, rich would squeeze everything into 80 columns.
-    width = None if sys.stdout.isatty() else UNBOUNDED
-    Console(file=target, width=width, color_system=None).print(grid)
+    Console(file=target, width=width or sum(widths) + GAP * len(columns), color_system=None).print(grid)
     return "\n".join(line.rstrip() for line in target.getvalue().splitlines() if line.strip())
+
+
+def _block(columns: Sequence[str], row: Sequence[str]) -> Iterator[str]:
+    name_width = max(map(len, columns))
+    return (f"{column:<{name_width}}  {value}" for column, value in zip(columns, row, strict=True))
 
 
 def _shown(value: Any) -> str:

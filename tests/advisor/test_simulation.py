@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import redirect_stderr
-from io import StringIO
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 
-from advisor import simulation
 from advisor.errors import InputError
 from advisor.inventory.inventory import load
 from advisor.recommend.objective import Objective
@@ -56,8 +52,8 @@ def test_settings_that_vllm_refuses(zoo: Path, tmp_path: Path, settings: dict[st
 
 
 def test_measures(zoo: Path, tmp_path: Path) -> None:
-    run = prepare(inventories.write(tmp_path), zoo, max_loras=16)
-    measures = run.measure(duration_s=600, seed=1, ttft_limit_s=2.0)
+    simulation = prepare(inventories.write(tmp_path), zoo, max_loras=16)
+    measures = simulation.measure(duration_s=600, seed=1, ttft_limit_s=2.0)
     assert {
         "inventory", "oom", "kv_capacity_tokens", "offered_tok_s", "throughput_tok_s", "starved", "steady", "itl_ms",
         "ttft_ms", "ttft_p99_ms", "ttft_penalised_ms", "arrivals", "completed", "running_mean", "waiting_mean",
@@ -65,9 +61,9 @@ def test_measures(zoo: Path, tmp_path: Path) -> None:
     } <= set(measures)  # fmt: skip
     assert measures["throughput_tok_s"] == pytest.approx(measures["offered_tok_s"], rel=0.1)
     assert measures["offered_tok_s"] == pytest.approx(6.025 * 210)
-    again = run.measure(duration_s=600, seed=1, ttft_limit_s=2.0)
+    again = simulation.measure(duration_s=600, seed=1, ttft_limit_s=2.0)
     assert {**again, "wall_s": 0} == {**measures, "wall_s": 0}
-    assert run.measure(duration_s=600, seed=1, ttft_limit_s=1e-6)["steady"] is False
+    assert simulation.measure(duration_s=600, seed=1, ttft_limit_s=1e-6)["steady"] is False
 
 
 def test_a_server_out_of_memory_measures_nothing(zoo: Path, tmp_path: Path) -> None:
@@ -79,9 +75,9 @@ def test_a_server_out_of_memory_measures_nothing(zoo: Path, tmp_path: Path) -> N
 
 
 def test_a_workload_too_large_to_simulate(zoo: Path, tmp_path: Path) -> None:
-    run = prepare(inventories.write(tmp_path, PLAIN.replace("0.1", "1000")), zoo)
+    simulation = prepare(inventories.write(tmp_path, PLAIN.replace("0.1", "1000")), zoo)
     with pytest.raises(InputError, match="too many to simulate"):
-        run.measure(duration_s=3600, seed=0, ttft_limit_s=2.0)
+        simulation.measure(duration_s=3600, seed=0, ttft_limit_s=2.0)
 
 
 def test_verification_simulates_what_is_recommended(pair: Pair, tmp_path: Path) -> None:
@@ -92,23 +88,3 @@ def test_verification_simulates_what_is_recommended(pair: Pair, tmp_path: Path) 
     assert measures is not None
     assert measures["kv_capacity_tokens"] == answer.expected.kv_capacity_tokens
     assert measures["offered_tok_s"] == pytest.approx(answer.admission.token_rate, abs=0.001)
-
-
-@pytest.mark.parametrize(
-    ("compiled", "kept", "note"),
-    [
-        (True, True, ""),
-        (False, True, "compiling the digital twin, this once"),
-        (False, False, "compiling the digital twin (about half a minute): no folder to keep it in can be written"),
-    ],
-)
-def test_a_note_says_whether_the_twin_is_compiled_only_once(compiled: bool, kept: bool, note: str) -> None:
-    with (
-        patch("twin.engine.compiled.compiled_before", return_value=compiled),
-        patch("twin.engine.compiled.kept", return_value=kept),
-        redirect_stderr(StringIO()) as told,
-        simulation.patience(),
-    ):
-        pass
-    assert note in told.getvalue()
-    assert bool(told.getvalue()) == bool(note)

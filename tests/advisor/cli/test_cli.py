@@ -10,11 +10,15 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
+from typer.main import get_command
 
+import advisor
+from advisor.cli.app import app
 from tests.advisor import inventories
 from tests.advisor.inventories import PLAIN
 from tests.advisor.small_zoo import NAME
@@ -80,7 +84,10 @@ def test_objectives(run: Run, tmp_path: Path) -> None:
     assert answer["admission"]["adapters"] < 61
     done = run("recommend", path, "--itl-limit", "40ms")
     assert done.returncode == 2
-    assert done.stderr == "advisor: --itl-limit belongs to --objective latency; --objective steady has none\n"
+    assert done.stderr == (
+        "advisor: Invalid value: --itl-limit belongs to --objective latency; --objective steady has none "
+        "(see advisor recommend --help)\n"
+    )
 
 
 def test_verify(run: Run, tmp_path: Path) -> None:
@@ -204,25 +211,70 @@ def check_refused(done: subprocess.CompletedProcess[str], directory: Path) -> No
     assert {path.name for path in directory.iterdir()} <= {"inventory.toml"}
 
 
-def test_a_result_that_cannot_be_written(zoo: Path, tmp_path: Path) -> None:
-    words = [COMMAND, "recommend", inventories.write(tmp_path), "--zoo", zoo]
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert (done.returncode, done.stderr) == (2, "advisor: cannot write the result: No space left on device\n")
-
-
-@pytest.mark.parametrize("words", [("recommend",), ("recommend", "x", "--objective", "fast"), ("fly",), ("--fly",)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("recommend",),
+        ("recommend", "x", "--objective", "fast"),
+        ("recommend", "x", "--ttft-limit", "soon"),
+        ("fly",),
+        ("--fly",),
+        ("simulate", "x", "--max-loras", "0"),
+    ],
+)
 def test_bad_usage(run: Run, words: tuple[str, ...]) -> None:
     done = run(*words, zoo=None)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Traceback" not in done.stderr
+    assert re.fullmatch(r"advisor: .* \(see advisor.* --help\)\n", done.stderr)
+    assert (words[-2] if len(words) > 2 else words[-1]) in done.stderr or words == ("recommend",)
 
 
-def test_help(run: Run) -> None:
-    for words in (["--help"], ["recommend", "--help"], ["simulate", "--help"]):
-        done = run(*words, zoo=None)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith("Usage: advisor")
+def test_no_command_shows_the_help(run: Run) -> None:
+    done = run(zoo=None)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == run("--help", zoo=None).stdout
+
+
+COMMANDS = ("recommend", "render", "simulate", "pairs", "explain")
+
+
+@pytest.mark.parametrize("words", [(), *((command,) for command in COMMANDS)])
+def test_help(run: Run, words: tuple[str, ...]) -> None:
+    done = run(*words, "--help", zoo=None)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(" ".join(("Usage: advisor", *words)))
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert run(*words, "-h", zoo=None).stdout == done.stdout
+
+
+def test_version(run: Run) -> None:
+    done = run("--version", zoo=None)
+    assert (done.returncode, done.stdout) == (0, f"adapter-advisor {version('adapter-advisor')}\n")
+
+
+def test_as_a_module(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path)
+    words = [sys.executable, "-m", "advisor", "recommend", path, "--zoo", path.parent / "none"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == run("recommend", path, zoo=path.parent / "none").stderr
+
+
+def test_the_core_names_no_flag_of_the_command_line() -> None:
+    package = Path(advisor.__file__).parent
+    options = {
+        option for command in get_command(app).commands.values() for each in command.params for option in each.opts
+    }
+    assert {"--ttft-limit", "--verify"} <= options
+    core = [path for path in package.rglob("*.py") if package / "cli" not in path.parents]
+    assert len(core) > 20
+    named = {
+        (path.name, word)
+        for path in core
+        for word in re.findall(r"--[a-z][a-z-]+", path.read_text())
+        if word in options - {"--max-loras", "--max-lora-rank"}  # of vLLM, too
+    }
+    assert named == set()
 
 
 def test_recommend_pays_for_no_heavy_import(zoo: Path, tmp_path: Path) -> None:

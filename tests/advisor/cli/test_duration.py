@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import typer
 
 from advisor.cli.duration import seconds
-from advisor.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -17,5 +17,5 @@ def test_units(text: str, expected: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "s", "2 days", "-1s", "0s", "nan", "inf", "1e999s", "2s2s"])
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(typer.BadParameter):
         seconds(text)

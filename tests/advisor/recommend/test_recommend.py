@@ -201,7 +201,7 @@ def test_settings_in_force_are_compared(pair: Pair) -> None:
 
 
 def test_limits_must_make_sense() -> None:
-    with pytest.raises(InputError, match="--itl-limit belongs to --objective latency"):
+    with pytest.raises(InputError, match="an ITL limit belongs to the objective latency"):
         Objective(ObjectiveName.STEADY, itl_limit_s=0.05)
 
 

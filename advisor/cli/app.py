@@ -1,0 +1,49 @@
+"""The commands together. Every import that takes time stays inside the command that needs it."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+import typer
+
+from advisor import __version__
+from advisor.cli import streams
+from advisor.cli.explain import explain
+from advisor.cli.pairs import pairs
+from advisor.cli.recommend import recommend
+from advisor.cli.render import render
+from advisor.cli.simulate import simulate
+
+UsageError = cast(type[typer.BadParameter], typer.BadParameter.__base__)
+"""A mistake in the arguments: the class of click, or of the copy of it that newer typers bring."""
+
+app = typer.Typer(
+    name="advisor",
+    help="vLLM launch flags and an admission limit for an inventory of LoRA adapters.",
+    epilog="Exit codes: 0 fine, 1 the answer is no, 2 bad input.",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (recommend, render, simulate, pairs, explain):
+    app.command()(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        streams.write(f"adapter-advisor {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _without_command(
+    context: typer.Context,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        with streams.quiet_stderr():
+            typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)

@@ -1,0 +1,60 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from advisor.cli.duration import seconds
+from advisor.recommend.objective import Objective, ObjectiveName
+
+if TYPE_CHECKING:
+    from advisor.inventory.inventory import Inventory
+    from advisor.recommend.recommendation import Recommendation
+    from advisor.zoo.pairs import Pair
+
+
+class Listing(StrEnum):
+    """The formats of the commands that list things."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+InventoryFile = Annotated[Path, typer.Argument(metavar="INVENTORY", help="inventory.toml")]
+Zoo = Annotated[Path | None, typer.Option("--zoo", metavar="DIR", help="Directory of pairs [default: the shipped one]")]
+ObjectiveOption = Annotated[ObjectiveName, typer.Option("--objective", help="What a configuration must achieve")]
+TtftLimit = Annotated[float, typer.Option("--ttft-limit", parser=seconds, metavar="TIME", help="Largest mean TTFT")]
+ItlLimit = Annotated[
+    float | None,
+    typer.Option("--itl-limit", parser=seconds, metavar="TIME", help="Largest mean ITL, for --objective latency"),
+]
+
+
+def objective_of(name: ObjectiveName, ttft_limit_s: float, itl_limit_s: float | None) -> Objective:
+    """The objective that these options say.
+
+    Raises:
+        typer.BadParameter: an ITL limit for an objective that has none.
+    """
+    if itl_limit_s is not None and name is not ObjectiveName.LATENCY:
+        raise typer.BadParameter(f"--itl-limit belongs to --objective latency; --objective {name} has none")
+    return Objective(name, ttft_limit_s, itl_limit_s)
+
+
+def recommendation_of(path: Path, objective: Objective, zoo: Path | None) -> tuple[Inventory, Pair, Recommendation]:
+    """An inventory, its pair, and what is recommended for it.
+
+    Raises:
+        InputError: bad input.
+    """
+    from advisor.inventory.inventory import load
+    from advisor.recommend.recommend import recommend
+    from advisor.zoo.pairs import find_pair
+
+    inventory = load(path)
+    pair = find_pair(inventory.model, inventory.gpu, zoo)
+    return inventory, pair, recommend(inventory, pair, objective)

@@ -1,0 +1,47 @@
+"""`advisor recommend`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from advisor.cli import streams
+from advisor.cli.options import (
+    InventoryFile,
+    ItlLimit,
+    ObjectiveOption,
+    TtftLimit,
+    Zoo,
+    objective_of,
+    recommendation_of,
+)
+from advisor.recommend.objective import ObjectiveName
+from advisor.report import Format, write
+
+
+def recommend(
+    inventory: InventoryFile,
+    *,
+    objective: ObjectiveOption = ObjectiveName.STEADY,
+    ttft_limit: TtftLimit = "2s",  # type: ignore[assignment]  # typer parses defaults, too
+    itl_limit: ItlLimit = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Let the digital twin check the answer")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 unless every adapter is admitted")] = False,
+    form: Annotated[Format, typer.Option("--format", help="How the answer is written")] = Format.TEXT,
+    zoo: Zoo = None,
+) -> None:
+    """Recommend launch flags and an admission limit."""
+    loaded, pair, answer = recommendation_of(inventory, objective_of(objective, ttft_limit, itl_limit), zoo)
+    if verify and answer.flags is not None:
+        from advisor.cli.compiling import compiling_noted
+        from advisor.simulation import verified
+
+        with compiling_noted():
+            answer = verified(answer, loaded, pair.profile, ttft_limit)
+    streams.write(write(answer, form))
+    if form is Format.ARGS and not answer.feasible:
+        streams.note(f"not feasible: {answer.reason}")
+    refused = strict and (not answer.feasible or answer.admission.rejected)
+    if refused or answer.disproved:
+        raise typer.Exit(1)

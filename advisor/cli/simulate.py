@@ -1,0 +1,49 @@
+"""`advisor simulate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from advisor.cli import streams
+from advisor.cli.duration import seconds
+from advisor.cli.options import Listing, TtftLimit, Zoo
+
+
+def simulate(
+    inventory: Annotated[list[Path], typer.Argument(metavar="INVENTORY", help="inventory.toml, one or many")],
+    *,
+    max_loras: Annotated[int | None, typer.Option(min=1, metavar="G", help="Adapter slots")] = None,
+    max_lora_rank: Annotated[int | None, typer.Option(min=1, metavar="R", help="Rank of every slot")] = None,
+    duration: Annotated[
+        float | None,
+        typer.Option(parser=seconds, metavar="TIME", help="Simulated time [default: 1h, or what --requests spans]"),
+    ] = None,
+    requests: Annotated[
+        Path | None,
+        typer.Option(metavar="LOG", help="Replay a .csv or .jsonl with time, adapter, input and output"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the requests, where they are drawn")] = 0,
+    ttft_limit: TtftLimit = "2s",  # type: ignore[assignment]
+    form: Annotated[Listing, typer.Option("--format", help="A table, or one JSON line per inventory")] = Listing.TEXT,
+    zoo: Zoo = None,
+) -> None:
+    """Let the digital twin serve inventories under given settings."""
+    from advisor.cli.compiling import compiling_noted
+    from advisor.report.table import table
+    from advisor.simulation import COLUMNS, prepare
+
+    # All of the input is checked before the first simulation.
+    simulations = [
+        prepare(path, zoo, max_loras=max_loras, max_lora_rank=max_lora_rank, log=requests) for path in inventory
+    ]
+    with compiling_noted():
+        results = (each.measure(duration_s=duration, seed=seed, ttft_limit_s=ttft_limit) for each in simulations)
+        if form is Listing.JSON:
+            for result in results:
+                streams.write(json.dumps(result))
+        else:
+            streams.write(table(results, COLUMNS, streams.width()))
