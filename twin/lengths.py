@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import erfc
 from statistics import NormalDist
 from typing import TypeVar
 
@@ -16,8 +17,14 @@ Ints = NDArray[np.int32]
 Positions = NDArray[np.int64]
 Law = TypeVar("Law", bound=Hashable)
 
+LONGEST = (1 << 30) - 1
+"""No prompt or answer has more tokens, so that both together stay within 32 bits."""
 TAIL = 10.0
 """No length drawn from quantiles is above so many times the largest of them."""
+_UNSEEN = 1e-6
+"""A shift of a mean that is left as it is, relative: the draws that models were trained on stay the same to the bit."""
+_LEAST = 1e-12
+"""In place of 0, for a spread and for the tokens by which a mean is above 1."""
 _FAR = 9.0
 """A normal score that is never drawn."""
 _GRID = np.linspace(-_FAR, _FAR, 1201)
@@ -29,7 +36,8 @@ class Quantiles:
     """Lengths of which some quantiles are known.
 
     Between them the logarithm of the length is linear in the normal score (so two quantiles make a log-normal
-    distribution); below the first and above the last the outermost pieces go on, up to `TAIL` times the last.
+    distribution); below the first and above the last the outermost pieces go on, down to 1 token and up to `TAIL` times
+    the last.
     """
 
     score: Floats
@@ -60,7 +68,7 @@ class Quantiles:
 
     def __call__(self, normal: Floats) -> Floats:
         """Lengths in tokens, not rounded, from standard normal draws."""
-        return np.exp(np.interp(normal, self.score, self.log_tokens))
+        return np.clip(np.exp(np.interp(normal, self.score, self.log_tokens)), 1.0, LONGEST)
 
     @cached_property
     def mean(self) -> float:
@@ -69,8 +77,10 @@ class Quantiles:
 
     @cached_property
     def std(self) -> float:
-        """Standard deviation of the length, tokens."""
-        return float(np.sqrt(_WEIGHTS @ (self(_GRID) - self.mean) ** 2))
+        """Standard deviation of the length, tokens, once it is `rounded`."""
+        tokens = self(_GRID)
+        part = tokens % 1.0
+        return float(np.sqrt(_WEIGHTS @ ((tokens - self.mean) ** 2 + part * (1.0 - part))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,18 +116,76 @@ class Table:
         return float(self.output.std())
 
 
-def lognormal(normal: Floats, mean: Floats, std: Floats, adapter: Ints) -> Floats:
-    """Log-normal lengths in tokens, not rounded, from standard normal draws; `mean` and `std` are per adapter."""
-    variance = np.log1p((std / mean) ** 2)
-    mu, sigma = np.log(mean) - variance / 2, np.sqrt(variance)
-    if np.ptp(mu) == 0.0 and np.ptp(sigma) == 0.0:
-        return np.exp(mu[0] + sigma[0] * normal)
-    return np.exp(mu[adapter] + sigma[adapter] * normal)
+@dataclass(frozen=True, slots=True)
+class LogNormal:
+    """Log-normal lengths, parallel arrays with one entry per adapter."""
+
+    mu: Floats
+    """Mean of the logarithm of the tokens."""
+    sigma: Floats
+    """Standard deviation of the logarithm."""
+
+    @classmethod
+    def of(cls, mean: Floats, std: Floats) -> LogNormal:
+        """With these means, tokens, once they are `rounded`, and these spreads before.
+
+        A length has one token or more, and so the means of short ones would rise: mu is lowered where they would.
+        """
+        variance = np.log1p((std / mean) ** 2)
+        mu, sigma = np.log(mean) - variance / 2, np.sqrt(variance)
+        return cls(_with_means(mean, mu, sigma), sigma)
+
+    def __call__(self, normal: Floats, adapter: Ints) -> Floats:
+        """Lengths in tokens, not rounded, from standard normal draws for these adapters."""
+        if np.ptp(self.mu) == 0.0 and np.ptp(self.sigma) == 0.0:
+            return np.exp(self.mu[0] + self.sigma[0] * normal)
+        return np.exp(self.mu[adapter] + self.sigma[adapter] * normal)
 
 
 def rounded(rng: np.random.Generator, tokens: Floats) -> Ints:
-    """Whole tokens, at least 1: up or down at random, so that rounding does not shift the mean."""
-    return np.maximum(tokens + rng.random(len(tokens)), 1.0).astype(np.int32)
+    """Whole tokens, 1 to `LONGEST`: up or down at random, so that rounding does not shift the mean."""
+    whole = tokens + rng.random(len(tokens))
+    return np.clip(whole, 1.0, LONGEST, out=whole).astype(np.int32)
+
+
+def _with_means(mean: Floats, mu: Floats, sigma: Floats) -> Floats:
+    """`mu`, but for lengths whose means 1 token at least and `LONGEST` at most shift by a millionth: solved for those.
+
+    The logarithm of the mean above 1 token is a concave function of mu that rises, so Newton's method comes from below
+    after its first step, and arrives.
+    """
+    _, first, which = np.unique(mu + 1j * sigma, return_index=True, return_inverse=True)
+    wanted, found, spread = mean[first], mu[first], sigma[first]
+    above, _ = _above_one(found, np.maximum(spread, _LEAST))
+    shifted = np.flatnonzero((np.abs(above + 1.0 - wanted) >= _UNSEEN * wanted) & (wanted < LONGEST / 2))
+    if not shifted.size:
+        return mu
+    target, spread = np.maximum(wanted[shifted] - 1.0, _LEAST), np.maximum(spread[shifted], _LEAST)
+    solution = found[shifted]
+    for _ in range(100):
+        above, slope = _above_one(solution, spread)
+        step = np.log(target / above) * above / slope
+        solution += step
+        if np.abs(step).max() < 1e-9:
+            break
+    found[shifted] = solution
+    changed = np.zeros(len(first), dtype=np.bool_)
+    changed[shifted] = True
+    return np.where(changed[which], found[which], mu)
+
+
+def _above_one(mu: Floats, sigma: Floats) -> tuple[Floats, Floats]:
+    """How far the mean of log-normal lengths, kept between 1 token and `LONGEST`, is above 1; and its slope in mu."""
+    mean, far = np.exp(mu + sigma**2 / 2), np.log(LONGEST)
+    to_one, to_longest = mu / sigma, (mu - far) / sigma
+    share = _normal(to_one + sigma), _normal(to_longest + sigma)
+    above = (mean * share[0] - _normal(to_one)) - (mean * share[1] - LONGEST * _normal(to_longest))
+    return above, mean * (share[0] - share[1])
+
+
+def _normal(score: Floats) -> Floats:
+    """The standard normal distribution function."""
+    return np.array([erfc(each) for each in score * -np.sqrt(0.5)]) / 2
 
 
 def by_law(laws: Sequence[Law | None], adapter: Ints) -> Iterator[tuple[Law, Positions]]:

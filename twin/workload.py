@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.arrivals import Bools, Floats, Ints, Phase, draw_arrivals, mean_scale, portions
-from twin.lengths import Law, Quantiles, Table, by_law, lognormal, rounded
+from twin.lengths import Law, LogNormal, Quantiles, Table, by_law, rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +159,11 @@ def _draw_lengths(rng: np.random.Generator, workload: Workload, adapter: Ints) -
         normal_out[portion] += workload.correlation * normal_in[portion]
 
     def lengths(normal: Floats, mean: Floats, std: Floats, laws: tuple[Quantiles | None, ...]) -> Ints:
+        lognormal = LogNormal.of(mean, std)
         tokens = np.empty(len(normal), dtype=np.int32)
         for portion in portions(len(normal)):
             scores, who = normal[portion], adapter[portion]
-            drawn = lognormal(scores, mean, std, who)
+            drawn = lognormal(scores, who)
             for law, where in by_law(laws, who):
                 drawn[where] = law(scores[where])
             tokens[portion] = rounded(rng, drawn)

@@ -58,10 +58,8 @@ def test_each_adapter_gets_its_rate_in_order_of_time() -> None:
 @pytest.mark.parametrize(("prompt", "answer"), [(223, 196), (3, 2), (2000, 30)])
 def test_lengths_keep_the_mean_and_the_spread(prompt: float, answer: float) -> None:
     requests = drawn([20.0], prompt=prompt, answer=answer)
-    # Lengths of at least one token cannot keep a mean of two exactly; longer ones must.
-    tolerance = 0.02 if prompt > 10 else 0.1
-    assert requests.input.mean() == pytest.approx(prompt, rel=tolerance)
-    assert requests.output.mean() == pytest.approx(answer, rel=tolerance if answer > 10 else 0.1)
+    assert requests.input.mean() == pytest.approx(prompt, rel=0.02)
+    assert requests.output.mean() == pytest.approx(answer, rel=0.02)
     if prompt > 10:
         assert requests.input.std() == pytest.approx(0.85 * prompt, rel=0.06)
     assert requests.input.min() >= 1
