@@ -11,28 +11,40 @@ from zipfile import ZipFile
 
 import pytest
 
+import advisor
+
 ROOT = Path(__file__).parent.parent
 PAIRS = ("llama-3.1-8b-instruct--h100-64gb", "qwen2.5-7b-instruct--h100-64gb")
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the unpacked wheel, as an installer would leave it."""
+    """A directory with the unpacked wheel, built from the source distribution, as an installer would leave it."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True, cwd=folder)
     (wheel,) = folder.glob("adapter_advisor-*.whl")
     ZipFile(wheel).extractall(folder / "site")
     return folder / "site"
 
 
-def test_it_holds_pairs_templates_and_nothing_of_the_tests(site: Path) -> None:
+def test_its_packages_are_the_four_of_the_project(site: Path) -> None:
+    (info,) = site.glob("*.dist-info")
+    packages = {"advisor", "twin", "calibrate", "model_zoo"}
+    assert {path.name for path in site.iterdir()} == {*packages, info.name}
+    assert (info / "top_level.txt").read_text().split() == sorted(packages)
+    assert all((site / package / "py.typed").is_file() for package in packages)
+    assert "Apache License" in (info / "licenses" / "LICENSE").read_text()
+    assert f"Version: {advisor.__version__}\n" in (info / "METADATA").read_text()
+
+
+def test_it_holds_pairs_and_templates(site: Path) -> None:
     for pair in PAIRS:
         shipped = {path.name for path in (site / "model_zoo" / "pairs" / pair).iterdir()}
         assert {"manifest.json", "profile.toml", "card.md"} <= shipped
         assert any(name.endswith(".onnx") for name in shipped)
-    assert (site / "advisor" / "templates" / "compose.yaml.j2").is_file()
-    assert not (site / "tests").exists()
+    ours = {path.name: path.read_text() for path in (ROOT / "templates").iterdir() if path.is_file()}
+    assert {name: (site / "advisor" / "templates" / name).read_text() for name in ours} == ours
 
 
 def test_it_recommends_elsewhere(site: Path, tmp_path: Path) -> None:
