@@ -14,11 +14,12 @@ import typer
 from advisor.errors import InputError
 from advisor.features.vector import measure
 from advisor.inventory.inventory import load
-from advisor.recommend.objective import TTFT_LIMIT_S, Objective
+from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
 from advisor.report.table import table
 from advisor.zoo.graph import load_graph
 from advisor.zoo.pairs import find_pair
+from twin.service_level import TTFT_LIMIT_S
 
 SECONDS = 1.0
 """How long each is repeated."""

@@ -15,7 +15,7 @@ from advisor.recommend.recommendation import Recommendation
 from advisor.zoo.pairs import find_pair
 from twin.arrivals import mean_scale
 from twin.profile import Profile
-from twin.server import LORA_RANKS, Server
+from twin.settings import Settings, slot_rank
 from twin.workload import Requests
 
 DURATION_S = 3600.0
@@ -44,7 +44,7 @@ class Simulation:
     name: str
     inventory: Inventory
     profile: Profile
-    server: Server
+    server: Settings
     requests: Requests | None = None
     """What is to be served; None: requests drawn from the inventory's workload."""
 
@@ -107,20 +107,14 @@ def prepare(
     inventory = inventories.load(path)
     profile = find_pair(inventory.model, inventory.gpu, zoo).profile
     today, largest = inventory.server, int(inventory.workload.rank.max())
-    slots = max_loras or today.max_loras or len(inventory)
-    rank = max_lora_rank or today.max_lora_rank or next(rank for rank in LORA_RANKS if rank >= largest)
+    slots = int(max_loras or today.get("max_loras", len(inventory)))
+    rank = int(max_lora_rank or today.get("max_lora_rank", slot_rank(largest)))
+    others = {name: value for name, value in today.items() if "lora" not in name}
     if largest > rank:
         raise InputError(f"{path}: an adapter has rank {largest}; vLLM refuses to load it with max_lora_rank {rank}")
     try:
-        server = Server(
-            max_loras=slots,
-            max_cpu_loras=today.max_cpu_loras or max(len(inventory), slots),
-            max_lora_rank=rank,
-            max_num_seqs=today.max_num_seqs or profile.serving.max_num_seqs,
-            max_num_batched_tokens=today.max_num_batched_tokens or profile.serving.max_num_batched_tokens,
-            gpu_memory_utilization=today.gpu_memory_utilization or profile.memory.gpu_memory_utilization,
-            max_model_len=today.max_model_len or profile.memory.max_model_len,
-        )
+        in_host = int(today.get("max_cpu_loras", max(len(inventory), slots)))
+        server = profile.settings(max_loras=slots, max_cpu_loras=in_host, max_lora_rank=rank, others=others)
     except ValueError as error:
         raise InputError(f"{path}: vLLM refuses these settings: {error}") from error
     requests = None if log is None else request_log.load(log, inventory.names)
@@ -135,10 +129,10 @@ def verified(
     Raises:
         InputError: the twin is not installed, or nothing is feasible.
     """
-    if recommendation.flags is None:
+    if recommendation.settings is None:
         raise InputError("nothing to verify: not feasible")
     admitted = inventory.only(recommendation.admission.admitted)
-    server = recommendation.flags.server(profile.memory.max_model_len)
+    server = recommendation.settings
     simulation = Simulation(recommendation.pair, admitted, profile, server)
     measures = simulation.measure(seed=0, ttft_limit_s=ttft_limit_s)
     return replace(recommendation, verified={key: measures[key] for key in MEASURES})

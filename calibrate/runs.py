@@ -26,7 +26,7 @@ import pandas as pd
 
 from calibrate.errors import CalibrationError
 from twin.profile import Profile
-from twin.server import Server
+from twin.settings import Settings
 from twin.workload import Requests, Workload
 
 COLUMNS = [
@@ -110,16 +110,12 @@ class Run:
     def name(self) -> str:
         return f"{self.model} {self.group} slots={self.max_loras} adapters={self.adapters}"
 
-    def server(self, profile: Profile) -> Server:
+    def server(self, profile: Profile) -> Settings:
         """The server of the run."""
-        return Server(
+        return profile.settings(
             max_loras=self.max_loras,
             max_cpu_loras=max(self.adapters, self.max_loras),
             max_lora_rank=self.max_lora_rank,
-            max_num_seqs=profile.serving.max_num_seqs,
-            max_num_batched_tokens=profile.serving.max_num_batched_tokens,
-            gpu_memory_utilization=profile.memory.gpu_memory_utilization,
-            max_model_len=profile.memory.max_model_len,
         )
 
 

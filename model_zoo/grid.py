@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
-from advisor.features.mix import Mix
+from twin.workload import Workload
 
 Floats = NDArray[np.float64]
 
@@ -151,11 +151,17 @@ class Recipe:
     cv: LogNormal = POISSON
     """Coefficient of variation of the gaps between an adapter's requests."""
 
-    def adapters(self, count: int) -> Mix:
+    def adapters(self, count: int) -> Workload:
         """So many adapters, at most `MAX_ADAPTERS`."""
         rank, prompt, answer, gaps = _points(self.number)[:count].T
         cv = np.clip(self.cv.quantile(gaps), *CV)
-        return Mix(self.ranks.quantile(rank), self.rates.deal(count), *self.lengths.deal(prompt, answer), cv)
+        return Workload(
+            self.ranks.quantile(rank),
+            self.rates.deal(count),
+            *self.lengths.deal(prompt, answer),
+            cv,
+            correlation=self.lengths.correlation,
+        )
 
 
 @dataclass(frozen=True, slots=True)

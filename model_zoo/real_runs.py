@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.inventory.inventory import Inventory
-from advisor.inventory.schema import Settings
-from advisor.recommend.objective import TTFT_LIMIT_S, Objective
+from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
 from advisor.zoo.pairs import Pair
 from calibrate.errors import CalibrationError
 from calibrate.replay import same_model
 from calibrate.runs import Run, read_runs
 from model_zoo.errors import ZooError
+from twin.service_level import TTFT_LIMIT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def _of_mix(pair: Pair, runs: Sequence[Run], objective: Objective) -> Iterator[V
     best = max(steady, key=lambda run: run.measured.throughput_tok_s)
     answer = recommend(_inventory(pair, runs), pair, objective)
     adapters = max(answer.admission.adapters, 1)
-    slots = answer.flags.max_loras if answer.flags else 1
+    slots = answer.settings.max_loras if answer.settings else 1
     ways: dict[str, Callable[[int], int]] = {
         "advisor": lambda _: slots,
         "max_loras = 32": lambda count: min(32, count),
@@ -97,7 +97,7 @@ def _inventory(pair: Pair, runs: Sequence[Run]) -> Inventory:
     largest = max((run for run in runs if not run.measured.oom), key=lambda run: run.adapters)
     names = tuple(f"adapter-{i}" for i in range(largest.adapters))
     sources = (None,) * largest.adapters
-    return Inventory(pair.manifest.model, pair.manifest.gpu, names, sources, largest.workload, Settings())
+    return Inventory(pair.manifest.model, pair.manifest.gpu, names, sources, largest.workload, {})
 
 
 def _distance(one: int, other: int) -> float:

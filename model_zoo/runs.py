@@ -15,11 +15,8 @@ from advisor.features.estimate import estimate
 from model_zoo.grid import Recipe
 from twin.engine.simulation import Measures, simulate
 from twin.profile import Profile
-from twin.server import LORA_RANKS, Server
-from twin.workload import Workload
-
-STARVED_BELOW = 0.9
-"""Share of the requests served below which they starve."""
+from twin.service_level import TTFT_LIMIT_S
+from twin.settings import Settings, slot_rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +40,8 @@ class Run:
 
     @property
     def starved(self) -> bool:
-        """Whether less than 90 % was served (the papers' rule) while others waited, or nothing at all.
-
-        Where nobody waits, what was not served is being served: two requests in flight when the hour ends are many
-        where it brought six.
-        """
-        return self.measures.oom or (self.served_share < STARVED_BELOW and self.measures.waiting_end > 0)
+        """Whether less than 90 % was served while others waited, or the server did not even start."""
+        return self.measures.oom or self.measures.starved
 
     def to_json(self) -> list[Any]:
         """The run as plain lists and numbers."""
@@ -82,9 +75,9 @@ class Objective(NamedTuple):
         return not (run.measures.ttft_ms > 1e3 * self.ttft_limit_s or run.measures.itl_ms > 1e3 * self.itl_limit_s)
 
 
-STEADY = Objective("steady", 2.0)
+STEADY = Objective("steady", TTFT_LIMIT_S)
 """The default objective."""
-PUBLISHED = Objective("published", 2.0)
+PUBLISHED = Objective("published", TTFT_LIMIT_S)
 OBJECTIVES = (*(Objective("steady", limit) for limit in (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)), PUBLISHED)
 
 OBJECTIVE_NAMES: tuple[ObjectiveName, ...] = ("steady", "published")
@@ -129,20 +122,11 @@ class Bench:
         max_loras = min(max_loras, adapters)
         key = (adapters, max_loras)
         if key not in self._runs:
-            mix, lengths = self._recipe.adapters(adapters), self._recipe.lengths
+            mix = self._recipe.adapters(adapters)
             measures = self._simulate(
                 self._profile,
                 server(self._profile, adapters, max_loras, max_rank=float(mix.rank.max())),
-                Workload(
-                    mix.rank,
-                    mix.rate,
-                    mix.input_mean,
-                    mix.input_std,
-                    mix.output_mean,
-                    mix.output_std,
-                    mix.cv,
-                    correlation=lengths.correlation,
-                ),
+                mix,
                 duration_s=self._duration_s,
                 seed=self._seed,
             )
@@ -150,16 +134,10 @@ class Bench:
         return self._runs[key]
 
 
-def server(profile: Profile, adapters: int, max_loras: int, max_rank: float) -> Server:
+def server(profile: Profile, adapters: int, max_loras: int, max_rank: float) -> Settings:
     """The server for that many adapters and slots with the settings the pair was measured under."""
-    return Server(
-        max_loras=max_loras,
-        max_cpu_loras=max(adapters, max_loras),
-        max_lora_rank=next(rank for rank in LORA_RANKS if rank >= max_rank),
-        max_num_seqs=profile.serving.max_num_seqs,
-        max_num_batched_tokens=profile.serving.max_num_batched_tokens,
-        gpu_memory_utilization=profile.memory.gpu_memory_utilization,
-        max_model_len=profile.memory.max_model_len,
+    return profile.settings(
+        max_loras=max_loras, max_cpu_loras=max(adapters, max_loras), max_lora_rank=slot_rank(max_rank)
     )
 
 

@@ -78,7 +78,7 @@ def try_slots(
     cases = []
     ruled = models.max_loras[objective.name].predict(mine)
     for recipe, choice, by_rules in zip(mine.recipes, mine.facts, ruled, strict=True):
-        slots = configurator.configure(recipe.adapters(choice.adapters)).flags.max_loras
+        slots = configurator.configure(recipe.adapters(choice.adapters)).settings.max_loras
         asked = {RULES: round(by_rules), **_with_naive(RECOMMENDED, slots, choice.adapters)}
         cases.append(Case(recipe, objective, choice.adapters, asked, choice.best))
     return _lines(cases, _served(cases, campaign))
@@ -99,7 +99,7 @@ def ask(questions: Iterable[Question], pair: Pair, most: int, points: Sequence[i
             covered = max((point for point in points if point <= chosen.size), default=0)
             if covered:
                 chosen = choose(pair, wanted, mix, covered)
-            slots = chosen.configuration.flags.max_loras if chosen.configuration else 0
+            slots = chosen.configuration.settings.max_loras if chosen.configuration else 0
             best = best_run([run for run in explored.runs if run.adapters == limit.adapters and objective.met_by(run)])
             answers.append(Answer(explored, objective, chosen.size, slots, best))
     return answers

@@ -7,6 +7,7 @@ A profile is one TOML file; `load` and `Profile.to_toml` are its only reader and
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from twin.behaviour import Behaviour
+from twin.settings import Settings
 
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -66,7 +68,9 @@ class Memory(_Section):
     kv_tokens_per_utilization: NonNegative = Field(
         description="KV tokens gained by raising gpu_memory_utilization by 1.0 (GPU memory / KV bytes per token)"
     )
-    max_model_len: int = Field(gt=0, description="tokens; the model's default --max-model-len")
+    max_model_len: int = Field(
+        gt=0, description="tokens of the longest sequence: the model's own limit, vLLM's default"
+    )
 
     def kv_capacity_tokens(self, max_loras: int, max_lora_rank: int, gpu_memory_utilization: float) -> int:
         """KV cache capacity in tokens, rounded down to whole blocks; negative where the slots alone do not fit."""
@@ -173,6 +177,38 @@ class Profile(_Section):
     behaviour: Behaviour
     fits: dict[str, Fit] = Field(description="one entry per fitted section")
     command: str = Field(description="the command that made this file")
+
+    def settings(
+        self,
+        *,
+        max_loras: int,
+        max_cpu_loras: int,
+        max_lora_rank: int,
+        others: Mapping[str, int | float] | None = None,
+    ) -> Settings:
+        """Settings of a server: those named, and of the `others` that are not, what the pair was measured under.
+
+        Raises:
+            ValueError: vLLM refuses them.
+        """
+        measured = {
+            "max_num_seqs": self.serving.max_num_seqs,
+            "max_num_batched_tokens": self.serving.max_num_batched_tokens,
+            "gpu_memory_utilization": self.memory.gpu_memory_utilization,
+            "max_model_len": self.memory.max_model_len,
+        }
+        settings = Settings(
+            max_loras=max_loras,
+            max_cpu_loras=max_cpu_loras,
+            max_lora_rank=max_lora_rank,
+            **(measured | dict(others or {})),  # type: ignore[arg-type]
+        )
+        if settings.max_model_len > self.memory.max_model_len:
+            raise ValueError(
+                f"max_model_len ({settings.max_model_len}) must be at most {self.memory.max_model_len}, the longest "
+                f"sequence of {self.pair.model}"
+            )
+        return settings
 
     def to_toml(self) -> str:
         """The profile as the text of its TOML file."""

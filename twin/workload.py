@@ -74,6 +74,13 @@ class Workload:
             correlation=correlation,
         )
 
+    def __len__(self) -> int:
+        return len(self.rate)
+
+    def stationary(self) -> Workload:
+        """The same adapters at their mean rates, without phases."""
+        return replace(self, rate=self.rate * mean_scale(self.phases), phases=()) if self.phases else self
+
     @property
     def offered_tok_s(self) -> float:
         """Offered token rate in the long run: sum of mean rate x (mean input + mean output)."""

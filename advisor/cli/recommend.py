@@ -33,7 +33,7 @@ def recommend(
 ) -> None:
     """Recommend launch flags and an admission limit."""
     loaded, pair, answer = recommendation_of(inventory, objective_of(objective, ttft_limit, itl_limit), zoo)
-    if verify and answer.flags is not None:
+    if verify and answer.feasible:
         from advisor.cli.compiling import compiling_noted
         from advisor.simulation import verified
 

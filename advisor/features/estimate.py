@@ -27,9 +27,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.features.mix import Mix
 from twin.profile import Profile
-from twin.server import LORA_RANKS
+from twin.settings import slot_rank
+from twin.workload import Workload
 
 Floats = NDArray[np.float64]
 
@@ -91,25 +91,25 @@ class Estimate:
         return min(each.at(adapters) for each in self.choices if each.adapters[-1] >= enough)
 
 
-def estimate(mix: Mix, profile: Profile) -> Estimate:
+def estimate(mix: Workload, profile: Profile) -> Estimate:
     """The equilibria of a mix with a slot and more for all adapters in flight."""
     per_active = np.array(SLOTS_PER_ACTIVE)[:, np.newaxis]
     return _solve(mix, profile, lambda active, adapters: np.minimum(active * per_active, adapters), waiting=False)
 
 
-def estimate_slots(mix: Mix, profile: Profile, max_loras: Sequence[int]) -> list[Estimate]:
+def estimate_slots(mix: Workload, profile: Profile, max_loras: Sequence[int]) -> list[Estimate]:
     """The equilibria of a mix, one estimate for each of these numbers of slots, for which requests may wait."""
     counts = np.repeat(np.array(max_loras, dtype=np.float64)[:, np.newaxis], len(STEP_S), axis=1)
     return [Estimate((each,)) for each in _solve(mix, profile, lambda *_: counts, waiting=True).choices]
 
 
-def most_adapters(mix: Mix, profile: Profile) -> float:
+def most_adapters(mix: Workload, profile: Profile) -> float:
     """The most adapters of a mix in equilibrium if requests may wait for slots, with the slots best for that."""
     counts = np.array(SLOTS)[:, np.newaxis]
     return _solve(mix, profile, lambda _, adapters: np.minimum(counts, adapters), waiting=True).max_adapters
 
 
-def _solve(mix: Mix, profile: Profile, slots_of: Callable[[Floats, Floats], Floats], *, waiting: bool) -> Estimate:
+def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats], Floats], *, waiting: bool) -> Estimate:
     """The equilibria by step time, for every rule for the slots.
 
     `slots_of` gives the slots, shape (rules, n), for so many adapters in flight and served, one rule or more of shape
@@ -122,8 +122,7 @@ def _solve(mix: Mix, profile: Profile, slots_of: Callable[[Floats, Floats], Floa
     in_flight, spread, missing = _presence(mix)
 
     memory, step, scheduling, loading = profile.memory, profile.step, profile.scheduling, profile.loading
-    slot_rank = next((rank for rank in LORA_RANKS if rank >= mix.rank.max()), LORA_RANKS[-1])
-    slot_tokens = memory.kv_tokens_per_slot_rank * slot_rank + memory.kv_tokens_per_slot
+    slot_tokens = memory.kv_tokens_per_slot_rank * slot_rank(float(mix.rank.max())) + memory.kv_tokens_per_slot
     most_slots = max((memory.kv_tokens_base - memory.max_model_len) / max(slot_tokens, 1e-3), 1.0)
     load_ms = loading.memory_base_ms + loading.memory_per_rank_ms * float(mix.rank.mean())
 
@@ -177,7 +176,7 @@ def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:
     return Equilibria(cut(found.adapters), cut(found.step_s), cut(found.active_adapters), cut(found.slots))
 
 
-def _presence(mix: Mix) -> tuple[Floats, Floats, Floats]:
+def _presence(mix: Workload) -> tuple[Floats, Floats, Floats]:
     """By step time: the share of adapters in flight, its variance, the share of requests whose adapter is not."""
     excess = np.maximum(mix.cv**2 - 1, 1e-9)
     bursts = mix.rate * np.log1p(excess) / excess

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 
-from advisor.features.mix import Mix
+from twin.workload import Workload
 
 
-def dispersion(mix: Mix) -> float:
+def dispersion(mix: Workload) -> float:
     """Variance over mean of the tokens that arrive in a long time, in tokens.
 
     Of a renewal process with gaps of variation c and requests of L tokens on average, with variance s^2, it is
@@ -20,7 +20,7 @@ def dispersion(mix: Mix) -> float:
     """
     tokens = mix.input_mean + mix.output_mean
     variance = mix.rate @ (mix.cv**2 * tokens**2 + mix.input_std**2 + mix.output_std**2)
-    return float(variance) / mix.token_rate
+    return float(variance) / mix.offered_tok_s
 
 
 def utilisation(dispersion_s: float, window_s: float) -> float:

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.features.estimate import estimate, estimate_slots, most_adapters
-from advisor.features.mix import Floats, Mix
 from advisor.features.queueing import dispersion, utilisation
 from twin.profile import Profile
+from twin.workload import Workload
+
+Floats = NDArray[np.float64]
 
 UNITS: dict[str, str] = {
     "rate_mean": "requests/s per adapter",
@@ -72,20 +74,20 @@ ESTIMATES: tuple[str, ...] = (
 """What the Profile makes of a mix; the other features can be read off an inventory and its flags."""
 
 
-def measure(mix: Mix, profile: Profile, *, ttft_limit_s: float, max_loras: int | None = None) -> dict[str, float]:
+def measure(mix: Workload, profile: Profile, *, ttft_limit_s: float, max_loras: int | None = None) -> dict[str, float]:
     """Every feature of a mix that serves all its adapters; those of the slots only where `max_loras` is given."""
     (values,) = measure_limits(mix, profile, [ttft_limit_s])
     return values if max_loras is None else measure_slots(values, mix, profile, [max_loras])[0]
 
 
-def measure_limits(mix: Mix, profile: Profile, ttft_limits_s: Sequence[float]) -> list[dict[str, float]]:
+def measure_limits(mix: Workload, profile: Profile, ttft_limits_s: Sequence[float]) -> list[dict[str, float]]:
     """The features of a mix under each of these limits, those of the slots left out.
 
     Means, spreads and burstiness of requests weigh busy adapters more; smallest and largest are of adapters.
     """
     share = mix.rate / mix.rate.sum()
     input_mean, output_mean = float(share @ mix.input_mean), float(share @ mix.output_mean)
-    rate, token_rate, adapters = float(mix.rate.sum()), mix.token_rate, len(mix)
+    rate, token_rate, adapters = float(mix.rate.sum()), mix.offered_tok_s, len(mix)
     equilibria = estimate(mix, profile)
     state = equilibria.serving(adapters)
     load, tokens = token_rate * equilibria.max_adapters / adapters, dispersion(mix)
@@ -133,7 +135,7 @@ def measure_limits(mix: Mix, profile: Profile, ttft_limits_s: Sequence[float]) -
 
 
 def measure_slots(
-    values: dict[str, float], mix: Mix, profile: Profile, max_loras: Sequence[int]
+    values: dict[str, float], mix: Workload, profile: Profile, max_loras: Sequence[int]
 ) -> list[dict[str, float]]:
     """Every feature of a mix for each of these numbers of slots, given those that do not depend on them."""
     return [

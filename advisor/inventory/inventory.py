@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from advisor.errors import InputError
-from advisor.features.mix import Mix
 from advisor.inventory import length_file
-from advisor.inventory.schema import MAX_ADAPTERS, Adapter, File, Length, Settings
+from advisor.inventory.schema import MAX_ADAPTERS, Adapter, File, Length
 from advisor.inventory.validation import explain
-from twin.arrivals import mean_scale
 from twin.lengths import Quantiles, Table
 from twin.workload import Workload
 
@@ -43,25 +41,16 @@ class Inventory:
     """Where each adapter is loaded from, where the file says."""
     workload: Workload
     """Ranks, traffic and lengths of the adapters, in the order of `names`."""
-    server: Settings
-    """Settings in force today."""
+    server: Mapping[str, int | float]
+    """Settings in force today, by vLLM's names, as far as the file names them."""
 
     def __len__(self) -> int:
         return len(self.names)
 
     @property
-    def mix(self) -> Mix:
-        """The workload as the models see it: mean rates over the phases, lengths by mean and spread."""
-        load = self.workload
-        return Mix(
-            load.rank,
-            load.rate * mean_scale(load.phases),
-            load.input_mean,
-            load.input_std,
-            load.output_mean,
-            load.output_std,
-            load.cv,
-        )
+    def mix(self) -> Workload:
+        """The workload as the models see it: mean rates over the phases."""
+        return self.workload.stationary()
 
     def only(self, names: Iterable[str]) -> Inventory:
         """The inventory without the adapters that are not named."""
@@ -162,7 +151,7 @@ def _expand(file: File, where: str, folder: Path) -> Inventory:
         tables=laws(tables),
         phases=phases,
     )
-    return Inventory(file.model, file.gpu, names, repeated(row.source for row in rows), workload, file.server)
+    return Inventory(file.model, file.gpu, names, repeated(row.source for row in rows), workload, file.server.named())
 
 
 def _tables(file: File, where: str, folder: Path) -> list[Table | None]:

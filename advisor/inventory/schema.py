@@ -21,7 +21,7 @@ from pydantic import (
 
 from twin.arrivals import Phase
 from twin.lengths import Quantiles
-from twin.server import LORA_RANKS
+from twin.settings import LORA_RANKS
 
 MAX_ADAPTERS = 100_000
 MAX_RANK = 512
@@ -135,8 +135,8 @@ class PhaseEntry(_Section):
 _COUNT = Field(default=None, description=f"a whole number from 1 to {MAX_TOKENS:,}")
 
 
-class Settings(_Section):
-    """Settings in force today, in vLLM's own names; None where the inventory does not say."""
+class SettingsTable(_Section):
+    """Settings of a server in vLLM's own names, as far as the file names them."""
 
     max_loras: Count | None = _COUNT
     max_cpu_loras: Count | None = _COUNT
@@ -145,6 +145,10 @@ class Settings(_Section):
     max_num_batched_tokens: Count | None = _COUNT
     gpu_memory_utilization: Number | None = Field(default=None, gt=0, le=1, description="above 0 and at most 1")
     max_model_len: Count | None = _COUNT
+
+    def named(self) -> dict[str, int | float]:
+        """The settings that the file names."""
+        return self.model_dump(exclude_none=True)
 
 
 class File(_Section):
@@ -162,4 +166,4 @@ class File(_Section):
     phases: list[PhaseEntry] = Field(
         default=[], max_length=1000, description="at most 1,000 [[phases]] entries, each with a duration"
     )
-    server: Settings = Field(default=Settings(), description="a table of vLLM settings, such as max_loras")
+    server: SettingsTable = Field(default=SettingsTable(), description="a table of vLLM settings, such as max_loras")

@@ -7,15 +7,14 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from advisor.features.mix import Mix
 from advisor.features.vector import measure, measure_slots
-from advisor.recommend.flags import Flags
 from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.recommendation import Step
 from advisor.zoo.pairs import Pair
 from advisor.zoo.predictor import load_predictor
 from advisor.zoo.tree import load_tree
-from twin.server import LORA_RANKS
+from twin.settings import Settings, slot_rank
+from twin.workload import Workload
 
 OTHER_SLOTS = (1.25, 1.6, 2.2, 3.5, 0.8, 0.6, 0.4)
 """Times the slots of the rules: what is tried where these would miss the objective."""
@@ -33,7 +32,7 @@ class DoesNotFitError(Exception):
 class Configuration:
     """Flags for a set of adapters, what to expect, and the rules that led there."""
 
-    flags: Flags
+    settings: Settings
     expected: Expectation
     trace: tuple[Step, ...]
     values: Mapping[str, float]
@@ -55,7 +54,7 @@ class Configurator:
         self._slots = load_tree(pair, objective.trees, "max_loras")
         self._predict = load_predictor(pair, objective.trees)
 
-    def configure(self, mix: Mix) -> Configuration:
+    def configure(self, mix: Workload) -> Configuration:
         """Flags and expectation for serving all adapters of `mix`.
 
         The slots are those of the rules or, where these would miss the objective, the nearest that would not.
@@ -73,16 +72,16 @@ class Configurator:
             if fitting.result < 1:
                 raise DoesNotFitError(f"not even one adapter slot fits in memory: {fitting.rule[0]}", tuple(trace))
         asked = int((fitting or slots).result)
-        served, expected = self._expect(values, mix, flags := self._flags(mix, asked, int(rank.result)))
+        served, expected = self._expect(values, mix, settings := self._settings(mix, asked, int(rank.result)))
         if missed := self._objective.misses(expected):
-            for other in self._others(asked, len(mix), most=asked if fitting else None, rank=flags.max_lora_rank):
-                changed = self._flags(mix, other, flags.max_lora_rank)
+            for other in self._others(asked, len(mix), most=asked if fitting else None, rank=settings.max_lora_rank):
+                changed = self._settings(mix, other, settings.max_lora_rank)
                 hoped_values, hoped = self._expect(values, mix, changed)
                 if not self._objective.misses(hoped):
                     trace.append(Step("max_loras", (f"with {asked}: {'; '.join(missed)}",), other))
-                    flags, served, expected = changed, hoped_values, hoped
+                    settings, served, expected = changed, hoped_values, hoped
                     break
-        return Configuration(flags, expected, tuple(trace), served, memory_bound=fitting is not None)
+        return Configuration(settings, expected, tuple(trace), served, memory_bound=fitting is not None)
 
     def _others(self, asked: int, adapters: int, *, most: int | None, rank: int) -> list[int]:
         """Slots to try instead, the nearest first: those that memory and the adapters leave a use for."""
@@ -91,21 +90,18 @@ class Configurator:
         fit = {count for count in slots - {asked} if self._capacity(count, rank) >= needed}
         return sorted(fit, key=lambda count: (abs(math.log(count / asked)), count))
 
-    def _flags(self, mix: Mix, max_loras: int, rank: int) -> Flags:
-        return Flags(
+    def _settings(self, mix: Workload, max_loras: int, rank: int) -> Settings:
+        return self._profile.settings(
             max_loras=max_loras,
             max_cpu_loras=max(len(mix), max_loras),
             max_lora_rank=rank,
-            max_num_seqs=self._profile.serving.max_num_seqs,
-            max_num_batched_tokens=self._profile.serving.max_num_batched_tokens,
-            gpu_memory_utilization=self._profile.memory.gpu_memory_utilization,
-            max_model_len=self._max_model_len,
+            others={"max_model_len": self._max_model_len} if self._max_model_len else None,
         )
 
-    def _slot_rank(self, mix: Mix) -> Step:
+    def _slot_rank(self, mix: Workload) -> Step:
         largest = int(mix.rank.max())
-        slot_rank = next(rank for rank in LORA_RANKS if rank >= largest)
-        return Step("max_lora_rank", (f"largest rank {largest} <= {slot_rank}, the next that vLLM accepts",), slot_rank)
+        rank = slot_rank(largest)
+        return Step("max_lora_rank", (f"largest rank {largest} <= {rank}, the next that vLLM accepts",), rank)
 
     def _wanted_slots(self, values: Mapping[str, float], adapters: int) -> Step:
         decision = self._slots(values)
@@ -134,16 +130,18 @@ class Configurator:
         memory = self._profile.memory
         return memory.kv_capacity_tokens(slots, rank, memory.gpu_memory_utilization)
 
-    def _expect(self, values: dict[str, float], mix: Mix, flags: Flags) -> tuple[dict[str, float], Expectation]:
+    def _expect(
+        self, values: dict[str, float], mix: Workload, settings: Settings
+    ) -> tuple[dict[str, float], Expectation]:
         """The features with the slots, and what comes of them."""
-        (values,) = measure_slots(values, mix, self._profile, [flags.max_loras])
+        (values,) = measure_slots(values, mix, self._profile, [settings.max_loras])
         predicted = self._predict(values)
         return values, Expectation(
-            throughput_tok_s=predicted.share * mix.token_rate,
+            throughput_tok_s=predicted.share * mix.offered_tok_s,
             share=predicted.share,
             itl_ms=predicted.itl_ms,
             ttft_ms=predicted.ttft_ms,
-            kv_capacity_tokens=self._capacity(flags.max_loras, flags.max_lora_rank),
+            kv_capacity_tokens=self._capacity(settings.max_loras, settings.max_lora_rank),
             chance=predicted.chance,
             required_chance=self._predict.required,
             itl_margin=self._predict.itl_margin,

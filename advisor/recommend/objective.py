@@ -7,11 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from advisor.errors import InputError
-
-STARVED_BELOW = 0.9
-"""Throughput below this share of the offered token rate is starvation (the papers' rule)."""
-TTFT_LIMIT_S = 2.0
-"""Default limit of the mean time to first token, seconds."""
+from twin.service_level import STARVED_BELOW, TTFT_LIMIT_S
 
 
 class ObjectiveName(StrEnum):

@@ -6,11 +6,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.features.mix import Mix
 from advisor.features.vector import ESTIMATES, MIX_FEATURES, SERVING_FEATURES, UNITS, measure
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.configuration import Configuration, Configurator, DoesNotFitError
-from advisor.recommend.flags import Flags
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommendation import Admission, Change, Recommendation, Step
 from advisor.recommend.subset import Positions, order, spread
@@ -47,25 +45,27 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
         objective,
         lambda size: inventory.mix.take(spread(ordered, size)),
         len(inventory),
-        max_model_len=inventory.server.max_model_len,
+        max_model_len=int(inventory.server.get("max_model_len", 0)) or None,
     )
     warnings = _extrapolations(pair, chosen.values, MIX_FEATURES) + _not_learned(inventory.workload)
     if chosen.configuration is None:
         return _refusal(inventory, pair, chosen, warnings)
     if chosen.size < len(inventory) and chosen.size == pair.manifest.max_adapters:
         warnings.append(f"no more than {chosen.size} adapters were simulated for this pair, so no more are admitted")
-    flags, expected = chosen.configuration.flags, chosen.configuration.expected
+    settings, expected = chosen.configuration.settings, chosen.configuration.expected
+    flags = settings.flags(pair.profile.memory.max_model_len)
     adapters = spread(ordered, chosen.size)
     further = [name for name in SERVING_FEATURES if name not in MIX_FEATURES]
     warnings += _extrapolations(pair, chosen.configuration.values, further)
     if chosen.configuration.memory_bound:
         warnings.append(
-            f"memory allows only {flags.max_loras} adapter slots: the KV cache must hold one request of max_model_len "
-            "tokens; a smaller max_model_len in [server] that still covers your requests allows more"
+            f"memory allows only {settings.max_loras} adapter slots: the KV cache must hold one request of "
+            "max_model_len tokens; a smaller max_model_len in [server] that still covers your requests allows more"
         )
     return Recommendation(
         pair=pair.name,
         model=pair.manifest.model,
+        settings=settings,
         flags=flags,
         admission=_admission(inventory, adapters),
         expected=expected,
@@ -77,7 +77,7 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
 
 
 def choose(
-    pair: Pair, objective: Objective, subset: Callable[[int], Mix], of: int, *, max_model_len: int | None = None
+    pair: Pair, objective: Objective, subset: Callable[[int], Workload], of: int, *, max_model_len: int | None = None
 ) -> Choice:
     """The most adapters out of `of` that one GPU serves, with their configuration.
 
@@ -185,18 +185,18 @@ def _admission(inventory: Inventory, adapters: Positions) -> Admission:
     return Admission(
         of=len(inventory),
         request_rate=float(mix.rate.sum()),
-        token_rate=mix.token_rate,
+        token_rate=mix.offered_tok_s,
         admitted=tuple(name for i, name in enumerate(inventory.names) if i in chosen),
         rejected=tuple(name for i, name in enumerate(inventory.names) if i not in chosen),
     )
 
 
-def _changes(inventory: Inventory, flags: Flags) -> tuple[Change, ...]:
+def _changes(inventory: Inventory, flags: Mapping[str, int | float]) -> tuple[Change, ...]:
     """Where the recommendation differs from the settings in force today."""
     return tuple(
         Change(name, today, recommended)
-        for name, recommended in flags.settings().items()
-        if (today := getattr(inventory.server, name)) is not None and today != recommended
+        for name, recommended in flags.items()
+        if (today := inventory.server.get(name)) is not None and today != recommended
     )
 
 
@@ -204,7 +204,8 @@ def _refusal(inventory: Inventory, pair: Pair, chosen: Choice, warnings: Sequenc
     return Recommendation(
         pair=pair.name,
         model=pair.manifest.model,
-        flags=None,
+        settings=None,
+        flags={},
         admission=Admission(len(inventory), 0.0, 0.0, admitted=(), rejected=inventory.names),
         expected=None,
         steady=False,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from advisor.recommend.flags import Flags
 from advisor.recommend.objective import Expectation
+from twin.settings import Settings, arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,10 @@ class Recommendation:
     pair: str
     model: str
     """Hugging Face id, as `vllm serve` takes it."""
-    flags: Flags | None
-    """None when nothing is feasible."""
+    settings: Settings | None
+    """What the server is launched with; None when nothing is feasible."""
+    flags: dict[str, int | float]
+    """Those of the settings that have to be passed on, by vLLM's names; empty when nothing is feasible."""
     admission: Admission
     expected: Expectation | None
     steady: bool
@@ -73,7 +75,7 @@ class Recommendation:
     @property
     def feasible(self) -> bool:
         """Whether there is a configuration at all."""
-        return self.flags is not None
+        return self.settings is not None
 
     @property
     def disproved(self) -> bool:
@@ -83,7 +85,7 @@ class Recommendation:
     @property
     def args(self) -> list[str]:
         """Arguments of `vllm serve`; empty when nothing is feasible."""
-        return self.flags.args() if self.flags else []
+        return arguments(self.flags) if self.flags else []
 
     def figures(self) -> dict[str, Any]:
         """The expectation as plain data; empty when nothing is feasible."""
@@ -104,7 +106,7 @@ class Recommendation:
         document: dict[str, Any] = {"pair": self.pair, "feasible": self.feasible}
         if self.reason is not None:
             document["reason"] = self.reason
-        document["flags"] = self.flags.settings() if self.flags else {}
+        document["flags"] = dict(self.flags)
         document["args"] = self.args
         document["admission"] = {
             "adapters": admission.adapters,

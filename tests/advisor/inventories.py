@@ -9,9 +9,7 @@ import numpy as np
 import tomli_w
 from hypothesis import strategies as st
 
-from advisor.features.mix import Mix
 from advisor.inventory.inventory import Inventory
-from advisor.inventory.schema import Settings
 from tests.advisor.small_zoo import random_mix
 from twin.workload import Workload
 
@@ -44,11 +42,11 @@ def write(directory: Path, text: str = PLAIN) -> Path:
     return path
 
 
-def of(mix: Mix, **server: float) -> Inventory:
+def of(mix: Workload, **server: float) -> Inventory:
     """An inventory of a mix."""
     names = tuple(f"adapter-{i}" for i in range(len(mix)))
-    workload = Workload(*(getattr(mix, name) for name in mix.__slots__))
-    return Inventory("tiny-1b", "test-gpu", names, (None,) * len(mix), workload, Settings(**server))  # type: ignore[arg-type]
+    workload = mix
+    return Inventory("tiny-1b", "test-gpu", names, (None,) * len(mix), workload, server)
 
 
 def random(seed: int) -> Inventory:

@@ -9,12 +9,12 @@ import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from advisor.features.mix import Mix
 from advisor.features.vector import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure, vector
 from advisor.zoo.manifest import Chance, Ensemble, Graph, Manifest, Tree
 from model_zoo.export import ensembles_to_onnx, trees_to_onnx
 from twin.behaviour import behaviour_of
 from twin.profile import FrontEnd, Loading, Memory, Pair, Profile, Scheduling, Serving, Step
+from twin.workload import Workload
 
 NAME = "tiny-1b--test-gpu"
 MAX_ADAPTERS = 256
@@ -28,12 +28,12 @@ def capacity(features: dict[str, float]) -> float:
     return 6000.0 / (1.0 + features["rank_max"] / 64.0) * min(1.0, 0.3 + 40.0 * features["rate_mean"])
 
 
-def random_mix(generator: np.random.Generator, size: int | None = None) -> Mix:
+def random_mix(generator: np.random.Generator, size: int | None = None) -> Workload:
     """Adapters of a few ranks and rates over two decades."""
     n = size or int(generator.integers(1, MAX_ADAPTERS))
     ones = np.ones(n)
     length = generator.uniform(50, 400)
-    return Mix(
+    return Workload(
         generator.choice([8, 16, 32, 64], n).astype(float),
         10 ** generator.uniform(-2.5, -0.5, n),
         length * ones,

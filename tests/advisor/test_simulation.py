@@ -67,7 +67,7 @@ def test_measures(zoo: Path, tmp_path: Path) -> None:
 
 
 def test_a_server_out_of_memory_measures_nothing(zoo: Path, tmp_path: Path) -> None:
-    path = inventories.write(tmp_path, PLAIN + "[server]\nmax_model_len = 39000\n")
+    path = inventories.write(tmp_path, PLAIN.replace("rank = 16", "rank = 512"))
     measures = prepare(path, zoo).measure(duration_s=600, seed=0, ttft_limit_s=2.0)
     assert measures["oom"] is True
     assert measures["steady"] is False

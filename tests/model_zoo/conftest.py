@@ -11,11 +11,11 @@ import pytest
 from model_zoo import chances
 from twin.engine.simulation import Measures
 from twin.profile import Profile
-from twin.server import Server
+from twin.settings import Settings
 from twin.workload import Workload
 
 
-def law_of_serving(profile: Profile, server: Server, workload: Workload, *, duration_s: float, seed: int) -> Measures:
+def law_of_serving(profile: Profile, server: Settings, workload: Workload, *, duration_s: float, seed: int) -> Measures:
     """A made-up law instead of a simulation: pressure on tokens and on slots, and a cliff where it passes 1."""
     assert seed >= 0
     offered = workload.offered_tok_s

@@ -18,13 +18,13 @@ from model_zoo.grid import FEWER_POINTS, POINTS, Grid
 from tests.model_zoo.conftest import law_of_serving
 from twin.engine.simulation import Measures
 from twin.profile import Profile
-from twin.server import Server
+from twin.settings import Settings
 from twin.workload import Workload
 
 GRID = Grid(mixes=12, duration_s=3600.0, slots=(1, 8, 64), max_adapters=64)
 
 
-def slow_law(profile: Profile, server: Server, workload: Workload, *, duration_s: float, seed: int) -> Measures:
+def slow_law(profile: Profile, server: Settings, workload: Workload, *, duration_s: float, seed: int) -> Measures:
     """Takes a while."""
     time.sleep(0.002)
     return law_of_serving(profile, server, workload, duration_s=duration_s, seed=seed)

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.features.mix import Mix
 from model_zoo.grid import (
     GRIDS,
     MAX_ADAPTERS,
@@ -25,6 +24,7 @@ from model_zoo.grid import (
     papers,
     sample,
 )
+from twin.workload import Workload
 
 WIDE = sample(GRIDS[GridName.WIDE].mixes, seed=0)
 
@@ -74,7 +74,7 @@ def test_the_design_is_as_wide_as_it_is_said_to_be() -> None:
         ([each.output_mean for each in lengths], 25, 1800),
         ([each.input_std / each.input_mean for each in lengths], 0.3, 1.3),
         ([mix.cv.mean() for mix in mixes], 1.0, 4.5),
-        ([mix.token_rate / len(mix) for mix in mixes], 4, 3500),
+        ([mix.offered_tok_s / len(mix) for mix in mixes], 4, 3500),
         ([mix.rate.max() / mix.rate.sum() for mix in mixes], 1 / 200, 0.3),
     ):
         assert min(values) <= low
@@ -84,8 +84,8 @@ def test_the_design_is_as_wide_as_it_is_said_to_be() -> None:
 
 def test_no_share_of_the_load_hangs_on_the_order_of_mixes_kept_aside() -> None:
     def load(recipe: Recipe) -> float:
-        mix: Mix = recipe.adapters(64)
-        return float(np.log(mix.token_rate))
+        mix: Workload = recipe.adapters(64)
+        return float(np.log(mix.offered_tok_s))
 
     aside = [load(recipe) for recipe in WIDE if recipe.number % 5 == 4]
     assert np.mean(aside) == pytest.approx(np.mean([load(recipe) for recipe in WIDE]), abs=0.3)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from twin.server import Server
+from twin.settings import Settings
 from twin.workload import Workload
 
 
-def make_server(max_loras: int, max_cpu_loras: int = 512, **settings: float) -> Server:
+def make_server(max_loras: int, max_cpu_loras: int = 512, **settings: float) -> Settings:
     """A server with the settings of the published runs unless told otherwise."""
     defaults = {
         "max_lora_rank": 16,
@@ -17,7 +17,7 @@ def make_server(max_loras: int, max_cpu_loras: int = 512, **settings: float) -> 
         "gpu_memory_utilization": 0.9,
         "max_model_len": 131_072,
     }
-    return Server(max_loras=max_loras, max_cpu_loras=max_cpu_loras, **(defaults | settings))  # type: ignore[arg-type]
+    return Settings(max_loras=max_loras, max_cpu_loras=max_cpu_loras, **(defaults | settings))  # type: ignore[arg-type]
 
 
 def make_workload(rates: list[float], *, prompt: float = 223, answer: float = 196, cv: float = 1.0) -> Workload:

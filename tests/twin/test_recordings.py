@@ -16,7 +16,7 @@ from twin.engine import stepwise
 from twin.engine.decisions import Decisions
 from twin.engine.latency import StepCost
 from twin.engine.reference import Server
-from twin.engine.state import Demand, Settings, new_scheduler
+from twin.engine.state import Demand, SchedulerConfig, new_scheduler
 
 FILES = sorted((Path(__file__).parent / "recordings").glob("*.json.xz"))
 COST = StepCost(base_ms=1, per_request_ms=0, per_prefill_token_ms=0, per_adapter_ms=0, per_scanned_ms=0)
@@ -25,7 +25,7 @@ COST = StepCost(base_ms=1, per_request_ms=0, per_prefill_token_ms=0, per_adapter
 class FastTwin:
     """The compiled scheduler."""
 
-    def __init__(self, settings: Settings, demand: Demand, blocks: int) -> None:
+    def __init__(self, settings: SchedulerConfig, demand: Demand, blocks: int) -> None:
         self.scheduler, self.blocks = new_scheduler(settings, demand, blocks), blocks
 
     def add(self, request: int) -> None:
@@ -41,7 +41,7 @@ class FastTwin:
 class ReferenceTwin:
     """The one written for reading."""
 
-    def __init__(self, settings: Settings, demand: Demand, blocks: int) -> None:
+    def __init__(self, settings: SchedulerConfig, demand: Demand, blocks: int) -> None:
         self.server = Server(settings, demand, COST, blocks)
 
     def add(self, request: int) -> None:
@@ -54,8 +54,8 @@ class ReferenceTwin:
         return self.server.step().decisions
 
 
-def settings_of(limits: Limits, behaviour: Behaviour) -> Settings:
-    return Settings(
+def settings_of(limits: Limits, behaviour: Behaviour) -> SchedulerConfig:
+    return SchedulerConfig(
         max_num_seqs=limits.max_num_seqs,
         max_num_batched_tokens=limits.max_num_batched_tokens,
         max_loras=limits.max_loras,

@@ -20,7 +20,7 @@ from twin.engine.state import (
     STEP,
     Demand,
     Scheduler,
-    Settings,
+    SchedulerConfig,
     new_scheduler,
 )
 from twin.engine.waiting import WAITING
@@ -38,7 +38,7 @@ UNTIL_S = 20.0
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> tuple[Settings, Demand, int, int]:
+def situations(draw: st.DrawFn) -> tuple[SchedulerConfig, Demand, int, int]:
     """Scarce and plentiful slots, blocks, seats and budget; bursts and lulls; prompts of several chunks."""
     adapters = draw(st.integers(1, 12))
     requests = draw(st.integers(0, 150))
@@ -48,7 +48,7 @@ def situations(draw: st.DrawFn) -> tuple[Settings, Demand, int, int]:
     longest_answer = draw(st.sampled_from([1, 30, 200]))
     max_num_seqs = draw(st.sampled_from([1, 4, 64]))
     slots = draw(st.integers(1, adapters))
-    chosen = Settings(
+    chosen = SchedulerConfig(
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=draw(st.sampled_from([64, 128, 2048])),
         max_loras=slots,
@@ -73,14 +73,14 @@ def situations(draw: st.DrawFn) -> tuple[Settings, Demand, int, int]:
 
 @settings(max_examples=150, deadline=None)
 @given(situations())
-def test_fast_and_reference_twin_agree_exactly(situation: tuple[Settings, Demand, int, int]) -> None:
+def test_fast_and_reference_twin_agree_exactly(situation: tuple[SchedulerConfig, Demand, int, int]) -> None:
     chosen, demand, blocks, max_connections = situation
     agree(chosen, demand, blocks, max_connections)
 
 
 def test_adapters_that_enter_together_are_loaded_in_the_same_order() -> None:
     """Sums of their loading times differ in the last place from one order to another."""
-    chosen = Settings(
+    chosen = SchedulerConfig(
         max_num_seqs=4,
         max_num_batched_tokens=64,
         max_loras=4,
@@ -101,7 +101,7 @@ def test_adapters_that_enter_together_are_loaded_in_the_same_order() -> None:
     agree(chosen, demand, 5, 0)
 
 
-def agree(chosen: Settings, demand: Demand, blocks: int, max_connections: int) -> None:
+def agree(chosen: SchedulerConfig, demand: Demand, blocks: int, max_connections: int) -> None:
     fast = new_scheduler(chosen, demand, blocks)
     log = engine.new_log(len(demand.arrival_s))
     engine.serve(fast, COST, log, UNTIL_S, max_connections)
@@ -122,7 +122,7 @@ def agree(chosen: Settings, demand: Demand, blocks: int, max_connections: int) -
 
 @settings(max_examples=40, deadline=None)
 @given(situations())
-def test_every_step_keeps_the_limits_and_loses_no_request(situation: tuple[Settings, Demand, int, int]) -> None:
+def test_every_step_keeps_the_limits_and_loses_no_request(situation: tuple[SchedulerConfig, Demand, int, int]) -> None:
     chosen, demand, blocks, max_connections = situation
     state = new_scheduler(chosen, demand, blocks)
     log = engine.new_log(len(demand.arrival_s))
@@ -138,7 +138,7 @@ def blocks_held(state: Scheduler, seat: int) -> int:
     return -(-int(tokens) // state.settings.block_size)
 
 
-def check(state: Scheduler, log: engine.Log, chosen: Settings, blocks: int) -> None:
+def check(state: Scheduler, log: engine.Log, chosen: SchedulerConfig, blocks: int) -> None:
     seats = np.flatnonzero(state.batch.request >= 0)
     running = set(state.batch.request[seats].tolist())
     assert len(running) == state.batch.totals[RUNNING] <= chosen.max_num_seqs

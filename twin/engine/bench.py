@@ -19,7 +19,7 @@ from rich.table import Table
 
 from twin.engine.simulation import Measures, simulate
 from twin.profile import Profile, ProfileError, load
-from twin.server import Server
+from twin.settings import Settings
 from twin.workload import Workload
 
 HOUR_S = 3600.0
@@ -78,7 +78,7 @@ class Timing:
 def timed(profile: Profile, case: Case) -> Timing:
     """Simulate a case, a few times over."""
     serving, memory = profile.serving, profile.memory
-    server = Server(
+    server = Settings(
         max_loras=case.max_loras,
         max_cpu_loras=max(case.adapters, case.max_loras),
         max_lora_rank=16,

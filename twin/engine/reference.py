@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from twin.engine.decisions import Decisions
 from twin.engine.latency import StepCost, step_ms
-from twin.engine.state import Demand, Settings, turns
+from twin.engine.state import Demand, SchedulerConfig, turns
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class Step:
 class Server:
     """A vLLM server with LoRA, one step at a time (`twin.behaviour` says what depends on the version)."""
 
-    settings: Settings
+    settings: SchedulerConfig
     demand: Demand
     cost: StepCost
     free_blocks: int

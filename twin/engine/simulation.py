@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from twin import service_level
 from twin.engine import serving as engine
 from twin.engine.batch import RUNNING
 from twin.engine.latency import step_cost
-from twin.engine.state import ENDED, LOADS, PREEMPTIONS, STEP, Demand, Scheduler, Settings, new_scheduler
+from twin.engine.state import ENDED, LOADS, PREEMPTIONS, STEP, Demand, Scheduler, SchedulerConfig, new_scheduler
 from twin.engine.waiting import WAITING
 from twin.profile import Profile
-from twin.server import Server
+from twin.settings import Settings
 from twin.workload import Requests, Workload, draw
 
 NAN = float("nan")
@@ -68,17 +69,23 @@ class Measures:
 
     @property
     def starved(self) -> bool:
-        """Whether throughput is below 90 % of the offered token rate (the papers' rule), or there is none."""
-        return not self.throughput_tok_s >= 0.9 * self.offered_tok_s
+        """Whether less than 90 % of the requests that arrived were served while others waited."""
+        return service_level.starved(self.completed, self.arrivals, self.waiting_end)
 
-    def steady(self, ttft_limit_s: float = 2.0) -> bool:
+    @property
+    def published_starvation(self) -> bool:
+        """Whether throughput is below 90 % of the offered token rate, whatever arrived (the papers' rule)."""
+        return service_level.published_starvation(self.throughput_tok_s, self.offered_tok_s)
+
+    def steady(self, ttft_limit_s: float = service_level.TTFT_LIMIT_S) -> bool:
         """Whether the server starts, does not starve, and its mean TTFT is within the limit."""
-        return not self.oom and not self.starved and self.ttft_ms <= 1e3 * ttft_limit_s
+        within = service_level.steady(starved=self.starved, ttft_ms=self.ttft_ms, ttft_limit_s=ttft_limit_s)
+        return not self.oom and within
 
 
 def simulate(
     profile: Profile,
-    server: Server,
+    server: Settings,
     workload: Workload,
     *,
     duration_s: float = 3600.0,
@@ -99,7 +106,7 @@ def simulate(
 
 def serve(
     profile: Profile,
-    server: Server,
+    server: Settings,
     workload: Workload,
     requests: Requests,
     *,
@@ -157,10 +164,10 @@ def serve(
     )
 
 
-def prepare(profile: Profile, server: Server, workload: Workload, requests: Requests, kv_tokens: int) -> Scheduler:
+def prepare(profile: Profile, server: Settings, workload: Workload, requests: Requests, kv_tokens: int) -> Scheduler:
     """The scheduler of a server that has just started, with the requests it will get."""
     loading, block_size = profile.loading, profile.memory.block_size
-    settings = Settings(
+    config = SchedulerConfig(
         max_num_seqs=server.max_num_seqs,
         max_num_batched_tokens=server.max_num_batched_tokens,
         max_loras=server.max_loras,
@@ -177,7 +184,7 @@ def prepare(profile: Profile, server: Server, workload: Workload, requests: Requ
         load_from_disk_ms=loading.disk_base_ms + loading.disk_per_rank_ms * workload.rank,
     )
     # vLLM keeps one block for itself.
-    return new_scheduler(settings, demand, blocks=kv_tokens // block_size - 1)
+    return new_scheduler(config, demand, blocks=kv_tokens // block_size - 1)
 
 
 def _ratio(total: float, count: int) -> float:

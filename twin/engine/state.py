@@ -18,7 +18,7 @@ STEP, FREE_BLOCKS, PARTIAL, ACTIVE_ADAPTERS, PREEMPTIONS, LOADS, ENDED = range(7
 PREFILL_TOKENS, SCANNED, PREEMPTED, FRESH, ENTERED, FINISHED, RELEASED = range(7)
 
 
-class Settings(NamedTuple):
+class SchedulerConfig(NamedTuple):
     """What of the server's configuration a scheduler pass depends on."""
 
     max_num_seqs: int
@@ -49,7 +49,7 @@ class Demand(NamedTuple):
 class Scheduler(NamedTuple):
     """The engine's state between steps."""
 
-    settings: Settings
+    settings: SchedulerConfig
     demand: Demand
     queue: Queue
     batch: Batch
@@ -79,7 +79,7 @@ class Scheduler(NamedTuple):
     """With async scheduling: seats of requests that ended in the step before, up to the first NONE."""
 
 
-def new_scheduler(settings: Settings, demand: Demand, blocks: int) -> Scheduler:
+def new_scheduler(settings: SchedulerConfig, demand: Demand, blocks: int) -> Scheduler:
     """A scheduler at step 0 with `blocks` usable KV blocks.
 
     The adapters are in host memory already, as far as it holds them: `--lora-modules` loads them one by one at start.

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.features.estimate import estimate, estimate_slots, most_adapters
-from advisor.features.mix import Mix
 from tests.advisor.small_zoo import profile
 from twin.engine.latency import step_cost, step_ms
 from twin.engine.simulation import Measures, simulate
-from twin.server import Server
+from twin.settings import Settings
 from twin.workload import Workload, draw
 
 PROFILE = profile().model_copy(
@@ -24,10 +23,10 @@ PROFILE = profile().model_copy(
 )
 
 
-def alike(count: int, *, rate: float, rank: float = 16, prompt: float = 220, answer: float = 190) -> Mix:
+def alike(count: int, *, rate: float, rank: float = 16, prompt: float = 220, answer: float = 190) -> Workload:
     """Adapters all alike."""
     values = (rank, rate, prompt, prompt, answer, answer, 1.0)
-    return Mix(*(np.full(count, value) for value in values))
+    return Workload(*(np.full(count, value) for value in values))
 
 
 def test_steps_last_as_long_as_the_twin_says_of_the_same_batch() -> None:
@@ -54,7 +53,9 @@ def test_any_mix_has_a_finite_estimate_within_its_limits(
     *, count: int, rate: float, spread: float, prompt: float, answer: float, rank: int, slots: int | None
 ) -> None:
     mix = alike(count, rate=rate, rank=rank, prompt=prompt, answer=answer)
-    mix = Mix(mix.rank, mix.rate * np.geomspace(1, 10**spread, count), *(getattr(mix, n) for n in mix.__slots__[2:]))
+    mix = Workload(
+        mix.rank, mix.rate * np.geomspace(1, 10**spread, count), *(getattr(mix, n) for n in mix.__slots__[2:])
+    )
     found = estimate(mix, PROFILE) if slots is None else estimate_slots(mix, PROFILE, [slots])[0]
     assert 0 < found.max_adapters < np.inf
     for each in found.choices:
@@ -116,14 +117,14 @@ def test_the_twin_serves_what_is_estimated_and_not_much_more(rate: float) -> Non
 def test_a_server_short_of_slots_still_fills_its_batches(slots: int) -> None:
     """A hundred busy adapters take turns; a batch holds several requests of each of the few that have a slot."""
     mix = alike(100, rate=0.5)
-    most = estimate_slots(mix, PROFILE, [slots])[0].max_adapters / 100 * mix.token_rate
+    most = estimate_slots(mix, PROFILE, [slots])[0].max_adapters / 100 * mix.offered_tok_s
     assert 1 / 1.5 < served(100, 0.5, slots).throughput_tok_s / most < 1.5
 
 
 def served(count: int, rate: float, slots: int) -> Measures:
     mix = alike(count, rate=rate)
     workload = Workload(*(getattr(mix, name) for name in mix.__slots__))
-    server = Server(
+    server = Settings(
         max_loras=slots,
         max_cpu_loras=max(count, slots),
         max_lora_rank=16,

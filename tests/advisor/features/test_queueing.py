@@ -7,17 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.features.mix import Mix
 from advisor.features.queueing import dispersion, utilisation
 from twin.workload import Workload, draw
 
 positive = st.floats(1e-3, 1e3)
 
 
-def mix_of(cv: float) -> Mix:
+def mix_of(cv: float) -> Workload:
     """Eight adapters of different rates and lengths."""
     rate, prompt, answer = np.geomspace(0.2, 2, 8), np.geomspace(400, 100, 8), np.linspace(50, 300, 8)
-    return Mix(np.full(8, 8.0), rate, prompt, 0.9 * prompt, answer, 0.5 * answer, np.full(8, cv))
+    return Workload(np.full(8, 8.0), rate, prompt, 0.9 * prompt, answer, 0.5 * answer, np.full(8, cv))
 
 
 @pytest.mark.parametrize("cv", [1.0, 2.0, 4.0])

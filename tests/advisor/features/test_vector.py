@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.features.mix import Mix
 from advisor.features.vector import ESTIMATES, MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, UNITS, measure, vector
 from tests.advisor.small_zoo import profile, random_mix
+from twin.workload import Workload
 
 PROFILE = profile()
-MIX = Mix(
+MIX = Workload(
     rank=np.array([8.0, 64.0]),
     rate=np.array([0.3, 0.1]),
     input_mean=np.array([100.0, 500.0]),
@@ -60,7 +62,7 @@ def test_order_does_not_matter_and_mix_features_not_how_often_it_is_there(seed: 
 @pytest.mark.parametrize("trait", ["cv", "input_std", "output_std"])
 def test_what_comes_less_evenly_leaves_less_load(trait: str) -> None:
     mix = random_mix(np.random.default_rng(1), 30)
-    uneven = Mix(**{name: getattr(mix, name) * (3 if name == trait else 1) for name in mix.__slots__})
+    uneven = replace(mix, **{trait: getattr(mix, trait) * 3})
     even, worse = (measure(each, PROFILE, ttft_limit_s=2.0) for each in (mix, uneven))
     assert worse["dispersion"] > even["dispersion"]
     assert worse["steady_load"] / worse["estimated_load"] < even["steady_load"] / even["estimated_load"]

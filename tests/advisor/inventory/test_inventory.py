@@ -27,7 +27,7 @@ def test_round_trip(document: dict[str, Any]) -> None:
     assert [(phase.duration_s, phase.scale, phase.cv) for phase in workload.phases] == [
         (phase["duration"], phase.get("scale", 1.0), phase.get("cv")) for phase in document["phases"]
     ]
-    assert mix.token_rate == pytest.approx(workload.offered_tok_s)
+    assert mix.offered_tok_s == pytest.approx(workload.offered_tok_s)
     position = 0
     for row in document["adapters"]:
         for i in range(row.get("count", 1)):

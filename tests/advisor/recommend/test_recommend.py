@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from advisor.features.mix import Mix
 from advisor.features.vector import measure
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.objective import Expectation, Objective, ObjectiveName
@@ -23,7 +22,8 @@ from tests.advisor import inventories
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import MAX_ADAPTERS, MAX_MODEL_LEN, random_mix
 from twin.arrivals import Phase
-from twin.server import LORA_RANKS
+from twin.settings import LORA_RANKS
+from twin.workload import Workload
 
 objectives = st.sampled_from(
     [
@@ -45,7 +45,7 @@ def result(answer: Recommendation, output: str) -> float:
 def test_invariants(pair: Pair, seed: int, objective: Objective) -> None:
     inventory = inventories.random(seed)
     answer = recommend(inventory, pair, objective)
-    admission, flags, expected = answer.admission, answer.flags, answer.expected
+    admission, flags, expected = answer.admission, answer.settings, answer.expected
     assert sorted((*admission.admitted, *admission.rejected)) == sorted(inventory.names)
     assert answer.feasible == (answer.reason is None) == (admission.adapters > 0)
     if flags is None or expected is None:
@@ -54,7 +54,7 @@ def test_invariants(pair: Pair, seed: int, objective: Objective) -> None:
         return
     admitted = inventory.only(admission.admitted).mix
     assert admission.request_rate == pytest.approx(admitted.rate.sum())
-    assert admission.token_rate == pytest.approx(admitted.token_rate)
+    assert admission.token_rate == pytest.approx(admitted.offered_tok_s)
     assert admission.adapters <= min(MAX_ADAPTERS, len(inventory), result(answer, "admission_limit"))
 
     assert 1 <= flags.max_loras <= admission.adapters <= flags.max_cpu_loras
@@ -87,10 +87,10 @@ def test_invariants(pair: Pair, seed: int, objective: Objective) -> None:
     assert asked.result == min(round(slots.value), admission.adapters)
 
 
-def uniform(n: int, rate: float, rank: int = 16, tokens: float = 100.0) -> Mix:
+def uniform(n: int, rate: float, rank: int = 16, tokens: float = 100.0) -> Workload:
     """Adapters all alike."""
     ones = np.ones(n)
-    return Mix(rank * ones, rate * ones, *(tokens * ones for _ in range(4)), ones)
+    return Workload(rank * ones, rate * ones, *(tokens * ones for _ in range(4)), ones)
 
 
 def test_the_same_inventory_has_the_same_answer(pair: Pair) -> None:
@@ -132,13 +132,19 @@ def test_one_adapter_that_is_too_busy(pair: Pair) -> None:
     assert [step.output for step in answer.trace] == ["load_limit", "admission_limit"]
 
 
+def with_context(pair: Pair, max_model_len: int) -> Pair:
+    """The pair, had its model longer sequences."""
+    other = Pair(pair.directory, pair.manifest)
+    memory = pair.profile.memory.model_copy(update={"max_model_len": max_model_len})
+    other.__dict__["profile"] = pair.profile.model_copy(update={"memory": memory})
+    return other
+
+
 def test_memory_takes_slots_away(pair: Pair) -> None:
     """40,000 KV tokens, 128 per slot of rank 64: with 39,000 left for a request, 7 slots."""
-    inventory = of(uniform(60, 0.1, rank=64), max_model_len=39_000)
-    answer = recommend(inventory, pair, Objective())
-    assert answer.flags is not None
-    assert answer.flags.max_loras == 7
-    assert "--max-model-len=39000" in answer.args
+    answer = recommend(of(uniform(60, 0.1, rank=64)), with_context(pair, 39_000), Objective())
+    assert answer.settings is not None
+    assert answer.settings.max_loras == 7
     guard = answer.trace[-1]
     assert guard.output == "max_loras"
     assert guard.rule == (
@@ -149,7 +155,7 @@ def test_memory_takes_slots_away(pair: Pair) -> None:
 
 
 def test_a_server_that_cannot_start_is_never_recommended(pair: Pair) -> None:
-    answer = recommend(of(uniform(4, 0.1, rank=512), max_model_len=39_500), pair, Objective())
+    answer = recommend(of(uniform(4, 0.1, rank=512)), with_context(pair, 39_500), Objective())
     assert not answer.feasible
     assert "max_loras 1, rank 512: KV cache 38976 tokens < max_model_len 39500" in str(answer.reason)
     assert answer.trace[-1].result == 0
@@ -193,7 +199,7 @@ def test_extrapolation_is_told(pair: Pair) -> None:
 
 def test_settings_in_force_are_compared(pair: Pair) -> None:
     mix = random_mix(np.random.default_rng(1), 60)
-    flags = recommend(of(mix), pair, Objective()).flags
+    flags = recommend(of(mix), pair, Objective()).settings
     assert flags is not None
     inventory = of(mix, max_loras=1, max_lora_rank=flags.max_lora_rank)
     (change,) = recommend(inventory, pair, Objective()).changes

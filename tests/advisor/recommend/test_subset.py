@@ -43,4 +43,4 @@ def test_the_order_of_the_file_does_not_matter(seed: int, shuffle: int) -> None:
 def test_the_load_of_a_half_is_about_half() -> None:
     inventory = of(random_mix(np.random.default_rng(1), 200))
     half = inventory.mix.take(spread(order(inventory), 100))
-    assert abs(half.token_rate / inventory.mix.token_rate - 0.5) < 0.02
+    assert abs(half.offered_tok_s / inventory.mix.offered_tok_s - 0.5) < 0.02

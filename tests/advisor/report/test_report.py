@@ -13,17 +13,19 @@ import pytest
 import yaml
 
 from advisor import report as formats
-from advisor.recommend.flags import Flags
 from advisor.recommend.objective import Expectation
 from advisor.recommend.recommendation import Admission, Change, Recommendation, Step
 from advisor.report import Format
+from twin.settings import Settings
 
 GOLDEN = Path(__file__).with_name("golden")
 
+SETTINGS = Settings(96, 128, 16, 2048, 2048, 0.9, 131_072)
 ADMITTED = Recommendation(
     pair="tiny-1b--test-gpu",
     model="example/Tiny-1B",
-    flags=Flags(96, 128, 16, 2048, 2048, 0.9),
+    settings=SETTINGS,
+    flags=SETTINGS.flags(131_072),
     admission=Admission(
         of=140,
         request_rate=7.5,
@@ -45,7 +47,8 @@ ADMITTED = Recommendation(
 )
 REFUSED = replace(
     ADMITTED,
-    flags=None,
+    settings=None,
+    flags={},
     expected=None,
     steady=False,
     reason="one adapter of this mix brings 9000.0 tokens/s, more than one GPU serves",

@@ -1,16 +1,20 @@
-"""The server configuration that a simulation runs under, in vLLM's own names."""
+"""The launch settings of a vLLM server, under vLLM's own names."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values that vLLM accepts for `--max-lora-rank`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """Launch settings of one vLLM server (one GPU)."""
+class Settings:
+    """Launch settings of one vLLM server on one GPU.
+
+    Raises:
+        ValueError: settings that vLLM refuses.
+    """
 
     max_loras: int
     """Adapter slots G: adapters resident on the GPU at once."""
@@ -39,3 +43,27 @@ class Server:
                 f"max_num_batched_tokens ({self.max_num_batched_tokens}) must be at least "
                 f"max_num_seqs ({self.max_num_seqs})"
             )
+
+    def flags(self, model_max_len: int) -> dict[str, int | float]:
+        """By vLLM's names; `max_model_len` only where it is not the model's own, which vLLM takes anyway."""
+        named: dict[str, int | float] = asdict(self)
+        if self.max_model_len == model_max_len:
+            del named["max_model_len"]
+        return named
+
+
+def arguments(flags: dict[str, int | float]) -> list[str]:
+    """Flags as arguments of `vllm serve`, LoRA switched on."""
+    return ["--enable-lora", *(f"--{name.replace('_', '-')}={value}" for name, value in flags.items())]
+
+
+def slot_rank(largest: float) -> int:
+    """The smallest `max_lora_rank` that takes an adapter of rank `largest`.
+
+    Raises:
+        ValueError: vLLM has no slots for such a rank.
+    """
+    for rank in LORA_RANKS:
+        if rank >= largest:
+            return rank
+    raise ValueError(f"rank {largest:g} is above {LORA_RANKS[-1]}, the largest that vLLM has slots for")
