@@ -28,6 +28,8 @@ class Model:
         self.features = tuple(graph.features)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
+        # A graph of trees leaves nothing to optimise, which takes time all the same.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 4
         data = pair.read(graph.file)
         try:

@@ -277,7 +277,7 @@ def test_the_core_names_no_flag_of_the_command_line() -> None:
     assert named == set()
 
 
-def test_recommend_pays_for_no_heavy_import(zoo: Path, tmp_path: Path) -> None:
+def test_recommend_pays_for_no_heavy_import_and_no_thread(zoo: Path, tmp_path: Path) -> None:
     path = inventories.write(tmp_path)
     code = f"""
 import sys
@@ -288,10 +288,12 @@ try:
 finally:
     heavy = {{"numba", "sklearn", "scipy", "pandas", "onnx", "rich", "jinja2", "yaml", "twin.engine", "skl2onnx"}}
     print(sorted(heavy & set(sys.modules)), file=sys.stderr)
+    from threadpoolctl import threadpool_info
+    print({{pool["num_threads"] for pool in threadpool_info() if pool["internal_api"] == "openblas"}}, file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout.startswith("--enable-lora")
-    assert done.stderr == "[]\n"
+    assert done.stderr == "[]\n{1}\n"
 
 
 def test_the_shipped_zoo_answers_from_another_directory(tmp_path: Path) -> None:
