@@ -7,7 +7,8 @@ A CSV table, one row per run of a real server under Poisson traffic; columns not
     oom (1: the server did not start); duration_s, completed, arrivals (expected ones where the column is missing or
     empty); input_tok_s, output_tok_s, itl_mean_ms, ttft_mean_ms (over completed requests), num_running_mean;
     num_waiting_mean, num_preempted_mean (0 where missing); tpot_mean_ms (itl_mean_ms where missing);
-    drawn_std_input, drawn_std_output (tokens), drawn_correlation (of their logarithms): ShareGPT's where missing;
+    drawn_std_input, drawn_std_output (tokens), drawn_correlation (of their logarithms): `twin.lengths.SHAREGPT` where
+    missing;
     idle_samples (share of the samples of num_running_mean that were taken outside the run; see `calibrate.replay`);
     requests (CSV file beside the table: sent_s, adapter, input_tokens, output_tokens of every request, for runs whose
     requests are known one by one);
@@ -25,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from calibrate.errors import CalibrationError
+from twin.lengths import SHAREGPT
 from twin.profile import Profile
 from twin.settings import Settings
 from twin.workload import Requests, Workload
@@ -38,12 +40,6 @@ PUBLISHED = ["published_twin_tok_s", "published_twin_itl_ms", "published_twin_tt
 
 Row = Mapping[Hashable, Any]
 
-INPUT_STD, OUTPUT_STD, CORRELATION = 191.0, 181.0, -0.45
-"""Spread of the ShareGPT lengths that the runs were drawn from, tokens, and correlation of their logarithms: that at
-which a running request holds the 356 tokens of KV cache measured (usage x capacity / running requests).
-"""
-INPUT_MEAN, OUTPUT_MEAN = 223.0, 196.0
-"""Tokens, for runs that did not start and so drew nothing."""
 ANSWERED = {"llama-3.1-8b-instruct": 0.990, "qwen-2.5-7b-instruct": 0.957}
 """Model -> share of the drawn output tokens that it generated before it ended its answer, 1 where a model is not named;
 means of the hours of optimum_search.csv that did not starve."""
@@ -188,11 +184,11 @@ def _workload(row: Row) -> Workload:
     return Workload.alike(
         np.repeat(rates, counts),
         rank=np.resize(np.array(ranks), sum(counts)),
-        input_mean=_number(row, "drawn_mean_input", INPUT_MEAN),
-        input_std=_number(row, "drawn_std_input", INPUT_STD),
-        output_mean=answered * _number(row, "drawn_mean_output", OUTPUT_MEAN),
-        output_std=answered * _number(row, "drawn_std_output", OUTPUT_STD),
-        correlation=_number(row, "drawn_correlation", CORRELATION),
+        input_mean=_number(row, "drawn_mean_input", SHAREGPT.input_mean),
+        input_std=_number(row, "drawn_std_input", SHAREGPT.input_std),
+        output_mean=answered * _number(row, "drawn_mean_output", SHAREGPT.output_mean),
+        output_std=answered * _number(row, "drawn_std_output", SHAREGPT.output_std),
+        correlation=_number(row, "drawn_correlation", SHAREGPT.correlation),
     )
 
 

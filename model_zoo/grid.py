@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
+from twin.lengths import SHAREGPT
 from twin.workload import Workload
 
 Floats = NDArray[np.float64]
@@ -131,8 +132,8 @@ SERVICES = (
     Service(1.84, LogNormal(2.08, 0.72), Lengths(1881, 1307, 922, 481, 0.0, 1.51, 0.65)),
 )
 
-PAPER_LENGTHS = Lengths(223, 191, 196, 181, -0.35)
-"""ShareGPT as the papers' measurements drew it."""
+PAPER_LENGTHS = Lengths(*SHAREGPT)
+"""Those of the papers' measurements."""
 POISSON = LogNormal(1.0, 0.0)
 """Variation of the gaps of Poisson arrivals."""
 

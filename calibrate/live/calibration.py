@@ -58,11 +58,11 @@ def profile_of(campaign: Campaign, target: Target, machine: Machine, folder: Pat
             max_num_seqs=_set(settings.max_num_seqs, "max_num_seqs"),
             max_num_batched_tokens=_set(settings.max_num_batched_tokens, "max_num_batched_tokens"),
         ),
-        input_tokens=scale.input_mean,
+        input_tokens=scale.lengths.input_mean,
         source=f"measured on {provenance.machine}, {provenance.date[:10]}",
         block_size=target.block_size,
         graph_tokens=target.graph_tokens,
-        context_tokens=mean_context(scale.input_mean, scale.output_mean, scale.output_std),
+        context_tokens=mean_context(scale.lengths.input_mean, scale.lengths.output_mean, scale.lengths.output_std),
         scheduling_in_step=True,
         async_scheduling=bool(machine.gpus) and SYNCHRONOUS not in settings.extra,
     )

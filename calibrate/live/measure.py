@@ -156,17 +156,14 @@ def workload(measurement: Hours, scale: Scale, rank: int, rate: float) -> Worklo
     return Workload.alike(
         rate * shares / shares.sum(),
         rank=rank,
-        input_mean=scale.input_mean,
-        input_std=scale.input_std,
-        output_mean=scale.output_mean,
-        output_std=scale.output_std,
+        **scale.lengths._asdict(),
     )
 
 
 def _hours(measurement: Hours, site: Site, capacity_tok_s: float) -> Measured:
     if site.scale is None:
         raise CalibrationError(f"{measurement.key}: no lengths are known to draw requests of")
-    rate = measurement.share * capacity_tok_s / site.scale.output_mean
+    rate = measurement.share * capacity_tok_s / site.scale.lengths.output_mean
     traffic = workload(measurement, site.scale, site.rank, rate)
     drawn = draw(traffic, measurement.seconds, measurement.seed, max_model_len=1 << 20)
     sent = _sent(open_loop(drawn, list(site.adapters)), site, measurement.seconds)
@@ -184,7 +181,7 @@ def _hours(measurement: Hours, site: Site, capacity_tok_s: float) -> Measured:
         "drawn_mean_output": float(drawn.output.mean()),
         "drawn_std_input": float(drawn.input.std()),
         "drawn_std_output": float(drawn.output.std()),
-        "drawn_correlation": 0.0,
+        "drawn_correlation": site.scale.lengths.correlation,
         "idle_samples": 0.0,
     }
     return Measured(row, sent.answers)

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from calibrate.errors import CalibrationError
 from calibrate.live.settings import Settings
+from twin.lengths import SHAREGPT, Moments
 
 IDLE_PROMPT, IDLE_ANSWER, IDLE_COUNT = 13, 60, 4
 """Requests that are alone on a server: tokens, and how many, one after the other."""
@@ -115,11 +116,8 @@ class Scale:
     """Ascending."""
     prompts: tuple[int, ...]
     """Tokens, for prompts alone; at least two."""
-    input_mean: float
-    """Tokens of the Poisson traffic, as the next three."""
-    input_std: float
-    output_mean: float
-    output_std: float
+    lengths: Moments
+    """Of the Poisson traffic."""
     served_adapters: int
     """Of the Poisson traffic; more than the middle number of slots makes requests wait for them."""
     hour_seconds: float
@@ -141,10 +139,7 @@ GPU = Scale(
     ranks=(8, 16, 32),
     batches=(1, 8, 32, 64, 128, 256, 512),
     prompts=(128, 512, 1024),
-    input_mean=223,
-    input_std=191,
-    output_mean=196,
-    output_std=181,
+    lengths=SHAREGPT._replace(correlation=0.0),
     served_adapters=192,
     hour_seconds=600,
 )
@@ -163,10 +158,7 @@ CPU = Scale(
     ranks=(8, 16),
     batches=(1, 4, 16, 64),
     prompts=(16, 64, 128),
-    input_mean=16,
-    input_std=8,
-    output_mean=40,
-    output_std=20,
+    lengths=Moments(16, 8, 40, 20),
     served_adapters=16,
     hour_seconds=20,
     rounds=6,
@@ -195,7 +187,7 @@ def _with(base: Settings, slots: int, rank: int, adapters: int) -> Settings:
 
 
 def _bare(scale: Scale) -> list[Measurement]:
-    answer = round(scale.output_mean)
+    answer = round(scale.lengths.output_mean)
     full: list[Measurement] = [
         FullBatch(batch, prompt, answer, 0) for batch in scale.batches for prompt in (SHORT_PROMPT, scale.prompts[0])
     ]
@@ -209,7 +201,7 @@ def prompts_alone(scale: Scale, adapters: int) -> list[FullBatch]:
 
 
 def _in_use(scale: Scale, slots: int) -> list[Measurement]:
-    answer = round(scale.output_mean)
+    answer = round(scale.lengths.output_mean)
     used = sorted({1, max(1, slots // 4), slots})
     batches = (scale.batches[len(scale.batches) // 2], scale.batches[-1])
     short = [FullBatch(batch, SHORT_PROMPT, answer, adapters) for batch in batches for adapters in used]
@@ -218,7 +210,7 @@ def _in_use(scale: Scale, slots: int) -> list[Measurement]:
 
 def fullest(scale: Scale, slots: int) -> FullBatch:
     """What a server bears of traffic with these lengths: Poisson traffic takes its rates from it."""
-    return FullBatch(scale.batches[-1], round(scale.input_mean), round(scale.output_mean), slots)
+    return FullBatch(scale.batches[-1], round(scale.lengths.input_mean), round(scale.lengths.output_mean), slots)
 
 
 def _hours(scale: Scale) -> list[Measurement]:

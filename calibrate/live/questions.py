@@ -135,7 +135,7 @@ def _in_use(start: Start) -> list[FullBatch]:
 
 
 def _short(scale: Scale, batch: int, adapters: int) -> FullBatch:
-    return FullBatch(batch, plan.SHORT_PROMPT, round(scale.output_mean), adapters)
+    return FullBatch(batch, plan.SHORT_PROMPT, round(scale.lengths.output_mean), adapters)
 
 
 def _share(scale: Scale) -> float:

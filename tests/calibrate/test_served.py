@@ -16,6 +16,7 @@ from calibrate.tables import read
 from tests.calibrate.synthetic import MODEL, PROFILE, step_ms, write_tables
 from tests.calibrate.test_fit import SUBJECT
 from twin.engine.simulation import simulate
+from twin.lengths import SHAREGPT
 from twin.profile import Profile
 from twin.workload import Workload
 
@@ -28,10 +29,10 @@ def measured(profile: Profile) -> list[Run]:
     runs = []
     for slots, adapters, rate in CASES:
         one = np.ones(adapters)
-        workload = Workload(8 * one, rate * one, 223 * one, 191 * one, 196 * one, 181 * one, one, -0.35)
+        workload = Workload.alike(rate * one, rank=8, **SHAREGPT._asdict())
         run = Run(MODEL, "made up", slots, adapters, 8, 1200.0, workload, Outcome(False, workload.offered_tok_s), None)
         twin = simulate(profile, run.server(profile), workload, duration_s=run.duration_s, seed=1)
-        output = twin.throughput_tok_s * 196 / 419
+        output = twin.throughput_tok_s * SHAREGPT.output_mean / (SHAREGPT.input_mean + SHAREGPT.output_mean)
         outcome = dataclasses.replace(
             run.measured,
             throughput_tok_s=twin.throughput_tok_s,

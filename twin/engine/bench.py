@@ -18,6 +18,7 @@ from rich.progress import track
 from rich.table import Table
 
 from twin.engine.simulation import Measures, simulate
+from twin.lengths import SHAREGPT
 from twin.profile import Profile, ProfileError, load
 from twin.settings import Settings
 from twin.workload import Workload
@@ -43,11 +44,7 @@ class Case:
         return Workload.alike(
             self.rate * shares / shares.sum(),
             rank=np.resize([8.0, 16.0], self.adapters),
-            input_mean=223.0,
-            input_std=191.0,
-            output_mean=196.0,
-            output_std=181.0,
-            correlation=-0.45,
+            **SHAREGPT._asdict(),
         )
 
 

@@ -23,6 +23,7 @@ from calibrate.runs import read_runs
 from calibrate.tables import read
 from tests.calibrate.live.fake_vllm import BASE as BASE_MODEL
 from tests.calibrate.live.fake_vllm import FakeVllm, running
+from twin.lengths import Moments
 
 REPOSITORY = Path(__file__).parents[3]
 SCALE = Scale(
@@ -30,10 +31,7 @@ SCALE = Scale(
     ranks=(8, 16),
     batches=(1, 4),
     prompts=(8, 16),
-    input_mean=8,
-    input_std=4,
-    output_mean=6,
-    output_std=2,
+    lengths=Moments(8, 4, 6, 2),
     served_adapters=3,
     hour_seconds=1.0,
     served_shares=(0.2, 0.4),
