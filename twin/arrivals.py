@@ -96,7 +96,7 @@ def _alike(
     others one by one."""
     poisson = (cv == 1.0) & ~lognormal
     arrival, adapter = _poisson(rng, np.where(poisson, rate, 0.0), duration_s)
-    others = np.flatnonzero(~poisson)
+    others = np.flatnonzero(~poisson & (rate > 0))
     if others.size:
         drawn = [_renewals(rng, float(rate[i]), float(cv[i]), bool(lognormal[i]), duration_s) for i in others]
         adapter = np.concatenate([adapter, np.repeat(others.astype(np.int32), [len(times) for times in drawn])])

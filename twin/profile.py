@@ -6,11 +6,11 @@ A profile is one TOML file; `load` and `Profile.to_toml` are its only reader and
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
+import tomli
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -222,10 +222,10 @@ def load(path: Path) -> Profile:
         ProfileError: no such file, not TOML, or not a profile.
     """
     try:
-        return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Profile.model_validate(tomli.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ProfileError(f"{path}: cannot read the profile: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProfileError(f"{path}: not valid TOML: {error}") from error
     except RecursionError as error:
         raise ProfileError(f"{path}: nested too deeply for a profile") from error

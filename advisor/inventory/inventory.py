@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -17,14 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from advisor import input_file
 from advisor.errors import InputError
+from advisor.inventory import document as documents
 from advisor.inventory import length_file
-from advisor.inventory.schema import MAX_ADAPTERS, Adapter, File, Length
-from advisor.inventory.validation import explain
+from advisor.inventory.consistency import check
+from advisor.inventory.schema import Adapter, File, Length
+from advisor.inventory.validation import RefusedError, explain
 from twin.lengths import Quantiles, Table
 from twin.workload import Workload
 
 T = TypeVar("T")
+
+MAX_BYTES = 32 * 1024**2
+"""Of an inventory: 100,000 adapters of 335 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,9 @@ class Inventory:
     workload: Workload
     """Ranks, traffic and lengths of the adapters, in the order of `names`."""
     server: Mapping[str, int | float]
-    """Settings in force today, by vLLM's names, as far as the file names them."""
+    """Settings in force today, by vLLM's names, as far as the file names them; those that must stay included."""
+    fixed: Mapping[str, int | float] = field(default_factory=dict)
+    """Settings that must stay, in the same way."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -70,13 +76,7 @@ def load(path: Path) -> Inventory:
     Raises:
         InputError: no such file, not TOML, or not an inventory; the message names file, line, key and remedy.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the inventory: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); an inventory is a TOML file") from error
-    return parse(text, str(path), path.parent)
+    return parse(input_file.read_text(path, "an inventory is a TOML file", MAX_BYTES), str(path), path.parent)
 
 
 def parse(text: str, where: str = "inventory", folder: Path = Path()) -> Inventory:
@@ -87,30 +87,19 @@ def parse(text: str, where: str = "inventory", folder: Path = Path()) -> Invento
     Raises:
         InputError: as `load`.
     """
+    document = documents.parse(text, where)
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{where}: not valid TOML: {error}") from error
-    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, brackets nested as deep
-        raise InputError(f"{where}: not readable as TOML: {error}") from error
-    try:
-        file = File.model_validate(document)
-    except ValidationError as error:
-        raise InputError(explain(error, File, document, text, where)) from error
-    return _expand(file, where, folder)
+        file = File.model_validate(document.data)
+        check(file)
+    except (ValidationError, RefusedError) as error:
+        raise InputError(explain(error, File, document)) from error
+    return _expand(file, folder)
 
 
-def _expand(file: File, where: str, folder: Path) -> Inventory:
+def _expand(file: File, folder: Path) -> Inventory:
     rows = file.adapters
     counts = np.array([row.count or 1 for row in rows])
-    if (total := int(counts.sum())) > MAX_ADAPTERS:
-        raise InputError(f"{where}: {total:,} adapters; at most {MAX_ADAPTERS:,} are allowed in one inventory")
-    names = tuple(chain.from_iterable(_names(row) for row in rows))
-    if len(set(names)) < total:
-        name, times = Counter(names).most_common(1)[0]
-        raise InputError(
-            f"{where}: {times} adapters are named {name!r}; names must differ, those made by a count included"
-        )
+    names = tuple(chain.from_iterable(row.names for row in rows))
 
     def repeated(values: Iterable[T]) -> tuple[T, ...]:
         return tuple(chain.from_iterable((value,) * (row.count or 1) for value, row in zip(values, rows, strict=True)))
@@ -118,8 +107,8 @@ def _expand(file: File, where: str, folder: Path) -> Inventory:
     def column(value: Callable[[Adapter], float]) -> NDArray[np.float64]:
         return np.repeat(np.fromiter(map(value, rows), dtype=np.float64, count=len(rows)), counts)
 
-    tables = _tables(file, where, folder)
-    found = {kind: _lengths(file, kind, tables, where) for kind in ("input", "output")}
+    tables = _tables(file, folder)
+    found = {kind: _lengths(file, kind, tables) for kind in ("input", "output")}
 
     def moment(kind: str, name: str) -> NDArray[np.float64]:
         of_table = f"{kind}_{name}"
@@ -133,9 +122,6 @@ def _expand(file: File, where: str, folder: Path) -> Inventory:
         return laws([each if isinstance(each, Quantiles) else None for each in found[kind]])
 
     gaps = np.array([row.gaps == "lognormal" for row in rows])
-    phases = tuple(phase.phase() for phase in file.phases)
-    if phases and not any(phase.scale for phase in phases):
-        raise InputError(f"{where}: phases: every scale is 0, so nothing ever arrives; one must be above 0")
     workload = Workload(
         rank=column(lambda row: row.rank),
         rate=column(lambda row: row.rate),
@@ -149,41 +135,26 @@ def _expand(file: File, where: str, folder: Path) -> Inventory:
         input_quantiles=quantiles("input"),
         output_quantiles=quantiles("output"),
         tables=laws(tables),
-        phases=phases,
+        phases=tuple(phase.phase() for phase in file.phases),
     )
-    return Inventory(file.model, file.gpu, names, repeated(row.source for row in rows), workload, file.server.named())
+    fixed = file.fixed.named()
+    sources, today = repeated(row.source for row in rows), {**file.server.named(), **fixed}
+    return Inventory(file.model, file.gpu, names, sources, workload, today, fixed)
 
 
-def _tables(file: File, where: str, folder: Path) -> list[Table | None]:
+def _tables(file: File, folder: Path) -> list[Table | None]:
     """The table of lengths of each entry, where it has one; a file that many name is read once."""
-    common, known = file.lengths, dict[str, Table]()
-    if common.file is not None and (common.input or common.output):
-        raise InputError(f"{where}: lengths: both file and input or output are given; keep one of them")
+    known: dict[str, Table] = {}
     tables: list[Table | None] = []
     for row in file.adapters:
-        if row.lengths is not None and (row.input or row.output):
-            raise InputError(f"{where}: adapter {row.name!r} has both lengths and input or output; keep one of them")
-        name = row.lengths or (None if row.input or row.output else common.file)
+        name = row.lengths or (None if row.input or row.output else file.lengths.file)
         if name is not None and name not in known:
             known[name] = length_file.load(folder / name)
         tables.append(known[name] if name is not None else None)
     return tables
 
 
-def _lengths(file: File, kind: str, tables: list[Table | None], where: str) -> list[Length | Quantiles | Table]:
+def _lengths(file: File, kind: str, tables: list[Table | None]) -> list[Length | Quantiles | Table]:
     """What each entry's lengths of this kind follow."""
-    default: Length | Quantiles | None = getattr(file.lengths, kind)
-    found: list[Length | Quantiles | Table] = []
-    for row, table in zip(file.adapters, tables, strict=True):
-        own = table or getattr(row, kind) or default
-        if own is None:
-            raise InputError(
-                f"{where}: adapter {row.name!r} has no {kind} lengths; "
-                f"add {kind} = {{ mean = ..., std = ... }} to it or to [lengths]"
-            )
-        found.append(own)
-    return found
-
-
-def _names(row: Adapter) -> list[str]:
-    return [row.name] if row.count is None else [f"{row.name}-{i}" for i in range(row.count)]
+    default = getattr(file.lengths, kind)
+    return [table or getattr(row, kind) or default for row, table in zip(file.adapters, tables, strict=True)]

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 
 Location = Sequence[str | int]
 
-_HEADER = re.compile(r"""\s*(\[\[?)\s*([\w\s."'-]+?)\s*\]\]?\s*(?:\#.*)?$""")
-_KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
-_PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
+# Possessive throughout: no line, whatever it holds, takes more than one pass.
+_NAME = r"""(?:[\w-]++|"[^"]*+"|'[^']*+')"""
+_HEADER = re.compile(r"\s*+(\[\[?)([^\[\]#,={}]++)\]\]?\s*+(?:#.*)?$")
+_KEY = re.compile(rf"\s*+({_NAME}(?:\s*+\.\s*+{_NAME})*+)\s*+=")
+_PART = re.compile(_NAME)
 
 
 def line_of(text: str, location: Location) -> int | None:
@@ -33,7 +35,8 @@ def _paths(text: str) -> Iterator[tuple[int, list[str | int]]]:
     counts: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if header := _HEADER.match(line):
-            parts = _parts(header[2])
+            if not (parts := _parts(header[2])):
+                continue
             name = ".".join(parts)
             if header[1] == "[[":
                 counts[name] = counts.get(name, -1) + 1

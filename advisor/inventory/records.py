@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from advisor.errors import InputError
+from advisor.inventory.document import shown
 from advisor.inventory.schema import MAX_TOKENS
-from advisor.inventory.validation import shown
 
 MAX_BYTES = 4 * 1024**3
 

@@ -6,26 +6,25 @@ The descriptions of the fields complete the sentence "it must be ...", which is 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from functools import lru_cache
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    FailFast,
-    Field,
-    Tag,
-    create_model,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, PlainValidator
 
+from advisor.inventory.document import shown
+from advisor.inventory.validation import RefusedError
 from twin.arrivals import Phase
 from twin.lengths import Quantiles
 from twin.settings import LORA_RANKS
 
 MAX_ADAPTERS = 100_000
 MAX_RANK = 512
+MIN_RATE = 1e-9
+"""Requests/s, one in 30 years: whoever means none writes 0; less would only strain the arithmetic."""
 MAX_RATE = 1_000.0
+MIN_SCALE = 1e-6
+"""Of a phase's rates, where it is not 0; for the same reason."""
 MAX_TOKENS = 10_000_000
 MAX_SECONDS = 31_622_400
 """A leap year."""
@@ -38,6 +37,7 @@ Gaps = Literal["gamma", "lognormal"]
 _CV = "from 0.01 to 100; 1 is Poisson"
 _GAPS = '"gamma" or "lognormal"'
 _TOKENS = f"tokens per request, 1 to {MAX_TOKENS:,}"
+_PERCENTILE = re.compile("p[1-9][0-9]?")
 
 
 def _slot_rank(rank: int) -> int:
@@ -46,7 +46,18 @@ def _slot_rank(rank: int) -> int:
     return rank
 
 
+def _zero_or(least: float) -> AfterValidator:
+    def check(value: float) -> float:
+        if 0 < value < least:
+            raise ValueError("too small to be meant")
+        return abs(value)  # no -0.0
+
+    return AfterValidator(check)
+
+
 SlotRank = Annotated[int, AfterValidator(_slot_rank)]
+Rate = Annotated[Number, _zero_or(MIN_RATE)]
+Scale = Annotated[Number, _zero_or(MIN_SCALE)]
 
 
 class _Section(BaseModel):
@@ -60,27 +71,38 @@ class Length(_Section):
     std: Number = Field(ge=0, le=MAX_TOKENS, description=f"the spread in tokens, 0 to {MAX_TOKENS:,}")
 
 
-def _quantiles(given: BaseModel) -> Quantiles:
-    return Quantiles.of({int(name[1:]) / 100: getattr(given, name) for name in given.model_fields_set})
+def _length(given: Any) -> Length | Quantiles:
+    """A table of lengths: quantiles where it names any, else mean and spread."""
+    if not isinstance(given, dict) or not any(key[:1] in "pP" and key[1:].isdecimal() for key in given):
+        return Length.model_validate(given)
+    if both := given.keys() & Length.model_fields.keys():
+        raise RefusedError("both quantiles and mean or std are given; keep one of them", both.pop())
+    for key, tokens in given.items():
+        if not _PERCENTILE.fullmatch(key):
+            raise RefusedError(
+                f"unknown key {shown(key)}; valid keys are mean and std, or two or more of p1 to p99", key
+            )
+        if isinstance(tokens, bool) or not isinstance(tokens, int | float) or not 1 <= tokens <= MAX_TOKENS:
+            raise RefusedError(f"{key} is {shown(tokens)}, but must be {_TOKENS}", key)
+    if len(given) < 2:
+        raise RefusedError(
+            "a single quantile; two or more are needed, such as { p50 = 120, p95 = 800 }, or mean and std"
+        )
+    return _quantiles(tuple(sorted((int(key[1:]), float(tokens)) for key, tokens in given.items())))
 
 
-def _tag(given: Any) -> str:
-    percentiles = isinstance(given, dict) and any(re.fullmatch("[pP][0-9]+", key) for key in given)
-    return "<Percentiles>" if percentiles and not {"mean", "std"} & set(given) else "<Length>"
+@lru_cache(maxsize=1024)
+def _quantiles(percentiles: tuple[tuple[int, float], ...]) -> Quantiles:
+    """The law with these quantiles, one object for all that are alike."""
+    for (low, below), (high, above) in pairwise(percentiles):
+        if above < below:
+            raise RefusedError(
+                f"p{high} is {above:g}, below the {below:g} of p{low}; quantiles must not fall", f"p{high}"
+            )
+    return Quantiles.of({percent / 100: tokens for percent, tokens in percentiles})
 
 
-if TYPE_CHECKING:
-    AnyLength = Length | Quantiles
-else:
-    _PERCENTILE = (Number | None, Field(default=None, ge=1, le=MAX_TOKENS, description=_TOKENS))
-    Percentiles = create_model(
-        "Percentiles", __base__=_Section, **{f"p{percent}": _PERCENTILE for percent in range(1, 100)}
-    )
-    # A tag is the model's name between brackets: `validation` looks up by it what the model would take.
-    AnyLength = Annotated[
-        Annotated[Length, Tag("<Length>")] | Annotated[Percentiles, AfterValidator(_quantiles), Tag("<Percentiles>")],
-        Discriminator(_tag),
-    ]
+AnyLength = Annotated[Length | Quantiles, PlainValidator(_length)]
 
 _LENGTH = Field(
     default=None,
@@ -103,8 +125,10 @@ class Adapter(_Section):
 
     name: Text = Field(description="a text of 1 to 512 characters, none of them NUL")
     rank: int = Field(ge=1, le=MAX_RANK, description=f"a whole number from 1 to {MAX_RANK}, the largest vLLM takes")
-    rate: Number = Field(
-        gt=0, le=MAX_RATE, description=f"a number of requests per second, above 0 and at most {MAX_RATE:,.0f}"
+    rate: Rate = Field(
+        ge=0,
+        le=MAX_RATE,
+        description=f"a number of requests per second, {MIN_RATE:g} to {MAX_RATE:,.0f}, or 0: registered, hardly asked",
     )
     count: int | None = Field(
         default=None, ge=1, le=MAX_ADAPTERS, description=f"a whole number from 1 to {MAX_ADAPTERS:,}"
@@ -118,12 +142,17 @@ class Adapter(_Section):
     cv: Number = Field(default=1.0, ge=0.01, le=100, description=_CV)
     source: Text | None = Field(default=None, description="the path or hub id the adapter is loaded from")
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the adapters that the entry stands for."""
+        return [self.name] if self.count is None else [f"{self.name}-{i}" for i in range(self.count)]
+
 
 class PhaseEntry(_Section):
     """A stretch of time in which rates are scaled, and gaps may be others."""
 
     duration: Number = Field(ge=10, le=MAX_SECONDS, description=f"a number of seconds, 10 to {MAX_SECONDS:,}")
-    scale: Number = Field(default=1.0, ge=0, le=1000, description="a factor on every rate, 0 to 1,000")
+    scale: Scale = Field(default=1.0, ge=0, le=1000, description=f"a factor on every rate, 0 or {MIN_SCALE:g} to 1,000")
     gaps: Gaps | None = Field(default=None, description=_GAPS)
     cv: Number | None = Field(default=None, ge=0.01, le=100, description=_CV)
 
@@ -167,3 +196,6 @@ class File(_Section):
         default=[], max_length=1000, description="at most 1,000 [[phases]] entries, each with a duration"
     )
     server: SettingsTable = Field(default=SettingsTable(), description="a table of vLLM settings, such as max_loras")
+    fixed: SettingsTable = Field(
+        default=SettingsTable(), description="a table of vLLM settings that must stay, such as gpu_memory_utilization"
+    )

@@ -1,51 +1,55 @@
-"""One line about what a pydantic model refused in a TOML document: where, what, and what would be right."""
+"""One line about what a pydantic model refused in a document: where, what, and what would be right."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from advisor.inventory.lines import Location, line_of
+from advisor.inventory.document import Document, shown
+from advisor.inventory.lines import Location
+from advisor.inventory.synonyms import meant
+from advisor.nearest import nearest
 
-Document = Mapping[str, Any]
+
+class RefusedError(ValueError):
+    """Values that are not right together; raised by a validator, or for a whole document."""
+
+    def __init__(self, sentence: str, *at: str | int) -> None:
+        """`at` leads from the table at hand to the key that the sentence is about; empty: to the table itself."""
+        super().__init__(sentence)
+        self.sentence, self.at = sentence, at
 
 
-def explain(error: ValidationError, model: type[BaseModel], document: Document, text: str, where: str) -> str:
-    """The most telling of the errors as one line.
+def explain(error: ValidationError | RefusedError, model: type[BaseModel], document: Document) -> str:
+    """What is wrong with a document, in one line.
 
-    What would be right is the description of the model's field. An unknown key comes first: it is likely the
-    misspelt name of a key that is then missing.
+    Of several errors the most telling: an unknown key comes first, for it is likely the misspelt name of a key that is
+    then missing. What would be right is the description of the model's field.
     """
+    if isinstance(error, RefusedError):
+        return document.message(error.sentence, error.at, error.at[:-1])
     errors = error.errors(include_url=False)
     first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
-    unknown = first["type"] == "extra_forbidden"
-    location = first["loc"]
-    if not unknown and _tagged(location[-1]):  # not a key of the table but the table itself
-        location = location[:-1]
-    *outer, key = location
-    written = [part for part in outer if not _tagged(part)]
-    line = line_of(text, [*written, key])
-    opening = f"{where}:{line}: " if line else f"{where}: "
-    place = _place(written, document)
-    if unknown:
-        return f"{opening}{place}unknown key {key!r}; {_remedy(str(key), _fields(model, outer))}"
-    right = _right(model, location)
-    if first["type"] == "missing":
-        return f"{opening}{place}{key!r} is missing; it must be {right}"
-    name = f"entry {key + 1}" if isinstance(key, int) else key
-    return f"{opening}{place}{name} is {shown(first['input'])}, but must be {right}"
+    *outer, key = location = first["loc"]
+    refused = first.get("ctx", {}).get("error")
+    if isinstance(refused, RefusedError):
+        return document.message(refused.sentence, (*location, *refused.at), (*location, *refused.at[:-1]))
+    if first["type"] == "extra_forbidden":
+        sentence = f"unknown key {shown(key)}; {_remedy(str(key), _fields(model, outer))}"
+    elif first["type"] == "missing":
+        sentence = f"{key!r} is missing; it must be {_right(model, location)}"
+    else:
+        name = f"entry {key + 1}" if isinstance(key, int) else key
+        sentence = f"{name} is {shown(first['input'])}, but must be {_right(model, location)}"
+    return document.message(sentence, location, outer)
 
 
-def _remedy(key: str, fields: Mapping[str, FieldInfo]) -> str:
-    near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    names = list(fields)
-    return f"valid keys are {', '.join(names) if len(names) < 30 else f'{names[0]} to {names[-1]}'}"
+def _remedy(key: str, known: Mapping[str, object]) -> str:
+    near = meant(key, known) or nearest(key, known)
+    return f"did you mean {near!r}?" if near else f"valid keys are {', '.join(known)}"
 
 
 def _right(model: type[BaseModel], location: Location) -> str:
@@ -56,20 +60,11 @@ def _right(model: type[BaseModel], location: Location) -> str:
 
 
 def _fields(model: type[BaseModel], location: Location) -> Mapping[str, FieldInfo]:
-    """The fields of the table at a location; where there are several kinds of tables, a tag says which it is."""
-    kinds: dict[str, type[BaseModel]] = {}
+    """The fields of the table at a location."""
     for name in location:
-        if _tagged(name):
-            model = kinds[str(name)]
-        elif isinstance(name, str):
-            kinds = {f"<{kind.__name__}>": kind for kind in _models(model.model_fields[name].annotation)}
-            model = next(iter(kinds.values()))
+        if isinstance(name, str):
+            model = next(_models(model.model_fields[name].annotation))
     return model.model_fields
-
-
-def _tagged(part: str | int) -> bool:
-    """Whether this part of a location is not in the document, but names the kind of table: "<Length>"."""
-    return isinstance(part, str) and part.startswith("<")
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -78,31 +73,3 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in get_args(annotation):
         yield from _models(argument)
-
-
-def _place(outer: Location, document: Document) -> str:
-    """The enclosing tables, in the reader's terms: an entry of a list by its name where it has one."""
-    parts: list[str] = []
-    table: Any = document
-    for part in outer:
-        table = table[part]
-        if isinstance(part, str):
-            parts.append(part)
-        else:
-            named = isinstance(table, Mapping) and isinstance(table.get("name"), str)
-            parts[-1] = f"{parts[-1]} entry {part + 1}" + (f" ({shown(table['name'])})" if named else "")
-    return ": ".join((*parts, ""))
-
-
-def shown(value: object) -> str:
-    """A value in short, as a message quotes it."""
-    match value:
-        case dict():
-            return "a table"
-        case list():
-            return f"a list of {len(value)}"
-        case bool():
-            return str(value).lower()
-        case _:
-            text = repr(value) if isinstance(value, str) else str(value)
-            return text if len(text) <= 60 else f"{text[:57]}..."

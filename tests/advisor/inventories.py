@@ -65,7 +65,7 @@ lengths = moments | percentiles
 gaps = st.sampled_from(["gamma", "lognormal"])
 cvs = st.floats(0.01, 100)
 adapters = st.fixed_dictionaries(
-    {"name": names, "rank": st.integers(1, 512), "rate": st.floats(1e-6, 1000)},
+    {"name": names, "rank": st.integers(1, 512), "rate": st.just(0.0) | st.floats(1e-9, 1000)},
     optional={
         "count": st.integers(1, 30),
         "input": lengths,
@@ -84,6 +84,8 @@ phases = st.fixed_dictionaries(
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """What a valid inventory file holds."""
     rows = draw(st.lists(adapters, min_size=1, max_size=8))
+    if not any(row["rate"] for row in rows):
+        rows[0]["rate"] = 1.0
     for i, row in enumerate(rows):  # expanded names must differ, too
         row["name"] = f"{i}:{row['name']}"
     return {

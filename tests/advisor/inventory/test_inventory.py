@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import time
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -13,6 +17,8 @@ from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory, load, parse
+from advisor.inventory.schema import Adapter, File, Length, Lengths, PhaseEntry, SettingsTable
+from advisor.inventory.synonyms import SYNONYMS
 from tests.advisor import inventories
 from tests.advisor.inventories import PLAIN
 
@@ -106,29 +112,60 @@ def test_a_value_of_any_type_anywhere_gives_one_line(value: Any, place: str) -> 
         ("rate = 0.1", "rate = nan", "rate is nan, but must be"),
         ("rate = 0.1", "rat = 0.1", "inventory:11: adapters entry 1 ('sql'): unknown key 'rat'; did you mean 'rate'?"),
         ("[lengths]", "[lenghts]", "inventory:4: unknown key 'lenghts'; did you mean 'lengths'?"),
-        ("mean = 100", "average = 100", "inventory:5: lengths: input: unknown key 'average'; valid keys are mean, std"),
+        ("mean = 100", "average = 100", "inventory:5: lengths: input: unknown key 'average'; did you mean 'mean'?"),
         ("count = 60", "count = 0", "count is 0, but must be a whole number from 1 to 100,000"),
         ("count = 60", "count = 100000", "100,001 adapters; at most 100,000"),
-        ('"tenant"', '"sql-7"', "2 adapters are named 'sql-7'"),
-        ("input = { mean = 100, std = 90 }", "", "adapter 'sql' has no input lengths; add input ="),
-        ("mean = 100, std = 90", "p50 = 100", "inventory:5: lengths: input is a table, but must be a table { mean = "),
+        ('"tenant"', '"sql-7"', "inventory:15: adapters entry 2 ('sql-7'): 2 adapters are named 'sql-7'"),
+        (
+            "input = { mean = 100, std = 90 }",
+            "",
+            "adapters entry 1 ('sql'): no input lengths; add input = {",
+        ),
+        (
+            "mean = 100, std = 90",
+            "p50 = 100",
+            "inventory:5: lengths: input: a single quantile; two or more are needed, such as { p50 = 120, p95 = 800 }",
+        ),
         (
             "mean = 100, std = 90",
             "p50 = 9, p95 = 8",
-            "two or more quantiles { p50 = tokens, p95 = tokens } that do not",
+            "inventory:5: lengths: input: p95 is 8, below the 9 of p50; quantiles must not fall",
         ),
-        ("mean = 100, std = 90", "p50 = 9, p100 = 80", "inventory:5: lengths: input: unknown key 'p100'; did you mean"),
+        (
+            "mean = 100, std = 90",
+            "mean = 9, p95 = 80",
+            "inventory:5: lengths: input: both quantiles and mean or std are given",
+        ),
+        (
+            "mean = 100, std = 90",
+            "std = 9",
+            "inventory:5: lengths: input: 'mean' is missing; it must be tokens per",
+        ),
+        (
+            "input = { mean = 100, std = 90 }",
+            "input = 200",
+            "inventory:5: lengths: input is 200, but must be a table",
+        ),
+        (
+            "mean = 100, std = 90",
+            "p50 = 9, p100 = 80",
+            "inventory:5: lengths: input: unknown key 'p100'; valid keys are mean and std, or two or more of p1 to p99",
+        ),
         (
             "mean = 100, std = 90",
             "p50 = 9, p95 = 0",
             "inventory:5: lengths: input: p95 is 0, but must be tokens per req",
         ),
-        ("mean = 100, std = 90", "p50 = 9, '<Length>' = 1", "input: unknown key '<Length>'; valid keys are p1 to p99"),
+        (
+            "mean = 100, std = 90",
+            "p50 = 9, '<Length>' = 1",
+            "input: unknown key '<Length>'; valid keys are mean and s",
+        ),
         ("rank = 16", 'rank = 16\ngaps = "even"', """gaps is 'even', but must be "gamma" or "lognormal\""""),
         (
             "[lengths]",
             "[[phases]]\nlength = 3\n[lengths]",
-            "inventory:5: phases entry 1: unknown key 'length'; valid keys",
+            "inventory:5: phases entry 1: unknown key 'length'; did you mean 'duration'?",
         ),
         (
             "[lengths]",
@@ -139,10 +176,24 @@ def test_a_value_of_any_type_anywhere_gives_one_line(value: Any, place: str) -> 
         (
             "[lengths]",
             '[lengths]\nfile = "x.csv"',
-            "lengths: both file and input or output are given; keep one of them",
+            "inventory:5: lengths: both file and input or output are given; keep one of them",
         ),
         ("rate = 0.1", 'rate = 0.1\nlengths = "none.csv"', "none.csv: cannot read the file: No such file"),
-        ("rate = 0.1", 'rate = 0.1\nlengths = "x.csv"\ninput.mean = 1\ninput.std = 1', "both lengths and input or"),
+        (
+            "rate = 0.1",
+            'rate = 0.1\nlengths = "x.csv"\ninput.mean = 1\ninput.std = 1',
+            "both lengths and input or",
+        ),
+        ("rate = 0.1", "rate = 5e-324", "inventory:11: adapters entry 1 ('sql'): rate is 5e-324, but must be a number"),
+        ("[lengths]", "[[phases]]\nduration = 60\nscale = 1e-300\n[lengths]", "scale is 1e-300, but must be a factor"),
+        ("rate = 0.1", "rate = 1001", "or 0: registered, hardly asked"),
+        ("[lengths]", "[fixed]\nmax_lora = 4\n[lengths]", "fixed: unknown key 'max_lora'; did you mean 'max_loras'?"),
+        (
+            "[lengths]",
+            "[server]\nmax_loras = 8\n[fixed]\nmax_loras = 4\n[lengths]",
+            "inventory:7: fixed: max_loras is 4, but 8 in [server]; what must stay is in force today",
+        ),
+        ("rank = 16", "a" + ".a" * 32 + " = 1", "inventory:10: more than 32 names joined by dots"),
         ('gpu = "test-gpu"', "", "'gpu' is missing; it must be the short name"),
         ("[[adapters]]", "[[adaptors]]", "unknown key 'adaptors'; did you mean 'adapters'?"),
         ("[lengths]", "[server]\nmax_lora_rank = 24\n[lengths]", "inventory:5: server: max_lora_rank is 24, but must"),
@@ -172,10 +223,108 @@ def test_files_that_are_no_inventories(tmp_path: Path, content: bytes) -> None:
         load(path)
 
 
-def test_missing_file_and_directory(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none.toml"):
-        with pytest.raises(InputError, match="cannot read the inventory"):
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("source", "path", "source"),
+        ("source", "lora_path", "source"),
+        ("source", "Source", "source"),
+        ("rate", "rps", "rate"),
+        ("rate", "qps", "rate"),
+        ("rate", "requests_per_second", "rate"),
+        ("rate", "request-rate", "rate"),
+        ("rank", "r", "rank"),
+        ("rank", "max_rank", "rank"),
+        ("rank", "rnk", "rank"),
+        ("count", "replicas", "count"),
+        ("std", "sigma", "std"),
+        ("model", "base_model", "model"),
+        ("gpu", "device", "gpu"),
+        ("input", "prompt_tokens", "input"),
+        ("max_loras", "slots", "max_loras"),
+        ("max_loras", "max-loras", "max_loras"),
+        ("max_lora_rank", "max_rank", "max_lora_rank"),
+        ("rate", "colour", None),
+        ("rate", "path2", None),
+    ],
+)
+def test_the_hint_for_an_unknown_key_is_the_key_that_was_meant(old: str, new: str, hint: str | None) -> None:
+    text = PLAIN + "[server]\nmax_loras = 8\nmax_lora_rank = 16\n"
+    with pytest.raises(InputError) as error:
+        parse(re.sub(rf"\b{old} =", f"{new} =", text, count=1))
+    expected = f"did you mean {hint!r}?" if hint else "valid keys are name, rank, rate, count, input, output"
+    assert f"unknown key {new!r}; {expected}" in str(error.value)
+
+
+def test_every_synonym_leads_to_a_key_there_is_and_is_none_itself() -> None:
+    sections = (File, Lengths, Length, Adapter, PhaseEntry, SettingsTable)
+    known = {key for section in sections for key in section.model_fields}
+    assert set(SYNONYMS) <= known
+    for section in sections:
+        words = [word for key in section.model_fields for word in SYNONYMS.get(key, "").split()]
+        assert len(set(words)) == len(words), section
+        assert not set(words) & set(section.model_fields), section
+
+
+def test_adapters_that_are_hardly_asked() -> None:
+    inventory = parse(PLAIN.replace("rate = 0.025", "rate = -0.0"))
+    assert inventory.workload.rate.tolist() == [0.1] * 60 + [0.0]
+    assert not np.signbit(inventory.workload.rate).any()
+    with pytest.raises(InputError, match=r"^inventory: every rate is 0, so there is no traffic"):
+        parse(re.sub(r"rate = \S+", "rate = 0", PLAIN))
+
+
+def test_settings_that_must_stay_are_in_force_today() -> None:
+    inventory = parse(
+        PLAIN + "[server]\nmax_loras = 8\nmax_num_seqs = 64\n[fixed]\nmax_loras = 8\nmax_model_len = 999\n"
+    )
+    assert inventory.fixed == {"max_loras": 8, "max_model_len": 999}
+    assert inventory.server == {"max_loras": 8, "max_num_seqs": 64, "max_model_len": 999}
+    assert parse(PLAIN).fixed == {}
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path, message in (
+        (tmp_path, "a folder; an inventory is a TOML file"),
+        (Path(), r"a folder \(or is its name empty\?\); an inventory is a TOML file"),
+        (tmp_path / "none.toml", "cannot read: No such file or directory; an inventory is a TOML file"),
+        (Path("/dev/zero"), "a device; an inventory is a TOML file"),
+        (pipe, "a pipe that nothing comes from; an inventory is a TOML file"),
+    ):
+        with pytest.raises(InputError, match=message):
             load(path)
+
+
+@pytest.mark.parametrize(("source", "wanted"), [(f"printf %s '{PLAIN}'", 61), ("yes", "more than 33,554,432 bytes")])
+def test_a_pipe_is_read_up_to_a_limit(source: str, wanted: int | str) -> None:
+    with subprocess.Popen(["sh", "-c", source], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        path = Path(f"/dev/fd/{process.stdout.fileno()}")
+        if isinstance(wanted, int):
+            assert len(load(path)) == wanted
+        else:
+            with pytest.raises(InputError, match=wanted):
+                load(path)
+        process.kill()
+
+
+PIECES = st.sampled_from(
+    ["a.", '"a".', "a . ", "[", "]", "{", "}", "[[", "]]", "{a=", "a=[", '"', '""', '"""', "\\", '\\"', "'", "'''",
+     "#", "\n", "\na=", ",", "1", "1_0", "1.1", "1e9", "0x1", "-", " ", "\t", "true", "\nx.y.z=1", "[a.b]\n", "[[a]]\n"]
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.lists(PIECES, min_size=1, max_size=4), st.sampled_from([1, 3, 30_000])), max_size=3))
+def test_no_text_takes_long_to_read(parts: list[tuple[list[str], int]]) -> None:
+    text = "".join("".join(pieces) * times for pieces, times in parts)
+    began = time.perf_counter()
+    with pytest.raises(InputError) as error:
+        parse(text)
+    assert time.perf_counter() - began < 2 + len(text) / 1e6
+    assert "\n" not in str(error.value)
 
 
 def test_only_keeps_the_named_adapters_in_order() -> None:
@@ -200,7 +349,7 @@ def test_lengths_from_files(tmp_path: Path) -> None:
     assert own is None
     assert inventory.mix.input_mean.tolist() == [2, 2, 3000, 5]
     assert inventory.mix.output_mean == pytest.approx([20, 20, 8, 3])
-    assert inventory.mix.output_std == pytest.approx([10, 10, 1, 0], abs=1e-9)
+    assert inventory.mix.output_std == pytest.approx([10, 10, 1, 0], abs=1e-6)
     assert inventory.only(["tenant"]).workload.tables == (long,)
 
 

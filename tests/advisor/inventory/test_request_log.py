@@ -171,7 +171,7 @@ def test_requests_that_all_come_at_once_need_a_duration(tmp_path: Path) -> None:
     path.write_text(HEADER + "5,sql,1,1\n" * 3)
     requests = load(path, NAMES)
     assert requests.arrival.tolist() == [0.0, 0.0, 0.0]
-    with pytest.raises(InputError, match="add --duration"):
+    with pytest.raises(InputError, match="a duration is needed"):
         span_s(requests)
 
 

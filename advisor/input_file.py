@@ -1,0 +1,59 @@
+"""Files that users hand in: read whole, up to a limit, and never from what has no end."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+from advisor.errors import InputError
+
+
+def read(path: Path, what: str, most: int) -> bytes:
+    """The bytes of a file or of a pipe, such as a shell's `<(...)`; `-` is the standard input.
+
+    `what` names the kind of file in messages: "an inventory is a TOML file".
+
+    Raises:
+        InputError: no such file, a folder or a device, a pipe that nobody writes to, or more than `most` bytes.
+    """
+    try:
+        descriptor = _open(path, what)
+        with os.fdopen(descriptor, "rb") as file:
+            data = file.read(most + 1)
+            pipe = not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except OSError as error:
+        raise InputError(f"{path}: cannot read: {error.strerror}; {what}") from error
+    if len(data) > most:
+        raise InputError(f"{path}: more than {most:,} bytes; {what}")
+    if pipe and not data:
+        raise InputError(f"{path}: a pipe that nothing comes from; {what}")
+    return data
+
+
+def read_text(path: Path, what: str, most: int) -> str:
+    """The text of such a file, UTF-8.
+
+    Raises:
+        InputError: as `read`, or it is not UTF-8.
+    """
+    try:
+        return read(path, what, most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); {what}") from error
+
+
+def _open(path: Path, what: str) -> int:
+    if str(path) == "-":
+        return os.dup(sys.stdin.fileno())
+    # Not blocking: a named pipe without a writer would be waited for without end.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(kind) or stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
+        os.set_blocking(descriptor, True)  # a pipe that has a writer is worth to be waited for
+        return descriptor
+    os.close(descriptor)
+    found = "a folder" if stat.S_ISDIR(kind) else "a device"
+    empty = " (or is its name empty?)" if path == Path() else ""
+    raise InputError(f"{path}: {found}{empty}; {what}")

@@ -1,0 +1,64 @@
+"""What the values of an inventory, each fine by itself, must be together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import chain
+
+from advisor.inventory.schema import MAX_ADAPTERS, File
+from advisor.inventory.validation import RefusedError
+
+
+def check(file: File) -> None:
+    """Check an inventory.
+
+    Raises:
+        RefusedError: something does not go together; the first such thing.
+    """
+    _check_lengths(file)
+    if not any(row.rate for row in file.adapters):
+        raise RefusedError(
+            "every rate is 0, so there is no traffic to size a server for; "
+            "at least one adapter needs a rate above 0, in requests per second"
+        )
+    if file.phases and not any(phase.scale for phase in file.phases):
+        raise RefusedError("phases: every scale is 0, so nothing ever arrives; one must be above 0")
+    _check_names(file)
+    for name, value in file.fixed:
+        today = getattr(file.server, name)
+        if None not in (value, today) and value != today:
+            raise RefusedError(
+                f"{name} is {value}, but {today} in [server]; what must stay is in force today", "fixed", name
+            )
+
+
+def _check_lengths(file: File) -> None:
+    """Every adapter has lengths of either kind, and from one place."""
+    common = file.lengths
+    if common.file is not None and (common.input or common.output):
+        raise RefusedError("both file and input or output are given; keep one of them", "lengths", "file")
+    for i, row in enumerate(file.adapters):
+        if row.lengths is not None and (row.input or row.output):
+            raise RefusedError("both lengths and input or output are given; keep one of them", "adapters", i, "lengths")
+        if row.lengths is not None or (common.file is not None and not (row.input or row.output)):
+            continue
+        for kind in ("input", "output"):
+            if not (getattr(row, kind) or getattr(common, kind)):
+                raise RefusedError(
+                    f"no {kind} lengths; add {kind} = {{ mean = ..., std = ... }} to it or to [lengths]",
+                    *("adapters", i, kind),
+                )
+
+
+def _check_names(file: File) -> None:
+    """No more adapters than are allowed, and all of them of different names, once entries with a count are expanded."""
+    if (total := sum(row.count or 1 for row in file.adapters)) > MAX_ADAPTERS:
+        raise RefusedError(f"{total:,} adapters; at most {MAX_ADAPTERS:,} are allowed in one inventory")
+    times = Counter(chain.from_iterable(row.names for row in file.adapters))
+    if len(times) < total:
+        name, count = times.most_common(1)[0]
+        last = max(i for i, row in enumerate(file.adapters) if name in row.names)
+        raise RefusedError(
+            f"{count} adapters are named {name!r}; names must differ, those made by a count included",
+            *("adapters", last, "name"),
+        )

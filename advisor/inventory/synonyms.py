@@ -1,0 +1,47 @@
+"""What people write for the keys of an inventory: for the hint where such a key is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+SYNONYMS = {
+    # [[adapters]]
+    "name": "adapter adapter_id adapter_name id lora lora_name served_name",
+    "rank": "adapter_rank lora_r lora_rank max_lora_rank max_rank r ranks",
+    "rate": "arrival_rate frequency qps request_rate requests_per_s requests_per_sec requests_per_second rps traffic",
+    "count": "copies instances n num number quantity replicas",
+    "input": "input_len input_length input_tokens isl prompt prompt_len prompt_length prompt_tokens prompts",
+    "output": "answer completion completion_tokens osl output_len output_length output_tokens response",
+    "gaps": "arrival arrivals arrival_process distribution",
+    "cv": "coefficient_of_variation gap_cv variation",
+    "source": "adapter_path dir directory folder hf_id hub_id local_path lora_path path repo repo_id uri url",
+    # [lengths]
+    "file": "csv dataset jsonl path table",
+    "correlation": "corr rho",
+    "mean": "average avg mu",
+    "std": "sd sigma spread standard_deviation std_dev stddev stdev",
+    # [[phases]]
+    "duration": "duration_s length seconds time",
+    "scale": "factor multiplier rate rate_scale",
+    # the whole file
+    "model": "base base_model hf_model llm model_id model_name",
+    "gpu": "accelerator card device gpu_name gpu_type gpus hardware",
+    "lengths": "length requests token_lengths tokens",
+    "adapters": "adapter lora lora_adapters lora_modules loras",
+    "server": "current engine flags settings today",
+    # [server] and [fixed]
+    "max_loras": "adapter_slots gpu_loras lora_slots slots",
+    "max_cpu_loras": "cpu_loras cpu_slots",
+    "max_lora_rank": "lora_rank max_rank rank",
+    "max_num_seqs": "batch_size max_batch_size max_running max_seqs",
+    "max_num_batched_tokens": "batched_tokens max_batch_tokens max_batched_tokens max_prefill_tokens",
+    "gpu_memory_utilization": "gpu_mem_util gpu_mem_utilization gpu_memory gpu_util mem_fraction_static",
+    "max_model_len": "context context_len context_length max_context max_len max_length max_seq_len",
+}
+"""Key -> what else it is called, in words with underscores; which key is meant depends on those that a table has."""
+
+
+def meant(key: str, known: Iterable[str]) -> str | None:
+    """The known key that people call so, whatever the case, with dashes or underscores."""
+    word = key.lower().replace("-", "_")
+    return next((each for each in known if word in SYNONYMS.get(each, "").split()), None)

@@ -1,0 +1,39 @@
+"""The name that was meant: for messages about one that is not known."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+_PIECE = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
+ALIKE = 0.7
+"""How much of a word must agree (difflib's ratio): one letter in three or four may be wrong, missing or swapped."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` misspells, whatever the case and what stands between the words; None if there is none.
+
+    Numbers must agree: another size of a model or another card is no misspelling.
+    """
+    alike = [each for each in known if _misspells(name, each)]
+    return max(alike, key=lambda each: _ratio(name, each), default=None)
+
+
+def _misspells(name: str, known: str) -> bool:
+    ours, theirs = _pieces(name), _pieces(known)
+    if "".join(ours) == "".join(theirs):
+        return True
+    return len(ours) == len(theirs) and all(map(_alike, ours, theirs))
+
+
+def _pieces(name: str) -> list[str]:
+    return _PIECE.findall(name[:200].lower())
+
+
+def _alike(ours: str, theirs: str) -> bool:
+    return ours == theirs or (not ours[0].isdigit() and _ratio(ours, theirs) >= ALIKE)
+
+
+def _ratio(ours: str, theirs: str) -> float:
+    return difflib.SequenceMatcher(None, ours.lower(), theirs.lower()).ratio()
