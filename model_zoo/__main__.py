@@ -16,6 +16,8 @@ from model_zoo.campaign import Campaign
 from model_zoo.dataset import tabulate
 from model_zoo.errors import ZooError
 from model_zoo.grid import GRIDS, GridName
+from model_zoo.lock import locked
+from model_zoo.notes import note
 from model_zoo.pair import PROFILE, make, write
 from twin.profile import Profile, ProfileError, load
 
@@ -57,8 +59,10 @@ def build(
         command += f" --runs {runs.name}" if runs else ""
         command += " --compare" if with_comparison else ""
         campaign = Campaign(profile, GRIDS[grid], seed=seed, work=work, jobs=jobs, scheduler=dask)
-        files = make(campaign, profile_toml, command, date=day, runs=runs, with_comparison=with_comparison)
-        write(output / name, files)
+        with locked(output / name), locked(campaign.folder):
+            files = make(campaign, profile_toml, command, date=day, runs=runs, with_comparison=with_comparison)
+            for outdated in write(output / name, files):
+                note(f"{output / name / outdated}: removed; of a former build, and not made any more")
         typer.echo(f"{output / name}: {len(files)} files, {sum(map(len, files.values())) / 2**20:.1f} MiB")
 
 
@@ -75,7 +79,9 @@ def compare(
     """Print how every family of models does on every output, cross-validated by mix on the mixes trained on."""
     profile, _ = _profile(zoo, pair)
     campaign = Campaign(profile, GRIDS[grid], seed=seed, work=work, jobs=jobs)
-    train, _ = tabulate(campaign.findings(), profile, campaign.grid.max_adapters, jobs).split()
+    with locked(campaign.folder):
+        findings = campaign.findings()
+    train, _ = tabulate(findings, profile, campaign.grid.max_adapters, jobs).split()
     typer.echo(comparison.table_of(comparison.compare(train, jobs)))
 
 

@@ -31,6 +31,8 @@ Entry = TypeVar("Entry", Tree, Ensemble, Chance)
 
 PROFILE, MANIFEST, CARD = "profile.toml", "manifest.json", "card.md"
 RULES, SERVING = "rules.onnx", "serving.onnx"
+MADE = ("*.onnx", "*.svg", "*.unfinished")
+"""What builds leave beside manifest, card and profile."""
 LIBRARIES = ("numpy", "scipy", "numba", "scikit-learn", "skl2onnx", "onnx")
 """Whose versions decide what comes out."""
 FEATURES: dict[TreeOutput, tuple[str, ...]] = {"load_limit": MIX_FEATURES, "max_loras": SLOTS_FEATURES}
@@ -116,15 +118,20 @@ def make(
     return {**files, MANIFEST: _manifest_json(judged, files)}
 
 
-def write(folder: Path, files: dict[str, bytes]) -> None:
-    """Replace the files of a pair, each at once; those that only a former build made go."""
+def write(folder: Path, files: Mapping[str, bytes]) -> list[str]:
+    """Replace the files of a pair, each at once; those that only a former build made go, and are named.
+
+    These are what its manifest lists and, of whatever format or half-written, every graph and figure: nothing else in
+    the folder of a pair could use them. What else is there stays.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    outdated = _listed(folder / MANIFEST) - files.keys()
+    outdated = _listed(folder / MANIFEST) | {path.name for made in MADE for path in folder.glob(made)}
     for name, data in files.items():
         write_whole(folder / name, data)
-    for path in folder.iterdir():
-        if path.name in outdated:
-            path.unlink()
+    removed = sorted(path.name for path in folder.iterdir() if path.name in outdated - files.keys())
+    for name in removed:
+        (folder / name).unlink()
+    return removed
 
 
 def _rules_graph(models: Models, trees: Sequence[Tree]) -> bytes:

@@ -101,7 +101,7 @@ class Bench:
     def __init__(
         self, profile: Profile, recipe: Recipe, *, duration_s: float, seed: int, simulate: Simulate = simulate
     ) -> None:
-        self._profile, self._recipe, self._simulate = profile, recipe, simulate
+        self.profile, self.recipe, self._simulate = profile, recipe, simulate
         self._duration_s = duration_s
         # A seed for each mix: what chance does to one would otherwise be done to all.
         self._seed = int(np.random.SeedSequence([seed, recipe.number]).generate_state(1)[0])
@@ -115,17 +115,17 @@ class Bench:
     @cached_property
     def estimated_limit(self) -> float:
         """The most adapters of the mix in equilibrium."""
-        return estimate(self._recipe.adapters(TYPICAL), self._profile).max_adapters
+        return estimate(self.recipe.adapters(TYPICAL), self.profile).max_adapters
 
     def run(self, adapters: int, max_loras: int) -> Run:
         """Serve `adapters` of the mix with `max_loras` slots, or a slot each where that is fewer."""
         max_loras = min(max_loras, adapters)
         key = (adapters, max_loras)
         if key not in self._runs:
-            mix = self._recipe.adapters(adapters)
+            mix = self.recipe.adapters(adapters)
             measures = self._simulate(
-                self._profile,
-                server(self._profile, adapters, max_loras, max_rank=float(mix.rank.max())),
+                self.profile,
+                server(self.profile, adapters, max_loras, max_rank=float(mix.rank.max())),
                 mix,
                 duration_s=self._duration_s,
                 seed=self._seed,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from model_zoo.grid import Recipe
-from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Bench, Objective, Run
+from model_zoo.grid import Grid, Recipe
+from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Bench, Objective, Run, most_slots
 
 SHARES = (1.0, 0.85, 0.6, 0.3)
 """Of the most adapters served steadily: where every number of slots is tried."""
@@ -56,6 +56,35 @@ class Findings:
         return Findings(searched, at_points)
 
 
+def explore_grid(bench: Bench, grid: Grid) -> Exploration:
+    """Run a mix as the grid has it: at all of its points or, where it has none, as the limits ask."""
+    if grid.adapters:
+        return explore_points(bench, grid.adapters)
+    slots = explore(bench, _allowed_slots(bench, grid), grid.max_adapters)
+    return Exploration(bench.recipe, slots, tuple(bench.runs))
+
+
+def explore_points(bench: Bench, points: tuple[int, ...]) -> Exploration:
+    """Run a mix at every point of a grid, those that memory does not allow included."""
+    for adapters in points:
+        for max_loras in points:
+            bench.run(adapters, max_loras)
+    return Exploration(bench.recipe, points, tuple(bench.runs))
+
+
+def explore_limits(bench: Bench, grid: Grid, objectives: Sequence[Objective]) -> Exploration:
+    """Run a mix until the limits of some objectives are known, and no more."""
+    slots = _allowed_slots(bench, grid)
+    raise_limits(dict.fromkeys(objectives, -1), bench, slots, ladder(grid.max_adapters))
+    return Exploration(bench.recipe, tuple(slots), tuple(bench.runs))
+
+
+def _allowed_slots(bench: Bench, grid: Grid) -> list[int]:
+    """The grid's slots, cut off at the most that memory allows."""
+    most = most_slots(bench.profile, max(bench.recipe.ranks.values))
+    return sorted({min(count, most) for count in grid.slots if most})
+
+
 def explore(bench: Bench, slots: Sequence[int], max_adapters: int) -> tuple[int, ...]:
     """Run a mix until the limit of every objective is known to one step of the ladder, and the slots at shares of it.
 
@@ -82,13 +111,6 @@ def explore(bench: Bench, slots: Sequence[int], max_adapters: int) -> tuple[int,
         for max_loras in slots[::OVERLOADED_SLOTS]:
             bench.run(min(round(factor * most), max_adapters), max_loras)
     return tuple(slots)
-
-
-def explore_all(bench: Bench, slots: Sequence[int], adapters: Sequence[int]) -> None:
-    """Run a mix at every point of a grid, those that memory does not allow included."""
-    for count in adapters:
-        for max_loras in slots:
-            bench.run(count, max_loras)
 
 
 def ladder(max_adapters: int) -> list[int]:

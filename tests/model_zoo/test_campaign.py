@@ -1,26 +1,40 @@
-"""A campaign loses no finished mix, whatever dies: itself, or a worker of the cluster it is spread over."""
+"""A campaign loses no finished mix, whatever dies: itself, or a worker of the cluster it is spread over.
+
+And it believes none that is not the one it kept.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pytest
 from distributed import Client, LocalCluster
 
+from model_zoo import campaign as campaigns
+from model_zoo.__main__ import main
 from model_zoo.campaign import Campaign
 from model_zoo.dataset import is_held_out
-from model_zoo.grid import FEWER_POINTS, POINTS, Grid
+from model_zoo.errors import ZooError
+from model_zoo.fingerprint import PACKAGES, SOURCES, code_and_libraries
+from model_zoo.grid import FEWER_POINTS, GRIDS, POINTS, Grid, GridName
+from model_zoo.lock import locked
 from tests.model_zoo.conftest import law_of_serving
 from twin.engine.simulation import Measures
 from twin.profile import Profile
 from twin.settings import Settings
 from twin.workload import Workload
 
+ADVICE = "let it end, or use another folder"
 GRID = Grid(mixes=12, duration_s=3600.0, slots=(1, 8, 64), max_adapters=64)
 
 
@@ -82,6 +96,103 @@ def killer(client: Client, work: Path) -> str:
         f"assert len(list(Path({str(work)!r}).rglob('*.json'))) < {GRID.mixes}\n"
         f"os.kill({victim}, signal.SIGKILL)"
     )
+
+
+def halve(file: Path) -> None:
+    """Another number that is as good JSON as the one that was there."""
+    text = file.read_text()
+    digits = text.index('"throughput_tok_s": ') + len('"throughput_tok_s": ')
+    end = text.index(",", digits)
+    file.write_text(f"{text[:digits]}{float(text[digits:end]) / 2}{text[end:]}")
+
+
+def test_what_is_not_as_it_was_kept_is_named_and_simulated_again(
+    profile: Profile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = campaign(profile, tmp_path)
+    found, file = work.explorations(), work.folder.joinpath
+    halve(file("0.json"))
+    file("3.json").write_bytes(file("3.json").read_bytes()[:-100])
+    shutil.copy(file("5.json"), file("7.json"))
+    other = dataclasses.replace(work, seed=1)
+    other.explorations()
+    shutil.copy(other.folder / "8.json", file("8.json"))
+    file("9.json").write_text("")
+    sound = {path: path.stat().st_mtime_ns for path in work.folder.iterdir() if path.stem not in "03789"}
+    capsys.readouterr()
+    assert campaign(profile, tmp_path).explorations() == found
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(": 0.json, 3.json, 7.json, 8.json, 9.json")
+    assert len(sound) == GRID.mixes - 5
+    assert {path: path.stat().st_mtime_ns for path in sound} == sound
+    assert campaign(profile, tmp_path).explorations() == found
+    assert capsys.readouterr().err == ""
+
+
+def test_a_campaign_begins_anew_when_the_code_of_the_twin_changes(
+    profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in PACKAGES:
+        shutil.copytree(SOURCES / package, tmp_path / package, ignore=shutil.ignore_patterns("pairs", "__pycache__"))
+    monkeypatch.setattr(campaigns, "code_and_libraries", partial(code_and_libraries, sources=tmp_path))
+    simulated: list[Settings] = []
+
+    def counted(profile: Profile, server: Settings, workload: Workload, **settings: Any) -> Measures:
+        simulated.append(server)
+        return law_of_serving(profile, server, workload, **settings)
+
+    def simulations() -> int:
+        simulated.clear()
+        grid = dataclasses.replace(GRID, mixes=2)
+        Campaign(profile, grid, seed=0, work=tmp_path / "work", jobs=1, simulate=counted).explorations()
+        return len(simulated)
+
+    first, scheduler = simulations(), tmp_path / "twin/engine/scheduler.py"
+    assert first > 0
+    assert simulations() == 0
+    scheduler.write_text(f"# Another comment.\n{scheduler.read_text()}")
+    assert simulations() == 0
+    scheduler.write_text(f"{scheduler.read_text()}\nANOTHER_RULE = True\n")
+    assert simulations() == first
+
+
+def test_two_builds_do_not_work_in_one_folder(
+    profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither where finished mixes are kept nor where the pair is written; the second says so and ends at once."""
+    name, zoo, work = profile.pair.name, tmp_path / "zoo", tmp_path / "work"
+    (zoo / name).mkdir(parents=True)
+    (zoo / name / "profile.toml").write_text(profile.to_toml())
+    other = tmp_path / "other"
+    other.mkdir()
+    arguments = ["model_zoo", "build", "--pair", name, "--grid", "small", "--work", str(work), "-o", str(zoo)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    for folder in (zoo / name, Campaign(profile, GRIDS[GridName.SMALL], seed=0, work=work, jobs=1).folder):
+        with locked(folder), pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        said = capsys.readouterr()
+        assert (said.out, said.err) == ("", f"model_zoo: {folder}: another build is at work here; {ADVICE}\n")
+        with locked(folder):
+            pass  # free again
+    assert [path.name for path in (zoo / name).iterdir()] == ["profile.toml"]
+    assert not list(work.rglob("*.json"))
+
+
+def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from model_zoo.lock import locked; import time\n"
+        f"with locked(Path({str(tmp_path)!r})): print('mine', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "mine\n"
+        with pytest.raises(ZooError, match="another build"), locked(tmp_path):
+            pass
+        holder.kill()
+    (tmp_path / ".1.unfinished").write_text("[[8, 4, {")
+    with locked(tmp_path):
+        assert not list(tmp_path.glob("*.unfinished")), "what a killed writer left"
 
 
 def test_every_mix_is_also_run_at_points_that_its_limit_does_not_move(profile: Profile, tmp_path: Path) -> None:

@@ -140,10 +140,18 @@ def test_the_published_rule_never_admits_fewer(profile: Profile, work: Path) -> 
         assert load_limit(each.runs, PUBLISHED).adapters >= load_limit(each.runs, STEADY).adapters
 
 
-def test_only_what_a_former_build_made_goes_when_a_pair_is_replaced(files: Mapping[str, bytes], tmp_path: Path) -> None:
+@pytest.mark.parametrize("manifest", ['{"sha256": {"steady.onnx": "", "card.md": "", "rules.txt": ""}}', "{", ""])
+def test_only_what_a_former_build_made_goes_when_a_pair_is_replaced(
+    files: Mapping[str, bytes], tmp_path: Path, manifest: str
+) -> None:
+    """Whatever its format, and whether or not its manifest can be read."""
     (tmp_path / "notes.txt").write_text("mine")
-    write(tmp_path, {"steady.onnx": b"old", MANIFEST: b'{"sha256": {"steady.onnx": "", "card.md": ""}}'})
-    write(tmp_path, dict(files))
+    for name in ("steady.onnx", "depth.svg", "old.onnx.unfinished"):
+        (tmp_path / name).write_text("old")
+    (tmp_path / MANIFEST).write_text(manifest)
+    if "rules.txt" in manifest:
+        (tmp_path / "rules.txt").write_text("of a former build")
+    assert set(write(tmp_path, files)) - {"rules.txt"} == {"old.onnx.unfinished", "depth.svg", "steady.onnx"}
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {**files, "notes.txt": b"mine"}
 
 
