@@ -31,7 +31,10 @@ def linear_starts(runs: Sequence[Run], profiles: dict[str, Profile]) -> Starts |
 
 
 def rate_threshold_f1(grid: Sequence[Run], runs: Sequence[Run]) -> dict[str, float]:
-    """Model -> macro-F1 on `runs` of 'starved above so many offered tokens/s', the threshold chosen on `grid`."""
+    """Model -> macro-F1 on `runs` of 'starved above so many offered tokens/s', the threshold chosen on `grid`.
+
+    Starved by the papers' rule, which is such a threshold's own.
+    """
     return {
         model: _threshold_f1([run for run in grid if run.model == model], [run for run in runs if run.model == model])
         for model in sorted({run.model for run in grid} & {run.model for run in runs})
@@ -42,7 +45,8 @@ def _threshold_f1(grid: list[Run], runs: list[Run]) -> float:
     def f1(rows: list[Run], threshold: float) -> float:
         started = [run.measured for run in rows if not run.measured.oom]
         return macro_f1(
-            [outcome.starved for outcome in started], [outcome.offered_tok_s > threshold for outcome in started]
+            [outcome.published_starvation for outcome in started],
+            [outcome.offered_tok_s > threshold for outcome in started],
         )
 
     rates = sorted({run.measured.offered_tok_s for run in grid})

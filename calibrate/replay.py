@@ -91,6 +91,9 @@ def _outcome(run: Run, profile: Profile, seed: int) -> Outcome:
         waiting=measures.waiting_mean,
         preemptions=float(measures.preemptions),
         running=measures.running_mean * (1 - idle),
+        arrived=measures.arrivals,
+        completed=measures.completed,
+        waiting_end=measures.waiting_end,
         wall_s=measures.wall_s,
     )
 

@@ -7,6 +7,7 @@ A CSV table, one row per run of a real server under Poisson traffic; columns not
     oom (1: the server did not start); duration_s, completed, arrivals (expected ones where the column is missing or
     empty); input_tok_s, output_tok_s, itl_mean_ms, ttft_mean_ms (over completed requests), num_running_mean;
     num_waiting_mean, num_preempted_mean (0 where missing); tpot_mean_ms (itl_mean_ms where missing);
+    num_waiting_2nd_half_mean (num_waiting_mean where missing, and without that, what neither completed nor ran);
     drawn_std_input, drawn_std_output (tokens), drawn_correlation (of their logarithms): `twin.lengths.SHAREGPT` where
     missing;
     idle_samples (share of the samples of num_running_mean that were taken outside the run; see `calibrate.replay`);
@@ -26,6 +27,7 @@ import numpy as np
 import pandas as pd
 
 from calibrate.errors import CalibrationError
+from twin import service_level
 from twin.lengths import SHAREGPT
 from twin.profile import Profile
 from twin.settings import Settings
@@ -43,8 +45,6 @@ Row = Mapping[Hashable, Any]
 ANSWERED = {"llama-3.1-8b-instruct": 0.990, "qwen-2.5-7b-instruct": 0.957}
 """Model -> share of the drawn output tokens that it generated before it ended its answer, 1 where a model is not named;
 means of the hours of optimum_search.csv that did not starve."""
-STARVED_BELOW = 0.9
-"""Share of the offered token rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +70,31 @@ class Outcome:
     output_tok_s: float = np.nan
     preemptions: float = np.nan
     """Measured: of the counter, which grows, the mean; simulated: at the end."""
+    arrived: int = 0
+    """Requests, as the next two."""
+    completed: int = 0
+    waiting_end: int = 0
+    """Measured: the mean of the second half, or what else the table tells, for the samples of the published runs go on
+    until nothing waits any more.
+    """
     wall_s: float = np.nan
     """What the simulation took."""
 
     @property
     def starved(self) -> bool:
-        """Less than 90 % of the offered token rate (the papers' rule), or nothing at all."""
-        return not self.throughput_tok_s >= STARVED_BELOW * self.offered_tok_s
+        """Does not start, or serves less than 90 % of what arrived while others wait."""
+        return self.oom or service_level.starved(self.completed, self.arrived, self.waiting_end)
 
-    def steady(self, ttft_limit_s: float = 2.0) -> bool:
-        """Runs, does not starve, and the mean TTFT is within the limit."""
-        return not self.oom and not self.starved and self.ttft_ms <= 1e3 * ttft_limit_s
+    @property
+    def published_starvation(self) -> bool:
+        """The papers' rule, which is all that can be said of their simulator's figures."""
+        return service_level.published_starvation(self.throughput_tok_s, self.offered_tok_s)
+
+    def steady(self, ttft_limit_s: float = service_level.TTFT_LIMIT_S) -> bool:
+        """Starts, does not starve, and the mean TTFT is within the limit."""
+        return not self.oom and service_level.steady(
+            starved=self.starved, ttft_ms=self.ttft_ms, ttft_limit_s=ttft_limit_s
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +212,8 @@ def _measured(row: Row, workload: Workload) -> Outcome:
     duration_s, completed, ttft_ms = (float(row[name]) for name in ("duration_s", "completed", "ttft_mean_ms"))
     arrivals = _number(row, "arrivals", float(workload.rate.sum()) * duration_s)
     lost = max(arrivals - completed, 0.0)
+    unserved = max(lost - float(row["num_running_mean"]), 0.0)
+    waiting_end = _number(row, "num_waiting_2nd_half_mean", _number(row, "num_waiting_mean", unserved))
     return Outcome(
         oom=False,
         offered_tok_s=workload.offered_tok_s,
@@ -211,6 +227,9 @@ def _measured(row: Row, workload: Workload) -> Outcome:
         input_tok_s=float(row["input_tok_s"]),
         output_tok_s=float(row["output_tok_s"]),
         preemptions=_number(row, "num_preempted_mean", 0.0),
+        arrived=round(arrivals),
+        completed=round(completed),
+        waiting_end=round(waiting_end),
     )
 
 

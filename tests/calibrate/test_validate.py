@@ -34,10 +34,8 @@ def write_runs(path: Path, outcomes: list[Outcome] | None = None) -> Path:
     """The cases as a table, with these outcomes; one more that did not start for lack of memory."""
     rows = []
     for i, (slots, adapters, rate) in enumerate(CASES):
-        said = (
-            outcomes[i] if outcomes else Outcome(False, 1.0, 1.0, 1.0, ttft_ms=1.0, ttft_penalised_ms=1.0, running=1.0)
-        )
-        arrivals = adapters * float(rate) * 60
+        served = Outcome(False, 1.0, 1.0, 1.0, ttft_ms=1.0, running=1.0, arrived=100, completed=100)
+        said = outcomes[i] if outcomes else served
         rows.append(
             {
                 "group": "light" if rate == "0.5" else "busy",
@@ -47,12 +45,13 @@ def write_runs(path: Path, outcomes: list[Outcome] | None = None) -> Path:
                 "rate_counts": str(adapters),
                 "ranks": "8 16",
                 "oom": 0,
-                "completed": arrivals,
-                "arrivals": arrivals,
+                "completed": said.completed,
+                "arrivals": said.arrived,
+                "num_waiting_mean": said.waiting_end,
                 "input_tok_s": 0.5 * said.throughput_tok_s,
                 "output_tok_s": 0.5 * said.throughput_tok_s,
                 "itl_mean_ms": said.itl_ms,
-                "ttft_mean_ms": said.ttft_penalised_ms,
+                "ttft_mean_ms": said.ttft_ms,
                 "num_running_mean": said.running,
             }
         )
@@ -142,6 +141,34 @@ def test_arrivals_that_never_completed_cost_the_whole_duration(tmp_path: Path) -
     measured = read_runs(path)[0].measured
     assert measured.ttft_penalised_ms == pytest.approx((90 * 50 + 10 * 60_000) / 100)
     assert measured.ttft_ms == 50
+
+
+@pytest.mark.parametrize(
+    ("figures", "starved"),
+    [
+        ({"arrivals": 100, "completed": 89, "num_waiting_2nd_half_mean": 5.0}, True),
+        ({"arrivals": 100, "completed": 90, "num_waiting_2nd_half_mean": 5.0}, False),
+        ({"arrivals": 100, "completed": 89, "num_waiting_mean": 5.0}, True),
+        ({"arrivals": 100, "completed": 89, "num_waiting_2nd_half_mean": 0.0, "num_waiting_mean": 5.0}, False),
+        ({"arrivals": 100, "completed": 89, "num_running_mean": 5.0}, True),
+        ({"arrivals": 6, "completed": 4, "num_running_mean": 2.0}, False),
+    ],
+)
+def test_who_waits_at_the_end_is_told_by_what_the_table_has(
+    tmp_path: Path, figures: dict[str, float], starved: bool
+) -> None:
+    path = write_runs(tmp_path / "runs.csv")
+    table = pd.read_csv(path, dtype={"rate_counts": str}).drop(columns="num_waiting_mean")
+    table.loc[0, list(figures)] = list(figures.values())
+    table.to_csv(path, index=False)
+    assert read_runs(path)[0].measured.starved == starved
+
+
+def test_a_run_that_served_all_is_not_starved_though_the_papers_say_so(tmp_path: Path) -> None:
+    measured = dataclasses.replace(
+        read_runs(write_runs(tmp_path / "runs.csv"))[0].measured, offered_tok_s=100.0, throughput_tok_s=80.0
+    )
+    assert measured.published_starvation and not measured.starved and measured.steady()
 
 
 def test_ranks_are_dealt_out_in_turn(tmp_path: Path) -> None:
