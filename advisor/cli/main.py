@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
 import sys
 
 
@@ -16,7 +17,7 @@ def main() -> None:
     try:
         sys.exit(_run())
     except KeyboardInterrupt:
-        sys.exit(130)  # as shells say it: 128 + SIGINT
+        sys.exit(128 + signal.SIGINT)
 
 
 def _run() -> int:

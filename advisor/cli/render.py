@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +19,9 @@ from advisor.cli.options import (
     objective_of,
     recommendation_of,
 )
+from advisor.errors import InputError
 from advisor.recommend.objective import ObjectiveName
+from advisor.report.text import listed
 
 
 def render(
@@ -28,6 +32,7 @@ def render(
         typer.Option("--template", "-t", help="compose, kubernetes, serve, vllm-config, or the path of your own"),
     ],
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write files here")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there already")] = False,
     objective: ObjectiveOption = ObjectiveName.STEADY,
     ttft_limit: TtftLimit = "2s",  # type: ignore[assignment]
     itl_limit: ItlLimit = None,
@@ -36,6 +41,7 @@ def render(
     """Write launch files, from shipped templates or your own."""
     from advisor.deploy import render as rendering
 
+    _undo_when_killed()
     if output is None and len(template) > 1:
         raise typer.BadParameter("several templates need a directory to write to: add -o DIR")
     loaded, pair, answer = recommendation_of(inventory, objective_of(objective, ttft_limit, itl_limit), zoo)
@@ -45,8 +51,25 @@ def render(
     files = [rendering.render(each, answer, loaded, pair) for each in template]
     if rejected := len(answer.admission.rejected):
         streams.note(f"{rejected:,} of {answer.admission.of:,} adapters are not admitted and left out")
+    if names := rendering.unsourced(answer, loaded):
+        streams.note(
+            f"{len(names):,} of {answer.admission.adapters:,} adapters have no source in the inventory: vLLM does not "
+            f"load them at start; add their sources, or load them while it runs: {listed(names)}"
+        )
     if output is None:
         streams.write(files[0].text, end="")
-    else:
-        for path in rendering.write(files, output):
-            streams.write(str(path))
+        return
+    try:
+        paths = rendering.write(files, output, replace=force)
+    except rendering.FileThereError as error:
+        raise InputError(f"{error}; --force replaces it") from error
+    for path in paths:
+        streams.write(str(path))
+
+
+def _undo_when_killed() -> None:
+    """Have SIGTERM and SIGHUP end the process as an error does, so that no half written file stays behind."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # else nohup wants it ignored
+            signal.signal(number, lambda number, _: sys.exit(128 + number))

@@ -1,32 +1,24 @@
-"""Launch files from a recommendation, by templates: shipped ones by name, or a user's own by path.
-
-Nothing from an inventory can become syntax of the file: the filters `yaml`, `json`, `sh` and `literal` quote a value
-for where it stands, and templates run in a sandbox. All files are rendered before the first is written, and each
-appears whole or not at all.
-"""
+"""Launch files from a recommendation, by templates: shipped ones by name, or a user's own by path."""
 
 from __future__ import annotations
 
 import json
-import os
-import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
+from advisor.deploy import confined, template
+from advisor.deploy.template import MistakeError
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.recommendation import Recommendation
 from advisor.zoo.pairs import Pair
+from twin.files import File, write_all
 
-SUFFIX = ".j2"
+
+class FileThereError(InputError):
+    """A launch file is there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +29,7 @@ class LaunchFile:
     text: str
 
 
-def shipped() -> dict[str, str]:
-    """The templates that come with the package: name to text."""
-    templates = (entry for entry in files("advisor.templates").iterdir() if entry.name.endswith(SUFFIX))
-    return {entry.name: entry.read_text(encoding="utf-8") for entry in sorted(templates, key=lambda entry: entry.name)}
-
-
-def render(template: str, recommendation: Recommendation, inventory: Inventory, pair: Pair) -> LaunchFile:
+def render(name: str, recommendation: Recommendation, inventory: Inventory, pair: Pair) -> LaunchFile:
     """Render one template: the name of a shipped one (with or without its endings) or a path.
 
     Raises:
@@ -51,92 +37,58 @@ def render(template: str, recommendation: Recommendation, inventory: Inventory, 
     """
     if not recommendation.feasible:
         raise InputError(f"nothing to render: {recommendation.reason}")
-    name, text = _find(template)
+    ours = {known: text for known, text in template.shipped().items() if name in _names(known)}
+    file, text = next(iter(ours.items())) if ours else (Path(name).name, template.read(Path(name)))
+    fill = template.fill if ours else confined.fill
     try:
-        rendered = _environment().from_string(text).render(_context(recommendation, inventory, pair))
-    except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        raise InputError(f"{template}{f':{line}' if line else ''}: mistake in the template: {error}") from error
-    return LaunchFile(name.removesuffix(SUFFIX), rendered.rstrip("\n") + "\n")
+        rendered = fill(text, _context(recommendation, inventory, pair))
+    except MistakeError as error:
+        line = f":{error.line}" if error.line else ""
+        raise InputError(f"{name}{line}: mistake in the template: {error}") from error
+    return LaunchFile(file.removesuffix(template.SUFFIX) or file, rendered)
 
 
-def write(launch_files: Sequence[LaunchFile], directory: Path) -> list[Path]:
-    """Write files into a directory, made where it is missing; none appears before all are written out.
+def unsourced(recommendation: Recommendation, inventory: Inventory) -> tuple[str, ...]:
+    """The admitted adapters of which the inventory does not say where to load them from."""
+    admitted = set(recommendation.admission.admitted)
+    rows = zip(inventory.names, inventory.sources, strict=True)
+    return tuple(name for name, source in rows if name in admitted and source is None)
+
+
+def write(launch_files: Sequence[LaunchFile], directory: Path, *, replace: bool = False) -> list[Path]:
+    """Write files into a directory, made where it is missing: all of them, each whole, or none.
 
     Raises:
-        InputError: two files of one name, or the directory or a file cannot be written.
+        FileThereError: there is a file of that name, and `replace` is false.
+        InputError: two files of one name, a symbolic link in the place of one, or they cannot be written.
     """
     paths = [directory / file.name for file in launch_files]
     if len(set(paths)) < len(paths):
         raise InputError(f"two templates make the same file in {directory}: {', '.join(path.name for path in paths)}")
-    staged: list[Path] = []
+    if links := [str(path) for path in paths if path.is_symlink()]:
+        raise InputError(f"{', '.join(links)}: a symbolic link, neither followed nor replaced; remove it first")
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for file in launch_files:
-            staged.append(_stage(file, directory))
-        for temporary, path in zip(staged, paths, strict=True):
-            temporary.replace(path)
+        write_all(
+            [
+                File(path, file.text.encode(), 0o777 if file.text.startswith("#!") else 0o666)
+                for path, file in zip(paths, launch_files, strict=True)
+            ],
+            overwrite=replace,
+        )
+    except FileExistsError as error:
+        if directory.is_dir():
+            there = [str(path) for path in paths if path.exists()]
+            raise FileThereError(f"{', '.join(there)}: already there") from error
+        raise InputError(f"{directory}: cannot write: not a directory") from error
     except OSError as error:
         raise InputError(f"{error.filename or directory}: cannot write: {error.strerror}") from error
-    finally:
-        for temporary in staged:
-            temporary.unlink(missing_ok=True)
     return paths
 
 
-def _stage(file: LaunchFile, directory: Path) -> Path:
-    """The file under a temporary name in its directory."""
-    handle, name = tempfile.mkstemp(dir=directory, prefix=f".{file.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(file.text)
-        temporary.chmod(0o755 if file.text.startswith("#!") else 0o644)
-    except OSError:
-        temporary.unlink()
-        raise
-    return temporary
-
-
-def _find(template: str) -> tuple[str, str]:
-    ours = shipped()
-    for name, text in ours.items():
-        if template in (name, name.removesuffix(SUFFIX), name.partition(".")[0]):
-            return name, text
-    path = Path(template)
-    try:
-        return path.name, path.read_text(encoding="utf-8")
-    except OSError as error:
-        names = ", ".join(name.partition(".")[0] for name in ours)
-        raise InputError(
-            f"template {template!r}: {error.strerror}; give the path of a file or one of {names}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"template {template!r}: not UTF-8 text (byte {error.start})") from error
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters |= {"yaml": _yaml, "literal": _literal, "json": json.dumps, "sh": _sh}
-    return environment
-
-
-def _yaml(value: str | float) -> str:
-    """A YAML scalar: text always in double quotes with escapes, on one line."""
-    style = '"' if isinstance(value, str) else None
-    return yaml.safe_dump(value, default_style=style, width=float("inf")).removesuffix("\n...\n").rstrip("\n")
-
-
-def _literal(text: str) -> str:
-    """Text for files in which `$NAME`, `${NAME}` or `$(NAME)` is replaced: compose and Kubernetes."""
-    return text.replace("$", "$$")
-
-
-def _sh(value: str | float) -> str:
-    """One word of a shell."""
-    return shlex.quote(str(value))
+def _names(file: str) -> tuple[str, ...]:
+    """What a shipped template may be called."""
+    return file, file.removesuffix(template.SUFFIX), file.partition(".")[0]
 
 
 def _context(recommendation: Recommendation, inventory: Inventory, pair: Pair) -> Mapping[str, Any]:
@@ -150,6 +102,8 @@ def _context(recommendation: Recommendation, inventory: Inventory, pair: Pair) -
         for name, rank, rate, source in rows
         if name in admitted
     ]
+    modules = [json.dumps({"name": row["name"], "path": row["source"]}) for row in adapters if row["source"]]
+    without_source = unsourced(recommendation, inventory)
     return {
         "pair": pair.name,
         "model": pair.manifest.model,
@@ -157,6 +111,20 @@ def _context(recommendation: Recommendation, inventory: Inventory, pair: Pair) -
         "vllm": pair.manifest.vllm,
         "flags": recommendation.document()["flags"],
         "args": recommendation.args,
-        "modules": [json.dumps({"name": row["name"], "path": row["source"]}) for row in adapters if row["source"]],
+        "modules": modules,
         "adapters": adapters,
+        "unsourced": list(without_source),
+        "notes": _notes(len(modules), len(without_source)),
     }
+
+
+def _notes(loaded: int, unloaded: int) -> list[str]:
+    """How many adapters are loaded at start, and what to do about the others."""
+    if not unloaded:
+        return [f"All {loaded:,} are loaded at start." if loaded > 1 else "It is loaded at start."]
+    return [
+        f"{loaded:,} of {loaded + unloaded:,} are loaded at start. The inventory has no source for {unloaded:,}, named "
+        "at the end.",
+        "Add their sources and render again, or set VLLM_ALLOW_RUNTIME_LORA_UPDATING=True in its environment and load",
+        'each: POST /v1/load_lora_adapter {"lora_name": NAME, "lora_path": PATH}. So can whoever reaches the port.',
+    ]

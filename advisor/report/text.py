@@ -9,7 +9,7 @@ from typing import Any
 from advisor.recommend.recommendation import Recommendation, Step
 
 SHOWN_NAMES = 8
-"""Rejected adapters named before the rest is only counted."""
+"""Adapters named before the rest is only counted."""
 
 
 def write(recommendation: Recommendation) -> str:
@@ -48,9 +48,7 @@ def _admission(recommendation: Recommendation) -> str:
         f"{admission.request_rate:,.4g} requests/s, {admission.token_rate:,.0f} tokens/s"
     ]
     if rejected := admission.rejected:
-        names = ", ".join(map(_plain, rejected[:SHOWN_NAMES]))
-        more = f" and {len(rejected) - SHOWN_NAMES:,} more" if len(rejected) > SHOWN_NAMES else ""
-        lines.append(f"rejected     {names}{more}")
+        lines.append(f"rejected     {listed(rejected)}")
     return _titled("Admission", lines)
 
 
@@ -100,6 +98,12 @@ def _step(step: Step) -> Iterator[str]:
 
 def _titled(title: str, lines: Sequence[str]) -> str:
     return "\n  ".join([title, *lines]) if lines else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
+    return ", ".join(map(_plain, names[:SHOWN_NAMES])) + more
 
 
 def _plain(name: str) -> str:

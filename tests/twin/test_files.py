@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from twin.files import write_whole
+from twin.files import File, write_all, write_whole
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypat
 
 def test_ctrl_c_leaves_a_whole_file_and_nothing_else(tmp_path: Path) -> None:
     code = (
-        "import pathlib, sys; from twin.files import write_whole\n"
+        "import pathlib, sys; from twin.files import File, write_all, write_whole\n"
         "while True:\n"
         "    write_whole(pathlib.Path(sys.argv[1]), b'x' * 5_000_000)\n"
     )
@@ -108,3 +108,17 @@ def test_ctrl_c_leaves_a_whole_file_and_nothing_else(tmp_path: Path) -> None:
     writer.wait(10)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").stat().st_size == 5_000_000
+
+
+def test_several_files_appear_together_or_not_at_all(tmp_path: Path) -> None:
+    files = [File(tmp_path / name, name.encode()) for name in ("a", "b", "c")]
+    files[2].path.mkdir()
+    with pytest.raises(OSError, match="not a regular file"):
+        write_all(files)
+    files[2].path.rmdir()
+    files[2].path.write_text("theirs")
+    with pytest.raises(FileExistsError):
+        write_all(files, overwrite=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+    write_all(files)
+    assert sorted((path.name, path.read_text()) for path in tmp_path.iterdir()) == [(name, name) for name in "abc"]

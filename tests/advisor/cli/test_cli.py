@@ -138,12 +138,28 @@ def test_render(run: Run, tmp_path: Path) -> None:
     path = inventories.write(tmp_path)
     done = run("render", path, "-t", "compose", "-t", "serve", "-o", "out")
     assert (done.returncode, done.stdout) == (0, "out/compose.yaml\nout/serve.sh\n")
+    assert done.stderr == (
+        "advisor: 60 of 61 adapters have no source in the inventory: vLLM does not load them at start; add their "
+        "sources, or load them while it runs: sql-0, sql-1, sql-2, sql-3, sql-4, sql-5, sql-6, sql-7 and 52 more\n"
+    )
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == ["compose.yaml", "serve.sh"]
     assert run("render", path, "-t", "compose").stdout == (tmp_path / "out" / "compose.yaml").read_text()
-    assert run("render", path, "-t", "compose", "-t", "serve").returncode == 2
     done = run("render", path, "-t", "compose", "-t", "none", "-o", "other")
     assert done.returncode == 2
     assert not (tmp_path / "other").exists()
+
+
+def test_render_replaces_a_file_only_by_force(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, PLAIN.replace('"sql"', '"sql"\nsource = "adapters/sql"'))
+    (tmp_path / "serve.sh").write_text("mine")
+    done = run("render", path, "-t", "compose", "-t", "serve", "-o", ".")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "advisor: serve.sh: already there; --force replaces it\n"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["inventory.toml", "serve.sh"]
+    assert (tmp_path / "serve.sh").read_text() == "mine"
+    done = run("render", path, "-t", "serve", "-o", ".", "--force")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "serve.sh\n", "")
+    assert "exec vllm serve" in (tmp_path / "serve.sh").read_text()
 
 
 def test_pairs_and_explain(run: Run) -> None:

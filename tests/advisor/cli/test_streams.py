@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.advisor import inventories
 from tests.advisor.cli.test_cli import COMMAND
+from tests.advisor.deploy.test_render import ENDLESS
 from tests.advisor.inventories import PLAIN
 
 Done = subprocess.CompletedProcess[str]
@@ -62,13 +63,29 @@ def test_notes_that_nobody_can_read_change_no_exit_code(
     assert (done.returncode, done.stdout) == (1, "\n\n")
 
 
-def test_an_interrupt(good: tuple[str | Path, ...], tmp_path: Path) -> None:
-    path = tmp_path / "inventory.toml"
-    path.unlink()
-    os.mkfifo(path)  # the command waits for a writer, so that there is time to interrupt it
-    with subprocess.Popen([COMMAND, *good], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        writer = path.open("w")  # returns once the command reads
-        process.send_signal(signal.SIGINT)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_leaves_nothing_behind(zoo: Path, tmp_path: Path, number: int, code: int) -> None:
+    path, template = inventories.write(tmp_path), tmp_path / "endless.j2"
+    template.write_text(ENDLESS)
+    words = [COMMAND, "render", path, "-t", template, "-o", tmp_path, "--zoo", zoo]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        until = time.monotonic() + 30
+        while not at_work(child := children.read_text().strip()) and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(number)
         out, err = process.communicate(timeout=60)
-        writer.close()
-    assert (process.returncode, out, err) == (130, "", "")
+    assert (process.returncode, out, err) == (code, "", "")
+    assert not running(child)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["endless.j2", "inventory.toml"]
+
+
+def at_work(process: str) -> bool:
+    """Whether the process for a template has begun: then it has bounded its own time."""
+    return bool(process) and "Max cpu time              10 " in Path(f"/proc/{process}/limits").read_text()
+
+
+def running(process: str) -> bool:
+    """Whether a process is at work still; a dead one may wait for its new parent to take note."""
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"

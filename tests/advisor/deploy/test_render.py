@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.deploy import render
+from advisor.deploy import confined, render
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory, parse
 from advisor.recommend.objective import Objective
@@ -126,11 +126,44 @@ def test_serve_runs_as_a_shell_script(pair: Pair, tmp_path: Path, names: list[st
     assert not (tmp_path / "owned").exists()
 
 
-def test_adapters_without_a_source_are_not_loaded_at_start(pair: Pair) -> None:
-    inventory, answer = serving(pair, ["a", "b"])
-    rendered = render.render("serve.sh", answer, replace(inventory, sources=(None, None)), pair).text
-    assert "--lora-modules" not in rendered
-    assert shlex.split(rendered, comments=True)[-1] == "$@"
+TEMPLATES = ("compose", "kubernetes", "serve", "vllm-config")
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sampled_from(TEMPLATES), NAMES, st.data())
+def test_every_admitted_adapter_is_loaded_or_named(pair: Pair, template: str, names: list[str], data: Any) -> None:
+    inventory, answer = serving(pair, names)
+    sources = tuple(data.draw(st.none() | st.just(source)) for source in inventory.sources)
+    rendered = render.render(template, answer, replace(inventory, sources=sources), pair).text
+    loaded = [name for name, source in zip(names, sources, strict=True) if source]
+    others = [name for name in names if name not in loaded]
+    assert loaded_by(template, rendered) == wanted(loaded)
+    assert f"for {len(names)} adapter" in rendered.partition(" on one ")[0]
+    told = re.findall("^# not loaded at start: (.*)$", rendered, flags=re.MULTILINE)
+    assert [name.encode().decode("unicode_escape") for name in told] == others
+    assert (f"{len(loaded)} of {len(names)} are loaded at start" in rendered) == bool(others)
+    assert ("VLLM_ALLOW_RUNTIME_LORA_UPDATING=True" in rendered) == bool(others)
+
+
+def loaded_by(template: str, rendered: str) -> list[dict[str, str]]:
+    """The modules that a launch file names, read as the one reads it for whom it is."""
+    if template == "serve":
+        words = shlex.split(rendered.replace("\\\n", ""), comments=True)[:-1]
+    elif template == "vllm-config":
+        return modules(yaml.safe_load(rendered).get("lora-modules", []))
+    elif template == "compose":
+        words = [undollared(word) for word in yaml.safe_load(rendered)["services"]["vllm"]["command"]]
+    else:
+        pod = next(yaml.safe_load_all(rendered))["spec"]["template"]["spec"]
+        words = [undollared(word) for word in pod["containers"][0]["args"]]
+    return modules(words[words.index("--lora-modules") + 1 :]) if "--lora-modules" in words else []
+
+
+def test_a_file_says_what_it_is_for(pair: Pair) -> None:
+    for template in TEMPLATES:
+        head = text(template, pair, ["one"])[0].partition(" on one ")
+        assert "vLLM 0.8.5 for 1 adapter" in head[0]
+        assert head[2].startswith("test-gpu")
 
 
 def test_own_templates(pair: Pair, tmp_path: Path) -> None:
@@ -144,11 +177,16 @@ def test_own_templates(pair: Pair, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("{{ modle }}", "mistake in the template: 'modle' is undefined"),
+        ("{{ modle }}", "own.j2:1: mistake in the template: 'modle' is undefined"),
         ("\n{% if %}", "own.j2:2: mistake in the template"),
-        ("{{ 1 / 0 }}", "mistake in the template"),
+        ("\n\n{{ 1 / 0 }}", "own.j2:3: mistake in the template: division by zero"),
         ("{{ model.__class__.__mro__ }}", "mistake in the template: access to attribute '__class__'"),
         ("{% include 'x' %}", "mistake in the template"),
+        ("{% for i in range(10 ** 9) %}{% endfor %}", "own.j2:1: mistake in the template: Range too big"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "mistake in the template: maximum recursion depth"),
+        ("{{" + "(" * 9999 + "1" + ")" * 9999 + "}}", "mistake in the template: maximum recursion depth"),
+        ("{% for i in range(60) %}{{ 'a' * 10 ** 6 }}{% endfor %}", "it makes more than 32,000,000 characters"),
+        ("{{ 'a' * 10 ** 10 }}", "it takes more than 1,073,741,824 bytes of memory"),
     ],
 )
 def test_mistakes_in_templates(pair: Pair, tmp_path: Path, template: str, message: str) -> None:
@@ -158,6 +196,35 @@ def test_mistakes_in_templates(pair: Pair, tmp_path: Path, template: str, messag
     with pytest.raises(InputError) as error:
         render.render(str(path), answer, inventory, pair)
     assert message in str(error.value)
+
+
+ENDLESS = "{% for i in range(99999) %}" * 3 + "{% endfor %}" * 3
+
+
+def test_a_template_without_an_end(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "own.j2"
+    path.write_text(ENDLESS)
+    inventory, answer = serving(pair, ["a"])
+    monkeypatch.setattr(confined, "MAX_SECONDS", 1)
+    with pytest.raises(InputError, match="mistake in the template: it takes more than 1 s"):
+        render.render(str(path), answer, inventory, pair)
+
+
+def test_what_is_no_template(pair: Pair, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "long").write_bytes(b"a" * 1_000_001)
+    (tmp_path / "binary").write_bytes(b"a\xff")
+    inventory, answer = serving(pair, ["a"])
+    for name, message in (
+        ("pipe", "a pipe that nothing comes from"),
+        ("zero", "a device"),
+        (".", "a folder"),
+        ("long", "more than 1,000,000 bytes"),
+        ("binary", "not UTF-8"),
+    ):
+        with pytest.raises(InputError, match=f"{message}.*a template is a text file"):
+            render.render(str(tmp_path / name), answer, inventory, pair)
 
 
 def test_no_such_template(pair: Pair) -> None:
@@ -171,11 +238,11 @@ def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
     (target / "b").mkdir(parents=True)
     (target / "b" / "x").touch()
     files = [render.LaunchFile("a", "#!/bin/sh\n"), render.LaunchFile("c", "text\n")]
-    with pytest.raises(InputError, match="cannot write"):
-        render.write([render.LaunchFile("b", "over a directory\n")], target)
+    with pytest.raises(InputError, match="b: cannot write: not a regular file"):
+        render.write([files[0], render.LaunchFile("b", "over a directory\n")], target)
     with pytest.raises(InputError, match="two templates make the same file"):
         render.write([files[0], files[0]], target)
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(InputError, match="cannot write: not a directory"):
         render.write(files, target / "b" / "x")
     assert sorted(path.name for path in target.iterdir()) == ["b"]
     assert render.write(files, target) == [target / "a", target / "c"]
@@ -183,3 +250,26 @@ def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
     assert os.access(target / "a", os.X_OK)
     assert not os.access(target / "c", os.X_OK)
     assert sorted(path.name for path in target.iterdir()) == ["a", "b", "c"]
+
+
+def test_what_is_there_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    files = [render.LaunchFile("a", "ours\n"), render.LaunchFile("b", "ours\n")]
+    (tmp_path / "b").write_text("theirs\n")
+    with pytest.raises(render.FileThereError, match=re.escape(f"{tmp_path / 'b'}: already there")):
+        render.write(files, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert (tmp_path / "b").read_text() == "theirs\n"
+    render.write(files, tmp_path, replace=True)
+    assert (tmp_path / "b").read_text() == "ours\n"
+
+
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("target", ["theirs", "nowhere"])
+def test_a_symbolic_link_is_neither_followed_nor_replaced(tmp_path: Path, target: str, replace: bool) -> None:
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / "a").symlink_to(target)
+    with pytest.raises(InputError, match="a: a symbolic link"):
+        render.write([render.LaunchFile("a", "ours\n")], tmp_path, replace=replace)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "theirs"]
+    assert (tmp_path / "a").is_symlink()
+    assert (tmp_path / "theirs").read_text() == "theirs"
