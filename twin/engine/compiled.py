@@ -29,6 +29,8 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.serialize import dumps
 from platformdirs import user_cache_path
 
+from twin.files import write_whole
+
 F = TypeVar("F", bound=Callable[..., object])
 
 NAME = "adapter-advisor"
@@ -38,7 +40,6 @@ _HARMLESS = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS"}
 """Settings of Numba that do not change machine code."""
 _DIGEST = 32
 """Bytes of SHA-256 at the start of each file: broken machine code would crash the process, not raise an error."""
-_entry_points: list[Any] = []
 
 
 class Store(NamedTuple):
@@ -61,15 +62,14 @@ def jit(function: F) -> F:
 
 def entry_point(function: F) -> F:
     """Compile a function that Python calls, on its first call, or take it from the store."""
-    compiled = _compiled(function)
-    if isinstance(compiled, Dispatcher):
-        _entry_points.append(compiled)
-    return cast(F, compiled)
+    return cast(F, _compiled(function))
 
 
 def compiled_before() -> bool:
-    """Whether the entry points imported so far are compiled; if not, the first call takes half a minute."""
-    return all(entry.overloads or _stored(entry.py_func) for entry in _entry_points)
+    """Whether the twin is compiled; if not, its first step takes half a minute."""
+    from twin.engine.serving import serve
+
+    return not isinstance(serve, Dispatcher) or bool(serve.overloads) or _stored(serve.py_func)
 
 
 def kept() -> bool:
@@ -123,7 +123,9 @@ class MachineCode:
         folder = store().write
         if folder is not None and not result.library.has_dynamic_globals:
             with suppress(OSError):
-                _write(folder / self._file(signature, result.codegen), dumps(result._reduce()))
+                code = dumps(result._reduce())
+                path = folder / self._file(signature, result.codegen)
+                write_whole(path, hashlib.sha256(code).digest() + code)
 
     def _file(self, signature: object, codegen: Any) -> str:
         return f"{self._name}-{_hash(repr((signature, codegen.magic_tuple())).encode())}"
@@ -206,16 +208,6 @@ def _read(path: Path) -> bytes | None:
         return data[_DIGEST:]
     _remove(path)
     return None
-
-
-def _write(path: Path, code: bytes) -> None:
-    """Write a file whole or not at all: other processes may be reading or writing it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_bytes(hashlib.sha256(code).digest() + code)
-        part.replace(path)
-    finally:
-        _remove(part)
 
 
 def _remove(path: Path) -> None:
