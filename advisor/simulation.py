@@ -25,8 +25,8 @@ MAX_REQUESTS = 50_000_000
 
 MEASURES = (
     "oom", "kv_capacity_tokens", "offered_tok_s", "throughput_tok_s", "starved", "steady", "itl_ms", "ttft_ms",
-    "ttft_p99_ms", "ttft_penalised_ms", "arrivals", "completed", "running_mean", "waiting_mean", "adapter_loads",
-    "preemptions", "wall_s",
+    "ttft_p99_ms", "ttft_penalised_ms", "arrivals", "refused", "completed", "running_mean", "waiting_mean",
+    "adapter_loads", "preemptions", "wall_s",
 )  # fmt: skip
 """What is reported of a simulation, in order."""
 
@@ -70,7 +70,7 @@ class Simulation:
             measures = simulate(self.profile, self.server, workload, duration_s=duration_s, seed=seed)
         else:
             duration_s = duration_s or request_log.span_s(self.requests)
-            requests = self.requests.until(duration_s).cut(self.server.max_model_len)
+            requests = self.requests.until(duration_s)
             measures = serve(self.profile, self.server, workload, requests, duration_s=duration_s)
         found = {**asdict(measures), "starved": measures.starved, "steady": measures.steady(ttft_limit_s)}
         settings = {"max_loras": self.server.max_loras, "max_lora_rank": self.server.max_lora_rank}

@@ -36,7 +36,8 @@ class Run:
         It is throughput / offered token rate without the chance in how many tokens happened to arrive: in an hour of
         thousands of requests the two agree, in one of ten the latter says nothing.
         """
-        return self.measures.completed / self.measures.arrivals if self.measures.arrivals else 1.0
+        accepted = self.measures.arrivals - self.measures.refused
+        return self.measures.completed / accepted if accepted else 1.0
 
     @property
     def starved(self) -> bool:

@@ -133,17 +133,19 @@ class Requests:
         end = int(np.searchsorted(self.arrival, duration_s))
         return Requests(self.arrival[:end], self.adapter[:end], self.input[:end], self.output[:end])
 
-    def cut(self, max_model_len: int) -> Requests:
-        """With lengths cut so that prompt and answer fit into `max_model_len` tokens, as vLLM does."""
-        prompt = np.minimum(self.input, max_model_len - 1)
-        return replace(self, input=prompt, output=np.minimum(self.output, max_model_len - prompt))
+    def within(self, max_model_len: int) -> Requests:
+        """Those whose prompt and answer together have at most `max_model_len` tokens: vLLM refuses the others."""
+        fit = self.input + self.output <= max_model_len
+        if fit.all():
+            return self
+        return Requests(self.arrival[fit], self.adapter[fit], self.input[fit], self.output[fit])
 
 
-def draw(workload: Workload, duration_s: float, seed: int, max_model_len: int) -> Requests:
+def draw(workload: Workload, duration_s: float, seed: int) -> Requests:
     """Draw the requests that arrive within `duration_s`; the same seed gives the same requests.
 
     Arrivals are drawn first, then a pair of correlated normal scores per request, from which the lengths follow;
-    they are rounded up or down at random so that rounding does not shift the mean, and cut to `max_model_len`.
+    they are rounded up or down at random so that rounding does not shift the mean.
     """
     rng = np.random.default_rng(seed)
     gaps = np.zeros(len(workload.rate), dtype=np.bool_) if workload.lognormal_gaps is None else workload.lognormal_gaps
@@ -154,7 +156,7 @@ def draw(workload: Workload, duration_s: float, seed: int, max_model_len: int) -
     for table, where in by_law(workload.tables, adapter):
         row = rng.integers(len(table), size=len(where))
         requests.input[where], requests.output[where] = table.input[row], table.output[row]
-    return requests.cut(max_model_len)
+    return requests
 
 
 def _draw_lengths(rng: np.random.Generator, workload: Workload, adapter: Ints) -> tuple[Ints, Ints]:

@@ -46,4 +46,6 @@ def simulate(
             for result in results:
                 streams.write(json.dumps(result))
         else:
-            streams.write(table(results, COLUMNS, streams.width()))
+            rows = list(results)
+            columns = (*COLUMNS, "refused") if any(row["refused"] for row in rows) else COLUMNS
+            streams.write(table(rows, columns, streams.width()))

@@ -165,7 +165,7 @@ def _hours(measurement: Hours, site: Site, capacity_tok_s: float) -> Measured:
         raise CalibrationError(f"{measurement.key}: no lengths are known to draw requests of")
     rate = measurement.share * capacity_tok_s / site.scale.lengths.output_mean
     traffic = workload(measurement, site.scale, site.rank, rate)
-    drawn = draw(traffic, measurement.seconds, measurement.seed, max_model_len=1 << 20)
+    drawn = draw(traffic, measurement.seconds, measurement.seed)
     sent = _sent(open_loop(drawn, list(site.adapters)), site, measurement.seconds)
     if "num_running_mean" not in sent.row:
         raise CalibrationError(f"{site.server.url}/metrics: no sample of the running requests; is it switched off?")

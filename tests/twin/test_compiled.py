@@ -232,7 +232,8 @@ def test_the_users_choice_of_a_cache_folder_is_respected(
     assert not package.files(package.cache)
 
 
-def test_importing_the_twin_leaves_numba_as_it_is_and_compiles_nothing(package: Package) -> None:
+@pytest.mark.usefixtures("package")
+def test_importing_the_twin_leaves_numba_as_it_is_and_compiles_nothing() -> None:
     code = (
         "import numba\n"
         "def settings(): return {k: v for k, v in vars(numba.config).items() if k.isupper()}\n"

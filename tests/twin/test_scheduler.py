@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,7 +70,7 @@ def situations(draw: st.DrawFn) -> tuple[SchedulerConfig, Demand, int, int]:
         load_from_disk_ms=rng.uniform(20, 50, adapters),
     )
     fits_one = -(-(longest_prompt + longest_answer) // 16)
-    blocks = fits_one + draw(st.sampled_from([0, 3, 20, 2000]))
+    blocks = max(1, fits_one + draw(st.sampled_from([-2, 0, 3, 20, 2000])))
     return chosen, demand, blocks, draw(st.sampled_from([0, 0, 9]))
 
 
@@ -118,6 +121,66 @@ def agree(chosen: SchedulerConfig, demand: Demand, blocks: int, max_connections:
     assert fast.queue.totals[WAITING] == len(plain.waiting) + len(plain.skipped_waiting)
     assert log.counts[engine.DROPPED] == plain.dropped
     assert log.sums[engine.ADAPTER_STEPS] == sum(step.decisions.adapters for step in steps)
+
+
+def served(demand: Demand, **behaviour: bool) -> tuple[Scheduler, engine.Log, ReferenceServer]:
+    """Both twins with one slot and ten blocks, after `UNTIL_S`."""
+    options = dict.fromkeys(("scheduler_reserve_full_isl", "skipped_waiting", "async_scheduling"), False)
+    chosen = Settings(4, 64, 1, 1, block_size=16, **{**options, **behaviour})
+    fast, log = new_scheduler(chosen, demand, 10), engine.new_log(len(demand.arrival_s))
+    engine.serve(fast, COST, log, UNTIL_S, 0)
+    plain = ReferenceServer(chosen, demand, COST, 10)
+    plain.serve(UNTIL_S)
+    return fast, log, plain
+
+
+def asked(prompt: list[int], answer: list[int]) -> Demand:
+    """A request every second to one adapter."""
+    requests = len(prompt)
+    return Demand(
+        arrival_s=np.arange(requests, dtype=np.float64),
+        adapter=np.zeros(requests, dtype=np.int32),
+        prompt=np.array(prompt, dtype=np.int32),
+        answer=np.array(answer, dtype=np.int32),
+        load_from_memory_ms=np.ones(1),
+        load_from_disk_ms=np.ones(1),
+    )
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_request_too_long_for_the_kv_cache_blocks_the_queue_but_not_the_clock(whole: bool) -> None:
+    demand = asked([20, 200, 20], [5, 5, 5])
+    fast, log, plain = served(demand, scheduler_reserve_full_isl=whole, async_scheduling=whole)
+    assert (log.finish_s > 0).tolist() == [True, False, False]
+    assert plain.finish_s.keys() == {0}
+    assert fast.queue.totals[WAITING] + fast.batch.totals[RUNNING] == len(plain.waiting) + len(plain.running) == 2
+    assert log.sums[engine.WAITING_S] > 0.9 * 18  # the last one, from second 2 on
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "entries in answer": {"answer": np.ones(2, dtype=np.int32)},
+    "prompt in 32 bits": {"prompt": np.ones(3, dtype=np.int64)},
+    "one loading time": {"load_from_disk_ms": np.ones(2)},
+    "from 0 on": {"arrival_s": np.array([-1.0, 0.0, 1.0])},
+    "and finite": {"arrival_s": np.array([0.0, 1.0, np.inf])},
+    "order of time": {"arrival_s": np.array([0.0, 2.0, 1.0])},
+    "arrivals in order": {"arrival_s": np.array([0.0, np.nan, 1.0])},
+    "no adapter -1": {"adapter": np.array([0, -1, 0], dtype=np.int32)},
+    "none has number 1": {"adapter": np.array([0, 1, 0], dtype=np.int32)},
+    "prompts of 1": {"prompt": np.array([1, 0, 1], dtype=np.int32)},
+    "answers of 1": {"answer": np.array([1, -7, 1], dtype=np.int32)},
+    "within 32 bits": {name: np.full(3, 1 << 30, dtype=np.int32) for name in ("prompt", "answer")},
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_nothing_that_would_break_compiled_code_passes_the_door(what: str) -> None:
+    chosen = Settings(4, 64, 1, 1, 16, False, False, False)
+    demand = asked([1, 1, 1], [1, 1, 1])._replace(**WRONG[what])
+    with pytest.raises(AssertionError, match=what):
+        new_scheduler(chosen, demand, 10)
+    with pytest.raises(AssertionError, match=what):
+        ReferenceServer(chosen, demand, COST, 10)
 
 
 @settings(max_examples=40, deadline=None)

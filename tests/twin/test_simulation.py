@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.twin.conftest import make_server, make_workload
-from twin.engine.simulation import Measures, simulate
+from twin.engine.simulation import Measures, serve, simulate
 from twin.profile import Profile
+from twin.workload import draw
 
 
 def without_wall_time(measures: Measures) -> Measures:
@@ -130,3 +131,27 @@ def test_nothing_arrives(profile: Profile) -> None:
     measures = simulate(profile, make_server(8), make_workload([1e-6]), duration_s=1.0)
     assert measures.arrivals == measures.completed == 0
     assert math.isnan(measures.ttft_ms)
+
+
+def test_requests_longer_than_the_server_takes_are_refused_and_otherwise_as_if_never_sent(profile: Profile) -> None:
+    workload, server = make_workload([0.2] * 8), make_server(8, max_model_len=1000)
+    drawn = draw(workload, 600.0, 1)
+    fitting = drawn.within(1000)
+    assert 0 < len(fitting) < len(drawn)
+    measures, without = (serve(profile, server, workload, each, duration_s=600.0) for each in (drawn, fitting))
+    assert (measures.arrivals, measures.refused) == (len(drawn), len(drawn) - len(fitting))
+    assert (without.arrivals, without.refused) == (len(fitting), 0)
+
+    def rest(measures: Measures) -> Measures:
+        return dataclasses.replace(measures, arrivals=0, refused=0, offered_tok_s=0.0, wall_s=0.0)
+
+    simulated = simulate(profile, server, workload, duration_s=600.0, seed=1)
+    assert rest(measures) == rest(without) == rest(simulated)
+    assert (simulated.arrivals, simulated.refused) == (measures.arrivals, measures.refused)
+
+
+def test_a_server_that_can_take_none_of_the_requests(profile: Profile) -> None:
+    measures = simulate(profile, make_server(8, max_model_len=2), make_workload([1.0]), duration_s=60.0)
+    assert measures.refused == measures.arrivals > 0
+    assert measures.throughput_tok_s == 0.0
+    assert math.isnan(measures.ttft_penalised_ms)

@@ -18,7 +18,7 @@ HOUR = 3600.0
 
 
 def drawn(rates: list[float], seed: int = 0, **options: float) -> Requests:
-    return draw(make_workload(rates, **options), HOUR, seed, max_model_len=131_072)
+    return draw(make_workload(rates, **options), HOUR, seed)
 
 
 def test_same_seed_same_requests() -> None:
@@ -36,9 +36,9 @@ def test_in_how_many_portions_requests_are_drawn_changes_nothing(monkeypatch: py
         input_quantiles=(None, law, None),
         correlation=-0.4,
     )
-    whole = draw(workload, HOUR, 3, max_model_len=1000)
+    whole = draw(workload, HOUR, 3)
     monkeypatch.setattr(arrivals, "PORTION", 64)
-    portioned = draw(workload, HOUR, 3, max_model_len=1000)
+    portioned = draw(workload, HOUR, 3)
     assert len(whole) > 20 * arrivals.PORTION
     for name in Requests.__slots__:
         assert np.array_equal(getattr(whole, name), getattr(portioned, name))
@@ -67,10 +67,14 @@ def test_lengths_keep_the_mean_and_the_spread(prompt: float, answer: float) -> N
     assert np.corrcoef(np.log(requests.input), np.log(requests.output))[0, 1] < -0.2
 
 
-def test_lengths_are_cut_to_the_longest_sequence() -> None:
-    requests = draw(make_workload([5.0], prompt=500, answer=500), HOUR, 0, max_model_len=600)
-    assert (requests.input + requests.output).max() == 600
-    assert requests.output.min() >= 1
+def test_what_fits_into_the_longest_sequence() -> None:
+    requests = drawn([5.0], prompt=500, answer=500)
+    total = requests.input + requests.output
+    fitting = requests.within(600)
+    assert 0 < len(fitting) < len(requests)
+    for name in Requests.__slots__:
+        assert np.array_equal(getattr(fitting, name), getattr(requests, name)[total <= 600])
+    assert len(requests.within(int(total.max()))) == len(requests)
 
 
 @pytest.mark.parametrize("cv", [1.0, 0.5, 3.0])
@@ -84,7 +88,7 @@ def test_gaps_have_the_coefficient_of_variation(cv: float) -> None:
 def test_poisson_and_bursty_adapters_mix() -> None:
     workload = make_workload([2.0, 2.0])
     workload.cv[1] = 4.0
-    requests = draw(workload, HOUR, 0, 131_072)
+    requests = draw(workload, HOUR, 0)
     assert np.all(np.diff(requests.arrival) >= 0)
     for adapter, cv in ((0, 1.0), (1, 4.0)):
         gaps = np.diff(requests.arrival[requests.adapter == adapter])
@@ -97,7 +101,7 @@ def test_draws_that_models_were_trained_on_do_not_change(cv: float | None, diges
     workload = replace(make_workload([1.0] * 40), rate=np.geomspace(0.01, 2, 40), cv=ones.copy())
     if cv is None:
         workload.cv[::3], workload.cv[1::5] = 2.5, 0.4
-    requests = draw(workload, HOUR, 1, 131_072)
+    requests = draw(workload, HOUR, 1)
     microseconds = (1e6 * requests.arrival).round().astype(np.int64)
     columns = (microseconds, requests.adapter, requests.input, requests.output)
     assert hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()[:16] == digest
@@ -113,7 +117,7 @@ def test_laws_of_single_adapters() -> None:
         tables=(None, None, table),
         correlation=0.8,
     )
-    requests = draw(workload, HOUR, 0, 131_072)
+    requests = draw(workload, HOUR, 0)
     plain, drawn, listed = (
         (requests.input[which], requests.output[which]) for which in requests.adapter == [[0], [1], [2]]
     )
@@ -136,7 +140,7 @@ def test_offered_tokens_are_those_drawn() -> None:
         lognormal_gaps=np.array([True, False]),
         phases=(Phase(300), Phase(300, scale=1.5)),
     )
-    requests = draw(workload, 6 * HOUR, 0, 131_072)
+    requests = draw(workload, 6 * HOUR, 0)
     drawn = float(requests.input.sum() + requests.output.sum()) / (6 * HOUR)
     assert drawn == pytest.approx(workload.offered_tok_s, rel=0.02)
     assert workload.offered_within(300) == pytest.approx(workload.offered_tok_s / 1.25)

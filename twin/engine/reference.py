@@ -69,6 +69,7 @@ class Server:
     finish_s: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.demand.check()
         adapters = len(self.demand.load_from_memory_ms)
         self.turn = turns(adapters)
         self.total_blocks = self.free_blocks
@@ -80,13 +81,16 @@ class Server:
         steps: list[Step] = []
         while self.clock_s < until_s:
             self.receive()
+            idle = not self.running
             if self.busy():
                 steps.append(self.step())
-            elif self.arrived < len(self.demand.arrival_s):
-                self.clock_s = max(self.clock_s, float(self.demand.arrival_s[self.arrived]))
-                self.seen_s = self.clock_s
-            else:
+                if not idle or steps[-1].duration_s > 0.0:
+                    continue
+                # Whoever is first in the queue is too long for the whole KV cache: nothing can happen.
+            if self.arrived == len(self.demand.arrival_s):
                 break
+            self.clock_s = max(self.clock_s, float(self.demand.arrival_s[self.arrived]))
+            self.seen_s = self.clock_s
         return steps
 
     def busy(self) -> bool:

@@ -76,11 +76,13 @@ def serve(scheduler: Scheduler, cost: StepCost, log: Log, until_s: float, max_co
     clock_s = log.clock_s
     while clock_s[NOW] < until_s:
         _receive(scheduler, log, max_connections)
-        if scheduler.batch.totals[RUNNING] == 0 and scheduler.queue.totals[WAITING] == 0:
-            clock_s[NOW] = max(clock_s[NOW], _next_arrival_s(scheduler, log))
-            clock_s[SEEN] = clock_s[NOW]
+        idle = scheduler.batch.totals[RUNNING] == 0
+        if idle and scheduler.queue.totals[WAITING] == 0:
+            _await_arrival(scheduler, log, until_s)
             continue
         duration_s = step(scheduler, cost, log)
+        if idle and duration_s == 0.0:  # whoever is first in the queue is too long for the whole KV cache
+            _await_arrival(scheduler, log, until_s)
         if _nothing_happened(scheduler):
             _repeat(scheduler, cost, log, duration_s, until_s)
 
@@ -182,6 +184,15 @@ def _repeat(scheduler: Scheduler, cost: StepCost, log: Log, duration_s: float, u
         state[STEP] += 1
         steps += 1
     _account(scheduler, cost, log, duration_s, steps)
+
+
+@jit
+def _await_arrival(scheduler: Scheduler, log: Log, until_s: float) -> None:
+    """Move the clock on to the next arrival: until then nothing can happen."""
+    next_s = max(log.clock_s[NOW], _next_arrival_s(scheduler, log))
+    log.sums[WAITING_S] += (min(next_s, until_s) - log.clock_s[NOW]) * scheduler.queue.totals[WAITING]
+    log.clock_s[NOW] = next_s
+    log.clock_s[SEEN] = next_s
 
 
 @jit

@@ -40,8 +40,11 @@ class Measures:
     """Time to first token, over completed requests."""
     ttft_p99_ms: float = NAN
     ttft_penalised_ms: float = NAN
-    """As `ttft_ms`, with the whole duration for every arrival that did not complete (Agulló et al. 2025)."""
+    """As `ttft_ms`, with the whole duration for every arrival that was accepted and did not complete (Agulló et al.
+    2025)."""
     arrivals: int = 0
+    refused: int = 0
+    """Arrivals whose prompt and answer exceed `max_model_len` together: vLLM answers them with an error at once."""
     completed: int = 0
     dropped: int = 0
     """Arrivals for which the client had no connection left."""
@@ -98,7 +101,7 @@ def simulate(
     load generator that runs out of ports; 0 is no limit.
     """
     started = time.perf_counter()
-    requests = draw(workload, duration_s, seed, server.max_model_len)
+    requests = draw(workload, duration_s, seed)
     measures = serve(profile, server, workload, requests, duration_s=duration_s, max_connections=max_connections)
     offered = workload.offered_within(duration_s)
     return replace(measures, offered_tok_s=offered, wall_s=time.perf_counter() - started)
@@ -122,12 +125,14 @@ def serve(
     kv_tokens = profile.memory.kv_capacity_tokens(server.max_loras, server.max_lora_rank, server.gpu_memory_utilization)
     if kv_tokens < server.max_model_len:
         return Measures(oom=True, kv_capacity_tokens=max(kv_tokens, 0), offered_tok_s=offered_tok_s)
+    arrivals = len(requests)
+    requests = requests.within(server.max_model_len)
     state = prepare(profile, server, workload, requests, kv_tokens)
     front_end = profile.front_end
     log = engine.new_log(len(requests))
-    engine.serve(state, step_cost(profile, server.max_loras), log, duration_s, max_connections)
+    engine.serve(state, step_cost(profile, server.max_loras), log, float(duration_s), max_connections)
     done = log.finish_s > 0.0
-    arrived, completed, steps = len(requests), int(done.sum()), int(state.state[STEP])
+    accepted, completed, steps = len(requests), int(done.sum()), int(state.state[STEP])
     first, finish, output = log.first_token_s[done], log.finish_s[done], requests.output[done]
     gaps = output - 1
     ttft_ms = 1e3 * (first - requests.arrival[done]) + front_end.ttft_ms
@@ -143,8 +148,9 @@ def serve(
         tpot_ms=_mean(1e3 * (finish - first)[gaps > 0] / gaps[gaps > 0]),
         ttft_ms=_mean(ttft_ms),
         ttft_p99_ms=float(np.percentile(ttft_ms, 99)) if completed else NAN,
-        ttft_penalised_ms=_ratio(float(ttft_ms.sum()) + 1e3 * duration_s * (arrived - completed), arrived),
-        arrivals=arrived,
+        ttft_penalised_ms=_ratio(float(ttft_ms.sum()) + 1e3 * duration_s * (accepted - completed), accepted),
+        arrivals=arrivals,
+        refused=arrivals - accepted,
         completed=completed,
         dropped=int(log.counts[engine.DROPPED]),
         running_end=int(state.batch.totals[RUNNING] - state.state[ENDED]),

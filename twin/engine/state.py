@@ -45,6 +45,24 @@ class Demand(NamedTuple):
     load_from_disk_ms: NDArray[np.float64]
     """Of each adapter."""
 
+    def check(self) -> None:
+        """Compiled code looks at no bounds: what does not hold here would be written somewhere into the memory."""
+        requests, adapters = len(self.arrival_s), len(self.load_from_memory_ms)
+        for name in ("adapter", "prompt", "answer"):
+            assert len(getattr(self, name)) == requests, f"as many arrivals as entries in {name}"
+            assert getattr(self, name).dtype == np.int32, f"{name} in 32 bits"
+        assert len(self.load_from_disk_ms) == adapters, "one loading time from disk per adapter"
+        if requests:
+            first, last = self.arrival_s[0], self.arrival_s[-1]
+            assert first >= 0.0 and last < np.inf, f"arrivals from 0 on and finite, not {first} to {last}"
+            assert (self.arrival_s[:-1] <= self.arrival_s[1:]).all(), "arrivals in order of time"
+            assert self.adapter.min() >= 0, f"no adapter {self.adapter.min()}"
+            assert self.adapter.max() < adapters, f"{adapters} adapters, so none has number {self.adapter.max()}"
+            assert self.prompt.min() >= 1, f"prompts of 1 token or more, not {self.prompt.min()}"
+            assert self.answer.min() >= 1, f"answers of 1 token or more, not {self.answer.min()}"
+            longest = int(self.prompt.max()) + int(self.answer.max())
+            assert longest < 1 << 31, f"prompt and answer together within 32 bits, not {longest} tokens"
+
 
 class Scheduler(NamedTuple):
     """The engine's state between steps."""
@@ -84,6 +102,7 @@ def new_scheduler(settings: SchedulerConfig, demand: Demand, blocks: int) -> Sch
 
     The adapters are in host memory already, as far as it holds them: `--lora-modules` loads them one by one at start.
     """
+    demand.check()
     adapters, requests = len(demand.load_from_memory_ms), len(demand.arrival_s)
     turn = turns(adapters)
     host = adapter_cache.empty(adapters, settings.max_cpu_loras)

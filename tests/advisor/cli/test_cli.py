@@ -116,6 +116,21 @@ def test_simulate_many(run: Run, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
 
 
+@pytest.mark.parametrize("replayed", [False, True])
+def test_simulate_requests_that_the_server_refuses(run: Run, tmp_path: Path, replayed: bool) -> None:
+    path, log = inventories.write(tmp_path, PLAIN + "[server]\nmax_model_len = 300\n"), tmp_path / "log.csv"
+    log.write_text("time,adapter,input,output\n" + "".join(f"{i},sql-0,{100 * (i % 3 + 1)},100\n" for i in range(60)))
+    words = ("simulate", path, "--duration", "60", *(("--requests", log) if replayed else ()))
+    measures = json.loads(run(*words, "--format", "json").stdout)
+    assert 0 < measures["refused"] < measures["arrivals"]
+    assert measures["completed"] <= measures["arrivals"] - measures["refused"]
+    if replayed:
+        assert measures["refused"] == 20
+    assert "refused" in run(*words).stdout
+    log.write_text(log.read_text().replace(",300,", ",200,"))
+    assert not replayed or "refused" not in run(*words).stdout
+
+
 def test_simulate_a_log_of_requests(run: Run, tmp_path: Path) -> None:
     path, log = inventories.write(tmp_path), tmp_path / "log.csv"
     log.write_text("time,adapter,input,output\n" + "".join(f"{i / 2},sql-{i % 60},100,20\n" for i in range(240)))

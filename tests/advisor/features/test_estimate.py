@@ -74,7 +74,7 @@ def test_requests_that_come_in_bursts_keep_fewer_adapters_busy(cv: float) -> Non
     mix = replace(alike(100, rate=0.05), cv=np.full(100, cv))
     state = estimate_slots(mix, PROFILE, [100])[0].serving(100)
     answer_s = state.step_ms / 1e3 * float(mix.output_mean[0])
-    requests = draw(Workload(*(getattr(mix, name) for name in mix.__slots__)), 500 * answer_s, 1, 1 << 30)
+    requests = draw(Workload(*(getattr(mix, name) for name in mix.__slots__)), 500 * answer_s, 1)
     asked = np.unique(np.floor(requests.arrival / answer_s) * 100 + requests.adapter).size / 500
     assert state.active_adapters == pytest.approx(asked, rel=0.35)
     assert (

@@ -73,15 +73,13 @@ def test_round_trip(tmp_path: Path, write: Write, found: list[tuple[float, int, 
 def test_a_replay_measures_what_serving_the_requests_does(zoo: Path, tmp_path: Path, write: Write) -> None:
     path = inventories.write(tmp_path)
     run = prepare(path, zoo, max_loras=16)
-    # Lengths beyond what the server takes are cut in both cases.
-    drawn = draw(run.inventory.workload, 600.0, 1, max_model_len=100_000)
+    drawn = draw(run.inventory.workload, 600.0, 1)
     drawn = Requests(drawn.arrival - drawn.arrival[0], drawn.adapter, drawn.input, drawn.output)
     log = write(tmp_path / "log", rows(drawn, run.inventory.names)[::-1])
     replay = prepare(path, zoo, max_loras=16, log=log)
 
     measures = replay.measure(seed=0, ttft_limit_s=2.0)
-    requests = drawn.cut(run.server.max_model_len)
-    served = serve(run.profile, run.server, run.inventory.workload, requests, duration_s=span_s(drawn))
+    served = serve(run.profile, run.server, run.inventory.workload, drawn, duration_s=span_s(drawn))
     for key, value in asdict(served).items():
         if key in MEASURES and key != "wall_s":
             assert measures[key] == pytest.approx(value, abs=0.001), key
