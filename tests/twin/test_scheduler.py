@@ -126,7 +126,7 @@ def agree(chosen: SchedulerConfig, demand: Demand, blocks: int, max_connections:
 def served(demand: Demand, **behaviour: bool) -> tuple[Scheduler, engine.Log, ReferenceServer]:
     """Both twins with one slot and ten blocks, after `UNTIL_S`."""
     options = dict.fromkeys(("scheduler_reserve_full_isl", "skipped_waiting", "async_scheduling"), False)
-    chosen = Settings(4, 64, 1, 1, block_size=16, **{**options, **behaviour})
+    chosen = SchedulerConfig(4, 64, 1, 1, block_size=16, **{**options, **behaviour})
     fast, log = new_scheduler(chosen, demand, 10), engine.new_log(len(demand.arrival_s))
     engine.serve(fast, COST, log, UNTIL_S, 0)
     plain = ReferenceServer(chosen, demand, COST, 10)
@@ -175,7 +175,7 @@ WRONG: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_nothing_that_would_break_compiled_code_passes_the_door(what: str) -> None:
-    chosen = Settings(4, 64, 1, 1, 16, False, False, False)
+    chosen = SchedulerConfig(4, 64, 1, 1, 16, False, False, False)
     demand = asked([1, 1, 1], [1, 1, 1])._replace(**WRONG[what])
     with pytest.raises(AssertionError, match=what):
         new_scheduler(chosen, demand, 10)

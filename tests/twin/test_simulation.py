@@ -150,6 +150,13 @@ def test_requests_longer_than_the_server_takes_are_refused_and_otherwise_as_if_n
     assert (simulated.arrivals, simulated.refused) == (measures.arrivals, measures.refused)
 
 
+def test_who_is_refused_does_not_count_as_starved() -> None:
+    served = Measures(oom=False, kv_capacity_tokens=1000, offered_tok_s=1.0, arrivals=100, completed=60, waiting_end=1)
+    assert served.starved
+    assert not dataclasses.replace(served, refused=34).starved
+    assert dataclasses.replace(served, refused=33).starved
+
+
 def test_a_server_that_can_take_none_of_the_requests(profile: Profile) -> None:
     measures = simulate(profile, make_server(8, max_model_len=2), make_workload([1.0]), duration_s=60.0)
     assert measures.refused == measures.arrivals > 0

@@ -72,8 +72,8 @@ class Measures:
 
     @property
     def starved(self) -> bool:
-        """Whether less than 90 % of the requests that arrived were served while others waited."""
-        return service_level.starved(self.completed, self.arrivals, self.waiting_end)
+        """Whether less than 90 % of the requests that were accepted were served while others waited."""
+        return service_level.starved(self.completed, self.arrivals - self.refused, self.waiting_end)
 
     @property
     def published_starvation(self) -> bool:
