@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rich.console import Console, RenderableType
 
 from calibrate.errors import CalibrationError
+from twin import lock
 from twin.files import write_whole
 
 PAPER_WIDTH = 140
@@ -30,6 +33,25 @@ def _public(argument: str) -> str:
     path = Path(argument)
     outside = path.is_absolute() or argument.startswith("..")
     return "/".join(path.parts[-2:]) if outside else argument
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other calibrations out of a work folder (see `twin.lock.locked`).
+
+    Raises:
+        CalibrationError: one is at work there, or the folder cannot be written into.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock.locked(folder))
+        except BlockingIOError:
+            raise CalibrationError(
+                f"{folder}: another calibration is at work here; let it end, or use another folder"
+            ) from None
+        except OSError as error:
+            raise CalibrationError(f"{folder}: cannot write into the folder: {error.strerror}") from error
+        yield
 
 
 def write(path: Path, content: bytes) -> None:

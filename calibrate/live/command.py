@@ -109,44 +109,45 @@ def run(
         return
     hub_id = hub_id or model.absolute().name
     theirs = _start_of_others(campaign, max_loras, max_lora_rank) if url is not None or out_of_memory else None
-    try:
-        if theirs is None:
-            _watched(campaign, scale, Campaign.run)
-        elif url is None:
-            campaign.note_out_of_memory(theirs)
-        else:
-            with attached(url, allow_remote=allow_remote) as server:
-                _watched(campaign, scale, lambda shown: shown.attach(server, theirs, allow_remote=allow_remote))
-    finally:  # also of a calibration that has to end early
-        tabulate.write(campaign, tabulate.model_name(hub_id), work / "tables")
-    if questions:
-        out.show(asked.table(asked.answers(campaign)))
-    waiting = [start for start in campaign.starts if campaign.left(start)]
-    if waiting:
-        print(f"calibrate: {len(waiting)} of {len(campaign.starts)} servers to be measured, next:", file=sys.stderr)
-        print(shlex.join(["vllm", "serve", str(model), *waiting[0].settings.arguments()]))
-        return
+    with out.locked(work):
+        try:
+            if theirs is None:
+                _watched(campaign, scale, Campaign.run)
+            elif url is None:
+                campaign.note_out_of_memory(theirs)
+            else:
+                with attached(url, allow_remote=allow_remote) as server:
+                    _watched(campaign, scale, lambda shown: shown.attach(server, theirs, allow_remote=allow_remote))
+        finally:  # also of a calibration that has to end early
+            tabulate.write(campaign, tabulate.model_name(hub_id), work / "tables")
+        if questions:
+            out.show(asked.table(asked.answers(campaign)))
+        waiting = [start for start in campaign.starts if campaign.left(start)]
+        if waiting:
+            print(f"calibrate: {len(waiting)} of {len(campaign.starts)} servers to be measured, next:", file=sys.stderr)
+            print(shlex.join(["vllm", "serve", str(model), *waiting[0].settings.arguments()]))
+            return
 
-    try:
-        from calibrate.live import calibration
-    except ModuleNotFoundError as error:  # a server's environment need not have what only the fit takes
-        raise CalibrationError(
-            f"all is measured, and in {work}; to fit it {error.name} is needed: the same command does it where the "
-            "project is installed with '.[calibrate]'"
-        ) from error
+        try:
+            from calibrate.live import calibration
+        except ModuleNotFoundError as error:  # a server's environment need not have what only the fit takes
+            raise CalibrationError(
+                f"all is measured, and in {work}; to fit it {error.name} is needed: the same command does it where the "
+                "project is installed with '.[calibrate]'"
+            ) from error
 
-    machine = this_machine()
-    if allow_remote and gpu_memory_gib:
-        machine = replace(machine, gpus=(Gpu(gpu, 1024 * gpu_memory_gib, "", None, None),))
-    target = calibration.Target(
-        hub_id=hub_id,
-        gpu=gpu,
-        gpu_memory_gib=gpu_memory_gib or _gpu_memory_gib(machine),
-        gpu_memory_utilization=gpu_memory_utilization,
-        block_size=block_size,
-        graph_tokens=graph_tokens,
-    )
-    _conclude(campaign, target, machine, work, output)
+        machine = this_machine()
+        if allow_remote and gpu_memory_gib:
+            machine = replace(machine, gpus=(Gpu(gpu, 1024 * gpu_memory_gib, "", None, None),))
+        target = calibration.Target(
+            hub_id=hub_id,
+            gpu=gpu,
+            gpu_memory_gib=gpu_memory_gib or _gpu_memory_gib(machine),
+            gpu_memory_utilization=gpu_memory_utilization,
+            block_size=block_size,
+            graph_tokens=graph_tokens,
+        )
+        _conclude(campaign, target, machine, work, output)
 
 
 def _start_of_others(campaign: Campaign, max_loras: int | None, max_lora_rank: int | None) -> Start:

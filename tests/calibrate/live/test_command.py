@@ -58,6 +58,9 @@ def test_a_calibration_that_is_stopped_leaves_no_server_and_goes_on(tmp_path: Pa
     wait_until(lambda: bool(list((tmp_path / "work" / "slots-0-rank-16").glob("batch-*.json"))))
     server = f"--port={(tmp_path / 'port').read_text()}"
     assert processes(server)
+    second = calibrate(*called)
+    assert (second.returncode, second.stderr.count("\n")) == (2, 1)
+    assert f"{tmp_path / 'work'}: another calibration is at work here" in second.stderr
     stopped.send_signal(number)
     _, told = stopped.communicate(timeout=30)
     assert stopped.returncode == (130 if number == signal.SIGINT else -signal.SIGTERM)
