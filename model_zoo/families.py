@@ -72,11 +72,19 @@ class Family:
     """Settings that are searched."""
 
 
+BOOSTING = {
+    "max_iter": 120,
+    "max_leaf_nodes": 40,
+    "learning_rate": 0.15,
+    "min_samples_leaf": 20,
+    "l2_regularization": 1.0,
+}
+"""The usual settings of gradient boosting."""
+
+
 def boosting(**settings: Any) -> HistGradientBoostingRegressor:
     """Gradient-boosted trees with histograms of the features; few and large: an answer takes time by the tree."""
-    usual = {"max_iter": 120, "max_leaf_nodes": 40, "learning_rate": 0.15, "min_samples_leaf": 20}
-    settings = {**usual, "l2_regularization": 1.0, **settings}
-    return HistGradientBoostingRegressor(early_stopping=False, random_state=0, **settings)
+    return HistGradientBoostingRegressor(early_stopping=False, random_state=0, **{**BOOSTING, **settings})
 
 
 FAMILIES: dict[FamilyName, Family] = {

@@ -56,11 +56,17 @@ def make(
     Raises:
         ZooError: too few mixes to train on and to judge by.
     """
-    findings = campaign.findings()
-    train, aside = tabulate(findings, campaign.profile, campaign.grid.max_adapters, campaign.jobs).split()
     # One thread: on busy cores, threads that wait for each other take many times as long.
     with threadpool_limits(1):
-        models = fit(train, campaign.jobs)
+        return _make(campaign, profile_toml, command, date=date, runs=runs, with_comparison=with_comparison)
+
+
+def _make(
+    campaign: Campaign, profile_toml: bytes, command: str, *, date: str, runs: Path | None, with_comparison: bool
+) -> dict[str, bytes]:
+    findings = campaign.findings()
+    train, aside = tabulate(findings, campaign.profile, campaign.grid.max_adapters, campaign.jobs).split()
+    models = fit(train, campaign.jobs)
     trees = [
         Tree(objective=each, output=output, times=getattr(models, output)[each].times, error={})
         for each in OBJECTIVE_NAMES

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from model_zoo import chances
+from model_zoo import chances, families
+from model_zoo.campaign import Campaign
+from model_zoo.grid import Grid
+from model_zoo.pair import make
 from twin.engine.simulation import Measures
 from twin.profile import Profile
 from twin.settings import Settings
@@ -43,5 +47,23 @@ def _small_models() -> Iterator[None]:
     few = {"max_iter": 20, "max_leaf_nodes": 24}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chances, "TREES", {"steady": few, "published": few})
+        patch.setattr(families, "BOOSTING", {**families.BOOSTING, **few})
         patch.setattr(chances, "FOLDS", 2)
         yield
+
+
+GRID = Grid(mixes=20, duration_s=3600.0, slots=(1, 8, 48), max_adapters=128)
+COMMAND = "python -m model_zoo build"
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the campaign of `files` keeps its mixes."""
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="session")
+def files(profile: Profile, work: Path) -> dict[str, bytes]:
+    """A pair that the made-up law makes."""
+    campaign = Campaign(profile, GRID, seed=0, work=work, jobs=1, simulate=law_of_serving)
+    return make(campaign, profile.to_toml().encode(), COMMAND)

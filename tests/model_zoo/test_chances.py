@@ -42,6 +42,18 @@ def test_more_is_demanded_of_one_that_is_too_sure() -> None:
     assert required_chance(known, odds) == min(chance for chance in REQUIRED if chance > 0.75)
 
 
+def test_few_answers_may_miss_and_no_more() -> None:
+    """Of 40 mixes some have a model that is too sure of what they miss; one of them is borne with, four are not."""
+
+    def required(too_sure: int) -> float:
+        mixes = table([[True, True, False]] * 40)
+        wrong = [log_odds(0.75 if mix < too_sure else 0.01) for mix in range(40)]
+        return required_chance(mixes, np.array([odds for miss in wrong for odds in (9.0, 9.0, miss)]))
+
+    assert required(1) == REQUIRED[0]
+    assert required(4) > 0.75
+
+
 def test_a_guess_is_as_bold_as_brings_it_nearest_to_the_limit() -> None:
     """At even odds the model stops short of a limit that it gives a chance of 32 %; below 28 % it goes too far."""
     known = table([[True, True, False]] * 20)

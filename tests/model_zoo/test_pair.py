@@ -24,12 +24,9 @@ from model_zoo.grid import Grid, sample
 from model_zoo.labels import load_limit
 from model_zoo.pair import CARD, MANIFEST, PROFILE, make, write
 from model_zoo.runs import PUBLISHED, STEADY
-from tests.model_zoo.conftest import law_of_serving
+from tests.model_zoo.conftest import COMMAND, GRID, law_of_serving
 from twin.engine.simulation import Measures
 from twin.profile import Profile
-
-GRID = Grid(mixes=20, duration_s=3600.0, slots=(1, 8, 48), max_adapters=128)
-COMMAND = "python -m model_zoo build"
 
 
 def campaign(profile: Profile, work: Path, grid: Grid = GRID) -> Campaign:
@@ -38,16 +35,6 @@ def campaign(profile: Profile, work: Path, grid: Grid = GRID) -> Campaign:
 
 def files_of(profile: Profile, work: Path) -> dict[str, bytes]:
     return make(campaign(profile, work), profile.to_toml().encode(), COMMAND)
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("work")
-
-
-@pytest.fixture(scope="module")
-def files(profile: Profile, work: Path) -> dict[str, bytes]:
-    return files_of(profile, work)
 
 
 @pytest.fixture(scope="module")
