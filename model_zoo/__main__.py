@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from advisor.errors import InputError
-from advisor.zoo.pairs import load_all
+from advisor.zoo.pairs import load_zoo
 from model_zoo import comparison, real_runs
 from model_zoo.campaign import Campaign
 from model_zoo.dataset import tabulate
@@ -93,7 +93,10 @@ def judge(
     ttft_limit: Annotated[float, typer.Option(help="limit of the mean time to first token, s")] = 2.0,
 ) -> None:
     """Print what the advisor recommends for the mixes of measured runs beside what was measured there."""
-    for each in load_all(zoo):
+    there = load_zoo(zoo)
+    for message in there.broken:
+        typer.echo(f"zoo: {message}", err=True)
+    for each in there.pairs:
         if verdicts := real_runs.judge(each, runs, ttft_limit):
             typer.echo(f"{each.name}\n\n{real_runs.table(verdicts)}\n")
 

@@ -1,7 +1,7 @@
 """The Profile of a pair: the calibrated constants of one LLM on one GPU type under one vLLM version line.
 
 Plain data without heavy imports: the advisor reads the memory limits from it, the twin everything.
-A profile is one TOML file; `load` and `Profile.to_toml` are its only reader and writer.
+A profile is one TOML file; `load`, `parse` and `Profile.to_toml` are its only readers and writer.
 """
 
 from __future__ import annotations
@@ -222,14 +222,25 @@ def load(path: Path) -> Profile:
         ProfileError: no such file, not TOML, or not a profile.
     """
     try:
-        return Profile.model_validate(tomli.loads(path.read_text(encoding="utf-8")))
+        data = path.read_bytes()
     except OSError as error:
         raise ProfileError(f"{path}: cannot read the profile: {error.strerror}") from error
+    return parse(data, str(path))
+
+
+def parse(data: bytes, where: str) -> Profile:
+    """Read a profile from the bytes of its file; `where` opens every error message.
+
+    Raises:
+        ProfileError: not TOML, or not a profile.
+    """
+    try:
+        return Profile.model_validate(tomli.loads(data.decode()))
     except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ProfileError(f"{path}: not valid TOML: {error}") from error
-    except RecursionError as error:
-        raise ProfileError(f"{path}: nested too deeply for a profile") from error
-    except ValidationError as error:
+        raise ProfileError(f"{where}: not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:
+        if not isinstance(error, ValidationError):  # an integer of thousands of digits, brackets nested as deep
+            raise ProfileError(f"{where}: not readable as TOML: {error}") from error
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ProfileError(f"{path}: {where}: {first['msg']}") from error
+        place = ".".join(str(part) for part in first["loc"])
+        raise ProfileError(f"{where}: {place}: {first['msg']}") from error

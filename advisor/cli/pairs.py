@@ -9,6 +9,7 @@ import typer
 
 from advisor.cli import streams
 from advisor.cli.options import Listing, Zoo
+from advisor.errors import InputError
 
 
 def pairs(
@@ -16,9 +17,19 @@ def pairs(
     zoo: Zoo = None,
 ) -> None:
     """List the pairs there are, and how good their models are."""
-    from advisor.zoo.pairs import load_all
+    from advisor.zoo.pairs import load_zoo
 
-    found = [pair.summary() for pair in load_all(zoo)]
+    there = load_zoo(zoo)
+    found, broken = [], list(there.broken)
+    for pair in there.pairs:
+        try:
+            found.append(pair.summary())
+        except InputError as error:
+            broken.append(str(error))
+    for message in broken:
+        streams.note(message)
+    if not found:
+        raise typer.Exit(2)
     if form is Listing.JSON:
         streams.write(json.dumps(found, indent=2))
         return

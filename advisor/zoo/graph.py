@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal
@@ -34,9 +35,9 @@ class Model:
         data = pair.read(graph.file)
         try:
             self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            (self._input,) = (each.name for each in self._session.get_inputs())
         except Exception as error:  # onnxruntime's errors have no common ancestor but this
             raise InputError(f"{self.path}: not a model that onnxruntime can load: {error}") from error
-        self._input = self._session.get_inputs()[0].name
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -54,9 +55,18 @@ class Model:
         return vector(dict(values), self.features)
 
     def ask(self, row: NDArray[Any], *outputs: str) -> list[float]:
-        """The named outputs for a row; they are float32."""
-        answers = self._session.run(outputs, {self._input: row})
-        return [answer.item() for answer in answers]
+        """The named outputs for a row; they are float32.
+
+        Raises:
+            InputError: the graph has no such outputs, takes other features, or answers with something else.
+        """
+        try:
+            answers = [float(answer.item()) for answer in self._session.run(outputs, {self._input: row})]
+        except Exception as error:  # as above
+            raise InputError(f"{self.path}: does not answer as its manifest says: {error}") from error
+        if not all(map(math.isfinite, answers)):
+            raise InputError(f"{self.path}: answers with what is no number; make the pair again")
+        return answers
 
 
 @cache

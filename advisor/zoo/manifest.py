@@ -5,13 +5,24 @@ Plain data, written by `model_zoo` and read by the advisor.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from advisor.features.vector import UNITS
+
+
+def _feature(name: str) -> str:
+    if name not in UNITS:
+        raise ValueError(f"{name!r} is no feature of this version; make the pair again")
+    return name
+
+
+Feature = Annotated[str, AfterValidator(_feature)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Graph(_Section):
@@ -20,7 +31,7 @@ class Graph(_Section):
     """
 
     file: str
-    features: list[str] = Field(description="names of the inputs, in order")
+    features: list[Feature] = Field(description="names of the inputs, in order")
 
 
 class Tree(_Section):
@@ -30,7 +41,9 @@ class Tree(_Section):
     output: Literal["load_limit", "max_loras"] = Field(
         description="load_limit: most tokens/s one GPU serves of this mix; max_loras: adapter slots"
     )
-    times: str = Field(default="", description="the feature a leaf is to be multiplied by; empty: it is the answer")
+    times: Feature | Literal[""] = Field(
+        default="", description="the feature a leaf is to be multiplied by; empty: it is the answer"
+    )
     error: dict[str, float] = Field(description="measure on held-out workloads -> value, e.g. 'smape_percent'")
 
     @property
@@ -75,7 +88,7 @@ class Manifest(_Section):
     simulated_hours: int
     max_adapters: int = Field(description="largest N simulated; an admission limit is never above it")
     slots: list[int] = Field(description="slot counts simulated, ascending")
-    range: dict[str, tuple[float, float]] = Field(description="range of each feature in training")
+    range: dict[Feature, tuple[float, float]] = Field(description="range of each feature in training")
     rules: Graph = Field(description="how much to serve, and with how many slots")
     trees: list[Tree]
     serving: Graph = Field(description="what a configuration is expected to do")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,15 +12,20 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from advisor import input_file
 from advisor.errors import InputError
+from advisor.nearest import nearest
 from advisor.zoo.manifest import Manifest
+from advisor.zoo.model_name import bare, same_model
 from twin.profile import Profile, ProfileError
-from twin.profile import load as load_profile
+from twin.profile import parse as parse_profile
 
 T = TypeVar("T")
 
 MANIFEST = "manifest.json"
 PROFILE = "profile.toml"
+MAX_BYTES = 1024**3
+"""Of a file of a pair; those that are shipped have a few MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +40,10 @@ class Pair:
         """Short name, '<model>--<gpu>'."""
         return self.manifest.pair
 
-    @property
-    def model_names(self) -> tuple[str, ...]:
-        """What an inventory may call the model, in lower case: its Hugging Face id or a short name."""
-        names = (self.manifest.model, self.name.partition("--")[0], self.name)
-        return tuple(name.lower() for name in names)
+    def serves(self, model: str) -> bool:
+        """Whether it is for this LLM, named by its Hugging Face id, the pair's short name, or the LLM's part of it."""
+        short = (self.name.lower(), self.name.lower().partition("--")[0])
+        return model.lower() in short or same_model(model, self.manifest.model)
 
     def read(self, file: str) -> bytes:
         """The bytes of a shipped file.
@@ -49,10 +52,7 @@ class Pair:
             InputError: the file is missing, unknown to the manifest, or not the one that was shipped.
         """
         path = self.directory / file
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise InputError(f"{path}: cannot read: {error.strerror}; install the pair {self.name} again") from error
+        data = input_file.read(path, f"install the pair {self.name} again", MAX_BYTES)
         if hashlib.sha256(data).hexdigest() != self.manifest.sha256.get(file):
             raise InputError(
                 f"{path}: truncated or altered: its SHA-256 is not the one in {MANIFEST}; "
@@ -99,9 +99,8 @@ class Pair:
         Raises:
             InputError: the profile is missing, altered or no profile.
         """
-        self.read(PROFILE)
         try:
-            return load_profile(self.directory / PROFILE)
+            return parse_profile(self.read(PROFILE), str(self.directory / PROFILE))
         except ProfileError as error:
             raise InputError(str(error)) from error
 
@@ -111,68 +110,85 @@ def shipped() -> Path:
     return Path(str(files("model_zoo"))) / "pairs"
 
 
-def load_all(zoo: Path | None = None) -> list[Pair]:
-    """Every pair of a zoo (default: the shipped one), by name.
+@dataclass(frozen=True, slots=True)
+class Zoo:
+    """The pairs in a folder."""
+
+    pairs: tuple[Pair, ...]
+    """Those whose manifest can be read, by name."""
+    broken: tuple[str, ...]
+    """Of the others, which and why not."""
+
+
+def load_zoo(folder: Path | None = None) -> Zoo:
+    """The pairs of a zoo (default: the shipped one).
 
     Raises:
-        InputError: no such directory, no pair in it, or a manifest that cannot be read.
+        InputError: no such folder, or not one pair in it that can be read.
     """
-    zoo = zoo or shipped()
+    folder = folder or shipped()
     try:
-        directories = sorted(path.parent for path in zoo.glob(f"*/{MANIFEST}"))
+        directories = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
     except OSError as error:
-        raise InputError(f"{zoo}: cannot read the zoo: {error.strerror}") from error
+        raise InputError(f"{folder}: cannot read the zoo: {error.strerror}") from error
     if not directories:
-        raise InputError(f"{zoo}: no pairs here; a zoo holds one directory with a {MANIFEST} per pair")
-    return [_load(directory) for directory in directories]
+        raise InputError(f"{folder}: no pairs here; a zoo holds one directory with a {MANIFEST} per pair")
+    pairs, broken = [], []
+    for directory in directories:
+        try:
+            pairs.append(_load(directory))
+        except InputError as error:
+            broken.append(str(error))
+    if not pairs:
+        raise InputError(broken[0])
+    return Zoo(tuple(pairs), tuple(broken))
 
 
-def find_pair(model: str, gpu: str, zoo: Path | None = None) -> Pair:
+def find_pair(model: str, gpu: str, folder: Path | None = None) -> Pair:
     """The pair of a model (Hugging Face id or short name) and a GPU type, whatever the case of the letters.
 
     Raises:
         InputError: there is no such pair; the message names those there are.
     """
-    pairs = load_all(zoo)
-    ours = [pair for pair in pairs if model.lower() in pair.model_names]
+    zoo = load_zoo(folder)
+    ours = [pair for pair in zoo.pairs if pair.serves(model)]
     if not ours:
-        known = sorted({pair.manifest.model for pair in pairs})
-        raise InputError(f"no pair for model {model!r}{_nearest(model, known)}; known models: {', '.join(known)}")
+        known = {bare(pair.manifest.model): pair.manifest.model for pair in zoo.pairs}
+        near = known.get(nearest(bare(model), known) or "")
+        raise _unknown(f"no pair for model {model!r}", near, f"known models: {', '.join(sorted(known.values()))}", zoo)
     for pair in ours:
         if pair.manifest.gpu.lower() == gpu.lower():
             return pair
     gpus = sorted(pair.manifest.gpu for pair in ours)
-    raise InputError(
-        f"no pair for GPU {gpu!r} with model {model!r}{_nearest(gpu, gpus)}; known GPUs: {', '.join(gpus)}"
-    )
+    sought = f"no pair for GPU {gpu!r} with model {model!r}"
+    raise _unknown(sought, nearest(gpu, gpus), f"known GPUs: {', '.join(gpus)}", zoo)
 
 
-def named(name: str, zoo: Path | None = None) -> Pair:
+def named(name: str, folder: Path | None = None) -> Pair:
     """The pair of this short name, whatever the case of the letters.
 
     Raises:
         InputError: there is no such pair; the message names those there are.
     """
-    pairs = load_all(zoo)
-    for pair in pairs:
+    zoo = load_zoo(folder)
+    for pair in zoo.pairs:
         if pair.name.lower() == name.lower():
             return pair
-    known = [pair.name for pair in pairs]
-    raise InputError(f"no pair {name!r}{_nearest(name, known)}; known pairs: {', '.join(known)}")
+    known = [pair.name for pair in zoo.pairs]
+    raise _unknown(f"no pair {name!r}", nearest(name, known), f"known pairs: {', '.join(known)}", zoo)
+
+
+def _unknown(sought: str, near: str | None, known: str, zoo: Zoo) -> InputError:
+    hint = f"; did you mean {near!r}?" if near else ""
+    broken = f"; not readable: {'; '.join(zoo.broken)}" if zoo.broken else ""
+    return InputError(f"{sought}{hint}; {known}{broken}")
 
 
 def _load(directory: Path) -> Pair:
     path = directory / MANIFEST
     try:
-        return Pair(directory, Manifest.model_validate_json(path.read_bytes()))
-    except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror}") from error
+        return Pair(directory, Manifest.model_validate_json(input_file.read(path, "install the pair again", MAX_BYTES)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise InputError(f"{path}: truncated or altered: {place + ': ' if place else ''}{first['msg']}") from error
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), [each.lower() for each in known], n=1)
-    return f"; did you mean {next(each for each in known if each.lower() == near[0])!r}?" if near else ""

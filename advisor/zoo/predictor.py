@@ -11,6 +11,9 @@ from typing import Literal
 from advisor.zoo.graph import load_graph
 from advisor.zoo.pairs import Pair
 
+LARGEST = 700.0
+"""Beyond it the exponential of a logarithm is no float; no model answers so, but one that is broken."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -49,11 +52,16 @@ class Predictor:
         """The prediction for adapters and slots with these features."""
         share, itl_ms, ttft_ms, log_odds = self._graph.ask(self._graph.row(values), *self._outputs)
         return Prediction(
-            min(math.exp(share) / max(values["slots_load_share"], 1.0), 1.0),
-            math.exp(itl_ms),
-            math.exp(ttft_ms),
-            1.0 / (1.0 + math.exp(-log_odds)),
+            min(_exp(share) / max(values["slots_load_share"], 1.0), 1.0),
+            _exp(itl_ms),
+            _exp(ttft_ms),
+            1.0 / (1.0 + _exp(-log_odds)),
         )
+
+
+def _exp(logarithm: float) -> float:
+    """Its exponential, where that is a number that anyone could have trained on."""
+    return math.exp(min(logarithm, LARGEST))
 
 
 @cache

@@ -78,9 +78,10 @@ class Tree:
         self.entry = entry
         self._model = load_graph(pair, "rules")
         try:
-            self._nodes = json.loads(self._model.metadata[entry.name])
-            self._leaves = dict(self._walk(0, ()))
-        except (KeyError, ValueError, IndexError, TypeError, RecursionError) as error:
+            nodes = json.loads(self._model.metadata[entry.name])
+            self._nodes = {**nodes, "threshold": [float(threshold) for threshold in nodes["threshold"]]}
+            self._leaves = dict(self._walk(0, (), set()))
+        except (KeyError, ValueError, IndexError, TypeError, ArithmeticError, RecursionError) as error:
             raise InputError(f"{self._model.path}: the nodes of {entry.name} cannot be read: {error!r}") from error
 
     @property
@@ -117,20 +118,24 @@ class Tree:
             node = nodes[side][node]
         return int(node)
 
-    def _walk(self, node: int, conditions: tuple[Condition, ...]) -> Iterator[tuple[int, Rule]]:
+    def _walk(self, node: int, conditions: tuple[Condition, ...], seen: set[int]) -> Iterator[tuple[int, Rule]]:
+        """The leaves below a node, with their rules; `seen` are the nodes passed, none of which comes again."""
         nodes = self._nodes
+        if not 0 <= node < len(nodes["left"]) or node in seen:
+            raise ValueError(f"no way leads to node {node}, or more than one")
+        seen.add(node)
         if nodes["left"][node] < 0:
             mentioned = list(dict.fromkeys(each.feature for each in conditions))
             ordered = sorted(conditions, key=lambda each: (mentioned.index(each.feature), not each.above))
             yield node, Rule(tuple(ordered), float(nodes["value"][node]), float(nodes["share"][node]))
             return
-        feature, threshold = nodes["feature"][node], float(nodes["threshold"][node])
+        feature, threshold = nodes["feature"][node], nodes["threshold"][node]
         if feature not in self._model.features:
             raise ValueError(f"{feature!r} is no input of the graph")
         for side, above in (("left", False), ("right", True)):
             # Further down the way a threshold on the same side is tighter, so it replaces the earlier one.
             others = tuple(each for each in conditions if (each.feature, each.above) != (feature, above))
-            yield from self._walk(nodes[side][node], (*others, Condition(feature, above, threshold)))
+            yield from self._walk(nodes[side][node], (*others, Condition(feature, above, threshold)), seen)
 
 
 @cache

@@ -177,6 +177,19 @@ def test_render_replaces_a_file_only_by_force(run: Run, tmp_path: Path) -> None:
     assert "exec vllm serve" in (tmp_path / "serve.sh").read_text()
 
 
+def test_pairs_lists_what_can_be_read_and_names_the_rest(run: Run, zoo: Path, tmp_path: Path) -> None:
+    shutil.copytree(zoo, tmp_path / "zoo")
+    for name, file in (("a", "manifest.json"), ("b", "profile.toml")):
+        other = shutil.copytree(zoo / NAME, tmp_path / "zoo" / name)
+        (other / file).write_text("{}")
+    done = run("pairs", "--format", "json", zoo=tmp_path / "zoo")
+    assert done.returncode == 0
+    assert [pair["pair"] for pair in json.loads(done.stdout)] == [NAME]
+    manifest, profile = done.stderr.splitlines()
+    assert manifest.startswith(f"advisor: {tmp_path / 'zoo' / 'a' / 'manifest.json'}: truncated or altered")
+    assert profile.startswith(f"advisor: {tmp_path / 'zoo' / 'b' / 'profile.toml'}: truncated or altered")
+
+
 def test_pairs_and_explain(run: Run) -> None:
     assert NAME in run("pairs").stdout
     (pair,) = json.loads(run("pairs", "--format", "json").stdout)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from advisor.errors import InputError
+from advisor.features.vector import measure
 from advisor.zoo import pairs
 from advisor.zoo.pairs import Pair
-from tests.advisor.small_zoo import NAME
+from advisor.zoo.predictor import load_predictor
+from tests.advisor.small_zoo import NAME, random_mix
 
 
 @pytest.mark.parametrize("model", ["example/Tiny-1B", "EXAMPLE/tiny-1b", "tiny-1b", "Tiny-1B", NAME])
@@ -28,10 +35,62 @@ def test_unknown_pairs_are_refused_with_those_there_are(zoo: Path) -> None:
         pairs.named("x", zoo)
 
 
+@pytest.mark.parametrize(
+    ("model", "known"),
+    [
+        ("meta-llama/Llama-3.1-8B-Instruct", "llama"),
+        ("meta-llama/Meta-Llama-3.1-8B-Instruct", "llama"),
+        ("META-LLAMA/META-LLAMA-3.1-8B-INSTRUCT", "llama"),
+        ("Meta-Llama-3.1-8B-Instruct", "llama"),
+        ("Llama-3.1-8B-Instruct", "llama"),
+        ("llama-3.1-8b-instruct", "llama"),
+        ("Qwen/Qwen2.5-7B-Instruct", "qwen"),
+        ("Qwen2.5-7B-Instruct", "qwen"),
+        ("qwen/qwen2.5-7b-instruct", "qwen"),
+        ("meta-llama/Llama-3.1-8B", None),
+        ("meta-llama/Llama-3.1-70B-Instruct", None),
+        ("meta-llama/Llama-3-8B-Instruct", None),
+        ("Llama-3.1-8B-Instruct-AWQ", None),
+        ("RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8", None),
+        ("somebody/Llama-3.1-8B-Instruct", None),
+        ("Qwen/Qwen2.5-7B", None),
+        ("Qwen/Qwen2.5-7B-Instruct-GPTQ-Int4", None),
+    ],
+)
+def test_names_of_the_shipped_models_as_people_write_them(model: str, known: str | None) -> None:
+    if known:
+        assert pairs.find_pair(model, "H100-64GB").name.startswith(known)
+    else:
+        with pytest.raises(InputError) as error:
+            pairs.find_pair(model, "h100-64gb")
+        assert "known models: Qwen/Qwen2.5-7B-Instruct, meta-llama/Llama-3.1-8B-Instruct" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "gpu", "hint"),
+    [
+        ("meta-llama/Llama-3.1-70B-Instruct", "h100-64gb", None),
+        ("meta-llama/Llama-3.1-8B", "h100-64gb", None),
+        ("Llama-3.1-8B-Instruct-AWQ", "h100-64gb", None),
+        ("Lama-3.1-8B-Instruct", "h100-64gb", "meta-llama/Llama-3.1-8B-Instruct"),
+        ("Llama3.1-8B-Instruct", "h100-64gb", "meta-llama/Llama-3.1-8B-Instruct"),
+        ("Llama-3.1-8B-Instruct", "H100 80GB", None),
+        ("Llama-3.1-8B-Instruct", "a100-64gb", None),
+        ("Llama-3.1-8B-Instruct", "H100 64GB", "h100-64gb"),
+        ("Llama-3.1-8B-Instruct", "", None),
+    ],
+)
+def test_only_a_misspelling_is_taken_for_one(model: str, gpu: str, hint: str | None) -> None:
+    with pytest.raises(InputError, match=r"known (models|GPUs): ") as error:
+        pairs.find_pair(model, gpu)
+    assert ("did you mean" in str(error.value)) == bool(hint)
+    assert f"did you mean {hint!r}?" in str(error.value) or not hint
+
+
 def test_a_directory_without_pairs(tmp_path: Path) -> None:
     for zoo in (tmp_path, tmp_path / "none"):
         with pytest.raises(InputError, match="no pairs here"):
-            pairs.load_all(zoo)
+            pairs.load_zoo(zoo)
 
 
 @pytest.fixture
@@ -68,6 +127,13 @@ def test_a_profile_that_fits_its_hash_but_is_none(broken: Path) -> None:
         _ = reload(broken).profile
 
 
+def test_the_bytes_that_were_hashed_are_those_that_are_read(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair, name = reload(broken), []
+    monkeypatch.setattr(pairs, "parse_profile", lambda data, where: name.append((data, where)))
+    _ = pair.profile
+    assert name == [((broken / "profile.toml").read_bytes(), str(broken / "profile.toml"))]
+
+
 @pytest.mark.parametrize("keep", [0, 100, -1])
 def test_a_truncated_manifest_is_refused(broken: Path, keep: int) -> None:
     path = broken / "manifest.json"
@@ -75,3 +141,69 @@ def test_a_truncated_manifest_is_refused(broken: Path, keep: int) -> None:
     with pytest.raises(InputError, match=r"manifest\.json: truncated or altered") as error:
         reload(broken)
     assert "\n" not in str(error.value)
+
+
+def damaged(broken: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """The manifest, changed."""
+    path = broken / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda it: it["rules"]["features"].append("phase_of_the_moon"),
+            "'phase_of_the_moon' is no feature of this ver",
+        ),
+        (lambda it: it["trees"][0].update(times="moon"), "trees.0.times"),
+        (lambda it: it["range"].update(moon=[0, 1]), "'moon' is no feature"),
+        (lambda it: it["range"].update(rate=[0, math.inf]), "finite"),
+        (lambda it: it["chances"][0].update(required=math.nan), "finite"),
+        (lambda it: it["ensembles"][0]["error"].update(x=-math.inf), "finite"),
+    ],
+)
+def test_a_manifest_that_makes_no_sense(broken: Path, change: Callable[[dict[str, Any]], None], message: str) -> None:
+    path = damaged(broken, change)
+    with pytest.raises(InputError) as error:
+        reload(broken)
+    assert str(error.value).startswith(f"{path}: truncated or altered: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "\udcff", "{}", "null", "NaN"])
+def test_what_is_no_manifest(broken: Path, text: str) -> None:
+    (broken / "manifest.json").write_text(text, errors="surrogateescape")
+    with pytest.raises(InputError, match=r"manifest\.json: truncated or altered"):
+        reload(broken)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda it: it["serving"]["features"].pop(),
+        lambda it: it.update(serving=it["rules"]),
+    ],
+)
+def test_a_graph_that_is_not_what_the_manifest_says(broken: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    damaged(broken, change)
+    pair = reload(broken)
+    values = measure(random_mix(np.random.default_rng(0)), pair.profile, ttft_limit_s=2.0, max_loras=8)
+    with pytest.raises(InputError, match="does not answer as its manifest says"):
+        load_predictor(pair, "steady")(values)
+
+
+def test_a_broken_pair_leaves_the_others_in_peace(zoo: Path, tmp_path: Path) -> None:
+    shutil.copytree(zoo, tmp_path / "zoo")
+    other = Path(shutil.copytree(zoo / NAME, tmp_path / "zoo" / "another"))
+    (other / "manifest.json").write_text("{}")
+    assert pairs.find_pair("tiny-1b", "test-gpu", tmp_path / "zoo").name == NAME
+    there = pairs.load_zoo(tmp_path / "zoo")
+    assert [pair.name for pair in there.pairs] == [NAME]
+    assert [message.startswith(str(other / "manifest.json")) for message in there.broken] == [True]
+    with pytest.raises(InputError, match=f"known models: example/Tiny-1B; not readable: {other}"):
+        pairs.find_pair("tiny-2b", "test-gpu", tmp_path / "zoo")

@@ -79,7 +79,23 @@ def test_nodes_that_disagree_with_the_answers_are_refused(zoo: Path, tmp_path: P
         load_tree(pair, "steady", "load_limit")(values)
 
 
-@pytest.mark.parametrize("nodes", [{}, {"left": [0], "right": [0], "feature": ["x"], "threshold": [1], "value": [0]}])
+LEAVES = {"value": [1.0] * 70, "share": [1.0] * 70, "feature": ["rate_mean"] * 70, "threshold": [1.0] * 70}
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        {},
+        [],
+        {"left": [0], "right": [0], "feature": ["x"], "threshold": [1], "value": [0]},
+        {"left": [0], "right": [0], **LEAVES},  # a circle
+        {"left": [1, -1, -1], "right": [-2, -1, -1], **LEAVES},  # a way to nowhere
+        {"left": [1, -1], "right": [1, -1], **LEAVES},  # two ways to one leaf
+        {"left": [*range(1, 70), -1], "right": [*range(1, 70), -1], **LEAVES},  # and 2^69 ways to one
+        {"left": [-1], "right": [-1], **LEAVES, "threshold": [10**400]},
+        {"left": [-1], "right": [-1], **LEAVES, "threshold": ["x"]},
+    ],
+)
 def test_unreadable_nodes_are_refused(zoo: Path, tmp_path: Path, nodes: dict[str, list[float]]) -> None:
     pair = tampered(zoo, tmp_path, lambda _: nodes)
     with pytest.raises(InputError, match="the nodes of steady_load_limit cannot be read"):
