@@ -48,6 +48,8 @@ def _spare() -> None:
     """Spare a process that lives for a fraction of a second what pays off in longer ones: a quarter of its time."""
     # numpy's linear algebra starts a thread per core on import; the advisor's vectors are too short for more than one.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # pydantic looks through all that is installed for plugins of its own; the advisor has no use for any.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Imports make some 50,000 objects that stay: there is no garbage to look for, neither meanwhile nor at the exit.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)

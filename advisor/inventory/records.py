@@ -13,6 +13,8 @@ from advisor.inventory.document import shown
 from advisor.inventory.schema import MAX_TOKENS
 
 MAX_BYTES = 4 * 1024**3
+MAX_LINE = 1_000_000
+"""Characters; a record has some dozens, and what has no lines is no file of records."""
 
 
 class Column(NamedTuple):
@@ -44,7 +46,9 @@ def read(path: Path, columns: Sequence[Column], most: int) -> Iterator[tuple[Any
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes; keep a sample of it")
         with path.open(encoding="utf-8-sig", newline="") as file:
-            for count, (line, values) in enumerate(rows(file, names, path), start=1):
+            # Twice as many lines as records: some are empty, and quoted text may have several.
+            lines = _lines(file, path, 2 * most + 1)
+            for count, (line, values) in enumerate(rows(lines, names, path), start=1):
                 if count > most:
                     raise InputError(f"{path}: more than {most:,} records; keep a sample of them")
                 try:
@@ -74,8 +78,17 @@ def tokens(name: str) -> Column:
     return Column(name, whole_tokens, f"a whole number of tokens, 1 to {MAX_TOKENS:,}")
 
 
-def _csv(file: TextIO, names: Sequence[str], path: Path) -> Iterator[tuple[int, list[Any]]]:
-    reader = csv.reader(file, strict=True)
+def _lines(file: TextIO, path: Path, most: int) -> Iterator[str]:
+    for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), ""), start=1):
+        if len(line) == MAX_LINE:
+            raise InputError(f"{path}:{number}: a line of {MAX_LINE:,} characters and more; each record needs its own")
+        if number > most:
+            raise InputError(f"{path}: more than {most:,} lines; keep a sample of them")
+        yield line
+
+
+def _csv(lines: Iterator[str], names: Sequence[str], path: Path) -> Iterator[tuple[int, list[Any]]]:
+    reader = csv.reader(lines, strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         if missing := [name for name in names if name not in header]:
@@ -91,8 +104,8 @@ def _csv(file: TextIO, names: Sequence[str], path: Path) -> Iterator[tuple[int, 
         raise InputError(f"{path}:{reader.line_num}: not valid CSV: {error}") from error
 
 
-def _jsonl(file: TextIO, names: Sequence[str], path: Path) -> Iterator[tuple[int, list[Any]]]:
-    for number, line in enumerate(file, start=1):
+def _jsonl(lines: Iterator[str], names: Sequence[str], path: Path) -> Iterator[tuple[int, list[Any]]]:
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:

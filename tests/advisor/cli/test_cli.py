@@ -230,7 +230,7 @@ def test_bad_input_of_other_commands(run: Run, tmp_path: Path, command: tuple[st
     check_refused(run(*command, inventories.write(tmp_path, BAD["absurd rate"])), tmp_path)
 
 
-@pytest.mark.parametrize("file", ["missing.toml", "."])
+@pytest.mark.parametrize("file", ["missing.toml", ".", "", "/dev/zero"])
 def test_no_such_inventory(run: Run, tmp_path: Path, file: str) -> None:
     check_refused(run("recommend", file), tmp_path)
 

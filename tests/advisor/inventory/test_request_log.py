@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -162,6 +164,34 @@ def test_no_such_log_and_a_directory(tmp_path: Path) -> None:
         load(tmp_path / "folder.csv", NAMES)
     with pytest.raises(InputError, match="cannot read the file: No such file"):
         load(tmp_path / "none.csv", NAMES)
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.jsonl"])
+def test_what_has_no_lines_or_no_end_is_refused_in_no_time(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    began = time.perf_counter()
+    with path.open("wb") as file:
+        file.truncate(3 * 1024**3)  # takes no room on the disk
+    with pytest.raises(InputError, match=":1: a line of 1,000,000 characters and more"):
+        load(path, NAMES)
+    for target in ("/dev/zero", "/dev/full"):
+        path.unlink()
+        path.symlink_to(target)
+        with pytest.raises(InputError, match="not a file of records"):
+            load(path, NAMES)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="not a file of records"):
+        load(path, NAMES)
+    assert time.perf_counter() - began < 2
+
+
+def test_empty_lines_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("advisor.inventory.request_log.MAX_RECORDS", 2)
+    path = tmp_path / "log.jsonl"
+    path.write_text("\n" * 6)
+    with pytest.raises(InputError, match="more than 5 lines; keep a sample of them"):
+        load(path, NAMES)
 
 
 def test_requests_that_all_come_at_once_need_a_duration(tmp_path: Path) -> None:
