@@ -12,6 +12,7 @@ from advisor.inventory import inventory as inventories
 from advisor.inventory import request_log
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.recommendation import Recommendation
+from advisor.zoo.basis import Basis
 from advisor.zoo.pairs import find_pair
 from twin.arrivals import mean_scale
 from twin.profile import Profile
@@ -42,6 +43,8 @@ class Simulation:
     """One inventory under one server, ready to be simulated."""
 
     name: str
+    basis: Basis
+    """The pair of the profile."""
     inventory: Inventory
     profile: Profile
     server: Settings
@@ -74,7 +77,12 @@ class Simulation:
             measures = serve(self.profile, self.server, workload, requests, duration_s=duration_s)
         found = {**asdict(measures), "starved": measures.starved, "steady": measures.steady(ttft_limit_s)}
         settings = {"max_loras": self.server.max_loras, "max_lora_rank": self.server.max_lora_rank}
-        return {"inventory": self.name, **settings, **{key: _plain(found[key]) for key in MEASURES}}
+        return {
+            "inventory": self.name,
+            **self.basis.document(),
+            **settings,
+            **{key: _plain(found[key]) for key in MEASURES},
+        }
 
     def _check_size(self, duration_s: float) -> None:
         load = self.inventory.workload
@@ -105,7 +113,8 @@ def prepare(
         InputError: bad input, settings that vLLM would refuse, or an adapter whose rank has no room.
     """
     inventory = inventories.load(path)
-    profile = find_pair(inventory.model, inventory.gpu, zoo).profile
+    pair = find_pair(inventory.model, inventory.gpu, zoo)
+    profile = pair.profile
     today, largest = inventory.server, int(inventory.workload.rank.max())
     slots = int(max_loras or today.get("max_loras", len(inventory)))
     rank = int(max_lora_rank or today.get("max_lora_rank", slot_rank(largest)))
@@ -118,7 +127,7 @@ def prepare(
     except ValueError as error:
         raise InputError(f"{path}: vLLM refuses these settings: {error}") from error
     requests = None if log is None else request_log.load(log, inventory.names)
-    return Simulation(str(path), inventory, profile, server, requests)
+    return Simulation(str(path), pair.basis, inventory, profile, server, requests)
 
 
 def verified(
@@ -133,7 +142,7 @@ def verified(
         raise InputError("nothing to verify: not feasible")
     admitted = inventory.only(recommendation.admission.admitted)
     server = recommendation.settings
-    simulation = Simulation(recommendation.pair, admitted, profile, server)
+    simulation = Simulation(recommendation.basis.pair, recommendation.basis, admitted, profile, server)
     measures = simulation.measure(seed=0, ttft_limit_s=ttft_limit_s)
     return replace(recommendation, verified={key: measures[key] for key in MEASURES})
 

@@ -49,3 +49,5 @@ def simulate(
             rows = list(results)
             columns = (*COLUMNS, "refused") if any(row["refused"] for row in rows) else COLUMNS
             streams.write(table(rows, columns, streams.width()))
+            for each in dict.fromkeys(each.basis for each in simulations):
+                streams.write(f"\n{each.pair}: {each}")

@@ -105,16 +105,13 @@ def _context(recommendation: Recommendation, inventory: Inventory, pair: Pair) -
     modules = [json.dumps({"name": row["name"], "path": row["source"]}) for row in adapters if row["source"]]
     without_source = unsourced(recommendation, inventory)
     return {
-        "pair": pair.name,
-        "model": pair.manifest.model,
-        "gpu": pair.manifest.gpu,
-        "vllm": pair.manifest.vllm,
+        **pair.basis.document(),
         "flags": recommendation.document()["flags"],
         "args": recommendation.args,
         "modules": modules,
         "adapters": adapters,
         "unsourced": list(without_source),
-        "notes": _notes(len(modules), len(without_source)),
+        "notes": [f"{pair.name}: {pair.basis}", *_notes(len(modules), len(without_source))],
     }
 
 
@@ -125,6 +122,6 @@ def _notes(loaded: int, unloaded: int) -> list[str]:
     return [
         f"{loaded:,} of {loaded + unloaded:,} are loaded at start. The inventory has no source for {unloaded:,}, named "
         "at the end.",
-        "Add their sources and render again, or set VLLM_ALLOW_RUNTIME_LORA_UPDATING=True in its environment and load",
+        "Add their sources and render again, or set VLLM_ALLOW_RUNTIME_LORA_UPDATING=True for vLLM and load",
         'each: POST /v1/load_lora_adapter {"lora_name": NAME, "lora_path": PATH}. So can whoever reaches the port.',
     ]

@@ -102,5 +102,7 @@ def _sh(value: str | float) -> str:
 
 
 def _comment(text: str) -> str:
-    """Text for a comment: on one line, in ASCII, with escapes."""
-    return text.encode("unicode_escape").decode("ascii")
+    """Text for a comment: on one line, with escapes for what cannot be printed."""
+    return "".join(
+        each if each.isprintable() and each != "\\" else each.encode("unicode_escape").decode() for each in text
+    )

@@ -63,8 +63,7 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
             "max_model_len tokens; a smaller max_model_len in [server] that still covers your requests allows more"
         )
     return Recommendation(
-        pair=pair.name,
-        model=pair.manifest.model,
+        basis=pair.basis,
         settings=settings,
         flags=flags,
         admission=_admission(inventory, adapters),
@@ -202,8 +201,7 @@ def _changes(inventory: Inventory, flags: Mapping[str, int | float]) -> tuple[Ch
 
 def _refusal(inventory: Inventory, pair: Pair, chosen: Choice, warnings: Sequence[str]) -> Recommendation:
     return Recommendation(
-        pair=pair.name,
-        model=pair.manifest.model,
+        basis=pair.basis,
         settings=None,
         flags={},
         admission=Admission(len(inventory), 0.0, 0.0, admitted=(), rejected=inventory.names),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from advisor.recommend.objective import Expectation
+from advisor.zoo.basis import Basis
 from twin.settings import Settings, arguments
 
 
@@ -52,9 +53,8 @@ class Change:
 class Recommendation:
     """Flags, admission and expectation, all of the same admitted set; or the reason why there are none."""
 
-    pair: str
-    model: str
-    """Hugging Face id, as `vllm serve` takes it."""
+    basis: Basis
+    """The pair that answers, and where it comes from."""
     settings: Settings | None
     """What the server is launched with; None when nothing is feasible."""
     flags: dict[str, int | float]
@@ -103,7 +103,7 @@ class Recommendation:
     def document(self) -> dict[str, Any]:
         """The answer as plain data: the documented keys of the JSON, TOML and YAML formats."""
         admission = self.admission
-        document: dict[str, Any] = {"pair": self.pair, "feasible": self.feasible}
+        document: dict[str, Any] = {**self.basis.document(), "feasible": self.feasible}
         if self.reason is not None:
             document["reason"] = self.reason
         document["flags"] = dict(self.flags)

@@ -25,12 +25,12 @@ def write(recommendation: Recommendation) -> str:
 def _headline(recommendation: Recommendation) -> str:
     admission = recommendation.admission
     if not recommendation.feasible:
-        return f"{recommendation.pair}: not feasible: {recommendation.reason}"
-    if admission.adapters == admission.of:
+        what = f"not feasible: {recommendation.reason}"
+    elif admission.adapters == admission.of:
         what = f"one GPU serves all {_adapters(admission.of)}"
     else:
         what = f"one GPU serves {admission.adapters:,} of {_adapters(admission.of)} of this mix"
-    return f"{recommendation.pair}: {what}"
+    return f"{recommendation.basis.pair}: {what}\n{recommendation.basis}"
 
 
 def _adapters(count: int) -> str:
@@ -38,7 +38,9 @@ def _adapters(count: int) -> str:
 
 
 def _command(recommendation: Recommendation) -> str:
-    return " \\\n    ".join([f"vllm serve {shlex.quote(recommendation.model)}", *map(shlex.quote, recommendation.args)])
+    return " \\\n    ".join(
+        [f"vllm serve {shlex.quote(recommendation.basis.model)}", *map(shlex.quote, recommendation.args)]
+    )
 
 
 def _admission(recommendation: Recommendation) -> str:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from advisor import input_file
 from advisor.errors import InputError
 from advisor.nearest import nearest
+from advisor.zoo.basis import Basis
 from advisor.zoo.manifest import Manifest
 from advisor.zoo.model_name import bare, same_model
 from twin.profile import Profile, ProfileError
@@ -60,6 +61,17 @@ class Pair:
             )
         return data
 
+    @property
+    def basis(self) -> Basis:
+        """What answers of the pair rest on.
+
+        Raises:
+            InputError: the profile is missing, altered or no profile.
+        """
+        found = self.manifest
+        measured = "; ".join(sorted({fit.source for fit in self.profile.fits.values()}))
+        return Basis(found.pair, found.model, found.gpu, found.vllm, measured, found.date)
+
     def summary(self) -> dict[str, Any]:
         """The pair as plain data: what it is for, where it comes from, and its errors on unseen workloads.
 
@@ -77,7 +89,7 @@ class Pair:
             **manifest.model_dump(
                 include={"pair", "model", "gpu", "vllm", "date", "workloads", "simulated_hours", "command"}
             ),
-            "source": "; ".join(sorted({fit.source for fit in self.profile.fits.values()})),
+            "source": self.basis.measured,
             "errors": [*trees, *ensembles, *chances],
         }
 

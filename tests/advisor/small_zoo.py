@@ -13,7 +13,7 @@ from advisor.features.vector import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATUR
 from advisor.zoo.manifest import Chance, Ensemble, Graph, Manifest, Tree
 from model_zoo.export import ensembles_to_onnx, trees_to_onnx
 from twin.behaviour import behaviour_of
-from twin.profile import FrontEnd, Loading, Memory, Pair, Profile, Scheduling, Serving, Step
+from twin.profile import Fit, FrontEnd, Loading, Memory, Pair, Profile, Scheduling, Serving, Step
 from twin.workload import Workload
 
 NAME = "tiny-1b--test-gpu"
@@ -90,6 +90,7 @@ def build(directory: Path) -> Path:
         gpu="test-gpu",
         vllm="0.8.5",
         command="made for tests",
+        date="2026-11-28",
         versions={},
         seed=7,
         workloads=len(rows),
@@ -136,6 +137,6 @@ def profile() -> Profile:
         front_end=FrontEnd(ttft_ms=10, merged_per_adapter=0.006, merge_requests=128),
         serving=Serving(max_num_seqs=512, max_num_batched_tokens=2048),
         behaviour=behaviour_of("0.8.5"),
-        fits={},
+        fits={"step": Fit(rows=1, mape_percent=0, p95_percent=0, range={}, source="made up")},
         command="made up for tests",
     )

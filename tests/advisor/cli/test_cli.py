@@ -38,6 +38,16 @@ def run(zoo: Path, tmp_path: Path) -> Run:
     return run
 
 
+BASIS = {
+    "pair": NAME,
+    "model": "example/Tiny-1B",
+    "gpu": "test-gpu",
+    "vllm": "0.8.5",
+    "measured": "made up",
+    "built": "2026-11-28",
+}
+
+
 def test_recommend_in_every_format(run: Run, tmp_path: Path) -> None:
     path = inventories.write(tmp_path)
     documents = {}
@@ -46,11 +56,14 @@ def test_recommend_in_every_format(run: Run, tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         documents[form] = parse(done.stdout)
     assert documents["json"] == documents["toml"] == documents["yaml"]
-    assert documents["json"]["pair"] == NAME
+    assert documents["json"].items() >= BASIS.items()
     assert documents["json"]["admission"]["adapters"] == 61
     assert run("recommend", path, "--format", "args").stdout.split() == documents["json"]["args"]
     text = run("recommend", path).stdout
-    assert text.startswith(f"{NAME}: one GPU serves all 61 adapters\n\nvllm serve example/Tiny-1B")
+    assert text.startswith(
+        f"{NAME}: one GPU serves all 61 adapters\n"
+        "for vLLM 0.8.5 on test-gpu; measured: made up; pair built 2026-11-28\n\nvllm serve example/Tiny-1B"
+    )
     assert all(word in text for word in documents["json"]["args"])
 
 
@@ -110,8 +123,11 @@ def test_simulate_many(run: Run, tmp_path: Path) -> None:
     first, second = map(json.loads, done.stdout.splitlines())
     assert (done.returncode, done.stderr) == (0, "")
     assert first["inventory"] == str(path)
+    assert first.items() >= BASIS.items()
     assert {**first, "wall_s": 0} == {**second, "wall_s": 0}
-    assert "throughput_tok_s" in run("simulate", path, "--duration", "60").stdout
+    table, _, basis = run("simulate", path, path, "--duration", "60").stdout.partition("\n\n")
+    assert table.splitlines()[0].split()[:4] == ["inventory", "max_loras", "offered_tok_s", "throughput_tok_s"]
+    assert basis == f"{NAME}: for vLLM 0.8.5 on test-gpu; measured: made up; pair built 2026-11-28\n"
     done = run("simulate", path, tmp_path / "none.toml", "--format", "json")
     assert (done.returncode, done.stdout) == (2, "")
 

@@ -16,14 +16,14 @@ from advisor import report as formats
 from advisor.recommend.objective import Expectation
 from advisor.recommend.recommendation import Admission, Change, Recommendation, Step
 from advisor.report import Format
+from advisor.zoo.basis import Basis
 from twin.settings import Settings
 
 GOLDEN = Path(__file__).with_name("golden")
 
 SETTINGS = Settings(96, 128, 16, 2048, 2048, 0.9, 131_072)
 ADMITTED = Recommendation(
-    pair="tiny-1b--test-gpu",
-    model="example/Tiny-1B",
+    basis=Basis("tiny-1b--test-gpu", "example/Tiny-1B", "test-gpu", "0.8.5", "A. Tester 2026", "2026-11-21"),
     settings=SETTINGS,
     flags=SETTINGS.flags(131_072),
     admission=Admission(
@@ -92,7 +92,8 @@ def test_json_toml_and_yaml_hold_the_same_document(answer: Recommendation) -> No
 def test_documented_keys() -> None:
     document = ADMITTED.document()
     assert list(document) == [
-        "pair", "feasible", "flags", "args", "admission", "expected", "trace", "warnings", "changes",
+        "pair", "model", "gpu", "vllm", "measured", "built", "feasible", "flags", "args", "admission", "expected",
+        "trace", "warnings", "changes",
     ]  # fmt: skip
     assert list(document["flags"]) == [
         "max_loras", "max_cpu_loras", "max_lora_rank", "max_num_seqs", "max_num_batched_tokens",
