@@ -42,7 +42,8 @@ def fit(
     source: Annotated[str, typer.Option(help="where the measurements come from")],
     like: Annotated[Path | None, typer.Option(help="profile to take from what the tables lack")] = None,
     served: Annotated[
-        Path | None, typer.Option(help="measured hours of serving to refine the step model with (`calibrate/runs.py`)")
+        Path | None,
+        typer.Option(help="measured hours of serving to refine the step model with (`calibrate/runs.py`)"),
     ] = None,
     vllm: Annotated[str, typer.Option(help="vLLM version measured")] = "0.8.5",
     gpu_memory_utilization: Annotated[float, typer.Option(min=0.01, max=1)] = 0.9,
@@ -50,11 +51,11 @@ def fit(
     max_num_batched_tokens: Annotated[int, typer.Option(min=1)] = 2048,
     serving_input_tokens: Annotated[float, typer.Option(min=1, help="prompt length in scheduler_steps.csv")] = 250.0,
 ) -> None:
-    """Fit a profile to measurement tables (columns: see `calibrate/tables.py`)."""
-    from calibrate.fit import Subject, fit_profile
-    from calibrate.report import fit_report
+    """Fit a profile to measurement tables (columns: see `calibrate/fit/tables.py`)."""
+    from calibrate.fit.profile import Subject, fit_profile
+    from calibrate.fit.report import fit_report
+    from calibrate.fit.tables import read
     from calibrate.runs import read_runs
-    from calibrate.tables import read
 
     subject = Subject(
         hub_id=hub_id,
@@ -91,9 +92,9 @@ def validate(
     json: Annotated[Path | None, typer.Option(help="write the figures here, too")] = None,
 ) -> None:
     """Compare the twin with measured runs, another simulator and rules of thumb."""
-    from calibrate import validation
     from calibrate.replay import of_pair, profiles
     from calibrate.runs import read_runs
+    from calibrate.validation import comparison
 
     measured = runs or data / "validation" / "serving_runs.csv"
     if runs is None and not measured.exists():
@@ -106,7 +107,7 @@ def validate(
     else:
         known = of_pair(pairs / pair / "profile.toml", table)
         table = [run for run in table if run.model in known]
-    found = validation.validate(
+    found = comparison.validate(
         table,
         [run for run in read_runs(grid) if run.model in known] if grid.exists() else [],
         known,
@@ -116,7 +117,7 @@ def validate(
     )
     if json is not None:
         out.write(json, f"{found.to_json()}\n".encode())
-    out.show(validation.scoreboard(found))
+    out.show(comparison.scoreboard(found))
 
 
 @app.command()
@@ -149,8 +150,8 @@ def record_schedule(
     ] = False,
 ) -> None:
     """Record, step by step, what the scheduler of the installed vLLM decides; the tests hold the twin to it."""
-    from calibrate import record
-    from calibrate.recording import Recordings, encode
+    from calibrate.recording import record
+    from calibrate.recording.recordings import Recordings, encode
 
     if async_scheduling and not alone:
         raise CalibrationError("--async-scheduling: the CPU engine cannot schedule ahead; add --alone")
@@ -177,16 +178,16 @@ def cross_validation(
     jobs: Annotated[int, typer.Option(min=1, help="processes")] = os.cpu_count() or 1,
 ) -> None:
     """Fit to one kind of measured hours and judge on another, with every term and without each of them."""
-    from calibrate.cross_validation import cross_validate, fold_report
     from calibrate.replay import profiles
     from calibrate.runs import read_runs
+    from calibrate.validation.cross_validation import cross_validate, fold_report
 
     models = sorted({run.model for run in read_runs(data / "validation" / "serving_runs.csv")})
     out.show(fold_report(cross_validate(data, profiles(pairs, gpu, models), seeds=seeds, jobs=jobs)))
 
 
 def main() -> None:
-    """Run the command line; bad input is one line on stderr and exit code 2."""
+    """MeasuredRun the command line; bad input is one line on stderr and exit code 2."""
     try:
         app(prog_name="python -m calibrate")
     except (CalibrationError, ProfileError) as error:

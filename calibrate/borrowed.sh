@@ -40,5 +40,5 @@ pack() {
 trap pack EXIT
 "$python" -m calibrate dummy-model "$work/$shape" --shape "$shape"
 timeout --signal=INT --kill-after=60 "${minutes}m" \
-    "$python" -m calibrate run --model "$work/$shape" --scale brief --questions \
+    "$python" -m calibrate run --model "$work/$shape" --scale brief --experiments \
     --work "$work/figures" --output "$work/profile.toml" "$@" 2>&1 | tee -a "$results/calibrate.log"

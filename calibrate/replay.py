@@ -1,4 +1,4 @@
-"""The twin's word on measured runs."""
+"""What the twin predicts for measured runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibrate.errors import CalibrationError
-from calibrate.runs import Outcome, Run
+from calibrate.runs import MeasuredRun, Outcome
 from twin.profile import Profile, load
 from twin.progress import watched
 
@@ -42,7 +42,7 @@ def profiles(pairs: Path, gpu: str, models: Sequence[str]) -> dict[str, Profile]
     return {model: found[_letters(f"{model}{gpu}")] for model in models}
 
 
-def of_pair(profile: Path, runs: Sequence[Run]) -> dict[str, Profile]:
+def of_pair(profile: Path, runs: Sequence[MeasuredRun]) -> dict[str, Profile]:
     """The profile of one pair for those of the runs that are of its model.
 
     Raises:
@@ -57,15 +57,15 @@ def of_pair(profile: Path, runs: Sequence[Run]) -> dict[str, Profile]:
 
 
 def replay(
-    runs: Sequence[Run], profiles: dict[str, Profile], seed: int, jobs: int, *, quiet: bool = False
+    runs: Sequence[MeasuredRun], profiles: dict[str, Profile], seed: int, jobs: int, *, quiet: bool = False
 ) -> list[Outcome]:
-    """What the twin makes of each run, on `jobs` processes; `quiet` shows no bar, for there is one around it."""
+    """The twin's prediction for each run, on `jobs` processes; `quiet` shows no bar, for there is one around it."""
     with ProcessPoolExecutor(jobs) as pool:
         outcomes = pool.map(_outcome, runs, [profiles[run.model] for run in runs], itertools.repeat(seed))
         return list(watched(outcomes, f"seed {seed}", len(runs), quiet=quiet))
 
 
-def repeat(run: Run, profile: Profile, seed: int = 0) -> Measures:
+def repeat(run: MeasuredRun, profile: Profile, seed: int = 0) -> Measures:
     """The run in the twin: with the very requests where they are known, else with others drawn from `seed`."""
     from twin.engine.simulation import serve, simulate
 
@@ -75,7 +75,7 @@ def repeat(run: Run, profile: Profile, seed: int = 0) -> Measures:
     return serve(profile, server, workload, run.requests, duration_s=duration_s, max_connections=CONNECTIONS)
 
 
-def _outcome(run: Run, profile: Profile, seed: int) -> Outcome:
+def _outcome(run: MeasuredRun, profile: Profile, seed: int) -> Outcome:
     measures = repeat(run, profile, seed)
     idle = run.idle_samples
     if idle is None:

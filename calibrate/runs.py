@@ -13,7 +13,7 @@ A CSV table, one row per run of a real server under Poisson traffic; columns not
     idle_samples (share of the samples of num_running_mean that were taken outside the run; see `calibrate.replay`);
     requests (CSV file beside the table: sent_s, adapter, input_tokens, output_tokens of every request, for runs whose
     requests are known one by one);
-    published_twin_tok_s, published_twin_itl_ms, published_twin_ttft_ms (another simulator's word on the run; optional)
+    published_twin_tok_s, published_twin_itl_ms, published_twin_ttft_ms (another simulator's prediction; optional)
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class MeasuredRun:
     """One measured run."""
 
     model: str
@@ -110,7 +110,7 @@ class Run:
     workload: Workload
     measured: Outcome
     published: Outcome | None
-    """Another simulator's word on it."""
+    """Another simulator's prediction."""
     idle_samples: float | None = None
     """Share of the samples of running requests that were taken outside the run; None where the table does not tell."""
     requests: Requests | None = None
@@ -129,7 +129,7 @@ class Run:
         )
 
 
-def read_runs(path: Path) -> list[Run]:
+def read_runs(path: Path) -> list[MeasuredRun]:
     """The runs of a table.
 
     Raises:
@@ -165,13 +165,13 @@ def _requests(path: Path) -> Requests:
     )
 
 
-def _run(row: Row, requests: Requests | None) -> Run:
+def _run(row: Row, requests: Requests | None) -> MeasuredRun:
     workload = _workload(row)
     measured = _measured(row, workload)
     if requests is not None:
         offered = float(requests.input.sum() + requests.output.sum()) / float(row["duration_s"])
         measured = replace(measured, offered_tok_s=offered)
-    return Run(
+    return MeasuredRun(
         model=str(row["model"]),
         group=str(row["group"]),
         max_loras=int(row["adapter_slots"]),

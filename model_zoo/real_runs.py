@@ -16,7 +16,7 @@ from advisor.recommend.recommend import recommend
 from advisor.zoo.pairs import Pair
 from calibrate.errors import CalibrationError
 from calibrate.replay import same_model
-from calibrate.runs import Run, read_runs
+from calibrate.runs import MeasuredRun, read_runs
 from model_zoo.errors import ZooError
 from twin.service_level import TTFT_LIMIT_S
 
@@ -32,7 +32,7 @@ class Verdict:
     """Adapters chosen."""
     max_loras: int
     """Slots chosen."""
-    nearest: Run
+    nearest: MeasuredRun
     """The measured run that is nearest to that."""
     throughput_share: float
     """Its throughput over that of the best measured steady run."""
@@ -70,7 +70,7 @@ def table(verdicts: Sequence[Verdict]) -> str:
     return "\n".join([head, "|---" * 9 + "|", *rows])
 
 
-def _of_mix(pair: Pair, runs: Sequence[Run], objective: Objective) -> Iterator[Verdict]:
+def _of_mix(pair: Pair, runs: Sequence[MeasuredRun], objective: Objective) -> Iterator[Verdict]:
     steady = [run for run in runs if run.measured.steady(objective.ttft_limit_s)]
     if not steady:
         return
@@ -92,7 +92,7 @@ def _of_mix(pair: Pair, runs: Sequence[Run], objective: Objective) -> Iterator[V
         )
 
 
-def _inventory(pair: Pair, runs: Sequence[Run]) -> Inventory:
+def _inventory(pair: Pair, runs: Sequence[MeasuredRun]) -> Inventory:
     """All adapters of the mix: those of the run that served the most."""
     largest = max((run for run in runs if not run.measured.oom), key=lambda run: run.adapters)
     names = tuple(f"adapter-{i}" for i in range(largest.adapters))

@@ -49,7 +49,7 @@ Nobody wrote their lengths down; the KV cache tells the correlation. On servers 
 holds 361.8 (Llama, 24 hours) and 359.3 tokens (Qwen, 38), standard error 0.6 and 0.4: `gpu_cache_usage_perc_mean` x
 capacity / `num_running_mean`, less the block that vLLM keeps for itself. Log-normal lengths of these means and spreads
 come to 368 and 363 at -0.35, 363 and 358 at -0.40, 358 and 353 at -0.45, blocks of 16 counted whole and answers as long
-as they were (`calibrate.runs.ANSWERED`). `tests/calibrate/test_sharegpt.py` computes both sides.
+as they were (`calibrate.runs.ANSWERED`). `tests/calibrate/validation/test_sharegpt.py` computes both sides.
 """
 
 

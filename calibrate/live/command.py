@@ -16,12 +16,12 @@ import typer
 
 from calibrate import output as out
 from calibrate.errors import CalibrationError
-from calibrate.live.machine import Gpu, Machine, this_machine
+from calibrate.live.server.machine import Gpu, Machine, this_machine
 
 if TYPE_CHECKING:
-    from calibrate.live.calibration import Target
-    from calibrate.live.campaign import Campaign
-    from calibrate.live.plan import Start
+    from calibrate.live.measurements.calibration import Target
+    from calibrate.live.measurements.campaign import Campaign
+    from calibrate.live.measurements.plan import Start
 
 LOG = "calibrate.log"
 DEFAULT_RATES = [1_000, 5_000, 10_000, 20_000, 40_000]
@@ -77,21 +77,22 @@ def run(
     gpu_memory_utilization: Annotated[float, typer.Option(min=0.01, max=1)] = 0.9,
     block_size: Annotated[int, typer.Option(min=1, help="tokens per KV block")] = 16,
     graph_tokens: Annotated[int, typer.Option(min=0, help="of the largest CUDA graph; 0: none are captured")] = 512,
-    questions: Annotated[
-        bool, typer.Option("--questions", help="three more servers: what flags and longer requests change")
+    experiments: Annotated[
+        bool,
+        typer.Option("--experiments", "--questions", help="three more servers: what flags and longer requests change"),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan, start nothing")] = False,
 ) -> None:
     """Measure a model: start vLLM as often as it takes (or use --url), send traffic, fit a profile, validate it."""
-    from calibrate.live import plan, tabulate
-    from calibrate.live import questions as asked
-    from calibrate.live.campaign import Campaign
-    from calibrate.live.server import attached
-    from calibrate.live.settings import Settings
+    from calibrate.live.measurements import plan, tabulate
+    from calibrate.live.measurements.campaign import Campaign
+    from calibrate.live.measurements.experiments import results, table, with_experiments
+    from calibrate.live.server.running import attached
+    from calibrate.live.server.settings import LaunchSettings
 
     chosen = {Scales.GPU: plan.GPU, Scales.BRIEF: plan.BRIEF, Scales.CPU: plan.CPU}[scale]
     chosen = replace(chosen, hour_seconds=hour_seconds or chosen.hour_seconds)
-    base = Settings(
+    base = LaunchSettings(
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=max_num_batched_tokens,
         max_model_len=max_model_len,
@@ -101,7 +102,7 @@ def run(
         extra=(f"--block-size={block_size}", *(flag or ())),
     )
     starts = plan.plan(chosen, base)
-    starts = asked.ask(starts, chosen) if questions else starts
+    starts = with_experiments(starts, chosen) if experiments else starts
     campaign = Campaign(model, chosen, starts, work, vllm, environment=_pairs(env or []))
     if dry_run:
         print(f"calibrate: about {_left_s(campaign, scale) / 60:.0f} minutes to go", file=sys.stderr)
@@ -120,8 +121,8 @@ def run(
                     _watched(campaign, scale, lambda shown: shown.attach(server, theirs, allow_remote=allow_remote))
         finally:  # also of a calibration that has to end early
             tabulate.write(campaign, tabulate.model_name(hub_id), work / "tables")
-        if questions:
-            out.show(asked.table(asked.answers(campaign)))
+        if experiments:
+            out.show(table(results(campaign)))
         waiting = [start for start in campaign.starts if campaign.left(start)]
         if waiting:
             print(f"calibrate: {len(waiting)} of {len(campaign.starts)} servers to be measured, next:", file=sys.stderr)
@@ -129,7 +130,7 @@ def run(
             return
 
         try:
-            from calibrate.live import calibration
+            from calibrate.live.measurements import calibration
         except ModuleNotFoundError as error:  # a server's environment need not have what only the fit takes
             raise CalibrationError(
                 f"all is measured, and in {work}; to fit it {error.name} is needed: the same command does it where the "
@@ -159,9 +160,9 @@ def _start_of_others(campaign: Campaign, max_loras: int | None, max_lora_rank: i
 
 def _conclude(campaign: Campaign, target: Target, machine: Machine, work: Path, output: Path) -> None:
     """Fit the profile, and show the twin beside the traffic kept out of the fit."""
-    from calibrate import validation
-    from calibrate.live import calibration, tabulate
+    from calibrate.live.measurements import calibration, tabulate
     from calibrate.runs import read_runs
+    from calibrate.validation import comparison
 
     out.write(work / "provenance.json", f"{json.dumps(machine.provenance(), indent=1)}\n".encode())
     profile = calibration.profile_of(campaign, target, machine, work / "tables", out.called())
@@ -175,8 +176,8 @@ def _conclude(campaign: Campaign, target: Target, machine: Machine, work: Path, 
         )
     runs = read_runs(work / "tables" / tabulate.VALIDATION)
     profiles = {run.model: profile for run in runs}
-    found = validation.validate(runs, [], profiles, seeds=1, jobs=1, worst_runs=len(runs))
-    out.show(validation.scoreboard(found))
+    found = comparison.validate(runs, [], profiles, seeds=1, jobs=1, worst_runs=len(runs))
+    out.show(comparison.scoreboard(found))
 
 
 def _watched(campaign: Campaign, scale: Scales, work: Callable[[Campaign], None]) -> None:
@@ -194,15 +195,15 @@ def _watched(campaign: Campaign, scale: Scales, work: Callable[[Campaign], None]
 
 
 def _left_s(campaign: Campaign, scale: Scales) -> float:
-    from calibrate.live.campaign import remaining_s
+    from calibrate.live.measurements.campaign import remaining_s
 
     return remaining_s(campaign, start_s=START_S[scale], step_ms=STEP_MS)
 
 
 def _gpu_memory_gib(machine: Machine) -> float:
     """Of the first GPU; where vLLM runs on the CPU, of the machine."""
-    told = machine.gpus[0].memory_mib if machine.gpus else None
-    return told / 1024 if told else machine.memory_gib
+    memory_mib = machine.gpus[0].memory_mib if machine.gpus else None
+    return memory_mib / 1024 if memory_mib else machine.memory_gib
 
 
 def _pairs(settings: list[str]) -> dict[str, str]:
@@ -227,8 +228,8 @@ def drift(
 ) -> None:
     """Does a profile still describe a server? Keeps it full for a moment, or reads its metrics; exit code 1 if not."""
     from calibrate.live import drift as drifting
-    from calibrate.live.metrics import Scrape
-    from calibrate.live.server import attached
+    from calibrate.live.server.metrics import Scrape
+    from calibrate.live.server.running import attached
     from twin.profile import load
 
     known = load(profile)
@@ -268,7 +269,7 @@ def verify_client(
     answer_tokens: Annotated[int, typer.Option(min=1, help="of every answer")] = 50,
 ) -> None:
     """How much traffic the load generator bears on this machine, against a server that costs next to nothing."""
-    from calibrate.live import capacity
+    from calibrate.live.client import capacity
 
     found = [asyncio.run(capacity.verify(rate, answer_tokens=answer_tokens)) for rate in tokens_per_second]
     out.show(capacity.table(found))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from calibrate.errors import CalibrationError
-from calibrate.live.measure import Site, measure
-from calibrate.live.metrics import GENERATION_TOKENS, ITL, PROMPT_TOKENS, STEP_TOKENS, Scrape
-from calibrate.live.plan import FullBatch
-from calibrate.live.server import Server
-from calibrate.serving import distinct
+from calibrate.fit.serving import distinct
+from calibrate.live.measurements.measure import Site, measure
+from calibrate.live.measurements.plan import FullBatch
+from calibrate.live.server.metrics import GENERATION_TOKENS, ITL, PROMPT_TOKENS, STEP_TOKENS, Scrape
+from calibrate.live.server.running import RunningServer
 from twin.behaviour import behaviour_of
 from twin.engine.latency import step_cost, step_ms
 from twin.profile import Profile
@@ -71,17 +71,17 @@ def by_metrics(profile: Profile, scrape: Scrape, *, max_loras: int, max_lora_ran
     batch = max(round(scrape.counter(*GENERATION_TOKENS) / steps), 1)
     prompts = round(scrape.counter(*PROMPT_TOKENS) / steps)
     in_batch = round(float(distinct(float(batch), float(max_loras))))
-    said = step_ms(step_cost(profile, max_loras), batch, prompts, in_batch, 0)
+    predicted = step_ms(step_cost(profile, max_loras), batch, prompts, in_batch, 0)
     checks = (
         _kv_cache(profile, scrape.kv_capacity_tokens, max_loras, max_lora_rank),
-        Check(f"step of {batch} requests, ms", said, 1e3 * seconds / gaps),
+        Check(f"step of {batch} requests, ms", predicted, 1e3 * seconds / gaps),
     )
     return Drift(None, True, checks)
 
 
 def by_traffic(
     profile: Profile,
-    server: Server,
+    server: RunningServer,
     adapters: Sequence[str],
     *,
     max_loras: int,
@@ -110,8 +110,8 @@ def by_traffic(
         used = min(len(adapters), max_loras)
         row = measure(FullBatch(batch, 1, ANSWER_TOKENS, used), site, capacity_tok_s=0.0, folders={}).row
         in_batch = round(float(distinct(float(batch), float(used))))
-        said = step_ms(cost, batch, round(batch / ANSWER_TOKENS), in_batch, 0)
-        checks.append(Check(f"step of {batch} requests, ms", said, float(row["tpot_mean_ms"])))
+        predicted = step_ms(cost, batch, round(batch / ANSWER_TOKENS), in_batch, 0)
+        checks.append(Check(f"step of {batch} requests, ms", predicted, float(row["tpot_mean_ms"])))
     try:
         same = behaviour_of(server.version) == behaviour_of(profile.pair.vllm)
     except ValueError:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibrate.recording import Arrivals, Limits, Recordings, read, steps
+from calibrate.recording.recordings import Arrivals, Limits, Recordings, read, steps
 from twin.behaviour import VERSIONS, Behaviour, behaviour_of
 from twin.engine import stepwise
 from twin.engine.decisions import Decisions

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from calibrate.dummy_model import TINY, write_model
-from calibrate.live import calibration, plan, tabulate
-from calibrate.live.campaign import Campaign
-from calibrate.live.machine import this_machine
-from calibrate.live.settings import Settings
+from calibrate.live.measurements import calibration, plan, tabulate
+from calibrate.live.measurements.campaign import Campaign
+from calibrate.live.server.machine import this_machine
+from calibrate.live.server.settings import LaunchSettings
 from calibrate.replay import replay
 from calibrate.runs import read_runs
 
@@ -27,7 +27,7 @@ SERVER = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
 }
-BASE = Settings(
+BASE = LaunchSettings(
     max_num_seqs=64,
     max_num_batched_tokens=512,
     max_model_len=1024,

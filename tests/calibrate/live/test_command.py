@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.calibrate.live.fake_vllm import FakeVllm, running
-from tests.calibrate.live.test_campaign import make
+from tests.calibrate.live.measurements.test_campaign import make
 
 MODEL = ("--hub-id", "example/Tiny", "--gpu", "fake", "--scale", "cpu", "--hour-seconds", "1")
 
@@ -118,6 +118,8 @@ def test_the_plan_and_its_duration_are_told_beforehand(tmp_path: Path) -> None:
     assert "served-2-adapters-16" in told.stdout
     assert "vllm serve" not in told.stdout
     assert not (tmp_path / "work").exists()
+    former, now = (calibrate(*arguments(tmp_path), "--dry-run", flag) for flag in ("--questions", "--experiments"))
+    assert former.stdout == now.stdout and "synchronous" in now.stdout
 
 
 def test_a_running_server_is_measured_where_it_is(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 from calibrate.errors import CalibrationError
 from calibrate.live import drift
-from calibrate.live.metrics import Scrape
-from calibrate.live.server import attached
+from calibrate.live.server.metrics import Scrape
+from calibrate.live.server.running import attached
 from tests.calibrate.live.fake_vllm import BASE, FakeVllm, running
 from twin.behaviour import behaviour_of
 from twin.profile import Profile

@@ -1,0 +1,1 @@
+"""What the schedulers of vLLM versions decide, step by step, recorded for the tests of the twin."""
