@@ -104,7 +104,7 @@ def prepare(
 ) -> Simulation:
     """Read an inventory and settle what to simulate: settings given here, else those of its [server], else defaults.
 
-    With `log`, its requests are replayed instead of drawn.
+    With `log`, its requests are replayed instead of drawn, and the inventory need not say rates and lengths.
 
     Defaults: one slot per adapter, room in host memory for all of them, the smallest rank that takes every adapter,
     and what the pair was measured under for the rest.
@@ -112,7 +112,7 @@ def prepare(
     Raises:
         InputError: bad input, settings that vLLM would refuse, or an adapter whose rank has no room.
     """
-    inventory = inventories.load(path)
+    inventory = inventories.load(path, traffic=log is None)
     pair = find_pair(inventory.model, inventory.gpu, zoo)
     profile = pair.profile
     today, largest = inventory.server, int(inventory.workload.rank.max())

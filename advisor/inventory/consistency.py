@@ -9,12 +9,25 @@ from advisor.inventory.schema import MAX_ADAPTERS, File
 from advisor.inventory.validation import RefusedError
 
 
-def check(file: File) -> None:
-    """Check an inventory.
+def check(file: File, *, traffic: bool = True) -> None:
+    """Check an inventory; without `traffic`, whatever it says of that.
 
     Raises:
         RefusedError: something does not go together; the first such thing.
     """
+    if traffic:
+        _check_traffic(file)
+    _check_names(file)
+    for name, value in file.fixed:
+        today = getattr(file.server, name)
+        if None not in (value, today) and value != today:
+            raise RefusedError(
+                f"{name} is {value}, but {today} in [server]; what must stay is in force today", "fixed", name
+            )
+
+
+def _check_traffic(file: File) -> None:
+    """Something arrives, and it has lengths."""
     _check_lengths(file)
     if not any(row.rate for row in file.adapters):
         raise RefusedError(
@@ -23,13 +36,6 @@ def check(file: File) -> None:
         )
     if file.phases and not any(phase.scale for phase in file.phases):
         raise RefusedError("phases: every scale is 0, so nothing ever arrives; one must be above 0")
-    _check_names(file)
-    for name, value in file.fixed:
-        today = getattr(file.server, name)
-        if None not in (value, today) and value != today:
-            raise RefusedError(
-                f"{name} is {value}, but {today} in [server]; what must stay is in force today", "fixed", name
-            )
 
 
 def _check_lengths(file: File) -> None:

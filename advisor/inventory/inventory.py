@@ -20,7 +20,7 @@ from advisor.errors import InputError
 from advisor.inventory import document as documents
 from advisor.inventory import length_file
 from advisor.inventory.consistency import check
-from advisor.inventory.schema import Adapter, File, Length
+from advisor.inventory.schema import Adapter, File, Length, ReplayFile
 from advisor.inventory.validation import RefusedError, explain
 from twin.lengths import Quantiles, Table
 from twin.workload import Workload
@@ -70,36 +70,52 @@ class Inventory:
         )
 
 
-def load(path: Path) -> Inventory:
-    """Read an inventory.
+def load(path: Path, *, traffic: bool = True) -> Inventory:
+    """Read an inventory; without `traffic`, as `parse`.
 
     Raises:
         InputError: no such file, not TOML, or not an inventory; the message names file, line, key and remedy.
     """
-    return parse(input_file.read_text(path, "an inventory is a TOML file", MAX_BYTES), str(path), path.parent)
+    return parse(
+        input_file.read_text(path, "an inventory is a TOML file", MAX_BYTES), str(path), path.parent, traffic=traffic
+    )
 
 
-def parse(text: str, where: str = "inventory", folder: Path = Path()) -> Inventory:
+def parse(text: str, where: str = "inventory", folder: Path = Path(), *, traffic: bool = True) -> Inventory:
     """Read an inventory from the text of its file; `where` opens every error message.
 
-    Paths of files with lengths are relative to `folder`.
+    Paths of files with lengths are relative to `folder`. Without `traffic` the inventory says who the adapters are, and
+    its rates and lengths, which may be missing, are not used: the workload holds ranks, and rates of 0.
 
     Raises:
         InputError: as `load`.
     """
-    document = documents.parse(text, where)
+    document, model = documents.parse(text, where), File if traffic else ReplayFile
     try:
-        file = File.model_validate(document.data)
-        check(file)
+        file = model.model_validate(document.data)
+        check(file, traffic=traffic)
     except (ValidationError, RefusedError) as error:
-        raise InputError(explain(error, File, document)) from error
-    return _expand(file, folder)
+        raise InputError(explain(error, model, document)) from error
+    return _expand(file, _workload(file, folder) if traffic else _ranks(file))
 
 
-def _expand(file: File, folder: Path) -> Inventory:
+def _expand(file: File, workload: Workload) -> Inventory:
+    fixed = file.fixed.named()
+    names = tuple(chain.from_iterable(row.names for row in file.adapters))
+    sources = tuple(chain.from_iterable((row.source,) * (row.count or 1) for row in file.adapters))
+    return Inventory(file.model, file.gpu, names, sources, workload, {**file.server.named(), **fixed}, fixed)
+
+
+def _ranks(file: File) -> Workload:
+    """A workload in which nothing arrives."""
+    rank = np.repeat([float(row.rank) for row in file.adapters], [row.count or 1 for row in file.adapters])
+    none, token = np.zeros(len(rank)), np.ones(len(rank))
+    return Workload(rank, none, token, none, token, none, token)
+
+
+def _workload(file: File, folder: Path) -> Workload:
     rows = file.adapters
     counts = np.array([row.count or 1 for row in rows])
-    names = tuple(chain.from_iterable(row.names for row in rows))
 
     def repeated(values: Iterable[T]) -> tuple[T, ...]:
         return tuple(chain.from_iterable((value,) * (row.count or 1) for value, row in zip(values, rows, strict=True)))
@@ -122,7 +138,7 @@ def _expand(file: File, folder: Path) -> Inventory:
         return laws([each if isinstance(each, Quantiles) else None for each in found[kind]])
 
     gaps = np.array([row.gaps == "lognormal" for row in rows])
-    workload = Workload(
+    return Workload(
         rank=column(lambda row: row.rank),
         rate=column(lambda row: row.rate),
         input_mean=moment("input", "mean"),
@@ -137,9 +153,6 @@ def _expand(file: File, folder: Path) -> Inventory:
         tables=laws(tables),
         phases=tuple(phase.phase() for phase in file.phases),
     )
-    fixed = file.fixed.named()
-    sources, today = repeated(row.source for row in rows), {**file.server.named(), **fixed}
-    return Inventory(file.model, file.gpu, names, sources, workload, today, fixed)
 
 
 def _tables(file: File, folder: Path) -> list[Table | None]:

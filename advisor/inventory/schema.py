@@ -148,6 +148,12 @@ class Adapter(_Section):
         return [self.name] if self.count is None else [f"{self.name}-{i}" for i in range(self.count)]
 
 
+class ReplayedAdapter(Adapter):
+    """An adapter whose requests come from a log."""
+
+    rate: Rate = Field(default=0.0, ge=0, le=MAX_RATE, description=Adapter.model_fields["rate"].description)
+
+
 class PhaseEntry(_Section):
     """A stretch of time in which rates are scaled, and gaps may be others."""
 
@@ -198,4 +204,14 @@ class File(_Section):
     server: SettingsTable = Field(default=SettingsTable(), description="a table of vLLM settings, such as max_loras")
     fixed: SettingsTable = Field(
         default=SettingsTable(), description="a table of vLLM settings that must stay, such as gpu_memory_utilization"
+    )
+
+
+class ReplayFile(File):
+    """A file that is read for a replay: who the adapters are, whatever their traffic."""
+
+    adapters: Annotated[list[ReplayedAdapter], FailFast()] = Field(  # type: ignore[assignment]  # read, never changed
+        min_length=1,
+        max_length=MAX_ADAPTERS,
+        description=f"1 to {MAX_ADAPTERS:,} [[adapters]] entries, each with name and rank",
     )

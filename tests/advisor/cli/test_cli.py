@@ -155,6 +155,14 @@ def test_simulate_a_log_of_requests(run: Run, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert measures["arrivals"] == 240
     assert measures["offered_tok_s"] == pytest.approx(240.0)
+    # Rates and lengths stand in the log, so the inventory need not say them.
+    bare = inventories.write(
+        tmp_path,
+        'model = "example/Tiny-1B"\ngpu = "test-gpu"\n'
+        '[[adapters]]\nname = "sql"\nrank = 16\ncount = 60\n[[adapters]]\nname = "tenant"\nrank = 8\n',
+    )
+    again = json.loads(run("simulate", bare, "--requests", log, "--format", "json").stdout)
+    assert {**again, "wall_s": 0} == {**measures, "wall_s": 0}
     done = run("simulate", path, "--requests", log, "--duration", "1m", "--format", "json")
     assert json.loads(done.stdout)["arrivals"] == 120
     log.write_text(log.read_text() + "5,sql-60,1,1\n")

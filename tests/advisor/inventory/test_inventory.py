@@ -356,3 +356,30 @@ def test_lengths_from_files(tmp_path: Path) -> None:
 def test_every_example_is_understood() -> None:
     for example in (Path(__file__).parents[3] / "examples").glob("*.toml"):
         assert len(load(example)) > 0, example
+
+
+def test_without_traffic_names_and_ranks_are_enough() -> None:
+    bare = (
+        'model = "m"\ngpu = "g"\n[[adapters]]\nname = "a"\nrank = 8\ncount = 2\n[[adapters]]\nname = "b"\nrank = 16\n'
+    )
+    inventory = parse(bare, traffic=False)
+    assert inventory.names == ("a-0", "a-1", "b")
+    assert inventory.workload.rank.tolist() == [8, 8, 16]
+    assert inventory.workload.rate.tolist() == [0, 0, 0]
+    with pytest.raises(InputError, match="rate"):
+        parse(bare)
+    for wrong, message in (
+        (bare.replace("rank = 16", "rank = 600"), "inventory:9: .*rank"),
+        (bare.replace('"b"', '"a-1"'), "2 adapters are named 'a-1'"),
+        (bare + "rate = -1\n", "rate"),
+    ):
+        with pytest.raises(InputError, match=message):
+            parse(wrong, traffic=False)
+
+
+def test_without_traffic_the_rest_stays_as_it_is(tmp_path: Path) -> None:
+    text = PLAIN + "[server]\nmax_loras = 8\n"
+    whole, bare = parse(text), parse(text, traffic=False)
+    assert (bare.names, bare.sources, bare.server) == (whole.names, whole.sources, whole.server)
+    assert np.array_equal(bare.workload.rank, whole.workload.rank)
+    parse(PLAIN.replace("[lengths]", '[lengths]\nfile = "missing.csv"'), folder=tmp_path, traffic=False)
