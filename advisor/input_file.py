@@ -46,6 +46,8 @@ def read_text(path: Path, what: str, most: int) -> str:
 
 def _open(path: Path, what: str) -> int:
     if str(path) == "-":
+        if sys.stdin is None:
+            raise InputError(f"{path}: the standard input is closed; {what}")
         return os.dup(sys.stdin.fileno())
     # Not blocking: a named pipe without a writer would be waited for without end.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))

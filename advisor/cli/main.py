@@ -14,10 +14,24 @@ import sys
 
 def main() -> None:
     """Run the command `advisor` and exit: 0 fine, 1 the answer is no, 2 bad input or nowhere to write, 130 Ctrl-C."""
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as in the background
+        signal.signal(signal.SIGINT, interrupt)
     try:
-        sys.exit(_run())
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+        code = _run()
+    except BaseException:
+        if interrupted:  # an import in compiled code makes another error of it
+            sys.exit(128 + signal.SIGINT)
+        raise
+    if signal.getsignal(signal.SIGINT) is interrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said, and the interpreter takes its time to end
+    sys.exit(code)
 
 
 def _run() -> int:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pty
 import signal
 import subprocess
+import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -40,6 +45,12 @@ def test_a_closed_stdout(good: tuple[str | Path, ...]) -> None:
     for words in (good, ("--version",)):
         done = shell('"$@" >&-', *words)
         assert (done.returncode, done.stderr) == (2, "advisor: cannot write the answer: stdout is closed\n")
+
+
+def test_a_closed_stdin(zoo: Path) -> None:
+    done = shell('"$@" <&-', "recommend", "-", "--zoo", zoo)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "advisor: -: the standard input is closed; an inventory is a TOML file\n"
 
 
 def test_a_full_disk(good: tuple[str | Path, ...]) -> None:
@@ -89,3 +100,28 @@ def running(process: str) -> bool:
     """Whether a process is at work still; a dead one may wait for its new parent to take note."""
     status = Path(f"/proc/{process}/stat")
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_narrow_terminal_breaks_no_number(zoo: Path, tmp_path: Path) -> None:
+    name = inventories.write(tmp_path).name
+    words = [COMMAND, "simulate", name, name, "--duration", "60", "--zoo", zoo]
+    plain = subprocess.run([*words, "--format", "json"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    measured = f"{json.loads(plain.stdout.splitlines()[0])['throughput_tok_s']:,.1f}"
+    for columns in (80, 250):
+        terminal, side = pty.openpty()
+        termios.tcsetwinsize(side, (24, columns))
+        subprocess.run(words, cwd=tmp_path, stdout=side, check=True)
+        os.close(side)
+        shown = read(terminal).replace("\r\n", "\n")
+        assert max(map(len, shown.split("\n\n")[0].splitlines())) <= columns
+        assert sum(measured in line for line in shown.splitlines()) == 2
+
+
+def read(terminal: int) -> str:
+    """What was written to the other side of a terminal."""
+    found = b""
+    with suppress(OSError):  # as Linux says that the other side is closed
+        while part := os.read(terminal, 4096):
+            found += part
+    os.close(terminal)
+    return found.decode()
