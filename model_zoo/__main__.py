@@ -10,15 +10,11 @@ from typing import Annotated
 import typer
 
 from advisor.errors import InputError
-from advisor.zoo.pairs import load_zoo
-from model_zoo import comparison, real_runs
-from model_zoo.campaign import Campaign
-from model_zoo.dataset import tabulate
+from advisor.zoo.pairs import PROFILE, load_zoo
 from model_zoo.errors import ZooError
 from model_zoo.grid import GRIDS, GridName
 from model_zoo.lock import locked
 from model_zoo.notes import note
-from model_zoo.pair import PROFILE, make, write
 from twin.profile import Profile, ProfileError, load
 
 SHIPPED = Path(__file__).parent / "pairs"
@@ -52,9 +48,14 @@ def build(
     ),
 ) -> None:
     """Simulate, train and judge: writes models, card and manifest beside the profile of each pair."""
-    day = _date(date)
-    for name in pair or _pairs(output):
-        profile, profile_toml = _profile(output, name)
+    day, profiles = _date(date), [_profile(output, name) for name in pair or _pairs(output)]
+    if runs and not runs.is_file():
+        raise ZooError(f"{runs}: no such file of measured runs")
+    from model_zoo.campaign import Campaign
+    from model_zoo.pair import make, write
+
+    for profile, profile_toml in profiles:
+        name = profile.pair.name
         command = f"python -m model_zoo build --pair {name} --grid {grid} --seed {seed} --date {day}"
         command += f" --runs {runs.name}" if runs else ""
         command += " --compare" if with_comparison else ""
@@ -77,6 +78,10 @@ def compare(
     work: Annotated[Path, typer.Option(help="where finished mixes are kept")] = Path("build/zoo"),
 ) -> None:
     """Print how every family of models does on every output, cross-validated by mix on the mixes trained on."""
+    from model_zoo import comparison
+    from model_zoo.campaign import Campaign
+    from model_zoo.dataset import tabulate
+
     profile, _ = _profile(zoo, pair)
     campaign = Campaign(profile, GRIDS[grid], seed=seed, work=work, jobs=jobs)
     with locked(campaign.folder):
@@ -93,9 +98,11 @@ def judge(
     ttft_limit: Annotated[float, typer.Option(help="limit of the mean time to first token, s")] = 2.0,
 ) -> None:
     """Print what the advisor recommends for the mixes of measured runs beside what was measured there."""
+    from model_zoo import real_runs
+
     there = load_zoo(zoo)
     for message in there.broken:
-        typer.echo(f"zoo: {message}", err=True)
+        note(message)
     for each in there.pairs:
         if verdicts := real_runs.judge(each, runs, ttft_limit):
             typer.echo(f"{each.name}\n\n{real_runs.table(verdicts)}\n")

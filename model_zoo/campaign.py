@@ -17,7 +17,7 @@ from model_zoo.fingerprint import code_and_libraries
 from model_zoo.grid import FEWER_POINTS, POINTS, Grid, Recipe
 from model_zoo.kept import BrokenFileError, Kept
 from model_zoo.notes import note
-from model_zoo.runs import Bench, Objective, Run, Simulate
+from model_zoo.runs import Objective, Simulate, SimulatedRun, Simulator
 from model_zoo.search import Exploration, Findings, explore_grid, explore_limits, explore_points
 from twin.engine.simulation import simulate
 from twin.profile import Profile
@@ -45,7 +45,7 @@ class Task(NamedTuple):
     """That what is found is kept under."""
     recipe: Recipe
     seed: int
-    explore: Callable[[Bench], Exploration]
+    explore: Callable[[Simulator], Exploration]
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Campaign:
         found |= _read(kept, missing)[0]  # not as it was found: the same each time, whenever it was found
         return [found[task.name] for task in tasks]
 
-    def replay(self, wanted: Mapping[Recipe, Set[Configuration]]) -> dict[tuple[Recipe, Configuration], Run]:
+    def replay(self, wanted: Mapping[Recipe, Set[Configuration]]) -> dict[tuple[Recipe, Configuration], SimulatedRun]:
         """Run some configurations of some mixes."""
         replayed = self._in_parallel(delayed(_replay)(self, *each) for each in wanted.items())
         found = watched(replayed, f"replaying {self.profile.pair.name}", len(wanted))
@@ -157,23 +157,23 @@ def _read(kept: Kept, tasks: Sequence[Task]) -> tuple[dict[str, Exploration], li
             continue
         if value is not None:
             slots, runs = value
-            found[task.name] = Exploration(task.recipe, tuple(slots), tuple(map(Run.from_json, runs)))
+            found[task.name] = Exploration(task.recipe, tuple(slots), tuple(map(SimulatedRun.from_json, runs)))
     return found, broken
 
 
 def _done(campaign: Campaign, task: Task) -> tuple[str, Exploration]:
-    return task.name, task.explore(_bench(campaign, task.recipe, task.seed))
+    return task.name, task.explore(_simulator(campaign, task.recipe, task.seed))
 
 
 def _replay(
     campaign: Campaign, recipe: Recipe, configurations: Set[Configuration]
-) -> tuple[Recipe, dict[Configuration, Run]]:
-    bench = _bench(campaign, recipe, campaign.seed)
-    return recipe, {each: bench.run(*each) for each in sorted(configurations)}
+) -> tuple[Recipe, dict[Configuration, SimulatedRun]]:
+    simulator = _simulator(campaign, recipe, campaign.seed)
+    return recipe, {each: simulator.run(*each) for each in sorted(configurations)}
 
 
-def _bench(campaign: Campaign, recipe: Recipe, seed: int) -> Bench:
-    return Bench(
+def _simulator(campaign: Campaign, recipe: Recipe, seed: int) -> Simulator:
+    return Simulator(
         campaign.profile,
         recipe,
         duration_s=campaign.grid.duration_s,

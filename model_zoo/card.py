@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from advisor.features.vector import UNITS
 from advisor.zoo.manifest import Manifest
-from model_zoo.chances import MISSED
-from model_zoo.comparison import ROWS
+from model_zoo.admission import MISSED
 from model_zoo.evaluation import Line
 from model_zoo.grid import FEWER_POINTS, POINTS, Grid
 from twin.profile import Profile
 
 CAPTIONS = {
     "importances.svg": "What the shallow trees of `steady` decide by.",
-    "admission.svg": "Adapters admitted against N*, on mixes not seen, and how far they are off (steady, TTFT 2 s).",
-    "curves.svg": "A mix not seen: the dotted line is the number of adapters that the advisor admits.",
+    "admission.svg": "Adapters admitted against N*, on held-out mixes, and how far they are off (steady, TTFT 2 s).",
+    "curves.svg": "A held-out mix: the dotted line is the number of adapters that the advisor admits.",
 }
 PAPERS = """\
 What Agulló et al. print, on mixes of their kind, SMAPE in %:
@@ -26,15 +25,6 @@ What Agulló et al. print, on mixes of their kind, SMAPE in %:
 | 2025, their twin beside real runs | | | 4.2 to 5.1 | 9.0 to 9.7 | 17.6 to 17.9 | |
 | 2026 (arXiv 2602.24044), best models | | | 4.4 to 5.3 | 9 to 11 | 18 to 19 | 0.955 to 0.99 |
 | 2026, one small tree | | | 10 to 13 | | | 0.925 to 0.97 |"""
-ABOUT = {
-    "Beside measured runs": "The answer for all adapters of a mix that a real GPU served, TTFT limit 2 s, and the "
-    "measured hour nearest to it; throughput is relative to the best steady hour of the mix. Nothing was fitted to "
-    "these recommendations, though the profile's step model was fitted to some of these hours.",
-    "Families of models": "Five folds by mix of the training mixes, settings by HalvingGridSearchCV on SMAPE, up to "
-    f"{ROWS:,} rows each. SMAPE in %, of a class 100 x (1 - macro-F1); the best in bold. Gradient boosting is shipped "
-    "for what a configuration does and for who is steady or starves; the shallow trees multiply an estimate.",
-}
-"""What the further sections show."""
 HEADINGS = {
     "smape_percent": "SMAPE %",
     "mape_percent": "MAPE %",
@@ -62,7 +52,7 @@ def write(
     """The card in Markdown.
 
     `report` has the lines of every judgement under its title, `further` more sections by
-    title (an empty one is left out; see `ABOUT`), `rules` the text of every tree,
+    title, `rules` the text of every tree,
     `figures` the files beside the card.
     """
     parts = [
@@ -70,7 +60,7 @@ def write(
         f"{manifest.model} on {manifest.gpu}, vLLM {manifest.vllm}. Made by `{manifest.command}`.",
         "## Trained on",
         _training(manifest, grid),
-        "## How good on mixes not seen",
+        "## How good on held-out mixes",
         _answers(manifest),
         "SMAPE = 100 · mean(|a - b| / (|a| + |b|)), about half the relative error; MAPE and the 95th percentile (P95) "
         "are of the relative error itself. “Above best” and “lost” are means against the best configuration that "
@@ -81,8 +71,7 @@ def write(
     parts += [f"![{CAPTIONS[name]}]({name})\n\n{CAPTIONS[name]}" for name in figures]
     parts += ["## Beside the papers", PAPERS]
     for title, text in further.items():
-        if text:
-            parts += [f"## {title}", ABOUT[title], text]
+        parts += [f"## {title}", text]
     if "step" in profile.fits:
         parts += ["## What a step takes", _step(profile)]
     parts += ["## Limits", _limits(manifest), "## Rules"]
@@ -95,18 +84,18 @@ def _answers(manifest: Manifest) -> str:
     required = {each.objective: each.required for each in manifest.chances}
     margin = next((each.margin for each in manifest.ensembles if each.output == "itl_ms"), 1.0)
     return (
-        "An answer is the largest number of adapters for which some slots keep the objective with a chance of at least "
-        f"{required['steady']:.0%} (steady): the least with which, on training mixes left out, {MISSED:.0%} of the "
-        "answers or fewer miss it. `published` is a best guess as in the papers: "
-        f"{required['published']:.0%} will do, with which guesses come nearest to N* on training mixes left out. What "
-        "the shallow trees, where the search begins, lose against the classifier's best guess is below. "
-        f"An ITL limit is kept by a margin of {100 * margin - 100:.1f} %, which "
-        "19 of 20 steady hours of training mixes left out stay within."
+        "The advisor admits the largest number of adapters for which some number of slots keeps the objective with a "
+        f"probability of at least {required['steady']:.0%} (steady): the lowest with which at most {MISSED:.0%} of the "
+        "recommendations missed it in cross-validation on the training mixes. `published` is a best guess at the limit "
+        f"of the papers: it asks for {required['published']:.0%}, with which its guesses came nearest to N* there. The "
+        "tables below also show what the shallow trees, where the search begins, lose against the classifier's best "
+        f"guess. An ITL limit is kept with a margin of {100 * margin - 100:.1f} %, which 19 of 20 steady hours of the "
+        "training mixes stayed within in cross-validation."
     )
 
 
 def _training(manifest: Manifest, grid: Grid) -> str:
-    aside = grid.mixes - manifest.workloads
+    held_out = grid.mixes - manifest.workloads
     every = grid.adapters
     kinds = (
         "The papers' mixes: three classes of rates out of 3.2 … 0.003125 requests/s, three ranks out of 8, 16, 32, "
@@ -127,7 +116,7 @@ def _training(manifest: Manifest, grid: Grid) -> str:
         f"{_points(POINTS)} points of the papers' grid, the others at {_points(FEWER_POINTS)} of them."
     )
     return (
-        f"{manifest.workloads} mixes of adapters (and {aside} kept aside), {manifest.simulated_hours:,} simulated "
+        f"{manifest.workloads} mixes of adapters (and {held_out} held out), {manifest.simulated_hours:,} simulated "
         f"hours in runs of {grid.duration_s:g} s, seed {manifest.seed}. {kinds}Up to {manifest.max_adapters:,} "
         f"adapters on {', '.join(map(str, manifest.slots))} slots, as far as memory allows. {search}"
     )

@@ -22,7 +22,7 @@ from advisor.features.vector import (
 )
 from model_zoo.grid import Recipe
 from model_zoo.labels import LoadLimit, SlotChoice, load_limit, slot_choices
-from model_zoo.runs import OBJECTIVE_NAMES, STEADY, ObjectiveName, Run, objectives_named
+from model_zoo.runs import OBJECTIVE_NAMES, STEADY, ObjectiveName, SimulatedRun, objectives_named
 from model_zoo.search import Exploration, Findings
 from twin.profile import Profile
 from twin.progress import watched
@@ -31,68 +31,70 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 HELD_OUT = 5
-"""Every fifth mix is kept aside to judge the models."""
+"""Every fifth mix is held out, to judge the models by."""
 SIGHTINGS = 3
 """Inventories of different sizes in which a mix is seen when its load limit is asked for."""
 INVENTORY = 4.0
 """Times that the largest of these is as large as what is admitted; the few busiest weigh the less, the larger it is."""
 
 
-Fact = TypeVar("Fact")
+Label = TypeVar("Label")
 
 
 @dataclass(frozen=True, slots=True)
-class Table(Generic[Fact]):
-    """Rows of features beside the facts that they are the features of."""
+class Table(Generic[Label]):
+    """Rows of features beside the labels that they are the features of."""
 
     features: tuple[str, ...]
     x: NDArray[np.float32]
     """Shape (rows, features)."""
     recipes: tuple[Recipe, ...]
     """The mix that each row is of."""
-    facts: tuple[Fact, ...]
+    labels: tuple[Label, ...]
     """What was found, one of each row."""
 
     @classmethod
-    def from_rows(cls, features: tuple[str, ...], rows: Sequence[tuple[Recipe, dict[str, float], Fact]]) -> Table[Fact]:
-        """A table of mixes, measured features and facts."""
+    def from_rows(
+        cls, features: tuple[str, ...], rows: Sequence[tuple[Recipe, dict[str, float], Label]]
+    ) -> Table[Label]:
+        """A table of mixes, measured features and labels."""
         x = [vector(values, features) for _, values, _ in rows]
         return Table(
             features,
             np.concatenate([np.empty((0, len(features)), dtype=np.float32), *x]),
             recipes=tuple(recipe for recipe, _, _ in rows),
-            facts=tuple(fact for _, _, fact in rows),
+            labels=tuple(fact for _, _, fact in rows),
         )
 
     @classmethod
-    def joined(cls, tables: Sequence[Table[Fact]]) -> Table[Fact]:
+    def joined(cls, tables: Sequence[Table[Label]]) -> Table[Label]:
         """The rows of tables with the same features, one after the other."""
         return Table(
             tables[0].features,
             np.concatenate([table.x for table in tables]),
             recipes=tuple(recipe for table in tables for recipe in table.recipes),
-            facts=tuple(fact for table in tables for fact in table.facts),
+            labels=tuple(fact for table in tables for fact in table.labels),
         )
 
     def column(self, feature: str) -> Floats:
         """One feature, shape (rows,)."""
         return self.x[:, self.features.index(feature)].astype(np.float64)
 
-    def target(self, of: Callable[[Fact], float]) -> Floats:
+    def target(self, of: Callable[[Label], float]) -> Floats:
         """A number of each fact, shape (rows,)."""
-        return np.array([of(fact) for fact in self.facts], dtype=np.float64)
+        return np.array([of(fact) for fact in self.labels], dtype=np.float64)
 
-    def where(self, chosen: Bools) -> Table[Fact]:
+    def where(self, chosen: Bools) -> Table[Label]:
         """The chosen rows."""
         rows = np.flatnonzero(chosen)
         return Table(
-            self.features, self.x[rows], tuple(self.recipes[i] for i in rows), tuple(self.facts[i] for i in rows)
+            self.features, self.x[rows], tuple(self.recipes[i] for i in rows), tuple(self.labels[i] for i in rows)
         )
 
-    def split(self) -> tuple[Table[Fact], Table[Fact]]:
-        """The rows to train on, and those of mixes kept aside to judge what was learned."""
-        aside = np.array([is_held_out(recipe) for recipe in self.recipes], dtype=np.bool_)
-        return self.where(~aside), self.where(aside)
+    def split(self) -> tuple[Table[Label], Table[Label]]:
+        """The rows to train on, and those of held-out mixes, to judge what was learned."""
+        held_out = np.array([is_held_out(recipe) for recipe in self.recipes], dtype=np.bool_)
+        return self.where(~held_out), self.where(held_out)
 
 
 def is_held_out(recipe: Recipe) -> bool:
@@ -108,13 +110,13 @@ class Tables:
     """Load limits of the mixes that reached theirs, for every TTFT limit."""
     slots: dict[ObjectiveName, Table[SlotChoice]]
     """Best slots, for numbers of adapters up to the limit and for every TTFT limit."""
-    serving: Table[Run]
+    serving: Table[SimulatedRun]
     """Runs of the search in which answers were written: most of them close to a limit or beyond."""
-    points: Table[Run]
+    points: Table[SimulatedRun]
     """Such runs at points that are the same whatever the limit."""
 
     @property
-    def runs(self) -> Table[Run]:
+    def runs(self) -> Table[SimulatedRun]:
         """Both."""
         return Table.joined([self.serving, self.points])
 
@@ -123,7 +125,7 @@ class Tables:
         limits = {name: table.split() for name, table in self.limits.items()}
         slots = {name: table.split() for name, table in self.slots.items()}
         serving, points = self.serving.split(), self.points.split()
-        train, aside = (
+        train, held_out = (
             Tables(
                 {name: tables[part] for name, tables in limits.items()},
                 {name: tables[part] for name, tables in slots.items()},
@@ -132,14 +134,14 @@ class Tables:
             )
             for part in (0, 1)
         )
-        return train, aside
+        return train, held_out
 
 
-_NO_RUNS: Table[Run] = Table.from_rows(SERVING_FEATURES, [])
+_NO_RUNS: Table[SimulatedRun] = Table.from_rows(SERVING_FEATURES, [])
 
 
 def tabulate(findings: Findings, profile: Profile, max_adapters: int, jobs: int = 1) -> Tables:
-    """The facts that the runs of a campaign show, with their features; measured by so many processes."""
+    """The labels that the runs of a campaign show, with their features; measured by so many processes."""
     parallel = Parallel(n_jobs=jobs, batch_size=8, return_as="generator")
     searched, points = findings.searched, findings.at_points
     tables = parallel(delayed(_tables)(mix, profile, max_adapters) for mix in searched)
@@ -188,7 +190,7 @@ def _slots(explored: Exploration, profile: Profile, name: ObjectiveName, max_ada
     return Table.from_rows(SLOTS_FEATURES, rows)
 
 
-def _serving(explored: Exploration, profile: Profile) -> Table[Run]:
+def _serving(explored: Exploration, profile: Profile) -> Table[SimulatedRun]:
     rows = []
     answered = (run for run in explored.runs if run.measures.itl_ms > 0)
     for adapters, group in groupby(answered, key=lambda run: run.adapters):

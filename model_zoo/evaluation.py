@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model_zoo.chances import outcomes
+from model_zoo.admission import outcomes
+from model_zoo.boosting import regressor
 from model_zoo.dataset import Table
-from model_zoo.families import boosting
 from model_zoo.grid import KINDS, Kind, Recipe
 from model_zoo.labels import LoadLimit
-from model_zoo.runs import STEADY, ObjectiveName, Run
+from model_zoo.runs import STEADY, ObjectiveName, SimulatedRun
 from model_zoo.training import TARGETS, Models, TimesTree, predict
 from twin.accuracy import macro_f1, mape, p95, smape
 
@@ -61,11 +61,11 @@ def _boosted(train: Table[LoadLimit], times: str, table: Table[LoadLimit]) -> Fl
     """Load limits by the family of models that is best at them, which learns the same as the tree."""
     ratio = np.log(train.target(lambda limit: limit.token_rate) / train.column(times))
     return (
-        np.exp(boosting().fit(train.x, ratio).predict(table.x)) * table.column(times) if len(table.x) else np.empty(0)
+        np.exp(regressor().fit(train.x, ratio).predict(table.x)) * table.column(times) if len(table.x) else np.empty(0)
     )
 
 
-def judge_serving(table: Table[Run], train: Table[Run], models: Models) -> list[Line]:
+def judge_serving(table: Table[SimulatedRun], train: Table[SimulatedRun], models: Models) -> list[Line]:
     """Throughput, ITL, TTFT, who is steady and who starves; beside it one threshold on the total rate."""
     share, itl_ms, ttft_ms = (predict(models.ensembles[output], table, output) for output in TARGETS)
     offered = table.column("token_rate")
@@ -79,8 +79,8 @@ def judge_serving(table: Table[Run], train: Table[Run], models: Models) -> list[
         throughput("throughput", some),
         Line("ITL", len(share), relative_errors(table.target(lambda run: run.measures.itl_ms), itl_ms)),
         Line("TTFT", len(share), relative_errors(table.target(lambda run: run.measures.ttft_ms), ttft_ms)),
-        _told_apart("steady or not, all TTFT limits", table, models, "steady"),
-        _told_apart("starved or not", table, models, "published"),
+        _classified("steady or not, all TTFT limits", table, models, "steady"),
+        _classified("starved or not", table, models, "published"),
         Line(
             "starved, by one threshold on the total rate",
             len(share),
@@ -91,20 +91,20 @@ def judge_serving(table: Table[Run], train: Table[Run], models: Models) -> list[
             for kind, rows in _by_kind(table.recipes).items()
             for line in (
                 throughput(f"throughput, {kind}", some & rows),
-                _told_apart(f"steady or not, {kind}", table.where(rows), models, "steady"),
-                _told_apart(f"starved or not, {kind}", table.where(rows), models, "published"),
+                _classified(f"steady or not, {kind}", table.where(rows), models, "steady"),
+                _classified(f"starved or not, {kind}", table.where(rows), models, "published"),
             )
         ),
     ]
 
 
-def _told_apart(what: str, table: Table[Run], models: Models, name: ObjectiveName) -> Line:
+def _classified(what: str, table: Table[SimulatedRun], models: Models, name: ObjectiveName) -> Line:
     """Who keeps an objective, by the likelier of the two."""
     rows = outcomes(table, name)
-    if not rows.facts:
+    if not rows.labels:
         return Line(what, 0, {})
     met = rows.target(lambda outcome: outcome.met) > 0
-    return Line(what, len(met), {"macro_f1": macro_f1(met, models.chances[name].predict(rows.x) > 0)})
+    return Line(what, len(met), {"macro_f1": macro_f1(met, models.classifiers[name].predict(rows.x) > 0)})
 
 
 def relative_errors(true: Floats, predicted: Floats) -> dict[str, float]:
@@ -118,15 +118,15 @@ def relative_errors(true: Floats, predicted: Floats) -> dict[str, float]:
     }
 
 
-def _best_threshold(table: Table[Run]) -> float:
+def _best_threshold(table: Table[SimulatedRun]) -> float:
     """The total token rate that best tells starved runs from others."""
     offered, starved = table.column("token_rate"), _starved(table)
     candidates = np.quantile(offered, np.linspace(0.02, 0.98, 97))
     return float(max(candidates, key=lambda candidate: macro_f1(starved, offered > candidate)))
 
 
-def _starved(table: Table[Run]) -> Bools:
-    return np.array([run.starved for run in table.facts])
+def _starved(table: Table[SimulatedRun]) -> Bools:
+    return np.array([run.starved for run in table.labels])
 
 
 def _by_kind(recipes: Sequence[Recipe]) -> dict[str, Bools]:

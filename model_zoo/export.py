@@ -19,7 +19,7 @@ from skl2onnx.common.shape_calculator import calculate_linear_regressor_output_s
 from sklearn.base import RegressorMixin
 from sklearn.tree import DecisionTreeRegressor
 
-from model_zoo.sums_of_trees import CONVERTERS
+from model_zoo.onnx_converters import CONVERTERS
 
 INPUT = "features"
 """Name of the only input, float32 of shape (rows, features)."""

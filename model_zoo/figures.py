@@ -12,27 +12,27 @@ from matplotlib.figure import Figure
 
 from model_zoo.runs import STEADY
 from model_zoo.training import Models, TimesTree
-from model_zoo.trials import Answer
+from model_zoo.trials import Recommendation
 
 STYLE = {"svg.hashsalt": "model_zoo", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
 SHOWN_SLOTS = 4
 """Slot counts whose curves are drawn."""
 
 
-def draw(models: Models, answers: Sequence[Answer]) -> dict[str, bytes]:
+def draw(models: Models, recommendations: Sequence[Recommendation]) -> dict[str, bytes]:
     """File name -> figure; those of answers only where there are any."""
     figures = {"importances.svg": _importances(models)}
-    if answers:
-        figures |= {"admission.svg": _admission(answers), "curves.svg": _curves(_typical(answers))}
+    if recommendations:
+        figures |= {"admission.svg": _admission(recommendations), "curves.svg": _curves(_typical(recommendations))}
     return figures
 
 
-def _admission(answers: Sequence[Answer]) -> bytes:
+def _admission(recommendations: Sequence[Recommendation]) -> bytes:
     """Admitted adapters against N*, and by how much they differ."""
     with mpl.rc_context(STYLE):
         figure, (left, right) = _axes(2)
-        true = np.array([answer.best.adapters for answer in answers], dtype=float)
-        admitted = np.array([max(answer.adapters, 0.5) for answer in answers])
+        true = np.array([one.best.adapters for one in recommendations], dtype=float)
+        admitted = np.array([max(one.adapters, 0.5) for one in recommendations])
         ends = [true.min(), true.max()]
         left.plot(ends, ends, color="0.6", linewidth=1)
         left.plot(true, admitted, "o", markersize=3, alpha=0.7)
@@ -59,10 +59,10 @@ def _steady(models: Models) -> Mapping[str, TimesTree]:
     return {"load limit": models.load_limit["steady"], "slots": models.max_loras["steady"]}
 
 
-def _curves(answer: Answer) -> bytes:
+def _curves(one: Recommendation) -> bytes:
     """Throughput and TTFT of a mix against the adapters served, for some slots; the answer marked."""
-    runs = [run for run in answer.explored.runs if run.measures.itl_ms > 0]
-    tried = {slots: [run for run in runs if run.max_loras == slots] for slots in answer.explored.slots}
+    runs = [run for run in one.explored.runs if run.measures.itl_ms > 0]
+    tried = {slots: [run for run in runs if run.max_loras == slots] for slots in one.explored.slots}
     most = sorted(sorted(tried, key=lambda slots: (-len(tried[slots]), slots))[:SHOWN_SLOTS])
     with mpl.rc_context(STYLE):
         figure, (left, right) = _axes(2)
@@ -72,18 +72,24 @@ def _curves(answer: Answer) -> bytes:
             left.plot(adapters, [run.measures.throughput_tok_s for run in tried[slots]], linewidth=1, label=label)
             right.plot(adapters, [run.measures.ttft_ms / 1e3 for run in tried[slots]], linewidth=1, label=label)
         for axis in (left, right):
-            axis.axvline(answer.adapters, color="black", linestyle=":")
+            axis.axvline(one.adapters, color="black", linestyle=":")
             axis.set(xscale="log", xlabel="adapters served")
         right.axhline(STEADY.ttft_limit_s, color="black", linewidth=0.8)
-        left.set(ylabel="throughput, tokens/s", title=f"chosen: {answer.adapters} on {answer.max_loras} slots")
+        left.set(
+            ylabel="throughput, tokens/s",
+            title=f"chosen: {one.adapters} on {one.max_loras} slots",
+        )
         right.set(yscale="log", ylabel="mean TTFT, s")
         left.legend(fontsize=7)
         return _svg(figure)
 
 
-def _typical(answers: Sequence[Answer]) -> Answer:
+def _typical(recommendations: Sequence[Recommendation]) -> Recommendation:
     """The mix whose N* is in the middle."""
-    return sorted(answers, key=lambda answer: (answer.best.adapters, answer.explored.recipe.number))[len(answers) // 2]
+    return sorted(
+        recommendations,
+        key=lambda one: (one.best.adapters, one.explored.recipe.number),
+    )[len(recommendations) // 2]
 
 
 def _axes(columns: int) -> tuple[Figure, Sequence[Axes]]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model_zoo.runs import Objective, Run
+from model_zoo.runs import Objective, SimulatedRun
 from model_zoo.search import Exploration, ladder, with_margin
 
 TIE = 0.01
@@ -47,10 +47,10 @@ class SlotChoice:
 
     objective: Objective
     adapters: int
-    best: Run
+    best: SimulatedRun
 
 
-def load_limit(runs: Sequence[Run], objective: Objective) -> LoadLimit:
+def load_limit(runs: Sequence[SimulatedRun], objective: Objective) -> LoadLimit:
     """The limit of a mix under an objective."""
     met = [run.adapters for run in runs if objective.met_by(run)]
     most = max(met, default=0)
@@ -94,7 +94,7 @@ def fully_tried(explored: Exploration) -> list[int]:
     return [count for count in counts if all((count, min(slots, count)) in tried for slots in explored.slots)]
 
 
-def best_run(runs: Sequence[Run]) -> Run:
+def best_run(runs: Sequence[SimulatedRun]) -> SimulatedRun:
     """The highest throughput and, among those within 1 % of it, the lowest inter-token latency."""
     highest = max(run.measures.throughput_tok_s for run in runs)
     tied = [run for run in runs if run.measures.throughput_tok_s >= (1 - TIE) * highest]

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from advisor.features.vector import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, UNITS
 from advisor.zoo.manifest import Chance, Ensemble, Graph, Manifest, Tree
 from advisor.zoo.pairs import Pair, named
-from model_zoo import card, chances, comparison, figures, real_runs
+from model_zoo import admission, card, figures, real_runs
 from model_zoo.campaign import Campaign
 from model_zoo.dataset import Table, Tables, is_held_out, tabulate
 from model_zoo.export import ensembles_to_onnx, trees_to_onnx
@@ -50,8 +50,8 @@ def make(
 ) -> dict[str, bytes]:
     """Run the campaign, train and judge; the files of the pair by name, the manifest last.
 
-    `command` and `date` go into the manifest as they are. The card also compares the answers with measured `runs`,
-    and the families of models with each other, where that is wanted.
+    `command` and `date` go into the manifest as they are. The card also compares what is recommended with measured
+    `runs`, and the families of models with each other, where that is wanted.
 
     Raises:
         ZooError: too few mixes to train on and to judge by.
@@ -65,7 +65,7 @@ def _make(
     campaign: Campaign, profile_toml: bytes, command: str, *, date: str, runs: Path | None, with_comparison: bool
 ) -> dict[str, bytes]:
     findings = campaign.findings()
-    train, aside = tabulate(findings, campaign.profile, campaign.grid.max_adapters, campaign.jobs).split()
+    train, held_out = tabulate(findings, campaign.profile, campaign.grid.max_adapters, campaign.jobs).split()
     models = fit(train, campaign.jobs)
     trees = [
         Tree(objective=each, output=output, times=getattr(models, output)[each].times, error={})
@@ -102,12 +102,14 @@ def _make(
     )
     unseen = findings.where(is_held_out)
     with _installed(manifest, files) as installed:
-        report = judge(models, installed, (train, aside), unseen, campaign)
+        report = judge(models, installed, (train, held_out), unseen, campaign)
         verdicts = real_runs.judge(installed, runs) if runs else []
-    further = {
-        "Beside measured runs": real_runs.table(verdicts) if verdicts else "",
-        "Families of models": comparison.table_of(comparison.compare(train, campaign.jobs)) if with_comparison else "",
-    }
+    further = {"Beside measured runs": f"{real_runs.ABOUT}\n\n{real_runs.table(verdicts)}"} if verdicts else {}
+    if with_comparison:
+        from model_zoo import comparison  # imports much that nothing else needs
+
+        compared = comparison.table_of(comparison.compare(train, campaign.jobs))
+        further["Families of models"] = f"{comparison.ABOUT}\n\n{compared}"
     judged = manifest.model_copy(
         update={
             "trees": [_with_error(entry, report.of_tree(entry.objective, entry.output)) for entry in trees],
@@ -116,7 +118,7 @@ def _make(
         }
     )
     rules = {f"{entry.output}, {entry.objective}": _rules(models, entry) for entry in trees}
-    drawn = figures.draw(models, report.answers["steady"])
+    drawn = figures.draw(models, report.recommendations["steady"])
     text = card.write(
         judged, campaign.profile, campaign.grid, report.sections(), further=further, rules=rules, figures=drawn
     )
@@ -154,8 +156,8 @@ def _serving_graph(models: Models) -> tuple[bytes, tuple[str, ...]]:
     features: dict[str, tuple[str, ...]] = {}
     for output, ensemble in models.ensembles.items():
         fitted[output], features[output] = ensemble, SERVING_FEATURES
-    for name, chance in models.chances.items():
-        fitted[name], features[name] = chance, chances.FEATURES[name]
+    for name, chance in models.classifiers.items():
+        fitted[name], features[name] = chance, admission.FEATURES[name]
     return ensembles_to_onnx(fitted, features), max(features.values(), key=len)
 
 

@@ -20,6 +20,13 @@ from calibrate.runs import MeasuredRun, read_runs
 from model_zoo.errors import ZooError
 from twin.service_level import TTFT_LIMIT_S
 
+ABOUT = (
+    "What is recommended for all adapters of a mix that a real GPU served, TTFT limit 2 s, beside the measured hour "
+    "nearest to it; throughput is relative to the best steady hour of the mix. Nothing was fitted to these "
+    "recommendations, though the profile's step model was fitted to some of these hours."
+)
+"""What the table shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -16,7 +16,7 @@ from model_zoo.labels import load_limit
 from model_zoo.runs import OBJECTIVE_NAMES, PUBLISHED, STEADY, ObjectiveName
 from model_zoo.search import Exploration, Findings
 from model_zoo.training import TARGETS, EnsembleOutput, Models, TreeOutput
-from model_zoo.trials import Answer, Question, ask, refuse, tightened, try_all, try_slots
+from model_zoo.trials import Example, Recommendation, recommend_all, refusals, tightened, try_all, try_slots
 
 DEFAULTS = {"steady": STEADY, "published": PUBLISHED}
 """The limits that an objective is judged with where only one is."""
@@ -36,8 +36,8 @@ class Report:
     """The same with an ITL limit."""
     points: dict[ObjectiveName, list[Line]]
     """The same on the papers' own grid, for mixes of their kind."""
-    answers: dict[ObjectiveName, list[Answer]]
-    """What the advisor says of the mixes kept aside."""
+    recommendations: dict[ObjectiveName, list[Recommendation]]
+    """What the advisor recommends for the held-out mixes."""
     serving: list[Line]
     """What to expect of a configuration; the first lines are in the order of `TARGETS`."""
     serving_points: list[Line]
@@ -53,9 +53,9 @@ class Report:
         return _rounded(self.serving[list(TARGETS).index(output)])
 
     def of_chance(self, name: ObjectiveName) -> dict[str, float]:
-        """The errors that a chance is shipped with: of telling who keeps it, and of the answers that come of it."""
-        told = self.serving[len(TARGETS) + OBJECTIVE_NAMES.index(name)]
-        return {**_rounded(told), **_rounded(self.whole[name][0])}
+        """The errors that a chance is shipped with: of classifying runs, and of what is recommended by it."""
+        classified = self.serving[len(TARGETS) + OBJECTIVE_NAMES.index(name)]
+        return {**_rounded(classified), **_rounded(self.whole[name][0])}
 
     def sections(self) -> dict[str, list[Line]]:
         """All lines, under the titles of what they judge."""
@@ -75,36 +75,41 @@ class Report:
 
 
 def judge(models: Models, pair: Pair, tables: tuple[Tables, Tables], unseen: Findings, campaign: Campaign) -> Report:
-    """Judge the models, and the answers that the advisor gives with them as `pair`, by the mixes kept aside.
+    """Judge the models, and what the advisor recommends with them as `pair`, by the held-out mixes.
 
-    `tables` are those trained on and those of the mixes kept aside, `unseen` is what was run of the latter.
+    `tables` are those trained on and those of the held-out mixes, `unseen` is what was run of the latter.
     """
-    train, aside = tables
+    train, held_out = tables
     runs = train.runs
     most = campaign.grid.max_adapters
-    questions = {each: [Question(explored, DEFAULTS[each]) for explored in unseen.searched] for each in OBJECTIVE_NAMES}
-    answers = {each: ask(questions[each], pair, most) for each in OBJECTIVE_NAMES}
-    # What `published` answers is a best guess already.
-    guesses = {**answers, "steady": ask(questions["steady"], _bold(pair, models.guess), most)}
-    again = _again(answers, campaign)
+    examples = {each: [Example(explored, DEFAULTS[each]) for explored in unseen.searched] for each in OBJECTIVE_NAMES}
+    recommendations = {each: recommend_all(examples[each], pair, most) for each in OBJECTIVE_NAMES}
+    # What `published` recommends is a best guess already.
+    guesses = {**recommendations, "steady": recommend_all(examples["steady"], _bold(pair, models.guess), most)}
+    again = _again(recommendations, campaign)
     at_points = unseen.at_points or unseen.searched
     theirs = [each for each in at_points if each.recipe.kind == "papers"]
     return Report(
         limits={
             each: [
-                *judge_limits(aside.limits[each], train.limits[each], models.load_limit[each], most),
+                *judge_limits(held_out.limits[each], train.limits[each], models.load_limit[each], most),
                 *_best_guess(guesses[each]),
                 again[each],
             ]
             for each in OBJECTIVE_NAMES
         },
-        slots={each: try_slots(aside.slots[each], models, DEFAULTS[each], pair, campaign) for each in OBJECTIVE_NAMES},
-        whole={each: [*try_all(answers[each], campaign), refuse(questions[each], pair)] for each in OBJECTIVE_NAMES},
-        latency=_try_latency(answers["steady"], pair, campaign),
+        slots={
+            each: try_slots(held_out.slots[each], models, DEFAULTS[each], pair, campaign) for each in OBJECTIVE_NAMES
+        },
+        whole={
+            each: [*try_all(recommendations[each], campaign), refusals(examples[each], pair)]
+            for each in OBJECTIVE_NAMES
+        },
+        latency=_try_latency(recommendations["steady"], pair, campaign),
         points={each: _try_points(theirs, each, pair, campaign) for each in OBJECTIVE_NAMES},
-        answers=answers,
-        serving=judge_serving(aside.serving, runs, models),
-        serving_points=judge_serving(aside.points if unseen.at_points else aside.serving, runs, models),
+        recommendations=recommendations,
+        serving=judge_serving(held_out.serving, runs, models),
+        serving_points=judge_serving(held_out.points if unseen.at_points else held_out.serving, runs, models),
     )
 
 
@@ -117,44 +122,46 @@ def _bold(pair: Pair, guess: float) -> Pair:
     return replace(pair, manifest=pair.manifest.model_copy(update={"chances": chances}))
 
 
-def _best_guess(answers: Sequence[Answer]) -> tuple[Line, Line]:
+def _best_guess(recommendations: Sequence[Recommendation]) -> tuple[Line, Line]:
     """N* by the classifier's guesses: of all mixes, and of the papers' kind."""
-    theirs = [answer for answer in answers if answer.explored.recipe.kind == "papers"]
+    theirs = [one for one in recommendations if one.explored.recipe.kind == "papers"]
     what = "… by the classifier's best guess"
-    return _line(what, answers), _line(f"{what}, {NAMES['papers']}", theirs)
+    return _line(what, recommendations), _line(f"{what}, {NAMES['papers']}", theirs)
 
 
-def _line(what: str, answers: Sequence[Answer], admitted: Sequence[int] | None = None) -> Line:
+def _line(what: str, recommendations: Sequence[Recommendation], admitted: Sequence[int] | None = None) -> Line:
     """How far the adapters admitted, or others, are from N*."""
-    true = np.array([answer.best.adapters for answer in answers], dtype=np.float64)
-    found = np.array(admitted or [answer.adapters for answer in answers], dtype=np.float64)
-    return Line(what, len(answers), relative_errors(true, found))
+    true = np.array([one.best.adapters for one in recommendations], dtype=np.float64)
+    found = np.array(admitted or [one.adapters for one in recommendations], dtype=np.float64)
+    return Line(what, len(recommendations), relative_errors(true, found))
 
 
-def _again(answers: Mapping[ObjectiveName, Sequence[Answer]], campaign: Campaign) -> dict[ObjectiveName, Line]:
+def _again(
+    recommendations: Mapping[ObjectiveName, Sequence[Recommendation]], campaign: Campaign
+) -> dict[ObjectiveName, Line]:
     """N* of the same mixes when other requests arrive: what is left to chance, and so to nobody's models."""
     objectives = tuple(DEFAULTS.values())
-    recipes = {answer.explored.recipe: objectives for found in answers.values() for answer in found}
+    recipes = {one.explored.recipe: objectives for found in recommendations.values() for one in found}
     other = {each.recipe: each.runs for each in campaign.limits(recipes, again=True)}
     lines = {}
-    for name, found in answers.items():
-        limits = [load_limit(other[answer.explored.recipe], answer.objective).adapters for answer in found]
+    for name, found in recommendations.items():
+        limits = [load_limit(other[one.explored.recipe], one.objective).adapters for one in found]
         lines[name] = _line("… by the twin itself with other arrivals", found, limits)
     return lines
 
 
-def _try_latency(steady: Sequence[Answer], pair: Pair, campaign: Campaign) -> list[Line]:
+def _try_latency(steady: Sequence[Recommendation], pair: Pair, campaign: Campaign) -> list[Line]:
     objectives = tightened(steady)
-    questions = [Question(each, objectives[each.recipe][0]) for each in campaign.limits(objectives)]
-    return try_all(ask(questions, pair, campaign.grid.max_adapters), campaign)
+    examples = [Example(each, objectives[each.recipe][0]) for each in campaign.limits(objectives)]
+    return try_all(recommend_all(examples, pair, campaign.grid.max_adapters), campaign)
 
 
 def _try_points(at_points: Sequence[Exploration], name: ObjectiveName, pair: Pair, campaign: Campaign) -> list[Line]:
     objective = DEFAULTS[name]
-    answers = ask([Question(each, objective) for each in at_points], pair, POINTS[-1], POINTS)
-    within = [answer for answer in answers if load_limit(answer.explored.runs, objective).bounded]
+    recommendations = recommend_all([Example(each, objective) for each in at_points], pair, POINTS[-1], POINTS)
+    within = [one for one in recommendations if load_limit(one.explored.runs, objective).bounded]
     first, *_ = try_all(within, campaign)
-    return [*try_all(answers, campaign), replace(first, what=f"{first.what}, where the grid holds the limit")]
+    return [*try_all(recommendations, campaign), replace(first, what=f"{first.what}, where the grid holds the limit")]
 
 
 def _rounded(line: Line) -> dict[str, float]:

@@ -20,7 +20,7 @@ from twin.settings import Settings, slot_rank
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SimulatedRun:
     """A configuration that was simulated, and what came of it."""
 
     adapters: int
@@ -49,10 +49,10 @@ class Run:
         return [self.adapters, self.max_loras, asdict(self.measures)]
 
     @staticmethod
-    def from_json(fields: list[Any]) -> Run:
+    def from_json(fields: list[Any]) -> SimulatedRun:
         """The inverse of `to_json`."""
         adapters, max_loras, measures = fields
-        return Run(adapters, max_loras, Measures(**measures))
+        return SimulatedRun(adapters, max_loras, Measures(**measures))
 
 
 ObjectiveName = Literal["steady", "published"]
@@ -67,7 +67,7 @@ class Objective(NamedTuple):
     itl_limit_s: float = math.inf
     """Mean ITL allowed, s: what `latency` asks for beyond steadiness."""
 
-    def met_by(self, run: Run) -> bool:
+    def met_by(self, run: SimulatedRun) -> bool:
         """Whether the run started, did not starve and, for `steady`, kept the limits."""
         if run.starved:
             return False
@@ -96,7 +96,7 @@ def objectives_named(name: ObjectiveName) -> list[Objective]:
     return [objective for objective in OBJECTIVES if objective.name == name]
 
 
-class Bench:
+class Simulator:
     """Serves one mix on servers of all sizes, each configuration once."""
 
     def __init__(
@@ -106,10 +106,10 @@ class Bench:
         self._duration_s = duration_s
         # A seed for each mix: what chance does to one would otherwise be done to all.
         self._seed = int(np.random.SeedSequence([seed, recipe.number]).generate_state(1)[0])
-        self._runs: dict[tuple[int, int], Run] = {}
+        self._runs: dict[tuple[int, int], SimulatedRun] = {}
 
     @property
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[SimulatedRun]:
         """Everything run so far, by adapters and slots."""
         return [self._runs[key] for key in sorted(self._runs)]
 
@@ -118,7 +118,7 @@ class Bench:
         """The most adapters of the mix in equilibrium."""
         return estimate(self.recipe.adapters(TYPICAL), self.profile).max_adapters
 
-    def run(self, adapters: int, max_loras: int) -> Run:
+    def run(self, adapters: int, max_loras: int) -> SimulatedRun:
         """Serve `adapters` of the mix with `max_loras` slots, or a slot each where that is fewer."""
         max_loras = min(max_loras, adapters)
         key = (adapters, max_loras)
@@ -126,16 +126,16 @@ class Bench:
             mix = self.recipe.adapters(adapters)
             measures = self._simulate(
                 self.profile,
-                server(self.profile, adapters, max_loras, max_rank=float(mix.rank.max())),
+                serving_settings(self.profile, adapters, max_loras, max_rank=float(mix.rank.max())),
                 mix,
                 duration_s=self._duration_s,
                 seed=self._seed,
             )
-            self._runs[key] = Run(adapters, max_loras, measures)
+            self._runs[key] = SimulatedRun(adapters, max_loras, measures)
         return self._runs[key]
 
 
-def server(profile: Profile, adapters: int, max_loras: int, max_rank: float) -> Settings:
+def serving_settings(profile: Profile, adapters: int, max_loras: int, max_rank: float) -> Settings:
     """The server for that many adapters and slots with the settings the pair was measured under."""
     return profile.settings(
         max_loras=max_loras, max_cpu_loras=max(adapters, max_loras), max_lora_rank=slot_rank(max_rank)
@@ -144,7 +144,7 @@ def server(profile: Profile, adapters: int, max_loras: int, max_rank: float) -> 
 
 def starts(profile: Profile, max_loras: int, max_rank: float) -> bool:
     """Whether the KV cache that the slots leave holds one request of the longest length."""
-    settings = server(profile, max_loras, max_loras, max_rank)
+    settings = serving_settings(profile, max_loras, max_loras, max_rank)
     tokens = profile.memory.kv_capacity_tokens(max_loras, settings.max_lora_rank, settings.gpu_memory_utilization)
     return tokens >= settings.max_model_len
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from model_zoo.grid import Grid, Recipe
-from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Bench, Objective, Run, most_slots
+from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Objective, SimulatedRun, Simulator, most_slots
 
 SHARES = (1.0, 0.85, 0.6, 0.3)
 """Of the most adapters served steadily: where every number of slots is tried."""
@@ -30,7 +30,7 @@ class Exploration:
     recipe: Recipe
     slots: tuple[int, ...]
     """Slot counts that memory allows, ascending; a count above the adapters served means a slot for each."""
-    runs: tuple[Run, ...]
+    runs: tuple[SimulatedRun, ...]
     """By adapters and slots."""
 
 
@@ -56,36 +56,36 @@ class Findings:
         return Findings(searched, at_points)
 
 
-def explore_grid(bench: Bench, grid: Grid) -> Exploration:
+def explore_grid(simulator: Simulator, grid: Grid) -> Exploration:
     """Run a mix as the grid has it: at all of its points or, where it has none, as the limits ask."""
     if grid.adapters:
-        return explore_points(bench, grid.adapters)
-    slots = explore(bench, _allowed_slots(bench, grid), grid.max_adapters)
-    return Exploration(bench.recipe, slots, tuple(bench.runs))
+        return explore_points(simulator, grid.adapters)
+    slots = explore(simulator, _allowed_slots(simulator, grid), grid.max_adapters)
+    return Exploration(simulator.recipe, slots, tuple(simulator.runs))
 
 
-def explore_points(bench: Bench, points: tuple[int, ...]) -> Exploration:
+def explore_points(simulator: Simulator, points: tuple[int, ...]) -> Exploration:
     """Run a mix at every point of a grid, those that memory does not allow included."""
     for adapters in points:
         for max_loras in points:
-            bench.run(adapters, max_loras)
-    return Exploration(bench.recipe, points, tuple(bench.runs))
+            simulator.run(adapters, max_loras)
+    return Exploration(simulator.recipe, points, tuple(simulator.runs))
 
 
-def explore_limits(bench: Bench, grid: Grid, objectives: Sequence[Objective]) -> Exploration:
+def explore_limits(simulator: Simulator, grid: Grid, objectives: Sequence[Objective]) -> Exploration:
     """Run a mix until the limits of some objectives are known, and no more."""
-    slots = _allowed_slots(bench, grid)
-    raise_limits(dict.fromkeys(objectives, -1), bench, slots, ladder(grid.max_adapters))
-    return Exploration(bench.recipe, tuple(slots), tuple(bench.runs))
+    slots = _allowed_slots(simulator, grid)
+    raise_limits(dict.fromkeys(objectives, -1), simulator, slots, ladder(grid.max_adapters))
+    return Exploration(simulator.recipe, tuple(slots), tuple(simulator.runs))
 
 
-def _allowed_slots(bench: Bench, grid: Grid) -> list[int]:
+def _allowed_slots(simulator: Simulator, grid: Grid) -> list[int]:
     """The grid's slots, cut off at the most that memory allows."""
-    most = most_slots(bench.profile, max(bench.recipe.ranks.values))
+    most = most_slots(simulator.profile, max(simulator.recipe.ranks.values))
     return sorted({min(count, most) for count in grid.slots if most})
 
 
-def explore(bench: Bench, slots: Sequence[int], max_adapters: int) -> tuple[int, ...]:
+def explore(simulator: Simulator, slots: Sequence[int], max_adapters: int) -> tuple[int, ...]:
     """Run a mix until the limit of every objective is known to one step of the ladder, and the slots at shares of it.
 
     Returns the slots tried: those given and others around the best.
@@ -93,23 +93,23 @@ def explore(bench: Bench, slots: Sequence[int], max_adapters: int) -> tuple[int,
     steps = ladder(max_adapters)
     limits = dict.fromkeys(OBJECTIVES, -1)
     # From the middle outwards: the earlier the best is found, the fewer runs the others take.
-    raise_limits(limits, bench, sorted(slots, key=lambda slots: abs(math.log(slots / 48))), steps)
+    raise_limits(limits, simulator, sorted(slots, key=lambda slots: abs(math.log(slots / 48))), steps)
     for _ in range(REFINEMENTS):
-        between = _around_best(bench, slots, steps[max(limits[STEADY], 0)])
-        raise_limits(limits, bench, between, steps)
+        between = _around_best(simulator, slots, steps[max(limits[STEADY], 0)])
+        raise_limits(limits, simulator, between, steps)
         slots = sorted({*slots, *between})
     tried = {steps[max(limits[PUBLISHED], 0)]}
     tried |= {steps[_step_below(steps, share * steps[max(limits[STEADY], 0)])] for share in SHARES}
     for adapters in sorted(tried):
         for max_loras in slots:
-            bench.run(adapters, max_loras)
+            simulator.run(adapters, max_loras)
         for objective, limit in limits.items():
             if limit >= 0 and steps[limit] >= adapters:
-                _find_safe_slots(bench, objective, slots, adapters, with_margin(adapters, steps[limit], steps))
+                _find_safe_slots(simulator, objective, slots, adapters, with_margin(adapters, steps[limit], steps))
     most = steps[max(limits[PUBLISHED], 0)]
     for factor in OVERLOADS if most < max_adapters else ():
         for max_loras in slots[::OVERLOADED_SLOTS]:
-            bench.run(min(round(factor * most), max_adapters), max_loras)
+            simulator.run(min(round(factor * most), max_adapters), max_loras)
     return tuple(slots)
 
 
@@ -126,24 +126,26 @@ def with_margin(adapters: int, limit: int, steps: Sequence[int]) -> int:
     return min(steps[min(bisect_left(steps, MARGIN * adapters), len(steps) - 1)], limit)
 
 
-def raise_limits(limits: dict[Objective, int], bench: Bench, slots: Sequence[int], steps: Sequence[int]) -> None:
+def raise_limits(
+    limits: dict[Objective, int], simulator: Simulator, slots: Sequence[int], steps: Sequence[int]
+) -> None:
     """Raise the limit of every objective to the highest step at which some of these slots meet it; -1 is none.
 
     A number of slots that fails one step above the best known is dropped.
     """
-    guess = bisect_left(steps, bench.estimated_limit)
+    guess = bisect_left(steps, simulator.estimated_limit)
     for max_loras in slots:
         for objective, limit in limits.items():
 
             def met(step: int, objective: Objective = objective, max_loras: int = max_loras) -> bool:
-                return objective.met_by(bench.run(steps[step], max_loras))
+                return objective.met_by(simulator.run(steps[step], max_loras))
 
             limits[objective] = _climb(met, limit, len(steps) - 1, guess)
 
 
-def _around_best(bench: Bench, slots: Sequence[int], adapters: int) -> list[int]:
+def _around_best(simulator: Simulator, slots: Sequence[int], adapters: int) -> list[int]:
     """Slots halfway, by their ratio, between the fewest that serve so many adapters steadily and their neighbours."""
-    fewest = next((i for i, max_loras in enumerate(slots) if STEADY.met_by(bench.run(adapters, max_loras))), None)
+    fewest = next((i for i, max_loras in enumerate(slots) if STEADY.met_by(simulator.run(adapters, max_loras))), None)
     if fewest is None:
         return []
     around = [min(max_loras, adapters) for max_loras in slots[max(fewest - 1, 0) : fewest + 2]]
@@ -181,8 +183,10 @@ def _step_below(steps: Sequence[int], adapters: float) -> int:
     return max(bisect_left(steps, adapters + 1e-9) - 1, 0)
 
 
-def _find_safe_slots(bench: Bench, objective: Objective, slots: Sequence[int], adapters: int, margin: int) -> None:
+def _find_safe_slots(
+    simulator: Simulator, objective: Objective, slots: Sequence[int], adapters: int, margin: int
+) -> None:
     """Run the fewest slots that meet the objective at `adapters` and at `margin`."""
     for max_loras in slots:
-        if objective.met_by(bench.run(adapters, max_loras)) and objective.met_by(bench.run(margin, max_loras)):
+        if objective.met_by(simulator.run(adapters, max_loras)) and objective.met_by(simulator.run(margin, max_loras)):
             return

@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from model_zoo.chances import Outcome, best_guess, classifier, fit_chance, left_out, outcomes, required_chance
+from model_zoo.admission import Outcome, best_guess, classifier, fit_classifier, out_of_fold, outcomes, required_chance
+from model_zoo.boosting import LogOdds, regressor
 from model_zoo.dataset import Table, Tables
 from model_zoo.errors import ZooError
-from model_zoo.families import LogOdds, boosting
 from model_zoo.labels import LoadLimit, SlotChoice
-from model_zoo.runs import OBJECTIVE_NAMES, STEADY, ObjectiveName, Run
+from model_zoo.runs import OBJECTIVE_NAMES, STEADY, ObjectiveName, SimulatedRun
 
 Floats = NDArray[np.float64]
 TreeOutput = Literal["load_limit", "max_loras"]
 EnsembleOutput = Literal["throughput_share", "itl_ms", "ttft_ms"]
-Fact = TypeVar("Fact")
+Label = TypeVar("Label")
 
 MAX_LEAVES = 30
 """Rules of a tree, at most."""
@@ -42,11 +42,11 @@ QUANTILES: dict[ObjectiveName, dict[TreeOutput, float]] = {
 }
 """Where among its training rows a leaf's answer lies: too few slots cost more than too many.
 
-How much load is safe is not for the tree to say but for the chance of keeping the objective (`model_zoo.chances`).
+How much load is safe is not for the tree to say but for the chance of keeping the objective (`model_zoo.admission`).
 """
 KEPT = 0.95
 """Share of the steady hours that keep the ITL margin."""
-TARGETS: dict[EnsembleOutput, Callable[[Run], float]] = {
+TARGETS: dict[EnsembleOutput, Callable[[SimulatedRun], float]] = {
     "throughput_share": lambda run: max(run.served_share, LEAST_SHARE),
     "itl_ms": lambda run: run.measures.itl_ms,
     "ttft_ms": lambda run: run.measures.ttft_ms,
@@ -82,7 +82,7 @@ class Models:
     ensembles: dict[EnsembleOutput, HistGradientBoostingRegressor]
     itl_margin: float
     """Times the ITL predicted is what 19 of 20 steady hours keep below."""
-    chances: dict[ObjectiveName, LogOdds]
+    classifiers: dict[ObjectiveName, LogOdds]
     """Log-odds that a configuration keeps the objective."""
     required: dict[ObjectiveName, float]
     """How likely it has to be before it is recommended: `published`, as the papers' limit, is a best guess."""
@@ -101,7 +101,7 @@ def fit(tables: Tables, jobs: int = 1) -> Models:
     max_loras = {each: fit_tree(table, _best_slots, "max_loras", each) for each, table in tables.slots.items()}
     ensembles = {output: fit_ensemble(runs, output) for output in TARGETS}
     ended = {each: outcomes(runs, each) for each in OBJECTIVE_NAMES}
-    likely = {each: fit_chance(table) for each, table in ended.items()}
+    likely = {each: fit_classifier(table) for each, table in ended.items()}
     odds = {each: _odds(table, jobs) for each, table in ended.items()}
     required: dict[ObjectiveName, float] = {
         "steady": required_chance(ended["steady"], odds["steady"]),
@@ -121,10 +121,12 @@ def _best_slots(choice: SlotChoice) -> float:
 
 def _odds(ended: Table[Outcome], jobs: int) -> Floats:
     """Log-odds by classifiers that have not seen the mix."""
-    return left_out(ended, ended.target(lambda outcome: outcome.met), classifier(ended), jobs)
+    return out_of_fold(ended, ended.target(lambda outcome: outcome.met), classifier(ended), jobs)
 
 
-def fit_tree(table: Table[Fact], target: Callable[[Fact], float], output: TreeOutput, name: ObjectiveName) -> TimesTree:
+def fit_tree(
+    table: Table[Label], target: Callable[[Label], float], output: TreeOutput, name: ObjectiveName
+) -> TimesTree:
     """Fit a tree on the logarithm of target / estimate; every leaf then answers with a quantile of its rows."""
     if not table.recipes:
         raise ZooError(f"no mix of the grid tells about {output}; it needs more mixes")
@@ -141,30 +143,30 @@ def fit_tree(table: Table[Fact], target: Callable[[Fact], float], output: TreeOu
     return TimesTree(tree, times, table.features)
 
 
-def fit_ensemble(table: Table[Run], output: EnsembleOutput) -> HistGradientBoostingRegressor:
+def fit_ensemble(table: Table[SimulatedRun], output: EnsembleOutput) -> HistGradientBoostingRegressor:
     """Fit gradient-boosted trees."""
-    return boosting().fit(table.x, logarithms(table, output))
+    return regressor().fit(table.x, logarithms(table, output))
 
 
-def logarithms(table: Table[Run], output: EnsembleOutput) -> Floats:
+def logarithms(table: Table[SimulatedRun], output: EnsembleOutput) -> Floats:
     """What an ensemble learns, shape (rows,): see `predict`."""
     return np.log(table.target(TARGETS[output]) / _scale(table, output))
 
 
-def predict(ensemble: HistGradientBoostingRegressor, table: Table[Run], output: EnsembleOutput) -> Floats:
-    """What an ensemble says: a time, ms, or the share served, by its ratio to what is possible in equilibrium."""
+def predict(ensemble: HistGradientBoostingRegressor, table: Table[SimulatedRun], output: EnsembleOutput) -> Floats:
+    """What an ensemble predicts: a time, ms, or the share served, by its ratio to what is possible in equilibrium."""
     answer = np.exp(ensemble.predict(table.x)) * _scale(table, output)
     return np.minimum(answer, 1.0) if output == "throughput_share" else answer
 
 
-def _scale(table: Table[Run], output: EnsembleOutput) -> Floats:
+def _scale(table: Table[SimulatedRun], output: EnsembleOutput) -> Floats:
     load_share = table.column("slots_load_share")
     return 1.0 / np.maximum(load_share, 1.0) if output == "throughput_share" else np.ones_like(load_share)
 
 
-def itl_margin(table: Table[Run], jobs: int = 1) -> float:
-    """By how much the ITL of a steady hour exceeds what a model says that has not seen its mix, in one hour of 20."""
+def itl_margin(table: Table[SimulatedRun], jobs: int = 1) -> float:
+    """By how much the ITL of a steady hour exceeds the out-of-fold prediction, in one hour of 20."""
     true = table.target(TARGETS["itl_ms"])
-    predicted = np.exp(left_out(table, logarithms(table, "itl_ms"), boosting(), jobs))
-    steady = np.array([STEADY.met_by(run) for run in table.facts])
+    predicted = np.exp(out_of_fold(table, logarithms(table, "itl_ms"), regressor(), jobs))
+    steady = np.array([STEADY.met_by(run) for run in table.labels])
     return float(f"{max(np.quantile((true / predicted)[steady], KEPT), 1.0):.3f}") if steady.any() else 1.0

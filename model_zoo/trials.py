@@ -18,7 +18,7 @@ from model_zoo.dataset import Table
 from model_zoo.evaluation import NAMES, Line
 from model_zoo.grid import Recipe
 from model_zoo.labels import SlotChoice, best_run, load_limit
-from model_zoo.runs import Objective, Run, most_slots
+from model_zoo.runs import Objective, SimulatedRun, most_slots
 from model_zoo.search import Exploration
 from model_zoo.training import Floats, Models
 from twin.accuracy import smape
@@ -28,44 +28,44 @@ TIGHT = 0.75
 """The ITL limit that `latency` is tried with, as a share of the ITL of a server filled to its steady limit."""
 
 
-class Case(NamedTuple):
+class Trial(NamedTuple):
     """Adapters of a mix that need slots."""
 
     recipe: Recipe
     objective: Objective
     adapters: int
-    asked: Mapping[str, int]
+    slots: Mapping[str, int]
     """Slots by who chose them, before they are cut off at what adapters and memory leave a use for."""
-    best: Run
+    best: SimulatedRun
     """The best run known."""
 
 
-class Question(NamedTuple):
-    """What the advisor is asked of a mix, and the runs that show what is right."""
+class Example(NamedTuple):
+    """A mix and an objective to recommend for, with the runs that show what is right."""
 
     explored: Exploration
     objective: Objective
 
 
-class Answer(NamedTuple):
-    """What the advisor says of a mix."""
+class Recommendation(NamedTuple):
+    """What the advisor recommends for a mix, and the best run there is."""
 
     explored: Exploration
     objective: Objective
     adapters: int
     """Adapters admitted; 0 where none is."""
     max_loras: int
-    best: Run
+    best: SimulatedRun
     """The best run at N*."""
 
     @property
-    def case(self) -> Case:
-        """The answer as a case to try."""
-        asked = _with_naive(RECOMMENDED, self.max_loras, self.adapters)
-        return Case(self.explored.recipe, self.objective, self.adapters, asked, self.best)
+    def trial(self) -> Trial:
+        """The recommendation, and the baselines beside it, as one to try out."""
+        slots = _with_baselines(RECOMMENDED, self.max_loras, self.adapters)
+        return Trial(self.explored.recipe, self.objective, self.adapters, slots, self.best)
 
 
-def _with_naive(name: str, slots: int, adapters: int) -> dict[str, int]:
+def _with_baselines(name: str, slots: int, adapters: int) -> dict[str, int]:
     return {name: slots, "max_loras = 32": 32, "max_loras = number of adapters": adapters}
 
 
@@ -73,25 +73,27 @@ def try_slots(
     table: Table[SlotChoice], models: Models, objective: Objective, pair: Pair, campaign: Campaign
 ) -> list[Line]:
     """Slots for given numbers of adapters within the limit, against the best slots for as many."""
-    mine = table.where(np.array([choice.objective == objective for choice in table.facts], dtype=np.bool_))
+    mine = table.where(np.array([choice.objective == objective for choice in table.labels], dtype=np.bool_))
     configurator = Configurator(pair, _as_advisors(objective), max_model_len=None)
-    cases = []
+    trials = []
     ruled = models.max_loras[objective.name].predict(mine)
-    for recipe, choice, by_rules in zip(mine.recipes, mine.facts, ruled, strict=True):
-        slots = configurator.configure(recipe.adapters(choice.adapters)).settings.max_loras
-        asked = {RULES: round(by_rules), **_with_naive(RECOMMENDED, slots, choice.adapters)}
-        cases.append(Case(recipe, objective, choice.adapters, asked, choice.best))
-    return _lines(cases, _served(cases, campaign))
+    for recipe, choice, by_rules in zip(mine.recipes, mine.labels, ruled, strict=True):
+        recommended = configurator.configure(recipe.adapters(choice.adapters)).settings.max_loras
+        slots = {RULES: round(by_rules), **_with_baselines(RECOMMENDED, recommended, choice.adapters)}
+        trials.append(Trial(recipe, objective, choice.adapters, slots, choice.best))
+    return _lines(trials, _served(trials, campaign))
 
 
-def ask(questions: Iterable[Question], pair: Pair, most: int, points: Sequence[int] = ()) -> list[Answer]:
-    """The advisor's own answers, adapters out of `most` and slots, for the mixes that reached their limit.
+def recommend_all(
+    examples: Iterable[Example], pair: Pair, most: int, points: Sequence[int] = ()
+) -> list[Recommendation]:
+    """What the advisor recommends, adapters out of `most` and slots, for the mixes that reached their limit.
 
     Where there are `points`, what it admits is cut down to the largest of them that it covers, and mixes that do not
-    reach their limit within them are asked for too.
+    reach their limit within them are answered too.
     """
-    answers = []
-    for explored, objective in questions:
+    recommendations = []
+    for explored, objective in examples:
         limit = load_limit(explored.runs, objective)
         if limit.bounded or (points and limit.adapters):
             mix, wanted = explored.recipe.adapters, _as_advisors(objective)
@@ -101,30 +103,30 @@ def ask(questions: Iterable[Question], pair: Pair, most: int, points: Sequence[i
                 chosen = choose(pair, wanted, mix, covered)
             slots = chosen.configuration.settings.max_loras if chosen.configuration else 0
             best = best_run([run for run in explored.runs if run.adapters == limit.adapters and objective.met_by(run)])
-            answers.append(Answer(explored, objective, chosen.size, slots, best))
-    return answers
+            recommendations.append(Recommendation(explored, objective, chosen.size, slots, best))
+    return recommendations
 
 
-def refuse(questions: Iterable[Question], pair: Pair) -> Line:
-    """How often the advisor says no to mixes of which not even one adapter keeps the objective."""
-    said = []
-    for explored, objective in questions:
+def refusals(examples: Iterable[Example], pair: Pair) -> Line:
+    """How often the advisor refuses mixes of which not even one adapter keeps the objective."""
+    refused = []
+    for explored, objective in examples:
         if load_limit(explored.runs, objective).refused:
             fewest = min(run.adapters for run in explored.runs)
-            said.append(choose(pair, _as_advisors(objective), explored.recipe.adapters, fewest).size == 0)
-    errors = {"refused_percent": 100 * float(np.mean(said))} if said else {}
-    return Line("mixes of which not one adapter keeps it", len(said), errors)
+            refused.append(choose(pair, _as_advisors(objective), explored.recipe.adapters, fewest).size == 0)
+    errors = {"refused_percent": 100 * float(np.mean(refused))} if refused else {}
+    return Line("mixes of which not one adapter keeps it", len(refused), errors)
 
 
-def tightened(answers: Iterable[Answer]) -> dict[Recipe, tuple[Objective]]:
+def tightened(recommendations: Iterable[Recommendation]) -> dict[Recipe, tuple[Objective]]:
     """For each mix an ITL limit that it reaches before its steady limit: what `latency` is tried with.
 
     Mixes whose answers have a single token are left out: they have no ITL.
     """
     return {
-        answer.explored.recipe: (answer.objective._replace(itl_limit_s=round(TIGHT * itl_ms) / 1e3),)
-        for answer in answers
-        if math.isfinite(itl_ms := answer.best.measures.itl_ms)
+        one.explored.recipe: (one.objective._replace(itl_limit_s=round(TIGHT * itl_ms) / 1e3),)
+        for one in recommendations
+        if math.isfinite(itl_ms := one.best.measures.itl_ms)
     }
 
 
@@ -134,61 +136,61 @@ def _as_advisors(objective: Objective) -> advisors.Objective:
     return advisors.Objective(advisors.ObjectiveName(objective.name), objective.ttft_limit_s)
 
 
-def try_all(answers: Sequence[Answer], campaign: Campaign) -> list[Line]:
-    """The answers against the best configuration at N*; the first line is of all of them, the last are by kind."""
-    cases = [answer.case for answer in answers if answer.adapters]
-    served = _served(cases, campaign)
-    lines = _lines(cases, served) or [Line(RECOMMENDED, 0, {})]
-    lines[0] = _with_n_errors(lines[0], answers)
-    kinds = {answer.explored.recipe.kind for answer in answers}
+def try_all(recommendations: Sequence[Recommendation], campaign: Campaign) -> list[Line]:
+    """The recommendations against the best configuration at N*; the first line is of all, the last are by kind."""
+    trials = [one.trial for one in recommendations if one.adapters]
+    served = _served(trials, campaign)
+    lines = _lines(trials, served) or [Line(RECOMMENDED, 0, {})]
+    lines[0] = _with_n_errors(lines[0], recommendations)
+    kinds = {one.explored.recipe.kind for one in recommendations}
     for kind in (kind for kind in NAMES if kind in kinds and len(kinds) > 1):
-        mine = [i for i, case in enumerate(cases) if case.recipe.kind == kind]
+        mine = [i for i, trial in enumerate(trials) if trial.recipe.kind == kind]
         runs = [served[RECOMMENDED][i] for i in mine]
-        line = costs(f"{RECOMMENDED}, {NAMES[kind]}", [cases[i] for i in mine], runs)
-        lines.append(_with_n_errors(line, [each for each in answers if each.explored.recipe.kind == kind]))
+        line = costs(f"{RECOMMENDED}, {NAMES[kind]}", [trials[i] for i in mine], runs)
+        lines.append(_with_n_errors(line, [each for each in recommendations if each.explored.recipe.kind == kind]))
     return lines
 
 
-def _with_n_errors(line: Line, answers: Sequence[Answer]) -> Line:
+def _with_n_errors(line: Line, recommendations: Sequence[Recommendation]) -> Line:
     """With the error of the adapters admitted."""
-    if not answers:
+    if not recommendations:
         return line
-    true, admitted = [answer.best.adapters for answer in answers], [answer.adapters for answer in answers]
+    true, admitted = [one.best.adapters for one in recommendations], [one.adapters for one in recommendations]
     return replace(line, errors={"smape_percent": smape(true, admitted), **line.errors})
 
 
-def _served(cases: Sequence[Case], campaign: Campaign) -> dict[str, list[Run]]:
-    """Every case run with the slots of all who chose some."""
+def _served(trials: Sequence[Trial], campaign: Campaign) -> dict[str, list[SimulatedRun]]:
+    """Every trial run with the slots of all who chose some."""
     chosen: dict[str, list[Configuration]] = {}
     wanted: dict[Recipe, set[Configuration]] = {}
-    for case in cases:
-        most = most_slots(campaign.profile, float(case.recipe.adapters(case.adapters).rank.max()))
-        for name, asked in case.asked.items():
-            configuration = Configuration(case.adapters, max(min(asked, case.adapters, most), 1))
+    for trial in trials:
+        most = most_slots(campaign.profile, float(trial.recipe.adapters(trial.adapters).rank.max()))
+        for name, slots in trial.slots.items():
+            configuration = Configuration(trial.adapters, max(min(slots, trial.adapters, most), 1))
             chosen.setdefault(name, []).append(configuration)
-            wanted.setdefault(case.recipe, set()).add(configuration)
+            wanted.setdefault(trial.recipe, set()).add(configuration)
     runs = campaign.replay(wanted)
     return {
-        name: [runs[case.recipe, each] for case, each in zip(cases, configurations, strict=True)]
+        name: [runs[trial.recipe, each] for trial, each in zip(trials, configurations, strict=True)]
         for name, configurations in chosen.items()
     }
 
 
-def _lines(cases: Sequence[Case], served: Mapping[str, list[Run]]) -> list[Line]:
-    return [costs(name, cases, runs) for name, runs in served.items()]
+def _lines(trials: Sequence[Trial], served: Mapping[str, list[SimulatedRun]]) -> list[Line]:
+    return [costs(name, trials, runs) for name, runs in served.items()]
 
 
-def costs(what: str, cases: Sequence[Case], runs: Sequence[Run]) -> Line:
+def costs(what: str, trials: Sequence[Trial], runs: Sequence[SimulatedRun]) -> Line:
     """How often the objective was missed, and what the runs cost against the best ones, on average.
 
     An hour in which nothing was completed has no throughput to lose, one of answers of a single token no ITL.
     """
-    ours, best = _compared(runs), _compared([case.best for case in cases])
+    ours, best = _compared(runs), _compared([trial.best for trial in trials])
     with np.errstate(divide="ignore", invalid="ignore"):
         throughput, itl, _ = (ours / best).T
     values = {
         "missed_percent": np.array(
-            [100.0 * (not case.objective.met_by(run)) for run, case in zip(runs, cases, strict=True)]
+            [100.0 * (not trial.objective.met_by(run)) for run, trial in zip(runs, trials, strict=True)]
         ),
         "starved_percent": np.array([100.0 * run.starved for run in runs]),
         "throughput_regret_percent": 100 * (1 - throughput),
@@ -196,10 +198,10 @@ def costs(what: str, cases: Sequence[Case], runs: Sequence[Run]) -> Line:
         "ttft_regret_s": (ours - best)[:, 2] / 1e3,
     }
     finite = {name: value[np.isfinite(value)] for name, value in values.items()}
-    return Line(what, len(cases), {name: float(value.mean()) for name, value in finite.items() if value.size})
+    return Line(what, len(trials), {name: float(value.mean()) for name, value in finite.items() if value.size})
 
 
-def _compared(runs: Sequence[Run]) -> Floats:
+def _compared(runs: Sequence[SimulatedRun]) -> Floats:
     """Throughput, tokens/s, ITL and TTFT, ms, of each; shape (runs, 3)."""
     measures = [(run.measures.throughput_tok_s, run.measures.itl_ms, run.measures.ttft_ms) for run in runs]
     return np.array(measures, dtype=np.float64).reshape(-1, 3)

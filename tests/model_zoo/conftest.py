@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_zoo import chances, families
+from model_zoo import admission, boosting
 from model_zoo.campaign import Campaign
 from model_zoo.grid import Grid
 from model_zoo.pair import make
@@ -46,9 +46,9 @@ def _small_models() -> Iterator[None]:
     """Few trees, cross-validated in two: the tests have few runs to learn from."""
     few = {"max_iter": 20, "max_leaf_nodes": 24}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chances, "TREES", {"steady": few, "published": few})
-        patch.setattr(families, "BOOSTING", {**families.BOOSTING, **few})
-        patch.setattr(chances, "FOLDS", 2)
+        patch.setattr(admission, "TREES", {"steady": few, "published": few})
+        patch.setattr(boosting, "SETTINGS", {**boosting.SETTINGS, **few})
+        patch.setattr(admission, "FOLDS", 2)
         yield
 
 

@@ -24,7 +24,6 @@ from model_zoo import campaign as campaigns
 from model_zoo.__main__ import main
 from model_zoo.campaign import Campaign
 from model_zoo.dataset import is_held_out
-from model_zoo.errors import ZooError
 from model_zoo.fingerprint import PACKAGES, SOURCES, code_and_libraries
 from model_zoo.grid import FEWER_POINTS, GRIDS, POINTS, Grid, GridName
 from model_zoo.lock import locked
@@ -177,22 +176,6 @@ def test_two_builds_do_not_work_in_one_folder(
             pass  # free again
     assert [path.name for path in (zoo / name).iterdir()] == ["profile.toml"]
     assert not list(work.rglob("*.json"))
-
-
-def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
-    code = (
-        "from pathlib import Path; from model_zoo.lock import locked; import time\n"
-        f"with locked(Path({str(tmp_path)!r})): print('mine', flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "mine\n"
-        with pytest.raises(ZooError, match="another build"), locked(tmp_path):
-            pass
-        holder.kill()
-    (tmp_path / ".1.unfinished").write_text("[[8, 4, {")
-    with locked(tmp_path):
-        assert not list(tmp_path.glob("*.unfinished")), "what a killed writer left"
 
 
 def test_every_mix_is_also_run_at_points_that_its_limit_does_not_move(profile: Profile, tmp_path: Path) -> None:

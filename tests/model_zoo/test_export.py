@@ -18,8 +18,8 @@ from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
+from model_zoo.boosting import LogOdds
 from model_zoo.export import INPUT, ensembles_to_onnx, trees_to_onnx
-from model_zoo.families import LogOdds
 
 ROOT = Path(__file__).parents[2]
 FEATURES = ["rate_mean", "rank_max", "adapters"]

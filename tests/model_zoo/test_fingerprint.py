@@ -36,7 +36,7 @@ def test_comments_docstrings_and_what_runs_do_not_import_change_nothing(copy: Pa
     before = code_and_libraries(SEARCH, copy)
     scheduler, docs = copy / "twin/engine/scheduler.py", '"""Of a constant."""'
     scheduler.write_text(f"# A comment.\n\n\n{scheduler.read_text()}\n{docs}\n")
-    for other in ("twin/engine/bench.py", "advisor/cli/main.py", "model_zoo/training.py", "model_zoo/lock.py"):
+    for other in ("twin/engine/simulator.py", "advisor/cli/main.py", "model_zoo/training.py", "model_zoo/lock.py"):
         (copy / other).write_text("raise SystemExit")
     assert code_and_libraries(SEARCH, copy) == before
 

@@ -10,7 +10,7 @@ from model_zoo.dataset import tabulate
 from model_zoo.grid import sample
 from model_zoo.labels import fully_tried, load_limit, slot_choices
 from model_zoo.report import DEFAULTS
-from model_zoo.runs import OBJECTIVE_NAMES, PUBLISHED, STEADY, Objective, Run
+from model_zoo.runs import OBJECTIVE_NAMES, PUBLISHED, STEADY, Objective, SimulatedRun
 from model_zoo.search import Exploration, Findings
 from twin.engine.simulation import Measures
 from twin.profile import Profile
@@ -25,7 +25,7 @@ def run(
     itl_ms: float = 30.0,
     throughput: float | None = None,
     oom: bool = False,
-) -> Run:
+) -> SimulatedRun:
     """A run of adapters that each offer 100 tokens/s."""
     offered = 100.0 * adapters
     measures = Measures(
@@ -39,7 +39,7 @@ def run(
         completed=0 if oom else round(1000 * served),
         waiting_end=0 if oom else 1000 - round(1000 * served),
     )
-    return Run(adapters, max_loras, measures)
+    return SimulatedRun(adapters, max_loras, measures)
 
 
 def test_steady_needs_both_the_tokens_and_the_limit() -> None:
@@ -54,14 +54,14 @@ def test_steady_needs_both_the_tokens_and_the_limit() -> None:
 
 def test_an_hour_without_requests_is_steady() -> None:
     nan = float("nan")
-    idle = Run(1, 1, Measures(oom=False, kv_capacity_tokens=200_000, offered_tok_s=0.01, ttft_ms=nan))
+    idle = SimulatedRun(1, 1, Measures(oom=False, kv_capacity_tokens=200_000, offered_tok_s=0.01, ttft_ms=nan))
     assert STEADY.met_by(idle)
 
 
 def test_the_last_requests_of_a_quiet_hour_do_not_starve() -> None:
     six = Measures(oom=False, kv_capacity_tokens=200_000, offered_tok_s=4.0, ttft_ms=70.0, arrivals=6, completed=4)
-    assert STEADY.met_by(Run(3, 3, six))
-    assert not STEADY.met_by(Run(3, 3, replace(six, waiting_end=2)))
+    assert STEADY.met_by(SimulatedRun(3, 3, six))
+    assert not STEADY.met_by(SimulatedRun(3, 3, replace(six, waiting_end=2)))
 
 
 def test_the_limit_lies_between_the_last_that_met_the_objective_and_the_first_that_did_not() -> None:
@@ -82,7 +82,7 @@ def test_a_limit_that_was_not_reached_or_never_met_is_not_bounded() -> None:
     assert not nothing.bounded
 
 
-def exploration(slots: tuple[int, ...], *runs: Run) -> Exploration:
+def exploration(slots: tuple[int, ...], *runs: SimulatedRun) -> Exploration:
     return Exploration(sample(1, seed=0)[0], slots, runs)
 
 
@@ -115,10 +115,10 @@ def test_what_not_even_the_fewest_adapters_met_is_told_and_given_no_optimum(prof
     refused = exploration((4, 8), run(4, 4, served=0.5), run(8, 4, served=0.3), run(8, 8, served=0.3))
     tables = tabulate(Findings((refused,), ()), profile, 1024)
     for name in OBJECTIVE_NAMES:
-        assert not tables.limits[name].facts
-        assert not tables.slots[name].facts
+        assert not tables.limits[name].labels
+        assert not tables.slots[name].labels
         assert load_limit(refused.runs, DEFAULTS[name]).refused
-    assert len(tables.serving.facts) == 3
+    assert len(tables.serving.labels) == 3
 
 
 def test_only_counts_with_all_their_slots_are_judged() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from model_zoo.grid import Recipe, sample
 from model_zoo.labels import fully_tried, load_limit, slot_choices
-from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, Bench, Run, most_slots, starts
+from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, SimulatedRun, Simulator, most_slots, starts
 from model_zoo.search import SHARES, Exploration, explore, ladder, with_margin
 from tests.model_zoo.conftest import law_of_serving
 from twin.profile import Profile
@@ -19,24 +19,24 @@ SLOTS = (1, 4, 16, 48, 128)
 MOST = 200
 
 
-def bench_of(profile: Profile, recipe: Recipe) -> Bench:
-    return Bench(profile, recipe, duration_s=3600, seed=0, simulate=law_of_serving)
+def simulator_of(profile: Profile, recipe: Recipe) -> Simulator:
+    return Simulator(profile, recipe, duration_s=3600, seed=0, simulate=law_of_serving)
 
 
 def explored(profile: Profile, recipe: Recipe) -> Exploration:
-    bench = bench_of(profile, recipe)
-    slots = explore(bench, SLOTS, MOST)
-    return Exploration(recipe, slots, tuple(bench.runs))
+    simulator = simulator_of(profile, recipe)
+    slots = explore(simulator, SLOTS, MOST)
+    return Exploration(recipe, slots, tuple(simulator.runs))
 
 
 @pytest.mark.parametrize("number", range(12))
 def test_limits_are_those_of_an_exhaustive_search(profile: Profile, number: int) -> None:
     recipe = sample(12, seed=5)[number]
-    found, bench = explored(profile, recipe), bench_of(profile, recipe)
-    everything = [bench.run(adapters, slots) for adapters in ladder(MOST) for slots in found.slots]
+    found, simulator = explored(profile, recipe), simulator_of(profile, recipe)
+    everything = [simulator.run(adapters, slots) for adapters in ladder(MOST) for slots in found.slots]
     for objective in OBJECTIVES:
         assert load_limit(found.runs, objective).adapters == load_limit(everything, objective).adapters
-    assert len(found.runs) < len(bench.runs) / 3
+    assert len(found.runs) < len(simulator.runs) / 3
 
 
 @settings(max_examples=20, deadline=None)
@@ -70,10 +70,10 @@ def test_a_configuration_is_run_once_and_never_with_more_slots_than_adapters(pro
         calls.append(1)
         return law_of_serving(*args, **settings)  # type: ignore[arg-type]
 
-    bench = Bench(profile, sample(1, 0)[0], duration_s=60, seed=0, simulate=counting)  # type: ignore[arg-type]
-    assert bench.run(8, 64) is bench.run(8, 8)
+    simulator = Simulator(profile, sample(1, 0)[0], duration_s=60, seed=0, simulate=counting)  # type: ignore[arg-type]
+    assert simulator.run(8, 64) is simulator.run(8, 8)
     assert len(calls) == 1
-    assert Run.from_json(bench.runs[0].to_json()) == bench.runs[0]
+    assert SimulatedRun.from_json(simulator.runs[0].to_json()) == simulator.runs[0]
 
 
 def test_the_most_slots_are_the_last_that_start(profile: Profile) -> None:

@@ -16,7 +16,7 @@ from model_zoo.dataset import Table, is_held_out
 from model_zoo.grid import sample
 from model_zoo.labels import SlotChoice
 from model_zoo.pair import MANIFEST, RULES, SERVING, make
-from model_zoo.runs import PUBLISHED, STEADY, Objective, Run
+from model_zoo.runs import PUBLISHED, STEADY, Objective, SimulatedRun
 from model_zoo.search import Exploration, Findings
 from model_zoo.training import fit_tree
 from tests.model_zoo.conftest import COMMAND, GRID, law_of_serving
@@ -38,10 +38,10 @@ class OtherwiseHeldOut(Campaign):
             return explored
         return replace(explored, runs=tuple(map(self._slower, explored.runs)))
 
-    def _slower(self, run: Run) -> Run:
+    def _slower(self, run: SimulatedRun) -> SimulatedRun:
         missed = run.adapters > 12
         measures = replace(run.measures, itl_ms=3 * run.measures.itl_ms, ttft_ms=9e4 if missed else 100.0)
-        return Run(run.adapters, run.max_loras, measures)
+        return SimulatedRun(run.adapters, run.max_loras, measures)
 
 
 def test_nothing_that_is_shipped_has_seen_the_mixes_it_is_judged_by(

@@ -1,4 +1,4 @@
-"""How likely a configuration keeps an objective: classifiers, and how sure one has to be before it is recommended."""
+"""The admission classifier: how likely a configuration keeps an objective, and how likely it has to be."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GroupKFold
 
 from advisor.features.vector import SERVING_FEATURES
+from model_zoo.boosting import LogOdds
 from model_zoo.dataset import Table
-from model_zoo.families import LogOdds
 from model_zoo.labels import load_limit
-from model_zoo.runs import Objective, ObjectiveName, Run, objectives_named
+from model_zoo.runs import Objective, ObjectiveName, SimulatedRun, objectives_named
 from twin.accuracy import smape
 from twin.progress import watched
 
@@ -35,7 +35,7 @@ TREES: dict[ObjectiveName, dict[str, int]] = {
 REQUIRED = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
 """Chances that may be required of a recommendation."""
 MISSED = 0.05
-"""Share of the steady recommendations that may miss their objective on training mixes left out."""
+"""Share of the steady recommendations by out-of-fold predictions that may miss their objective."""
 GUESSES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 """Chances that may be required of a best guess."""
 EVEN = 0.5
@@ -46,11 +46,11 @@ class Outcome(NamedTuple):
     """A run and whether it met an objective."""
 
     objective: Objective
-    run: Run
+    run: SimulatedRun
     met: bool
 
 
-def outcomes(table: Table[Run], name: ObjectiveName) -> Table[Outcome]:
+def outcomes(table: Table[SimulatedRun], name: ObjectiveName) -> Table[Outcome]:
     """Every run once for every limit that the objective of this name is learned with."""
     objectives = objectives_named(name)
     blocks = []
@@ -63,11 +63,13 @@ def outcomes(table: Table[Run], name: ObjectiveName) -> Table[Outcome]:
         FEATURES[name],
         np.concatenate(blocks),
         recipes=table.recipes * len(objectives),
-        facts=tuple(Outcome(objective, run, objective.met_by(run)) for objective in objectives for run in table.facts),
+        labels=tuple(
+            Outcome(objective, run, objective.met_by(run)) for objective in objectives for run in table.labels
+        ),
     )
 
 
-def fit_chance(table: Table[Outcome]) -> LogOdds:
+def fit_classifier(table: Table[Outcome]) -> LogOdds:
     """Fit the log-odds that a configuration meets its objective; a tighter limit never makes it likelier.
 
     Raises:
@@ -77,10 +79,10 @@ def fit_chance(table: Table[Outcome]) -> LogOdds:
 
 
 def classifier(table: Table[Outcome]) -> LogOdds:
-    """What `fit_chance` fits."""
+    """What `fit_classifier` fits."""
     return LogOdds(
         HistGradientBoostingClassifier(
-            **TREES[table.facts[0].objective.name],
+            **TREES[table.labels[0].objective.name],
             learning_rate=0.15,
             min_samples_leaf=30,
             l2_regularization=1.0,
@@ -91,24 +93,26 @@ def classifier(table: Table[Outcome]) -> LogOdds:
     )
 
 
-def left_out(table: Table[Any], y: Floats, model: RegressorMixin, jobs: int = 1) -> Floats:
-    """What a model of `y` says of every row if fitted without its mix, shape (rows,); fitted by so many processes.
+def out_of_fold(table: Table[Any], y: Floats, model: RegressorMixin, jobs: int = 1) -> Floats:
+    """Out-of-fold predictions of `y`, no mix in two folds, shape (rows,); fitted by so many processes.
 
     Raises:
         ZooError: `model` is a `LogOdds`, and what is left is all alike.
     """
-    said = np.empty(len(y))
+    predictions = np.empty(len(y))
     mixes = np.array([recipe.number for recipe in table.recipes])
     folds = list(GroupKFold(min(FOLDS, len(np.unique(mixes)))).split(table.x, groups=mixes))
-    told = Parallel(n_jobs=jobs, return_as="generator")(
-        delayed(_told)(model, table.x[rest], table.x[fold], y[rest]) for rest, fold in folds
+    fitted = Parallel(n_jobs=jobs, return_as="generator")(
+        delayed(_fitted_to_the_rest)(model, table.x[rest], table.x[fold], y[rest]) for rest, fold in folds
     )
-    for (_, fold), answers in zip(folds, watched(told, "fitting without some of the mixes", len(folds)), strict=True):
-        said[fold] = answers
-    return said
+    for (_, fold), predicted in zip(
+        folds, watched(fitted, "fitting without some of the mixes", len(folds)), strict=True
+    ):
+        predictions[fold] = predicted
+    return predictions
 
 
-def _told(model: RegressorMixin, known: NDArray[np.float32], x: NDArray[np.float32], y: Floats) -> Floats:
+def _fitted_to_the_rest(model: RegressorMixin, known: NDArray[np.float32], x: NDArray[np.float32], y: Floats) -> Floats:
     return np.asarray(model.fit(known, y).predict(x), dtype=np.float64)
 
 
@@ -121,7 +125,7 @@ def required_chance(table: Table[Outcome], odds: Floats) -> float:
     mixes = _rows_of_mixes(table)
     for chance in REQUIRED:
         recommended = [_recommended(table, odds, rows, chance) for rows in mixes]
-        missed = [not table.facts[i].met for i in recommended if i is not None]
+        missed = [not table.labels[i].met for i in recommended if i is not None]
         if not missed or np.mean(missed) <= MISSED:
             return chance
     return REQUIRED[-1]
@@ -134,7 +138,7 @@ def best_guess(table: Table[Outcome], odds: Floats) -> float:
     """
     true, mixes = [], []
     for rows in _rows_of_mixes(table):
-        limit = load_limit([table.facts[i].run for i in rows], table.facts[rows[0]].objective)
+        limit = load_limit([table.labels[i].run for i in rows], table.labels[rows[0]].objective)
         if limit.bounded:
             true.append(limit.adapters)
             mixes.append(rows)
@@ -143,7 +147,7 @@ def best_guess(table: Table[Outcome], odds: Floats) -> float:
 
     def error(chance: float) -> float:
         recommended = [_recommended(table, odds, rows, chance) for rows in mixes]
-        return smape(true, [0 if i is None else table.facts[i].run.adapters for i in recommended])
+        return smape(true, [0 if i is None else table.labels[i].run.adapters for i in recommended])
 
     return min(GUESSES, key=error)
 
@@ -151,7 +155,7 @@ def best_guess(table: Table[Outcome], odds: Floats) -> float:
 def _rows_of_mixes(table: Table[Outcome]) -> list[list[int]]:
     """The rows of every mix and objective."""
     rows: dict[tuple[int, Objective], list[int]] = {}
-    for i, (recipe, outcome) in enumerate(zip(table.recipes, table.facts, strict=True)):
+    for i, (recipe, outcome) in enumerate(zip(table.recipes, table.labels, strict=True)):
         rows.setdefault((recipe.number, outcome.objective), []).append(i)
     return list(rows.values())
 
@@ -160,4 +164,4 @@ def _recommended(table: Table[Outcome], odds: Floats, rows: list[int], chance: f
     """The row that would be recommended; none where none is likely enough."""
     enough = np.log(chance / (1 - chance))
     likely = (i for i in rows if odds[i] >= enough)
-    return max(likely, key=lambda i: (table.facts[i].run.adapters, odds[i]), default=None)
+    return max(likely, key=lambda i: (table.labels[i].run.adapters, odds[i]), default=None)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from model_zoo.chances import FEATURES, REQUIRED, Outcome, best_guess, outcomes, required_chance
+from model_zoo.admission import FEATURES, REQUIRED, Outcome, best_guess, outcomes, required_chance
 from model_zoo.dataset import Table
 from model_zoo.grid import sample
-from model_zoo.runs import STEADY, Run
+from model_zoo.runs import STEADY, SimulatedRun
 from tests.model_zoo.test_labels import run
 
 
@@ -15,7 +15,9 @@ def table(met: list[list[bool]]) -> Table[Outcome]:
     """A mix for each list, which says of 10, 20, … adapters whether they met the objective."""
     recipes = sample(len(met), seed=0)
     rows = [
-        (recipe, 10 * (i + 1), fact) for recipe, facts in zip(recipes, met, strict=True) for i, fact in enumerate(facts)
+        (recipe, 10 * (i + 1), fact)
+        for recipe, labels in zip(recipes, met, strict=True)
+        for i, fact in enumerate(labels)
     ]
     return Table(
         ("adapters",),
@@ -31,14 +33,14 @@ def log_odds(chance: float) -> float:
 
 def test_nothing_is_demanded_of_a_model_that_knows() -> None:
     known = table([[True, True, False]] * 20)
-    odds = np.array([9.0 if outcome.met else -9.0 for outcome in known.facts])
+    odds = np.array([9.0 if outcome.met else -9.0 for outcome in known.labels])
     assert required_chance(known, odds) == REQUIRED[0]
 
 
 def test_more_is_demanded_of_one_that_is_too_sure() -> None:
     """It gives the configurations beyond the limit a chance of 75 %, so more than that has to be asked for."""
     known = table([[True, True, False]] * 20)
-    odds = np.array([log_odds(0.99 if outcome.met else 0.75) for outcome in known.facts])
+    odds = np.array([log_odds(0.99 if outcome.met else 0.75) for outcome in known.labels])
     assert required_chance(known, odds) == min(chance for chance in REQUIRED if chance > 0.75)
 
 
@@ -64,7 +66,7 @@ def test_a_guess_is_as_bold_as_brings_it_nearest_to_the_limit() -> None:
 
 
 def test_every_run_is_told_of_under_every_limit_and_a_looser_one_is_never_worse() -> None:
-    runs: list[Run] = [run(8, 8, ttft_ms=ttft) for ttft in (100, 3000, 20_000)]
+    runs: list[SimulatedRun] = [run(8, 8, ttft_ms=ttft) for ttft in (100, 3000, 20_000)]
     recipe = sample(1, seed=0)[0]
     features = FEATURES["published"]
     x = np.ones((3, len(features)), dtype=np.float32)
