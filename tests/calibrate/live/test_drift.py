@@ -36,15 +36,15 @@ def _zeros(section: BaseModel) -> dict[str, float]:
     return dict.fromkeys(type(section).model_fields, 0.0)
 
 
-def found(profile: Profile) -> drift.Drift:
+def found(profile: Profile, *batches: int) -> drift.Drift:
     fake = FakeVllm(itl_s=ITL_S, models=[BASE, "a", "b"])
     with running(fake) as url, attached(url) as server:
         assert server.adapters == ()  # this fake does not tell parents
-        return drift.by_traffic(profile, server, ["a", "b"], max_loras=2, max_lora_rank=8, batches=[2])
+        return drift.by_traffic(profile, server, ["a", "b"], max_loras=2, max_lora_rank=8, batches=batches)
 
 
 def test_a_profile_that_still_holds(profile: Profile) -> None:
-    seen = found(described(profile, 1e3 * ITL_S * 1.05))  # a timer is late by some tenths of a ms
+    seen = found(described(profile, 1e3 * ITL_S * 1.05), 2)  # a timer is late by some tenths of a ms
     assert seen.vllm == "0.32.0"
     assert seen.same_behaviour
     assert seen.checks[0].off == pytest.approx(0.0)
@@ -59,7 +59,7 @@ def test_the_version_is_compared_not_what_was_switched_off(profile: Profile) -> 
 
 
 def test_another_clock_and_another_version_show(profile: Profile) -> None:
-    seen = found(described(profile, 5.0, vllm="0.8.5"))
+    seen = found(described(profile, 5.0, vllm="0.8.5"), 2)
     assert not seen.same_behaviour
     assert seen.checks[1].off > 0.8
     assert not seen.holds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +69,14 @@ asyncio.run(main())
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def looked_at_often() -> Iterator[None]:
+    """Servers that only pretend start in a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("calibrate.live.server.start.POLL_SECONDS", 0.05)
+        yield
+
+
 @pytest.fixture
 def campaign(tmp_path: Path) -> Campaign:
     return make(tmp_path, most=1000)
@@ -85,14 +94,27 @@ TARGET = calibration.Target("example/Tiny", "fake", 8.0, 0.9, block_size=16, gra
 MACHINE = Machine("2026-11-21T10:00:00+00:00", "a CPU", 2, 8.0, (Gpu("a GPU", 8192.0, "550.1", None, None),))
 
 
-def test_from_nothing_to_a_profile(campaign: Campaign, tmp_path: Path) -> None:
-    before = remaining_s(campaign, start_s=1.0, step_ms=1.0)
+@pytest.fixture(scope="module")
+def experimenting(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
+    """The plan with its experiments, all of it measured."""
+    campaign = make(tmp_path_factory.mktemp("campaign"), most=1000)
+    campaign = replace(campaign, starts=experiments.with_experiments(campaign.starts, SCALE))
     campaign.run()
-    assert before > 4
-    assert remaining_s(campaign, start_s=1.0, step_ms=1.0) == 0
+    return campaign
 
-    tabulate.write(campaign, tabulate.model_name(TARGET.hub_id), tmp_path / "tables")
-    profile = calibration.profile_of(campaign, TARGET, MACHINE, tmp_path / "tables", "made by a test")
+
+@pytest.fixture
+def measured(experimenting: Campaign) -> Campaign:
+    """The plan alone, all of it measured."""
+    return replace(experimenting, starts=plan.plan(SCALE, BASE))
+
+
+def test_from_nothing_to_a_profile(campaign: Campaign, measured: Campaign, tmp_path: Path) -> None:
+    assert remaining_s(campaign, start_s=1.0, step_ms=1.0) > 4
+    assert remaining_s(measured, start_s=1.0, step_ms=1.0) == 0
+
+    tabulate.write(measured, tabulate.model_name(TARGET.hub_id), tmp_path / "tables")
+    profile = calibration.profile_of(measured, TARGET, MACHINE, tmp_path / "tables", "made by a test")
     tables = read(tmp_path / "tables", "tiny")
     assert sorted(tables.capacity["max_loras"]) == [1, 1, 2, 2]
     assert set(tables.overhead["adapters"]) == {1, 2}
@@ -103,7 +125,7 @@ def test_from_nothing_to_a_profile(campaign: Campaign, tmp_path: Path) -> None:
     assert profile.memory.kv_tokens_per_slot_rank == pytest.approx(16, rel=0.01)
     assert 1.5 < profile.step.base_ms < 6
     assert profile.provenance and profile.provenance.machine == "a GPU"
-    assert profile.provenance.starts == len(campaign.starts)
+    assert profile.provenance.starts == len(measured.starts)
     assert 0 < profile.provenance.minutes < 2
     (run,) = read_runs(tmp_path / "tables" / "validation_runs.csv")
     assert run.requests is not None
@@ -111,16 +133,17 @@ def test_from_nothing_to_a_profile(campaign: Campaign, tmp_path: Path) -> None:
     assert said[0][0].throughput_tok_s == said[1][0].throughput_tok_s  # the same requests, whatever the seed
 
 
-def test_experiments_are_made_on_three_more_servers(campaign: Campaign, tmp_path: Path) -> None:
-    asking = replace(campaign, starts=experiments.with_experiments(campaign.starts, SCALE))
-    assert [start.key for start in asking.starts[len(campaign.starts) :]] == [
+def test_experiments_are_made_on_three_more_servers(
+    campaign: Campaign, measured: Campaign, experimenting: Campaign, tmp_path: Path
+) -> None:
+    assert [start.key for start in experimenting.starts[len(measured.starts) :]] == [
         "slots-2-rank-16-specialized",
         "slots-2-rank-16-synchronous",
         "slots-2-rank-16-longer",
     ]
-    assert {(each.one, each.other) for each in experiments.results(asking)} == {("", "")}
-    asking.run()
-    found = list(experiments.results(asking))
+    nothing = replace(campaign, starts=experimenting.starts)
+    assert {(each.one, each.other) for each in experiments.results(nothing)} == {("", "")}
+    found = list(experiments.results(experimenting))
     assert all(isinstance(each.one, float) and isinstance(each.other, float) for each in found)
     assert {each.experiment for each in found} == {
         "adapters in the batch",
@@ -131,13 +154,18 @@ def test_experiments_are_made_on_three_more_servers(campaign: Campaign, tmp_path
         "max_model_len",
         "loading",
     }
-    tabulate.write(asking, "tiny", tmp_path / "tables")
-    tabulate.write(campaign, "tiny", tmp_path / "plan")
+    tabulate.write(experimenting, "tiny", tmp_path / "tables")
+    tabulate.write(measured, "tiny", tmp_path / "plan")
     plain = {file.name: file.read_bytes() for file in (tmp_path / "plan").glob("*.csv")}
     assert {file.name: file.read_bytes() for file in (tmp_path / "tables").glob("*.csv")} == plain | {
         tabulate.PROMPTS: (tmp_path / "tables" / tabulate.PROMPTS).read_bytes()
     }
+
+
+def test_a_prompt_token_costs_what_longer_prompts_add(campaign: Campaign, tmp_path: Path) -> None:
+    asking = replace(campaign, starts=experiments.with_experiments(campaign.starts, SCALE))
     bare = tmp_path / "work" / campaign.starts[0].key
+    bare.mkdir(parents=True)
     for one, (tokens, seconds) in zip(plan.prompts_alone(SCALE, 0), ((100, 1.0), (300, 1.5)), strict=True):
         (bare / f"{one.key}.json").write_text(f'{{"input_tokens": {tokens}, "duration_s": {seconds}}}')
     assert {each.one for each in experiments.results(asking) if each.experiment == "a prompt token"} == {2500.0}
