@@ -10,23 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin.engine import serving as engine
-from twin.engine.batch import RUNNING
 from twin.engine.latency import StepCost
 from twin.engine.reference import Server as ReferenceServer
-from twin.engine.state import (
-    ACTIVE_ADAPTERS,
-    ENDED,
-    FREE_BLOCKS,
-    LOADS,
-    PARTIAL,
-    PREEMPTIONS,
-    STEP,
-    Demand,
-    Scheduler,
-    SchedulerConfig,
-    new_scheduler,
-)
-from twin.engine.waiting import WAITING
+from twin.engine.state import Demand, Scheduler, SchedulerConfig, new_scheduler
 
 COST = StepCost(
     base_ms=12.0,
@@ -113,14 +99,14 @@ def agree(chosen: SchedulerConfig, demand: Demand, blocks: int, max_connections:
 
     assert {i: t for i, t in enumerate(log.first_token_s) if t > 0} == plain.first_token_s
     assert {i: t for i, t in enumerate(log.finish_s) if t > 0} == plain.finish_s
-    assert fast.state[STEP] == len(steps)
-    assert fast.state[PREEMPTIONS] == sum(len(step.decisions.preempted) for step in steps)
-    assert fast.state[LOADS] == plain.loads
-    assert fast.state[FREE_BLOCKS] == plain.free_blocks
+    assert fast.state.step == len(steps)
+    assert fast.state.preemptions == sum(len(step.decisions.preempted) for step in steps)
+    assert fast.state.adapter_loads == plain.loads
+    assert fast.state.free_blocks == plain.free_blocks
     assert set(fast.batch.request[fast.batch.request >= 0]) == {request.index for request in plain.running}
-    assert fast.queue.totals[WAITING] == len(plain.waiting) + len(plain.skipped_waiting)
-    assert log.counts[engine.DROPPED] == plain.dropped
-    assert log.sums[engine.ADAPTER_STEPS] == sum(step.decisions.adapters for step in steps)
+    assert fast.queue.totals.waiting == len(plain.waiting) + len(plain.skipped_waiting)
+    assert log.counts.dropped == plain.dropped
+    assert log.sums.adapter_steps == sum(step.decisions.adapters for step in steps)
 
 
 def served(demand: Demand, **behaviour: bool) -> tuple[Scheduler, engine.Log, ReferenceServer]:
@@ -153,8 +139,8 @@ def test_a_request_too_long_for_the_kv_cache_blocks_the_queue_but_not_the_clock(
     fast, log, plain = served(demand, scheduler_reserve_full_isl=whole, async_scheduling=whole)
     assert (log.finish_s > 0).tolist() == [True, False, False]
     assert plain.finish_s.keys() == {0}
-    assert fast.queue.totals[WAITING] + fast.batch.totals[RUNNING] == len(plain.waiting) + len(plain.running) == 2
-    assert log.sums[engine.WAITING_S] > 0.9 * 18  # the last one, from second 2 on
+    assert fast.queue.totals.waiting + fast.batch.totals.running == len(plain.waiting) + len(plain.running) == 2
+    assert log.sums.waiting_s > 0.9 * 18  # the last one, from second 2 on
 
 
 WRONG: dict[str, dict[str, Any]] = {
@@ -195,24 +181,24 @@ def test_every_step_keeps_the_limits_and_loses_no_request(situation: tuple[Sched
 
 
 def blocks_held(state: Scheduler, seat: int) -> int:
-    produced = state.state[STEP] - 2 - state.batch.origin[seat]
+    produced = state.state.step - 2 - state.batch.origin[seat]
     prompt = state.demand.prompt[state.batch.request[seat]]
-    tokens = state.batch.computed[seat] if seat == state.state[PARTIAL] else prompt + produced
+    tokens = state.batch.computed[seat] if seat == state.state.partial else prompt + produced
     return -(-int(tokens) // state.settings.block_size)
 
 
 def check(state: Scheduler, log: engine.Log, chosen: SchedulerConfig, blocks: int) -> None:
     seats = np.flatnonzero(state.batch.request >= 0)
     running = set(state.batch.request[seats].tolist())
-    assert len(running) == state.batch.totals[RUNNING] <= chosen.max_num_seqs
-    assert sum(blocks_held(state, seat) for seat in seats) + state.state[FREE_BLOCKS] == blocks
-    assert state.state[FREE_BLOCKS] >= 0
-    running -= set(state.batch.request[state.ended[: state.state[ENDED]]].tolist())
+    assert len(running) == state.batch.totals.running <= chosen.max_num_seqs
+    assert sum(blocks_held(state, seat) for seat in seats) + state.state.free_blocks == blocks
+    assert state.state.free_blocks >= 0
+    running -= set(state.batch.request[state.ended[: state.state.ended]].tolist())
     active = set(state.demand.adapter[list(running)].tolist())
-    assert len(active) == state.state[ACTIVE_ADAPTERS] <= chosen.max_loras
+    assert len(active) == state.state.active_adapters <= chosen.max_loras
     assert all(state.slots.resident[adapter] and state.host.resident[adapter] for adapter in active)
     assert state.slots.resident.sum() <= chosen.max_loras
     assert state.host.resident.sum() <= chosen.max_cpu_loras
     finished = int((log.finish_s > 0).sum())
-    arrived = int(log.counts[engine.NEXT_ARRIVAL])
-    assert arrived == finished + len(running) + state.queue.totals[WAITING] + log.counts[engine.DROPPED]
+    arrived = int(log.counts.next_arrival)
+    assert arrived == finished + len(running) + state.queue.totals.waiting + log.counts.dropped

@@ -18,9 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.engine.compiled import jit
+from twin.engine.record import Record
 
 NONE = -1
-CAPACITY, SIZE = 0, 1
+
+
+class Held(Record):
+    """How many adapters a cache holds."""
+
+    capacity: int
+    """At most."""
+    adapters: int
+    """Now."""
 
 
 class AdapterCache(NamedTuple):
@@ -32,8 +41,7 @@ class AdapterCache(NamedTuple):
     """Neighbours among the idle residents, least recently used first; NONE where the adapter is not idle."""
     last_used: NDArray[np.int64]
     """Of each idle resident, the last step it was in the batch of."""
-    held: NDArray[np.int64]
-    """[capacity, adapters held]"""
+    held: Held
 
 
 def empty(adapters: int, capacity: int) -> AdapterCache:
@@ -45,7 +53,7 @@ def empty(adapters: int, capacity: int) -> AdapterCache:
         older=ring,
         newer=ring.copy(),
         last_used=np.zeros(adapters, dtype=np.int64),
-        held=np.array([capacity, 0], dtype=np.int64),
+        held=Held.of(capacity=capacity),
     )
 
 
@@ -63,7 +71,7 @@ def make_room(cache: AdapterCache, step: int, following: int, turn: NDArray[np.i
     `following` is the next adapter in turn that is resident and was in the batch of the step before too, or NONE: of
     those that are not idle, the least recently used.
     """
-    if cache.held[SIZE] < cache.held[CAPACITY]:
+    if cache.held.adapters < cache.held.capacity:
         return NONE
     leaving = cache.newer[len(cache.resident)]
     none_idle = leaving == len(cache.resident)
@@ -77,7 +85,7 @@ def make_room(cache: AdapterCache, step: int, following: int, turn: NDArray[np.i
 def bring_in(cache: AdapterCache, adapter: int) -> None:
     """The adapter is resident from now on; there is room for it."""
     cache.resident[adapter] = True
-    cache.held[SIZE] += 1
+    cache.held.adapters += 1
 
 
 @jit
@@ -85,7 +93,7 @@ def drop(cache: AdapterCache, adapter: int) -> None:
     """A resident adapter leaves."""
     touch(cache, adapter)
     cache.resident[adapter] = False
-    cache.held[SIZE] -= 1
+    cache.held.adapters -= 1
 
 
 @jit

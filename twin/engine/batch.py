@@ -12,9 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.engine.compiled import jit
+from twin.engine.record import Record
 
 NONE = -1
-RUNNING = 0
+
+
+class BatchTotals(Record):
+    """What a batch adds up."""
+
+    running: int
+    """Requests, those included that have ended."""
 
 
 class Batch(NamedTuple):
@@ -38,8 +45,7 @@ class Batch(NamedTuple):
     filling: NDArray[np.int64]
     """Decoding requests that need one more block in step s, under s modulo the block size."""
     free_seats: NDArray[np.int32]
-    totals: NDArray[np.int64]
-    """[running requests]"""
+    totals: BatchTotals
 
 
 def empty(max_num_seqs: int, longest_output: int, block_size: int) -> Batch:
@@ -59,14 +65,14 @@ def empty(max_num_seqs: int, longest_output: int, block_size: int) -> Batch:
         calendar=np.full(pages, NONE, dtype=np.int32),
         filling=np.zeros(block_size, dtype=np.int64),
         free_seats=np.arange(seats - 1, -1, -1, dtype=np.int32),
-        totals=np.zeros(1, dtype=np.int64),
+        totals=BatchTotals.of(),
     )
 
 
 @jit
 def admit(batch: Batch, request: int) -> int:
     """Seat a request at the end of the list; return its seat."""
-    seat = batch.free_seats[len(batch.request) - 1 - batch.totals[RUNNING]]
+    seat = batch.free_seats[len(batch.request) - 1 - batch.totals.running]
     head = len(batch.request)
     last = batch.earlier[head]
     batch.later[last] = seat
@@ -76,7 +82,7 @@ def admit(batch: Batch, request: int) -> int:
     batch.request[seat] = request
     batch.computed[seat] = 0
     batch.due[seat] = NONE
-    batch.totals[RUNNING] += 1
+    batch.totals.running += 1
     return seat
 
 
@@ -88,8 +94,8 @@ def remove(batch: Batch, seat: int) -> None:
     batch.later[earlier] = later
     batch.earlier[later] = earlier
     batch.request[seat] = NONE
-    batch.totals[RUNNING] -= 1
-    batch.free_seats[len(batch.request) - 1 - batch.totals[RUNNING]] = seat
+    batch.totals.running -= 1
+    batch.free_seats[len(batch.request) - 1 - batch.totals.running] = seat
 
 
 @jit

@@ -6,7 +6,7 @@ from twin.engine import adapter_cache
 from twin.engine.adapter_cache import AdapterCache
 from twin.engine.batch import NONE
 from twin.engine.compiled import jit
-from twin.engine.state import ENTERED, LOADS, STEP, Scheduler
+from twin.engine.state import Scheduler
 
 
 @jit
@@ -15,7 +15,7 @@ def load_adapters(scheduler: Scheduler) -> float:
     slots, host = scheduler.slots, scheduler.host
     missing, load_ms = 0, 0.0
     _sort_by_turn(scheduler)
-    for i in range(scheduler.output[ENTERED]):
+    for i in range(scheduler.output.entered):
         adapter = scheduler.entered[i]
         if not host.resident[adapter]:
             return _go_through_batch(scheduler)
@@ -24,14 +24,14 @@ def load_adapters(scheduler: Scheduler) -> float:
             load_ms += scheduler.demand.load_from_memory_ms[adapter]
     if missing > _spare(scheduler, missing):
         return _go_through_batch(scheduler)
-    for i in range(scheduler.output[ENTERED]):
+    for i in range(scheduler.output.entered):
         adapter = scheduler.entered[i]
         adapter_cache.touch(host, adapter)
         adapter_cache.touch(slots, adapter)
         if not slots.resident[adapter]:
-            adapter_cache.make_room(slots, scheduler.state[STEP], NONE, scheduler.turn)
+            adapter_cache.make_room(slots, scheduler.state.step, NONE, scheduler.turn)
             adapter_cache.bring_in(slots, adapter)
-    scheduler.state[LOADS] += missing
+    scheduler.state.adapter_loads += missing
     return load_ms
 
 
@@ -39,7 +39,7 @@ def load_adapters(scheduler: Scheduler) -> float:
 def _sort_by_turn(scheduler: Scheduler) -> None:
     """Insertion sort of the adapters that are new in the batch: few. The order decides in which their times add up."""
     entered, turn = scheduler.entered, scheduler.turn
-    for i in range(1, scheduler.output[ENTERED]):
+    for i in range(1, scheduler.output.entered):
         adapter = entered[i]
         j = i
         while j > 0 and turn[entered[j - 1]] > turn[adapter]:
@@ -52,12 +52,12 @@ def _sort_by_turn(scheduler: Scheduler) -> None:
 def _spare(scheduler: Scheduler, wanted: int) -> int:
     """Slots, up to `wanted`, that are empty or held by adapters idle for so long that they leave before any other."""
     slots = scheduler.slots
-    spare = slots.held[adapter_cache.CAPACITY] - slots.held[adapter_cache.SIZE]
+    spare = slots.held.capacity - slots.held.adapters
     idle = slots.newer[len(slots.resident)]
     while (
         spare < wanted
         and idle != len(slots.resident)
-        and slots.last_used[idle] < scheduler.state[STEP] - 1
+        and slots.last_used[idle] < scheduler.state.step - 1
         and scheduler.running_of[idle] == 0
     ):
         spare += 1
@@ -68,7 +68,7 @@ def _spare(scheduler: Scheduler, wanted: int) -> int:
 @jit
 def _go_through_batch(scheduler: Scheduler) -> float:
     """Touch or load every adapter of the batch in turn (see `twin.engine.adapter_cache`)."""
-    slots, host, step = scheduler.slots, scheduler.host, scheduler.state[STEP]
+    slots, host, step = scheduler.slots, scheduler.host, scheduler.state.step
     load_ms = 0.0
     for i in range(len(scheduler.in_turn)):
         adapter = scheduler.in_turn[i]
@@ -84,7 +84,7 @@ def _go_through_batch(scheduler: Scheduler) -> float:
         adapter_cache.touch(host, adapter)
         if not slots.resident[adapter]:
             load_ms += scheduler.demand.load_from_memory_ms[adapter]
-            scheduler.state[LOADS] += 1
+            scheduler.state.adapter_loads += 1
             adapter_cache.make_room(slots, step, _following(scheduler, slots, i), scheduler.turn)
             adapter_cache.bring_in(slots, adapter)
         adapter_cache.touch(slots, adapter)

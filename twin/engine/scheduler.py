@@ -8,44 +8,35 @@ over but counted (see `waiting`).
 from __future__ import annotations
 
 from twin.engine import adapter_cache, batch, waiting
-from twin.engine.batch import NONE, RUNNING
+from twin.engine.batch import NONE
 from twin.engine.compiled import jit
 from twin.engine.loading import load_adapters
-from twin.engine.state import (
-    ACTIVE_ADAPTERS,
-    ENDED,
-    ENTERED,
-    FINISHED,
-    FREE_BLOCKS,
-    FRESH,
-    PARTIAL,
-    PREEMPTED,
-    PREEMPTIONS,
-    PREFILL_TOKENS,
-    RELEASED,
-    SCANNED,
-    STEP,
-    Scheduler,
-)
-from twin.engine.waiting import OUTSIDE
+from twin.engine.state import Scheduler, StepOutput
 
 
 @jit
 def schedule(scheduler: Scheduler) -> float:
     """Decide what this step computes; return the ms spent on loading adapters for it."""
     state, output = scheduler.state, scheduler.output
-    output[:] = 0
+    _begin(output)
     _extend_running(scheduler)
-    decoding = scheduler.batch.totals[RUNNING] - state[ENDED]
-    partial = state[PARTIAL]
+    decoding = scheduler.batch.totals.running - state.ended
+    partial = state.partial
     if partial != NONE:
         decoding -= 1
     budget = scheduler.settings.max_num_batched_tokens - decoding
     if partial != NONE:
         budget -= _continue_prompt(scheduler, partial, budget)
-    if output[PREEMPTED] == 0:
+    if output.preempted == 0:
         _admit_waiting(scheduler, budget)
     return load_adapters(scheduler)
+
+
+@jit
+def _begin(output: StepOutput) -> None:
+    """Nothing has happened in this step yet."""
+    output.prefill_tokens = output.scanned = output.preempted = 0
+    output.fresh = output.entered = output.finished = output.released = 0
 
 
 @jit
@@ -54,13 +45,13 @@ def update(scheduler: Scheduler) -> None:
 
     With async scheduling the next step is scheduled before this one's tokens are known: it finds the adapter gone, for
     it schedules nothing for the request, but seat and blocks still taken (`AsyncScheduler`, `num_output_placeholders`).
-    The finished requests are left in `scheduler.due`, their number in `output[FINISHED]`.
+    The finished requests are left in `scheduler.due`, their number in `output.finished`.
     """
     seats, state, due = scheduler.batch, scheduler.state, scheduler.due
     if scheduler.settings.async_scheduling:
         _release_ended(scheduler)
     count = 0
-    seat = batch.first_due(seats, state[STEP])
+    seat = batch.first_due(seats, state.step)
     while seat != NONE:
         due[count] = seat
         count += 1
@@ -68,36 +59,36 @@ def update(scheduler: Scheduler) -> None:
     for i in range(count):
         seat = due[i]
         due[i] = seats.request[seat]
-        _leave(scheduler, seat, state[STEP])
+        _leave(scheduler, seat, state.step)
         if scheduler.settings.async_scheduling:
             batch.unschedule(seats, seat)
             scheduler.ended[i] = seat
         else:
-            _release(scheduler, seat, state[STEP])
+            _release(scheduler, seat, state.step)
     if scheduler.settings.async_scheduling:
         scheduler.ended[count] = NONE
-        state[ENDED] = count
-    scheduler.output[FINISHED] = count
-    state[STEP] += 1
+        state.ended = count
+    scheduler.output.finished = count
+    state.step += 1
 
 
 @jit
 def _extend_running(scheduler: Scheduler) -> None:
     """Give a block to every decoding request that has filled its own: in order of admission if not all can have one."""
     seats, state = scheduler.batch, scheduler.state
-    filled = batch.filled_by(seats, state[STEP])
-    if filled <= state[FREE_BLOCKS]:
-        state[FREE_BLOCKS] -= filled
+    filled = batch.filled_by(seats, state.step)
+    if filled <= state.free_blocks:
+        state.free_blocks -= filled
         return
-    page, head = state[STEP] % len(seats.filling), len(seats.request)
+    page, head = state.step % len(seats.filling), len(seats.request)
     seat = seats.later[head]
     while seat != head:
         if _decodes(scheduler, seat) and _page(scheduler, seat) == page:
-            while seats.request[seat] != NONE and state[FREE_BLOCKS] == 0:
+            while seats.request[seat] != NONE and state.free_blocks == 0:
                 _preempt(scheduler, batch.last(seats))
             if seats.request[seat] == NONE:
                 return
-            state[FREE_BLOCKS] -= 1
+            state.free_blocks -= 1
         seat = seats.later[seat]
 
 
@@ -112,14 +103,14 @@ def _continue_prompt(scheduler: Scheduler, seat: int, budget: int) -> int:
     tokens = scheduler.demand.prompt[request] + scheduler.generated[request]
     chunk = min(tokens - seats.computed[seat], budget)
     needed = _blocks(scheduler, seats.computed[seat] + chunk) - _blocks(scheduler, seats.computed[seat])
-    if needed > scheduler.state[FREE_BLOCKS]:
+    if needed > scheduler.state.free_blocks:
         _preempt(scheduler, seat)
         return 0
-    scheduler.state[FREE_BLOCKS] -= needed
+    scheduler.state.free_blocks -= needed
     seats.computed[seat] += chunk
-    scheduler.output[PREFILL_TOKENS] += chunk
+    scheduler.output.prefill_tokens += chunk
     if seats.computed[seat] == tokens:
-        scheduler.state[PARTIAL] = NONE
+        scheduler.state.partial = NONE
         _complete_prompt(scheduler, seat)
     return chunk
 
@@ -129,36 +120,36 @@ def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
     """Admit waiting requests while budget, seats and blocks last."""
     state, output, queue, settings = scheduler.state, scheduler.output, scheduler.queue, scheduler.settings
     reached = waiting.NOWHERE
-    while budget > 0 and scheduler.batch.totals[RUNNING] < settings.max_num_seqs:
-        adapter = waiting.next_adapter(queue, state[ACTIVE_ADAPTERS] == settings.max_loras)
+    while budget > 0 and scheduler.batch.totals.running < settings.max_num_seqs:
+        adapter = waiting.next_adapter(queue, state.active_adapters == settings.max_loras)
         if adapter == waiting.NONE:
             reached = waiting.THE_END
             break
-        output[SCANNED] += 1
+        output.scanned += 1
         request = queue.first[adapter]
         reached = queue.place[request]
         tokens = scheduler.demand.prompt[request] + scheduler.generated[request]
         chunk = min(tokens, budget)
         room = tokens if settings.scheduler_reserve_full_isl else chunk
-        if _blocks(scheduler, room) > state[FREE_BLOCKS]:
+        if _blocks(scheduler, room) > state.free_blocks:
             break
         waiting.pop(queue, adapter)
         if scheduler.running_of[adapter] == 0:
             _enter(scheduler, adapter)
         scheduler.running_of[adapter] += 1
         seat = batch.admit(scheduler.batch, request)
-        state[FREE_BLOCKS] -= _blocks(scheduler, chunk)
+        state.free_blocks -= _blocks(scheduler, chunk)
         scheduler.batch.computed[seat] = chunk
         budget -= chunk
-        output[PREFILL_TOKENS] += chunk
+        output.prefill_tokens += chunk
         if chunk == tokens:
             _complete_prompt(scheduler, seat)
         else:
-            state[PARTIAL] = seat
-    if state[ACTIVE_ADAPTERS] == settings.max_loras:
+            state.partial = seat
+    if state.active_adapters == settings.max_loras:
         # Deviation: a scan that ends early, for want of blocks or budget, is counted as if it had passed over
         # everything that cannot get a slot.
-        output[SCANNED] += queue.totals[OUTSIDE]
+        output.scanned += queue.totals.outside
     if settings.skipped_waiting:
         waiting.set_skipped_aside(queue, reached, scheduler.demand.adapter)
 
@@ -167,9 +158,9 @@ def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
 def _complete_prompt(scheduler: Scheduler, seat: int) -> None:
     """This step computes the end of the prompt and so produces a token."""
     request = scheduler.batch.request[seat]
-    scheduler.fresh[scheduler.output[FRESH]] = request
-    scheduler.output[FRESH] += 1
-    origin = scheduler.state[STEP] - scheduler.generated[request] - 1
+    scheduler.fresh[scheduler.output.fresh] = request
+    scheduler.output.fresh += 1
+    origin = scheduler.state.step - scheduler.generated[request] - 1
     scheduler.batch.origin[seat] = origin
     batch.schedule(scheduler.batch, seat, origin + scheduler.demand.answer[request])
     scheduler.batch.filling[_page(scheduler, seat)] += 1
@@ -195,7 +186,7 @@ def _blocks_held(scheduler: Scheduler, seat: int, step: int) -> int:
     Room for the prompt as far as it was computed and then, in step s, for the s - 1 - origin tokens produced before.
     """
     seats = scheduler.batch
-    if seat == scheduler.state[PARTIAL]:
+    if seat == scheduler.state.partial:
         return _blocks(scheduler, seats.computed[seat])
     return _blocks(scheduler, scheduler.demand.prompt[seats.request[seat]] + step - 1 - seats.origin[seat])
 
@@ -211,29 +202,29 @@ def _preempt(scheduler: Scheduler, seat: int) -> None:
     """Take all blocks from a running request and send it to the front of the queue, to be recomputed."""
     seats, state = scheduler.batch, scheduler.state
     request = seats.request[seat]
-    last_step = state[STEP] - 1
-    state[PREEMPTIONS] += 1
-    scheduler.output[PREEMPTED] += 1
+    last_step = state.step - 1
+    state.preemptions += 1
+    scheduler.output.preempted += 1
     if _decodes(scheduler, seat):
         scheduler.generated[request] = last_step - seats.origin[seat]
-    elif seat != state[PARTIAL]:
+    elif seat != state.partial:
         # It has ended (async scheduling): its last token is on its way, it does not return to the queue.
-        state[ENDED] -= 1
+        state.ended -= 1
         _release(scheduler, seat, last_step)
         return
     _leave(scheduler, seat, last_step)
     _release(scheduler, seat, last_step)
-    if seat == state[PARTIAL]:
-        state[PARTIAL] = NONE
+    if seat == state.partial:
+        state.partial = NONE
     waiting.append_left(scheduler.queue, request, scheduler.demand.adapter[request])
 
 
 @jit
 def _enter(scheduler: Scheduler, adapter: int) -> None:
     """The adapter is in the batch from now on."""
-    scheduler.entered[scheduler.output[ENTERED]] = adapter
-    scheduler.output[ENTERED] += 1
-    scheduler.state[ACTIVE_ADAPTERS] += 1
+    scheduler.entered[scheduler.output.entered] = adapter
+    scheduler.output.entered += 1
+    scheduler.state.active_adapters += 1
     waiting.move(scheduler.queue, adapter, True)
 
 
@@ -245,7 +236,7 @@ def _leave(scheduler: Scheduler, seat: int, last_step: int) -> None:
     adapter = scheduler.demand.adapter[scheduler.batch.request[seat]]
     scheduler.running_of[adapter] -= 1
     if scheduler.running_of[adapter] == 0:
-        scheduler.state[ACTIVE_ADAPTERS] -= 1
+        scheduler.state.active_adapters -= 1
         adapter_cache.release(scheduler.slots, adapter, last_step, scheduler.turn)
         adapter_cache.release(scheduler.host, adapter, last_step, scheduler.turn)
         waiting.move(scheduler.queue, adapter, False)
@@ -254,7 +245,7 @@ def _leave(scheduler: Scheduler, seat: int, last_step: int) -> None:
 @jit
 def _release(scheduler: Scheduler, seat: int, last_step: int) -> None:
     """Seat and blocks are free again; `last_step` is the last one the seat was given tokens in."""
-    scheduler.state[FREE_BLOCKS] += _blocks_held(scheduler, seat, last_step)
+    scheduler.state.free_blocks += _blocks_held(scheduler, seat, last_step)
     batch.remove(scheduler.batch, seat)
 
 
@@ -265,6 +256,6 @@ def _release_ended(scheduler: Scheduler) -> None:
     while scheduler.ended[i] != NONE:
         seat = scheduler.ended[i]
         if scheduler.batch.request[seat] != NONE:  # else it was preempted
-            _release(scheduler, seat, scheduler.state[STEP] - 1)
+            _release(scheduler, seat, scheduler.state.step - 1)
         i += 1
-    scheduler.output[RELEASED] = i
+    scheduler.output.released = i

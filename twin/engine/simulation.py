@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 from twin import service_level
 from twin.engine import serving as engine
-from twin.engine.batch import RUNNING
 from twin.engine.latency import step_cost
-from twin.engine.state import ENDED, LOADS, PREEMPTIONS, STEP, Demand, Scheduler, SchedulerConfig, new_scheduler
-from twin.engine.waiting import WAITING
+from twin.engine.state import Demand, Scheduler, SchedulerConfig, new_scheduler
 from twin.profile import Profile
 from twin.settings import Settings
 from twin.workload import Requests, Workload, draw
@@ -132,11 +130,11 @@ def serve(
     log = engine.new_log(len(requests))
     engine.serve(state, step_cost(profile, server.max_loras), log, float(duration_s), max_connections)
     done = log.finish_s > 0.0
-    accepted, completed, steps = len(requests), int(done.sum()), int(state.state[STEP])
+    accepted, completed, steps = len(requests), int(done.sum()), int(state.state.step)
     first, finish, output = log.first_token_s[done], log.finish_s[done], requests.output[done]
     gaps = output - 1
     ttft_ms = 1e3 * (first - requests.arrival[done]) + front_end.ttft_ms
-    merging = float(log.sums[engine.MERGED]) / max(int(output.sum()), 1)
+    merging = float(log.sums.merged) / max(int(output.sum()), 1)
     token_ms = _ratio(1e3 * float((finish - first).sum()), int(gaps.sum()))
     tokens = int(requests.input[done].sum()) + int(output.sum())
     return Measures(
@@ -152,20 +150,20 @@ def serve(
         arrivals=arrivals,
         refused=arrivals - accepted,
         completed=completed,
-        dropped=int(log.counts[engine.DROPPED]),
-        running_end=int(state.batch.totals[RUNNING] - state.state[ENDED]),
-        waiting_end=int(state.queue.totals[WAITING]),
-        running_mean=float(log.sums[engine.RUNNING_S]) / duration_s,
-        waiting_mean=float(log.sums[engine.WAITING_S]) / duration_s,
-        waiting_max=int(log.counts[engine.WAITING_MAX]),
-        adapters_in_batch_mean=_ratio(float(log.sums[engine.ADAPTER_STEPS]), steps),
+        dropped=int(log.counts.dropped),
+        running_end=int(state.batch.totals.running - state.state.ended),
+        waiting_end=int(state.queue.totals.waiting),
+        running_mean=float(log.sums.running_s) / duration_s,
+        waiting_mean=float(log.sums.waiting_s) / duration_s,
+        waiting_max=int(log.counts.waiting_max),
+        adapters_in_batch_mean=_ratio(float(log.sums.adapter_steps), steps),
         steps=steps,
         merging_adapters=merging,
-        eager_tokens_mean=_ratio(float(log.sums[engine.EAGER_TOKENS]), steps),
-        step_ms=_ratio(1e3 * float(log.sums[engine.BUSY_S]), steps),
+        eager_tokens_mean=_ratio(float(log.sums.eager_tokens), steps),
+        step_ms=_ratio(1e3 * float(log.sums.busy_s), steps),
         token_ms=token_ms,
-        adapter_loads=int(state.state[LOADS]),
-        preemptions=int(state.state[PREEMPTIONS]),
+        adapter_loads=int(state.state.adapter_loads),
+        preemptions=int(state.state.preemptions),
         wall_s=time.perf_counter() - started,
     )
 

@@ -10,12 +10,8 @@ from numpy.typing import NDArray
 from twin.engine import adapter_cache, batch, waiting
 from twin.engine.adapter_cache import AdapterCache
 from twin.engine.batch import NONE, Batch
+from twin.engine.record import Record
 from twin.engine.waiting import Queue
-
-# Rows of Scheduler.state
-STEP, FREE_BLOCKS, PARTIAL, ACTIVE_ADAPTERS, PREEMPTIONS, LOADS, ENDED = range(7)
-# Rows of Scheduler.output
-PREFILL_TOKENS, SCANNED, PREEMPTED, FRESH, ENTERED, FINISHED, RELEASED = range(7)
 
 
 class SchedulerConfig(NamedTuple):
@@ -64,6 +60,43 @@ class Demand(NamedTuple):
             assert longest < 1 << 31, f"prompt and answer together within 32 bits, not {longest} tokens"
 
 
+class State(Record):
+    """Where the scheduler stands."""
+
+    step: int
+    """Steps taken so far."""
+    free_blocks: int
+    """KV blocks."""
+    partial: int
+    """The seat whose prompt is partly computed, or NONE."""
+    active_adapters: int
+    """Adapters in the batch."""
+    preemptions: int
+    """So far."""
+    adapter_loads: int
+    """So far."""
+    ended: int
+    """Seats of requests that have ended (`Scheduler.ended`)."""
+
+
+class StepOutput(Record):
+    """What a step did."""
+
+    prefill_tokens: int
+    scanned: int
+    """Waiting requests looked at."""
+    preempted: int
+    """Requests."""
+    fresh: int
+    """Prompts completed (their requests are in `Scheduler.fresh`)."""
+    entered: int
+    """Adapters new in the batch (`Scheduler.entered`)."""
+    finished: int
+    """Requests (`Scheduler.due`)."""
+    released: int
+    """Seats."""
+
+
 class Scheduler(NamedTuple):
     """The engine's state between steps."""
 
@@ -81,12 +114,8 @@ class Scheduler(NamedTuple):
     """Of each adapter, its running requests."""
     generated: NDArray[np.int32]
     """Of each request, the tokens it had when it was last preempted."""
-    state: NDArray[np.int64]
-    """[step, free KV blocks, seat whose prompt is partly computed or NONE, adapters in the batch, preemptions so far,
-    adapter loads so far, seats of requests that have ended (`ended`)]"""
-    output: NDArray[np.int64]
-    """Of this step: [prefill tokens, waiting requests looked at, requests preempted, prompts completed (their
-    requests are in `fresh`), adapters new in the batch (in `entered`), requests finished (in `due`), seats released]"""
+    state: State
+    output: StepOutput
     fresh: NDArray[np.int32]
     """Requests whose prompt completes in this step."""
     entered: NDArray[np.int32]
@@ -120,8 +149,8 @@ def new_scheduler(settings: SchedulerConfig, demand: Demand, blocks: int) -> Sch
         in_turn=np.argsort(turn).astype(np.int32),
         running_of=np.zeros(adapters, dtype=np.int32),
         generated=np.zeros(requests, dtype=np.int32),
-        state=np.array([0, blocks, NONE, 0, 0, 0, 0], dtype=np.int64),
-        output=np.zeros(7, dtype=np.int64),
+        state=State.of(free_blocks=blocks, partial=NONE),
+        output=StepOutput.of(),
         fresh=np.zeros(settings.max_num_seqs, dtype=np.int32),
         entered=np.zeros(settings.max_num_seqs, dtype=np.int32),
         due=np.zeros(settings.max_num_seqs, dtype=np.int32),

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from twin.engine import waiting
-from twin.engine.batch import NONE, RUNNING
+from twin.engine.batch import NONE
 from twin.engine.decisions import Decisions
 from twin.engine.scheduler import schedule, update
-from twin.engine.state import (
-    ACTIVE_ADAPTERS,
-    FINISHED,
-    FREE_BLOCKS,
-    PARTIAL,
-    PREEMPTED,
-    Scheduler,
-)
+from twin.engine.state import Scheduler
 
 
 def add(scheduler: Scheduler, request: int) -> None:
@@ -23,7 +16,7 @@ def add(scheduler: Scheduler, request: int) -> None:
 
 def busy(scheduler: Scheduler) -> bool:
     """Whether any request is not finished, as far as the scheduler knows."""
-    return bool(scheduler.batch.totals[RUNNING] + scheduler.queue.totals[waiting.WAITING] > 0)
+    return bool(scheduler.batch.totals.running + scheduler.queue.totals.waiting > 0)
 
 
 def step(scheduler: Scheduler, blocks: int) -> Decisions:
@@ -32,15 +25,15 @@ def step(scheduler: Scheduler, blocks: int) -> Decisions:
     before = _running(scheduler)
     computed = {request: int(seats.computed[seat]) for request, seat in before.items()}
     schedule(scheduler)
-    preempted = tuple(reversed(before))[: output[PREEMPTED]]
+    preempted = tuple(reversed(before))[: output.preempted]
     scheduled = {
         request: max(1, int(seats.computed[seat]) - computed.get(request, 0))
         for request, seat in _running(scheduler).items()
         if not _ended(scheduler, seat)
     }
-    adapters, used = int(state[ACTIVE_ADAPTERS]), blocks - int(state[FREE_BLOCKS])
+    adapters, used = int(state.active_adapters), blocks - int(state.free_blocks)
     update(scheduler)
-    finished = sorted(scheduler.due[: output[FINISHED]].tolist())
+    finished = sorted(scheduler.due[: output.finished].tolist())
     return Decisions(scheduled=scheduled, preempted=preempted, finished=tuple(finished), adapters=adapters, blocks=used)
 
 
@@ -56,4 +49,4 @@ def _running(scheduler: Scheduler) -> dict[int, int]:
 
 
 def _ended(scheduler: Scheduler, seat: int) -> bool:
-    return bool(scheduler.batch.due[seat] == NONE and seat != scheduler.state[PARTIAL])
+    return bool(scheduler.batch.due[seat] == NONE and seat != scheduler.state.partial)

@@ -17,11 +17,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.engine.compiled import jit
+from twin.engine.record import Record
 
 NONE = -1
-WAITING, OUTSIDE, FIRST_PLACE, SKIPPED_PLACE = 0, 1, 2, 3
 NOWHERE, THE_END = -(2**62), 2**62
 """Places before and behind all others; what was passed over has places from NOWHERE on, upwards."""
+
+
+class Held(Record):
+    """How many adapters a heap holds."""
+
+    adapters: int
+
+
+class QueueTotals(Record):
+    """What a queue adds up, and the places it gives next."""
+
+    waiting: int
+    """Requests."""
+    outside: int
+    """Requests of adapters outside the batch."""
+    first_place: int
+    """Of the next preempted request."""
+    skipped_place: int
+    """Of the next request that is passed over."""
 
 
 class Heap(NamedTuple):
@@ -31,7 +50,7 @@ class Heap(NamedTuple):
     place: NDArray[np.int64]
     position: NDArray[np.int32]
     """Of each adapter in the heap, NONE if it is not there."""
-    size: NDArray[np.int64]
+    held: Held
 
 
 class Queue(NamedTuple):
@@ -48,9 +67,7 @@ class Queue(NamedTuple):
     """Of each request, its place in the whole queue: lower is served first."""
     inside: Heap
     outside: Heap
-    totals: NDArray[np.int64]
-    """[requests waiting, those of adapters outside the batch, the place given to the next preempted request, that given
-    to the next one passed over]"""
+    totals: QueueTotals
     ahead: NDArray[np.int32]
     unseen: NDArray[np.int32]
     """Neighbours in the list of requests that no scan has passed over, whose head is the last entry; both have no other
@@ -73,7 +90,7 @@ def empty(adapters: int, requests: int, skipped_waiting: bool) -> Queue:
         place=np.arange(requests, dtype=np.int64),
         inside=_empty_heap(adapters),
         outside=_empty_heap(adapters),
-        totals=np.array([0, 0, -1, NOWHERE], dtype=np.int64),
+        totals=QueueTotals.of(first_place=-1, skipped_place=NOWHERE),
         ahead=unseen,
         unseen=unseen.copy(),
         skipped=none.copy(),
@@ -85,7 +102,7 @@ def _empty_heap(adapters: int) -> Heap:
         np.zeros(adapters, dtype=np.int32),
         np.zeros(adapters, dtype=np.int64),
         np.full(adapters, NONE, dtype=np.int32),
-        np.zeros(1, dtype=np.int64),
+        Held.of(),
     )
 
 
@@ -105,8 +122,8 @@ def append(queue: Queue, request: int, adapter: int) -> None:
 @jit
 def append_left(queue: Queue, request: int, adapter: int) -> None:
     """A preempted request returns to the front of the queue, behind what was passed over if that has its own."""
-    queue.place[request] = queue.totals[FIRST_PLACE]
-    queue.totals[FIRST_PLACE] -= 1
+    queue.place[request] = queue.totals.first_place
+    queue.totals.first_place -= 1
     before = queue.skipped[adapter]
     if before != NONE:
         queue.behind[request] = queue.behind[before]
@@ -128,9 +145,9 @@ def append_left(queue: Queue, request: int, adapter: int) -> None:
 def next_adapter(queue: Queue, slots_full: bool) -> int:
     """The adapter of the first request that may be served now, or NONE."""
     inside, outside = queue.inside, queue.outside
-    if slots_full or outside.size[0] == 0:
-        return inside.adapter[0] if inside.size[0] else NONE
-    if inside.size[0] == 0 or outside.place[0] < inside.place[0]:
+    if slots_full or outside.held.adapters == 0:
+        return inside.adapter[0] if inside.held.adapters else NONE
+    if inside.held.adapters == 0 or outside.place[0] < inside.place[0]:
         return outside.adapter[0]
     return inside.adapter[0]
 
@@ -158,7 +175,7 @@ def move(queue: Queue, adapter: int, active: bool) -> None:
         place = queue.place[queue.first[adapter]]
         _remove(queue.outside if active else queue.inside, adapter)
         _push(queue.inside if active else queue.outside, adapter, place)
-        queue.totals[OUTSIDE] += -queue.length[adapter] if active else queue.length[adapter]
+        queue.totals.outside += -queue.length[adapter] if active else queue.length[adapter]
 
 
 @jit
@@ -169,8 +186,8 @@ def set_skipped_aside(queue: Queue, reached: int, adapter_of: NDArray[np.int32])
         following = queue.unseen[request]
         adapter = adapter_of[request]
         _unlink(queue, request)
-        queue.place[request] = queue.totals[SKIPPED_PLACE]
-        queue.totals[SKIPPED_PLACE] += 1
+        queue.place[request] = queue.totals.skipped_place
+        queue.totals.skipped_place += 1
         queue.skipped[adapter] = request
         if queue.first[adapter] == request:
             # The order of the lines stays as it is: all before `reached` get new places in their old order.
@@ -205,23 +222,23 @@ def _unlink(queue: Queue, request: int) -> None:
 @jit
 def _count(queue: Queue, adapter: int, change: int) -> None:
     queue.length[adapter] += change
-    queue.totals[WAITING] += change
+    queue.totals.waiting += change
     if not queue.active[adapter]:
-        queue.totals[OUTSIDE] += change
+        queue.totals.outside += change
 
 
 @jit
 def _push(heap: Heap, adapter: int, place: int) -> None:
-    heap.size[0] += 1
-    _sift_up(heap, heap.size[0] - 1, adapter, place)
+    heap.held.adapters += 1
+    _sift_up(heap, heap.held.adapters - 1, adapter, place)
 
 
 @jit
 def _remove(heap: Heap, adapter: int) -> None:
     hole = heap.position[adapter]
     heap.position[adapter] = NONE
-    heap.size[0] -= 1
-    size = heap.size[0]
+    heap.held.adapters -= 1
+    size = heap.held.adapters
     if hole < size:
         _sift_down(heap, hole, size, heap.adapter[size], heap.place[size])
 
