@@ -184,7 +184,7 @@ def blocks_held(state: Scheduler, seat: int) -> int:
     produced = state.state.step - 2 - state.batch.origin[seat]
     prompt = state.demand.prompt[state.batch.request[seat]]
     tokens = state.batch.computed[seat] if seat == state.state.partial else prompt + produced
-    return -(-int(tokens) // state.settings.block_size)
+    return -(-int(tokens) // state.config.block_size)
 
 
 def check(state: Scheduler, log: engine.Log, chosen: SchedulerConfig, blocks: int) -> None:

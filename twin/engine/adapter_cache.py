@@ -1,13 +1,13 @@
 """One tier of adapters, GPU slots or host memory: an LRU map as vLLM uses it.
 
 In every step vLLM takes the adapters of the batch one after another, in the order of a set of hashed names: arbitrary,
-but the same in every step (their *turn*). It touches an adapter that is there; for one that is missing the least
-recently used one leaves, even if that is in the batch as well and its turn has not come yet. Then that one is missing
-when its turn comes and makes the next one leave: when all slots are in use, bringing in a single adapter can mean
+but the same in every step (their *turn*). One that is there is marked as used; for one that is missing the least
+recently used one is evicted, even if that is in the batch as well and its turn has not come yet. Then that one is
+missing when its turn comes and evicts the next one: when all slots are in use, inserting a single adapter can mean
 loading a sixth of them anew, on average (`LRUCacheWorkerLoRAManager`, `LRUCacheLoRAModelManager.activate_adapter`).
 
 So the order of use is that of the last step an adapter was in the batch of, then its turn. Adapters in the batch are
-not kept in order; the idle ones are, in a list.
+pinned: evicted only where no idle one was used longer ago, and in no order of their own. The idle ones are in a list.
 """
 
 from __future__ import annotations
@@ -58,46 +58,46 @@ def empty(adapters: int, capacity: int) -> AdapterCache:
 
 
 @jit
-def touch(cache: AdapterCache, adapter: int) -> None:
-    """A resident adapter is used: it is idle no longer."""
+def pin(cache: AdapterCache, adapter: int) -> None:
+    """A resident adapter is in the batch: idle no longer."""
     if cache.newer[adapter] != NONE:
         _unlink(cache, adapter)
 
 
 @jit
-def make_room(cache: AdapterCache, step: int, following: int, turn: NDArray[np.int32]) -> int:
-    """If the cache is full, the least recently used adapter leaves; return it, or NONE.
+def evict(cache: AdapterCache, step: int, following: int, turn: NDArray[np.int32]) -> int:
+    """If the cache is full, evict the least recently used adapter; return it, or NONE.
 
     `following` is the next adapter in turn that is resident and was in the batch of the step before too, or NONE: of
     those that are not idle, the least recently used.
     """
     if cache.held.adapters < cache.held.capacity:
         return NONE
-    leaving = cache.newer[len(cache.resident)]
-    none_idle = leaving == len(cache.resident)
-    if none_idle or (following != NONE and cache.last_used[leaving] == step - 1 and turn[following] < turn[leaving]):
-        leaving = following
-    drop(cache, leaving)
-    return leaving
+    evicted = cache.newer[len(cache.resident)]
+    none_idle = evicted == len(cache.resident)
+    if none_idle or (following != NONE and cache.last_used[evicted] == step - 1 and turn[following] < turn[evicted]):
+        evicted = following
+    remove(cache, evicted)
+    return evicted
 
 
 @jit
-def bring_in(cache: AdapterCache, adapter: int) -> None:
+def insert(cache: AdapterCache, adapter: int) -> None:
     """The adapter is resident from now on; there is room for it."""
     cache.resident[adapter] = True
     cache.held.adapters += 1
 
 
 @jit
-def drop(cache: AdapterCache, adapter: int) -> None:
+def remove(cache: AdapterCache, adapter: int) -> None:
     """A resident adapter leaves."""
-    touch(cache, adapter)
+    pin(cache, adapter)
     cache.resident[adapter] = False
     cache.held.adapters -= 1
 
 
 @jit
-def release(cache: AdapterCache, adapter: int, last_used: int, turn: NDArray[np.int32]) -> None:
+def unpin(cache: AdapterCache, adapter: int, last_used: int, turn: NDArray[np.int32]) -> None:
     """The adapter falls idle after the step `last_used`; those that fall idle with it are ordered by turn."""
     head = len(cache.resident)
     cache.last_used[adapter] = last_used
@@ -111,6 +111,15 @@ def release(cache: AdapterCache, adapter: int, last_used: int, turn: NDArray[np.
     cache.older[adapter] = older
     cache.newer[adapter] = newer
     cache.older[newer] = adapter
+
+
+@jit
+def insert_idle(cache: AdapterCache, turn: NDArray[np.int32]) -> None:
+    """Fill an empty cache with the last of the adapters, as if they had been used one after another before step 0."""
+    adapters = len(cache.resident)
+    for adapter in range(max(0, adapters - cache.held.capacity), adapters):
+        insert(cache, adapter)
+        unpin(cache, adapter, adapter - adapters - 1, turn)
 
 
 @jit

@@ -26,11 +26,11 @@ def load_adapters(scheduler: Scheduler) -> float:
         return _go_through_batch(scheduler)
     for i in range(scheduler.output.entered):
         adapter = scheduler.entered[i]
-        adapter_cache.touch(host, adapter)
-        adapter_cache.touch(slots, adapter)
+        adapter_cache.pin(host, adapter)
+        adapter_cache.pin(slots, adapter)
         if not slots.resident[adapter]:
-            adapter_cache.make_room(slots, scheduler.state.step, NONE, scheduler.turn)
-            adapter_cache.bring_in(slots, adapter)
+            adapter_cache.evict(slots, scheduler.state.step, NONE, scheduler.turn)
+            adapter_cache.insert(slots, adapter)
     scheduler.state.adapter_loads += missing
     return load_ms
 
@@ -77,17 +77,17 @@ def _go_through_batch(scheduler: Scheduler) -> float:
         if not host.resident[adapter]:
             load_ms += scheduler.demand.load_from_disk_ms[adapter]
             following = _following(scheduler, host, i)
-            evicted = adapter_cache.make_room(host, step, following, scheduler.turn)
+            evicted = adapter_cache.evict(host, step, following, scheduler.turn)
             if evicted != NONE and slots.resident[evicted]:
-                adapter_cache.drop(slots, evicted)
-            adapter_cache.bring_in(host, adapter)
-        adapter_cache.touch(host, adapter)
+                adapter_cache.remove(slots, evicted)
+            adapter_cache.insert(host, adapter)
+        adapter_cache.pin(host, adapter)
         if not slots.resident[adapter]:
             load_ms += scheduler.demand.load_from_memory_ms[adapter]
             scheduler.state.adapter_loads += 1
-            adapter_cache.make_room(slots, step, _following(scheduler, slots, i), scheduler.turn)
-            adapter_cache.bring_in(slots, adapter)
-        adapter_cache.touch(slots, adapter)
+            adapter_cache.evict(slots, step, _following(scheduler, slots, i), scheduler.turn)
+            adapter_cache.insert(slots, adapter)
+        adapter_cache.pin(slots, adapter)
     return load_ms
 
 

@@ -36,7 +36,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Step:
+class StepOutcome:
     """What one step did, for comparison."""
 
     duration_s: float
@@ -47,7 +47,7 @@ class Step:
 class Server:
     """A vLLM server with LoRA, one step at a time (`twin.behaviour` says what depends on the version)."""
 
-    settings: SchedulerConfig
+    config: SchedulerConfig
     demand: Demand
     cost: StepCost
     free_blocks: int
@@ -73,12 +73,12 @@ class Server:
         adapters = len(self.demand.load_from_memory_ms)
         self.turn = turns(adapters)
         self.total_blocks = self.free_blocks
-        for adapter in range(max(0, adapters - self.settings.max_cpu_loras), adapters):
+        for adapter in range(max(0, adapters - self.config.max_cpu_loras), adapters):
             self.host[adapter] = None
 
-    def serve(self, until_s: float) -> list[Step]:
+    def serve(self, until_s: float) -> list[StepOutcome]:
         """Serve until the clock reaches `until_s` or nothing is left to do."""
-        steps: list[Step] = []
+        steps: list[StepOutcome] = []
         while self.clock_s < until_s:
             self.receive()
             idle = not self.running
@@ -115,7 +115,7 @@ class Server:
             Request(index, int(demand.adapter[index]), int(demand.prompt[index]), int(demand.answer[index]))
         )
 
-    def step(self) -> Step:
+    def step(self) -> StepOutcome:
         """Schedule, run, update."""
         scheduled: dict[int, int] = {}
         preempted = self.schedule_running(scheduled)
@@ -131,10 +131,10 @@ class Server:
             duration_s = 1e-3 * (load_ms + step_ms(self.cost, decoding, prefill, adapters, scanned))
         self.seen_s = self.clock_s
         self.clock_s += duration_s
-        if not self.settings.async_scheduling:
+        if not self.config.async_scheduling:
             self.seen_s = self.clock_s
         finished = self.update(scheduled)
-        return Step(
+        return StepOutcome(
             duration_s,
             Decisions(
                 scheduled=scheduled,
@@ -160,13 +160,13 @@ class Server:
                     self.finish_s[request.index] = self.clock_s
                     finished.append(request.index)
                     request.ended = True
-                    if not self.settings.async_scheduling:
+                    if not self.config.async_scheduling:
                         self.leave(request)
         return finished
 
     def schedule_running(self, scheduled: dict[int, int]) -> list[int]:
         """Running requests first, in the order they were admitted; the last ones make room when blocks run out."""
-        budget = self.settings.max_num_batched_tokens
+        budget = self.config.max_num_batched_tokens
         preempted: list[int] = []
         position = 0
         while position < len(self.running) and budget > 0:
@@ -191,20 +191,20 @@ class Server:
 
     def schedule_waiting(self, scheduled: dict[int, int]) -> int:
         """Waiting requests in order of arrival; one whose adapter finds no slot is skipped and keeps its place."""
-        settings = self.settings
-        budget = settings.max_num_batched_tokens - sum(scheduled.values())
+        config = self.config
+        budget = config.max_num_batched_tokens - sum(scheduled.values())
         active = self.active()
         skipped: list[Request] = []
         looked_at = 0
-        while (self.skipped_waiting or self.waiting) and budget > 0 and len(self.running) < settings.max_num_seqs:
+        while (self.skipped_waiting or self.waiting) and budget > 0 and len(self.running) < config.max_num_seqs:
             queue = self.skipped_waiting or self.waiting
             request = queue[0]
-            if len(active) == settings.max_loras and request.adapter not in active:
+            if len(active) == config.max_loras and request.adapter not in active:
                 skipped.append(queue.popleft())
                 continue
             looked_at += 1
             tokens = min(request.tokens, budget)
-            if settings.scheduler_reserve_full_isl and self.blocks(request.tokens) > self.free_blocks:
+            if config.scheduler_reserve_full_isl and self.blocks(request.tokens) > self.free_blocks:
                 break
             if not self.allocate(request, tokens):
                 break
@@ -213,9 +213,9 @@ class Server:
             self.running.append(request)
             scheduled[request.index] = tokens
             budget -= tokens
-        back = self.skipped_waiting if settings.skipped_waiting else self.waiting
+        back = self.skipped_waiting if config.skipped_waiting else self.waiting
         back.extendleft(reversed(skipped))
-        if len(active) == settings.max_loras:
+        if len(active) == config.max_loras:
             # As in the fast twin: all that cannot get a slot counts as looked at, however early the scan ended.
             looked_at += sum(request.adapter not in active for request in (*self.skipped_waiting, *self.waiting))
         return looked_at
@@ -232,7 +232,7 @@ class Server:
 
     def blocks(self, tokens: int) -> int:
         """KV blocks that hold so many tokens."""
-        return -(-tokens // self.settings.block_size)
+        return -(-tokens // self.config.block_size)
 
     def active(self) -> set[int]:
         """Adapters in the batch."""
@@ -254,7 +254,7 @@ class Server:
         for adapter in sorted(self.active(), key=lambda adapter: int(self.turn[adapter])):
             if adapter not in self.host:
                 load_ms += float(self.demand.load_from_disk_ms[adapter])
-                if len(self.host) == self.settings.max_cpu_loras:
+                if len(self.host) == self.config.max_cpu_loras:
                     evicted, _ = self.host.popitem(last=False)
                     self.slots.pop(evicted, None)
                 self.host[adapter] = None
@@ -262,7 +262,7 @@ class Server:
             if adapter not in self.slots:
                 load_ms += float(self.demand.load_from_memory_ms[adapter])
                 self.loads += 1
-                if len(self.slots) == self.settings.max_loras:
+                if len(self.slots) == self.config.max_loras:
                     self.slots.popitem(last=False)
                 self.slots[adapter] = None
             self.slots.move_to_end(adapter)

@@ -24,7 +24,7 @@ def schedule(scheduler: Scheduler) -> float:
     partial = state.partial
     if partial != NONE:
         decoding -= 1
-    budget = scheduler.settings.max_num_batched_tokens - decoding
+    budget = scheduler.config.max_num_batched_tokens - decoding
     if partial != NONE:
         budget -= _continue_prompt(scheduler, partial, budget)
     if output.preempted == 0:
@@ -48,7 +48,7 @@ def update(scheduler: Scheduler) -> None:
     The finished requests are left in `scheduler.due`, their number in `output.finished`.
     """
     seats, state, due = scheduler.batch, scheduler.state, scheduler.due
-    if scheduler.settings.async_scheduling:
+    if scheduler.config.async_scheduling:
         _release_ended(scheduler)
     count = 0
     seat = batch.first_due(seats, state.step)
@@ -60,12 +60,12 @@ def update(scheduler: Scheduler) -> None:
         seat = due[i]
         due[i] = seats.request[seat]
         _leave(scheduler, seat, state.step)
-        if scheduler.settings.async_scheduling:
+        if scheduler.config.async_scheduling:
             batch.unschedule(seats, seat)
             scheduler.ended[i] = seat
         else:
             _release(scheduler, seat, state.step)
-    if scheduler.settings.async_scheduling:
+    if scheduler.config.async_scheduling:
         scheduler.ended[count] = NONE
         state.ended = count
     scheduler.output.finished = count
@@ -118,10 +118,10 @@ def _continue_prompt(scheduler: Scheduler, seat: int, budget: int) -> int:
 @jit
 def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
     """Admit waiting requests while budget, seats and blocks last."""
-    state, output, queue, settings = scheduler.state, scheduler.output, scheduler.queue, scheduler.settings
+    state, output, queue, config = scheduler.state, scheduler.output, scheduler.queue, scheduler.config
     reached = waiting.NOWHERE
-    while budget > 0 and scheduler.batch.totals.running < settings.max_num_seqs:
-        adapter = waiting.next_adapter(queue, state.active_adapters == settings.max_loras)
+    while budget > 0 and scheduler.batch.totals.running < config.max_num_seqs:
+        adapter = waiting.next_adapter(queue, state.active_adapters == config.max_loras)
         if adapter == waiting.NONE:
             reached = waiting.THE_END
             break
@@ -130,7 +130,7 @@ def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
         reached = queue.place[request]
         tokens = scheduler.demand.prompt[request] + scheduler.generated[request]
         chunk = min(tokens, budget)
-        room = tokens if settings.scheduler_reserve_full_isl else chunk
+        room = tokens if config.scheduler_reserve_full_isl else chunk
         if _blocks(scheduler, room) > state.free_blocks:
             break
         waiting.pop(queue, adapter)
@@ -146,11 +146,11 @@ def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
             _complete_prompt(scheduler, seat)
         else:
             state.partial = seat
-    if state.active_adapters == settings.max_loras:
+    if state.active_adapters == config.max_loras:
         # Deviation: a scan that ends early, for want of blocks or budget, is counted as if it had passed over
         # everything that cannot get a slot.
         output.scanned += queue.totals.outside
-    if settings.skipped_waiting:
+    if config.skipped_waiting:
         waiting.set_skipped_aside(queue, reached, scheduler.demand.adapter)
 
 
@@ -194,7 +194,7 @@ def _blocks_held(scheduler: Scheduler, seat: int, step: int) -> int:
 @jit
 def _blocks(scheduler: Scheduler, tokens: int) -> int:
     """KV blocks that hold so many tokens."""
-    return -(-tokens // scheduler.settings.block_size)
+    return -(-tokens // scheduler.config.block_size)
 
 
 @jit
@@ -237,8 +237,8 @@ def _leave(scheduler: Scheduler, seat: int, last_step: int) -> None:
     scheduler.running_of[adapter] -= 1
     if scheduler.running_of[adapter] == 0:
         scheduler.state.active_adapters -= 1
-        adapter_cache.release(scheduler.slots, adapter, last_step, scheduler.turn)
-        adapter_cache.release(scheduler.host, adapter, last_step, scheduler.turn)
+        adapter_cache.unpin(scheduler.slots, adapter, last_step, scheduler.turn)
+        adapter_cache.unpin(scheduler.host, adapter, last_step, scheduler.turn)
         waiting.move(scheduler.queue, adapter, False)
 
 

@@ -142,7 +142,7 @@ def _advance(scheduler: Scheduler, log: Log, duration_s: float) -> None:
     """Move the clock on by one step. With async scheduling the next step was scheduled when this one began."""
     log.clock.seen_s = log.clock.now_s
     log.clock.now_s += duration_s
-    if not scheduler.settings.async_scheduling:
+    if not scheduler.config.async_scheduling:
         log.clock.seen_s = log.clock.now_s
 
 

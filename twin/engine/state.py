@@ -100,7 +100,7 @@ class StepOutput(Record):
 class Scheduler(NamedTuple):
     """The engine's state between steps."""
 
-    settings: SchedulerConfig
+    config: SchedulerConfig
     demand: Demand
     queue: Queue
     batch: Batch
@@ -126,7 +126,7 @@ class Scheduler(NamedTuple):
     """With async scheduling: seats of requests that ended in the step before, up to the first NONE."""
 
 
-def new_scheduler(settings: SchedulerConfig, demand: Demand, blocks: int) -> Scheduler:
+def new_scheduler(config: SchedulerConfig, demand: Demand, blocks: int) -> Scheduler:
     """A scheduler at step 0 with `blocks` usable KV blocks.
 
     The adapters are in host memory already, as far as it holds them: `--lora-modules` loads them one by one at start.
@@ -134,16 +134,14 @@ def new_scheduler(settings: SchedulerConfig, demand: Demand, blocks: int) -> Sch
     demand.check()
     adapters, requests = len(demand.load_from_memory_ms), len(demand.arrival_s)
     turn = turns(adapters)
-    host = adapter_cache.empty(adapters, settings.max_cpu_loras)
-    for adapter in range(max(0, adapters - settings.max_cpu_loras), adapters):
-        adapter_cache.bring_in(host, adapter)
-        adapter_cache.release(host, adapter, adapter - adapters - 1, turn)
+    host = adapter_cache.empty(adapters, config.max_cpu_loras)
+    adapter_cache.insert_idle(host, turn)
     return Scheduler(
-        settings=settings,
+        config=config,
         demand=demand,
-        queue=waiting.empty(adapters, requests, settings.skipped_waiting),
-        batch=batch.empty(settings.max_num_seqs, int(demand.answer.max(initial=1)), settings.block_size),
-        slots=adapter_cache.empty(adapters, settings.max_loras),
+        queue=waiting.empty(adapters, requests, config.skipped_waiting),
+        batch=batch.empty(config.max_num_seqs, int(demand.answer.max(initial=1)), config.block_size),
+        slots=adapter_cache.empty(adapters, config.max_loras),
         host=host,
         turn=turn,
         in_turn=np.argsort(turn).astype(np.int32),
@@ -151,10 +149,10 @@ def new_scheduler(settings: SchedulerConfig, demand: Demand, blocks: int) -> Sch
         generated=np.zeros(requests, dtype=np.int32),
         state=State.of(free_blocks=blocks, partial=NONE),
         output=StepOutput.of(),
-        fresh=np.zeros(settings.max_num_seqs, dtype=np.int32),
-        entered=np.zeros(settings.max_num_seqs, dtype=np.int32),
-        due=np.zeros(settings.max_num_seqs, dtype=np.int32),
-        ended=np.full(settings.max_num_seqs + 1, NONE, dtype=np.int32),
+        fresh=np.zeros(config.max_num_seqs, dtype=np.int32),
+        entered=np.zeros(config.max_num_seqs, dtype=np.int32),
+        due=np.zeros(config.max_num_seqs, dtype=np.int32),
+        ended=np.full(config.max_num_seqs + 1, NONE, dtype=np.int32),
     )
 
 
