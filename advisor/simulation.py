@@ -35,7 +35,7 @@ COLUMNS = (
     "inventory", "max_loras", "offered_tok_s", "throughput_tok_s", "itl_ms", "ttft_ms", "ttft_p99_ms", "running_mean",
     "waiting_mean", "oom", "starved", "steady",
 )  # fmt: skip
-"""What fits into a terminal."""
+"""What the table shows of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,6 +214,13 @@ def test_pairs_lists_what_can_be_read_and_names_the_rest(run: Run, zoo: Path, tm
     assert profile.startswith(f"advisor: {tmp_path / 'zoo' / 'b' / 'profile.toml'}: truncated or altered")
 
 
+def test_a_template_of_ones_own_imports_nothing_from_where_it_is_rendered(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "jinja2.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "own.txt.j2").write_text("{{ vllm }} {{ adapters | length }}")
+    done = run("render", inventories.write(tmp_path), "-t", "own.txt.j2")
+    assert (done.returncode, done.stdout) == (0, "0.8.5 61\n")
+
+
 def test_pairs_and_explain(run: Run) -> None:
     assert NAME in run("pairs").stdout
     (pair,) = json.loads(run("pairs", "--format", "json").stdout)
