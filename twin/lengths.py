@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import pairwise
 from math import erfc
 from statistics import NormalDist
 from typing import NamedTuple, TypeVar
@@ -53,6 +54,12 @@ as they were (`calibrate.runs.ANSWERED`). `tests/calibrate/validation/test_share
 """
 
 
+@cache
+def _score(share: float) -> float:
+    """The normal score that this share of draws stays below."""
+    return NormalDist().inv_cdf(share)
+
+
 @dataclass(frozen=True, eq=False)
 class Quantiles:
     """Lengths of which some quantiles are known.
@@ -75,34 +82,39 @@ class Quantiles:
             ValueError: fewer than two, a share outside (0, 1), tokens below 1 or falling with the share.
         """
         shares = sorted(tokens)
-        values = np.array([tokens[share] for share in shares], dtype=np.float64)
-        if len(shares) < 2 or not (values >= 1).all() or not (np.diff(values) >= 0).all():
+        values = [float(tokens[share]) for share in shares]
+        if len(shares) < 2 or not values[0] >= 1 or not all(low <= high for low, high in pairwise(values)):
             raise ValueError("at least two quantiles of 1 token or more, none of them falling, are needed")
-        score = np.array([NormalDist().inv_cdf(share) for share in shares])
-        log_tokens = np.log(values)
-        first, last = np.diff(log_tokens)[[0, -1]] / np.diff(score)[[0, -1]]
+        score = [_score(share) for share in shares]
+        log_tokens = np.log(values).tolist()
+        first = (log_tokens[1] - log_tokens[0]) / (score[1] - score[0])
+        last = (log_tokens[-1] - log_tokens[-2]) / (score[-1] - score[-2])
         low = log_tokens[0] - first * (score[0] + _FAR)
         reach = min(np.log(TAIL) / last, _FAR - score[-1]) if last > 0 else _FAR - score[-1]
         return cls(
-            np.concatenate([[-_FAR], score, [score[-1] + reach]]),
-            np.concatenate([[low], log_tokens, [log_tokens[-1] + last * reach]]),
+            np.array([-_FAR, *score, score[-1] + reach]), np.array([low, *log_tokens, log_tokens[-1] + last * reach])
         )
 
     def __call__(self, normal: Floats) -> Floats:
         """Lengths in tokens, not rounded, from standard normal draws."""
-        return np.clip(np.exp(np.interp(normal, self.score, self.log_tokens)), 1.0, LONGEST)
+        return np.minimum(np.maximum(np.exp(np.interp(normal, self.score, self.log_tokens)), 1.0), LONGEST)
 
-    @cached_property
+    @property
     def mean(self) -> float:
         """Mean length, tokens."""
-        return float(_WEIGHTS @ self(_GRID))
+        return self._moments[0]
 
-    @cached_property
+    @property
     def std(self) -> float:
         """Standard deviation of the length, tokens, once it is `rounded`."""
+        return self._moments[1]
+
+    @cached_property
+    def _moments(self) -> tuple[float, float]:
         tokens = self(_GRID)
-        part = tokens % 1.0
-        return float(np.sqrt(_WEIGHTS @ ((tokens - self.mean) ** 2 + part * (1.0 - part))))
+        mean = float(_WEIGHTS @ tokens)
+        part = tokens - np.floor(tokens)
+        return mean, float(np.sqrt(_WEIGHTS @ ((tokens - mean) ** 2 + part * (1.0 - part))))
 
 
 @dataclass(frozen=True, eq=False)

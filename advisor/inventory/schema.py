@@ -38,6 +38,7 @@ _CV = "from 0.01 to 100; 1 is Poisson"
 _GAPS = '"gamma" or "lognormal"'
 _TOKENS = f"tokens per request, 1 to {MAX_TOKENS:,}"
 _PERCENTILE = re.compile("p[1-9][0-9]?")
+_LIKE_PERCENTILE = re.compile("[pP][0-9]+")
 
 
 def _slot_rank(rank: int) -> int:
@@ -73,9 +74,10 @@ class Length(_Section):
 
 def _length(given: Any) -> Length | Quantiles:
     """A table of lengths: quantiles where it names any, else mean and spread."""
-    if not isinstance(given, dict) or not any(key[:1] in "pP" and key[1:].isdecimal() for key in given):
+    fields = Length.model_fields.keys()
+    if not isinstance(given, dict) or given.keys() <= fields or not any(map(_LIKE_PERCENTILE.fullmatch, given)):
         return Length.model_validate(given)
-    if both := given.keys() & Length.model_fields.keys():
+    if both := given.keys() & fields:
         raise RefusedError("both quantiles and mean or std are given; keep one of them", both.pop())
     for key, tokens in given.items():
         if not _PERCENTILE.fullmatch(key):

@@ -100,3 +100,18 @@ def test_no_phases_no_scale() -> None:
     assert mean_scale(()) == mean_scale((), 5.0) == 1.0
     assert mean_scale(UNPREDICTABLE) == pytest.approx(1.25)
     assert mean_scale(UNPREDICTABLE, 300) == 1.0
+
+
+kinds = st.tuples(st.sampled_from([0.0, 1e-9, 1e-3, 2.0]), st.sampled_from([0.01, 0.5, 1.0, 3.0, 100.0]), st.booleans())
+
+
+@pytest.mark.filterwarnings("error")
+@given(adapters=st.lists(kinds, min_size=1, max_size=12), switching=st.booleans(), seed=st.integers(0, 9))
+def test_who_is_not_asked_is_not_asked(adapters: list[tuple[float, float, bool]], switching: bool, seed: int) -> None:
+    rate, cv, lognormal = (np.array(column) for column in zip(*adapters, strict=True))
+    phases = (Phase(5.0), Phase(5.0, scale=0.0), Phase(5.0, 1e-6, cv=2.0, lognormal=True)) if switching else ()
+    times, adapter = draw_arrivals(
+        np.random.default_rng(seed), rate, cv=cv, lognormal=lognormal, phases=phases, duration_s=20.0
+    )
+    assert np.all(rate[adapter] > 0)
+    assert np.all((times >= 0) & (times < 20.0))

@@ -66,3 +66,20 @@ def test_what_comes_less_evenly_leaves_less_load(trait: str) -> None:
     even, worse = (measure(each, PROFILE, ttft_limit_s=2.0) for each in (mix, uneven))
     assert worse["dispersion"] > even["dispersion"]
     assert worse["steady_load"] / worse["estimated_load"] < even["steady_load"] / even["estimated_load"]
+
+
+@pytest.mark.filterwarnings("error")
+@given(
+    rates=st.lists(st.sampled_from([0.0, 1e-9, 1e-4, 0.1, 1000.0]), min_size=1, max_size=80).filter(any),
+    cv=st.sampled_from([0.01, 1.0, 100.0]),
+    seed=st.integers(0, 20),
+    slots=st.integers(1, 80),
+)
+def test_adapters_that_are_not_asked_leave_every_feature_a_number(
+    rates: list[float], cv: float, seed: int, slots: int
+) -> None:
+    mix = random_mix(np.random.default_rng(seed), len(rates))
+    mix = replace(mix, rate=np.array(rates), cv=np.full(len(rates), cv))
+    values = measure(mix, PROFILE, ttft_limit_s=2.0, max_loras=slots)
+    assert all(map(np.isfinite, values.values()))
+    assert values["active_adapters"] <= len(rates)
