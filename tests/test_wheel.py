@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -23,6 +24,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True, cwd=folder)
+    (source,) = folder.glob("adapter_advisor-*.tar.gz")
+    with tarfile.open(source) as archive:
+        names = {Path(*Path(name).parts[1:]).as_posix() for name in archive.getnames()}
+    assert {"LICENSE", "CHANGELOG.md", "README.md", "advisor/templates/serve.sh.j2"} <= names
+    assert not any(name.startswith(("tests", "templates")) for name in names)
     (wheel,) = folder.glob("adapter_advisor-*.whl")
     ZipFile(wheel).extractall(folder / "site")
     return folder / "site"
