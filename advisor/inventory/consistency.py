@@ -22,7 +22,7 @@ def check(file: File, *, traffic: bool = True) -> None:
         today = getattr(file.server, name)
         if None not in (value, today) and value != today:
             raise RefusedError(
-                f"{name} is {value}, but {today} in [server]; what must stay is in force today", "fixed", name
+                f"{name} is {value}, but {today} in [server]; give it once, or the same value twice", "fixed", name
             )
 
 

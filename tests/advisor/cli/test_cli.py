@@ -266,6 +266,14 @@ def test_no_such_inventory(run: Run, tmp_path: Path, file: str) -> None:
     check_refused(run("recommend", file), tmp_path)
 
 
+def test_an_inventory_from_the_standard_input(run: Run, zoo: Path, tmp_path: Path) -> None:
+    path, words = inventories.write(tmp_path), f"{COMMAND} recommend - --format args --zoo {zoo}"
+    for source, code, output in ((f"< {path}", 0, run("recommend", path, "--format", "args").stdout), ("<&-", 2, "")):
+        done = subprocess.run(["sh", "-c", f"{words} {source}"], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (code, output)
+        assert done.stderr.count("\n") == (code == 2)
+
+
 @pytest.mark.parametrize("file", ["rules.onnx", "serving.onnx", "profile.toml", "manifest.json"])
 def test_truncated_files_of_the_pair(run: Run, zoo: Path, tmp_path: Path, file: str) -> None:
     shutil.copytree(zoo, tmp_path / "zoo")

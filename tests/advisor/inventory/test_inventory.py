@@ -191,7 +191,7 @@ def test_a_value_of_any_type_anywhere_gives_one_line(value: Any, place: str) -> 
         (
             "[lengths]",
             "[server]\nmax_loras = 8\n[fixed]\nmax_loras = 4\n[lengths]",
-            "inventory:7: fixed: max_loras is 4, but 8 in [server]; what must stay is in force today",
+            "inventory:7: fixed: max_loras is 4, but 8 in [server]; give it once, or the same value",
         ),
         ("rank = 16", "a" + ".a" * 32 + " = 1", "inventory:10: more than 32 names joined by dots"),
         ('gpu = "test-gpu"', "", "'gpu' is missing; it must be the short name"),
