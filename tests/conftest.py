@@ -1,7 +1,8 @@
-"""A plausible Profile for the tests that need any."""
+"""A plausible Profile for the tests that need any, and how tests share the machine."""
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -11,6 +12,18 @@ from twin.profile import FrontEnd, Loading, Memory, Pair, Profile, Scheduling, S
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job of a shell's background, and so in all it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# For scikit-learn and for all that tests start: what runs side by side needs no threads of its own.
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` means: one more than there are cores, since the tests of servers wait most of their time.
+
+    Eight at most, for each worker pays for the fixtures that it needs.
+    """
+    return min((os.cpu_count() or 1) + 1, 8)
 
 
 @pytest.fixture(scope="session")

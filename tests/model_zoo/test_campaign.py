@@ -48,7 +48,7 @@ def campaign(profile: Profile, work: Path, *, scheduler: str = "", grid: Grid = 
 
 
 def wait_for(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.01)

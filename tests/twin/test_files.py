@@ -101,11 +101,11 @@ def test_ctrl_c_leaves_a_whole_file_and_nothing_else(tmp_path: Path) -> None:
         "    write_whole(pathlib.Path(sys.argv[1]), b'x' * 5_000_000)\n"
     )
     writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "a")], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (tmp_path / "a").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     writer.send_signal(signal.SIGINT)
-    writer.wait(10)
+    writer.wait(60)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").stat().st_size == 5_000_000
 

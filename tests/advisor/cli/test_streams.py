@@ -81,7 +81,7 @@ def test_an_interrupt_leaves_nothing_behind(zoo: Path, tmp_path: Path, number: i
     words = [COMMAND, "render", path, "-t", template, "-o", tmp_path, "--zoo", zoo]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while not at_work(child := children.read_text().strip()) and time.monotonic() < until:
             time.sleep(0.01)
         process.send_signal(number)

@@ -188,7 +188,7 @@ def test_the_end_of_this_process_leaves_nothing(fake: Fake, number: signal.Signa
         assert helper.stdout.readline() == "ready\n"
         assert len(fake.alive()) == 3
         helper.send_signal(number)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while fake.alive() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert fake.alive() == []
@@ -200,7 +200,7 @@ def test_a_lack_of_memory_is_a_result(fake: Fake) -> None:
     failure = raised.value
     assert (failure.kind, failure.version) == ("oom", "0.8.5")
     assert failure.message == "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 448.00 MiB."
-    assert 0 < failure.seconds < 10
+    assert 0 < failure.seconds < 60
     assert fake.alive() == []
 
 
