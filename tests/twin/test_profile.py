@@ -27,7 +27,7 @@ def test_round_trip(profile: Profile, tmp_path: Path) -> None:
         (("base_ms = 12", "base_ms = -1"), "step.base_ms: Input should be greater than or equal to 0"),
         (("base_ms = 12", "basis_ms = 12"), "step.base_ms: Field required"),
         (("base_ms = 12", "base_ms = 1" + 400 * "0"), "step.base_ms: Input should be a finite number"),
-        (("base_ms = 12", "base_ms = " + 3000 * "["), "nested too deeply|not valid TOML"),
+        (("base_ms = 12", "base_ms = " + 3000 * "["), "nested|not valid TOML"),
         (("[pair]", "[pair"), "not valid TOML"),
     ],
 )

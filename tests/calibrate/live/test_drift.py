@@ -13,7 +13,7 @@ from tests.calibrate.live.fake_vllm import BASE, FakeVllm, running
 from twin.behaviour import behaviour_of
 from twin.profile import Profile
 
-ITL_S = 0.01
+ITL_S = 0.03  # long beside how late a timer is on a busy machine
 
 
 def described(profile: Profile, step_ms: float, vllm: str = "0.32.0") -> Profile:
