@@ -11,6 +11,7 @@ from advisor.errors import InputError
 from advisor.inventory import inventory as inventories
 from advisor.inventory import request_log
 from advisor.inventory.inventory import Inventory
+from advisor.recommend.objective import Objective
 from advisor.recommend.recommendation import Recommendation
 from advisor.zoo.basis import Basis
 from advisor.zoo.pairs import find_pair
@@ -131,9 +132,9 @@ def prepare(
 
 
 def verified(
-    recommendation: Recommendation, inventory: Inventory, profile: Profile, ttft_limit_s: float
+    recommendation: Recommendation, inventory: Inventory, profile: Profile, objective: Objective
 ) -> Recommendation:
-    """The recommendation with what the twin measures of it in an hour.
+    """The recommendation with what the twin measures of it in an hour, and what of the objective that misses.
 
     Raises:
         InputError: the twin is not installed, or nothing is feasible.
@@ -143,8 +144,9 @@ def verified(
     admitted = inventory.only(recommendation.admission.admitted)
     server = recommendation.settings
     simulation = Simulation(recommendation.basis.pair, recommendation.basis, admitted, profile, server)
-    measures = simulation.measure(seed=0, ttft_limit_s=ttft_limit_s)
-    return replace(recommendation, verified={key: measures[key] for key in MEASURES})
+    measures = simulation.measure(seed=0, ttft_limit_s=objective.ttft_limit_s)
+    missed = objective.missed_by(measures)
+    return replace(recommendation, verified={key: measures[key] for key in MEASURES} | {"missed": missed})
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from advisor.recommend import objective as advisors
 from advisor.recommend.configuration import Configurator
-from advisor.recommend.recommend import choose
+from advisor.recommend.search import choose
 from advisor.zoo.pairs import Pair
 from model_zoo.campaign import Campaign, Configuration
 from model_zoo.dataset import Table
@@ -74,7 +74,7 @@ def try_slots(
 ) -> list[Line]:
     """Slots for given numbers of adapters within the limit, against the best slots for as many."""
     mine = table.where(np.array([choice.objective == objective for choice in table.labels], dtype=np.bool_))
-    configurator = Configurator(pair, _as_advisors(objective), max_model_len=None)
+    configurator = Configurator(pair, _as_advisors(objective))
     trials = []
     ruled = models.max_loras[objective.name].predict(mine)
     for recipe, choice, by_rules in zip(mine.recipes, mine.labels, ruled, strict=True):
@@ -97,10 +97,10 @@ def recommend_all(
         limit = load_limit(explored.runs, objective)
         if limit.bounded or (points and limit.adapters):
             mix, wanted = explored.recipe.adapters, _as_advisors(objective)
-            chosen = choose(pair, wanted, mix, most)
+            chosen = choose(Configurator(pair, wanted), mix, most)
             covered = max((point for point in points if point <= chosen.size), default=0)
             if covered:
-                chosen = choose(pair, wanted, mix, covered)
+                chosen = choose(Configurator(pair, wanted), mix, covered)
             slots = chosen.configuration.settings.max_loras if chosen.configuration else 0
             best = best_run([run for run in explored.runs if run.adapters == limit.adapters and objective.met_by(run)])
             recommendations.append(Recommendation(explored, objective, chosen.size, slots, best))
@@ -113,7 +113,9 @@ def refusals(examples: Iterable[Example], pair: Pair) -> Line:
     for explored, objective in examples:
         if load_limit(explored.runs, objective).refused:
             fewest = min(run.adapters for run in explored.runs)
-            refused.append(choose(pair, _as_advisors(objective), explored.recipe.adapters, fewest).size == 0)
+            refused.append(
+                choose(Configurator(pair, _as_advisors(objective)), explored.recipe.adapters, fewest).size == 0
+            )
     errors = {"refused_percent": 100 * float(np.mean(refused))} if refused else {}
     return Line("mixes of which not one adapter keeps it", len(refused), errors)
 

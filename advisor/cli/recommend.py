@@ -32,13 +32,14 @@ def recommend(
     zoo: Zoo = None,
 ) -> None:
     """Recommend launch flags and an admission limit."""
-    loaded, pair, answer = recommendation_of(inventory, objective_of(objective, ttft_limit, itl_limit), zoo)
+    wanted = objective_of(objective, ttft_limit, itl_limit)
+    loaded, pair, answer = recommendation_of(inventory, wanted, zoo)
     if verify and answer.feasible:
         from advisor.cli.compiling import compiling_noted
         from advisor.simulation import verified
 
         with compiling_noted():
-            answer = verified(answer, loaded, pair.profile, ttft_limit)
+            answer = verified(answer, loaded, pair.profile, wanted)
     streams.write(write(answer, form))
     if form is Format.ARGS and not answer.feasible:
         streams.note(f"not feasible: {answer.reason}")

@@ -23,6 +23,19 @@ def dispersion(mix: Workload) -> float:
     return float(variance) / mix.offered_tok_s
 
 
+def share_waiting(servers: int, busy: float) -> float:
+    """Share of the arrivals that wait for one of so many servers, of which `busy` would be busy if there were enough.
+
+    Erlang's C formula (Poisson arrivals), by the recursion of his B formula; 1 where there are too few.
+    """
+    if busy >= servers:
+        return 1.0
+    blocked = 1.0
+    for count in range(1, servers + 1):
+        blocked = busy * blocked / (count + busy * blocked)
+    return blocked / (1.0 - busy / servers * (1.0 - blocked))
+
+
 def utilisation(dispersion_s: float, window_s: float) -> float:
     """The share of its capacity that a server can be asked for, above 0 and up to 1 (square-root staffing).
 

@@ -1,23 +1,36 @@
-"""Flags for a given set of adapters, and what to expect of them."""
+"""Settings for a given set of adapters, and what to expect of them."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from advisor.features.queueing import share_waiting
 from advisor.features.vector import measure, measure_slots
 from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.recommendation import Step
 from advisor.zoo.pairs import Pair
 from advisor.zoo.predictor import load_predictor
 from advisor.zoo.tree import load_tree
+from twin.profile import Profile
+from twin.service_level import STARVED_BELOW
 from twin.settings import Settings, slot_rank
 from twin.workload import Workload
 
 OTHER_SLOTS = (1.25, 1.6, 2.2, 3.5, 0.8, 0.6, 0.4)
 """Times the slots of the rules: what is tried where these would miss the objective."""
+HOUR_S = 3600.0
+"""The models are of hours."""
+GROWTH, WAITING = 1.5, 0.02
+"""Slots for little traffic are enough when, with so many times the traffic, no more than such a share of the requests
+would wait for one: with a handful of slots chance alone fills them, and one more costs next to nothing."""
+FEW = 16
+"""Slots that are few; of more, chance seldom fills so many beyond the usual, and the rules were trained on it."""
+SPARE_STEP, SPARE_KV = 0.02, 0.5
+"""Slots beyond those of the rules may lengthen a step by no more than such a share, and must leave such a share of the
+KV cache."""
 
 
 class DoesNotFitError(Exception):
@@ -30,7 +43,7 @@ class DoesNotFitError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Flags for a set of adapters, what to expect, and the rules that led there."""
+    """Settings for a set of adapters, what to expect, and the rules that led there."""
 
     settings: Settings
     expected: Expectation
@@ -44,75 +57,118 @@ class Configuration:
 class Configurator:
     """Configures a server for any set of adapters of one pair under one objective."""
 
-    def __init__(self, pair: Pair, objective: Objective, max_model_len: int | None) -> None:
+    def __init__(
+        self,
+        pair: Pair,
+        objective: Objective,
+        fixed: Mapping[str, int | float] | None = None,
+        *,
+        idle_adapters: int = 0,
+        idle_rank: int = 0,
+    ) -> None:
         """Load the models.
+
+        Settings that are `fixed` stay as they are. Beside the adapters that are asked there may be idle ones, which
+        take room in host memory, and slots of their rank.
 
         Raises:
             InputError: a shipped file is missing or altered.
         """
-        self._profile, self._objective, self._max_model_len = pair.profile, objective, max_model_len
+        self.pair, self.objective = pair, objective
+        self._fixed = dict(fixed or {})
+        self.profile = _under(pair.profile, self._fixed)
+        """The pair's, as the fixed settings change it."""
+        self._idle_adapters, self._idle_rank = idle_adapters, idle_rank
+        self._max_model_len = int(self._fixed.get("max_model_len", self.profile.memory.max_model_len))
         self._slots = load_tree(pair, objective.trees, "max_loras")
         self._predict = load_predictor(pair, objective.trees)
 
     def configure(self, mix: Workload) -> Configuration:
-        """Flags and expectation for serving all adapters of `mix`.
+        """Settings and expectation for serving all adapters of `mix`, each of which is asked at times.
 
         The slots are those of the rules or, where these would miss the objective, the nearest that would not.
 
         Raises:
-            DoesNotFitError: the server would not start with a single slot.
+            DoesNotFitError: the server would not start with a single slot, or not with the settings that are fixed.
         """
-        values = measure(mix, self._profile, ttft_limit_s=self._objective.ttft_limit_s)
+        values = measure(mix, self.profile, ttft_limit_s=self.objective.ttft_limit_s)
         trace = [rank := self._slot_rank(mix)]
-        slots = self._wanted_slots(values, len(mix))
-        trace.append(slots)
-        fitting = self._fitting_slots(int(slots.result), int(rank.result))
+        trace += self._wanted_slots(values, mix, int(rank.result))
+        fitting = self._fitting_slots(int(trace[-1].result), int(rank.result))
         if fitting is not None:
             trace.append(fitting)
             if fitting.result < 1:
                 raise DoesNotFitError(f"not even one adapter slot fits in memory: {fitting.rule[0]}", tuple(trace))
-        asked = int((fitting or slots).result)
-        served, expected = self._expect(values, mix, settings := self._settings(mix, asked, int(rank.result)))
-        if missed := self._objective.misses(expected):
-            for other in self._others(asked, len(mix), most=asked if fitting else None, rank=settings.max_lora_rank):
-                changed = self._settings(mix, other, settings.max_lora_rank)
-                hoped_values, hoped = self._expect(values, mix, changed)
-                if not self._objective.misses(hoped):
+            if "max_loras" in self._fixed:
+                raise DoesNotFitError(f"the fixed max_loras does not fit in memory: {fitting.rule[0]}", tuple(trace))
+        asked = int(trace[-1].result)
+        ((_, served, expected),) = self._expect(values, mix, [asked], int(rank.result))
+        slots = asked
+        if missed := self.objective.misses(expected):
+            others = self._others(asked, len(mix), most=asked if fitting else None, rank=int(rank.result))
+            for other, hoped_values, hoped in self._expect(values, mix, others, int(rank.result)):
+                if not self.objective.misses(hoped):
                     trace.append(Step("max_loras", (f"with {asked}: {'; '.join(missed)}",), other))
-                    settings, served, expected = changed, hoped_values, hoped
+                    slots, served, expected = other, hoped_values, hoped
                     break
+        settings = self._settings(mix, slots, int(rank.result))
         return Configuration(settings, expected, tuple(trace), served, memory_bound=fitting is not None)
 
     def _others(self, asked: int, adapters: int, *, most: int | None, rank: int) -> list[int]:
         """Slots to try instead, the nearest first: those that memory and the adapters leave a use for."""
+        if "max_loras" in self._fixed:
+            return []
         slots = {min(max(round(asked * factor), 1), adapters, most or adapters) for factor in OTHER_SLOTS}
-        needed = self._max_model_len or self._profile.memory.max_model_len
-        fit = {count for count in slots - {asked} if self._capacity(count, rank) >= needed}
+        fit = {count for count in slots - {asked} if self._capacity(count, rank) >= self._max_model_len}
         return sorted(fit, key=lambda count: (abs(math.log(count / asked)), count))
 
     def _settings(self, mix: Workload, max_loras: int, rank: int) -> Settings:
-        return self._profile.settings(
-            max_loras=max_loras,
-            max_cpu_loras=max(len(mix), max_loras),
-            max_lora_rank=rank,
-            others={"max_model_len": self._max_model_len} if self._max_model_len else None,
-        )
+        others = {name: value for name, value in self._fixed.items() if "lora" not in name}
+        in_host = int(self._fixed.get("max_cpu_loras", max(len(mix) + self._idle_adapters, max_loras)))
+        return self.profile.settings(max_loras=max_loras, max_cpu_loras=in_host, max_lora_rank=rank, others=others)
 
     def _slot_rank(self, mix: Workload) -> Step:
-        largest = int(mix.rank.max())
+        if "max_lora_rank" in self._fixed:
+            return Step("max_lora_rank", ("fixed in the inventory",), int(self._fixed["max_lora_rank"]))
+        largest = max(int(mix.rank.max()), self._idle_rank)
         rank = slot_rank(largest)
         return Step("max_lora_rank", (f"largest rank {largest} <= {rank}, the next that vLLM accepts",), rank)
 
-    def _wanted_slots(self, values: Mapping[str, float], adapters: int) -> Step:
+    def _wanted_slots(self, values: dict[str, float], mix: Workload, rank: int) -> Iterator[Step]:
+        if "max_loras" in self._fixed:
+            yield Step("max_loras", ("fixed in the inventory",), int(self._fixed["max_loras"]))
+            return
+        most = min(len(mix), int(self._fixed.get("max_cpu_loras", len(mix))))
         decision = self._slots(values)
         wanted = max(round(decision.value), 1)
-        if wanted <= adapters:
-            return Step("max_loras", decision.rule, wanted)
-        return Step("max_loras", (*decision.rule, f"adapters {adapters} < {wanted} slots"), adapters)
+        if wanted > most:
+            yield Step("max_loras", (*decision.rule, f"adapters {most} < {wanted} slots"), most)
+            return
+        yield Step("max_loras", decision.rule, wanted)
+        if self.objective.trees == "steady" and wanted <= FEW:
+            yield from self._spare_slots(values, mix, wanted, most=most, rank=rank)
+
+    def _spare_slots(
+        self, values: dict[str, float], mix: Workload, wanted: int, *, most: int, rank: int
+    ) -> Iterator[Step]:
+        """A few slots more where chance, or somewhat more traffic, would fill those of the rules."""
+        busy = GROWTH * values["active_adapters"]
+        if (waiting := share_waiting(wanted, busy)) <= WAITING:
+            return
+        (with_slots,) = measure_slots(values, mix, self.profile, [wanted])
+        per_slot_ms = self.profile.step.per_slot_ms
+        affordable = wanted + int(SPARE_STEP * with_slots["step_time"] / per_slot_ms) if per_slot_ms else most
+        more = range(wanted + 1, min(most, affordable) + 1)
+        needed = next((slots for slots in more if share_waiting(slots, busy) <= WAITING), None)
+        if needed and self._capacity(needed, rank) >= max(SPARE_KV * self._capacity(wanted, rank), self._max_model_len):
+            rule = (
+                f"with {GROWTH:g} times the traffic {waiting:.0%} of the requests would wait for one of {wanted} slots"
+            )
+            yield Step("max_loras", (rule, f"{share_waiting(needed, busy):.0%} for one of {needed}"), needed)
 
     def _fitting_slots(self, wanted: int, rank: int) -> Step | None:
         """The memory guard: the most slots with which the server starts, where that is fewer than wanted."""
-        needed = self._max_model_len or self._profile.memory.max_model_len
+        needed = self._max_model_len
         if self._capacity(wanted, rank) >= needed:
             return None
         # Capacity never grows with the slots, so those that fit come first.
@@ -127,22 +183,47 @@ class Configurator:
         return Step("max_loras", tuple(rules), fitting)
 
     def _capacity(self, slots: int, rank: int) -> int:
-        memory = self._profile.memory
+        memory = self.profile.memory
         return memory.kv_capacity_tokens(slots, rank, memory.gpu_memory_utilization)
 
     def _expect(
-        self, values: dict[str, float], mix: Workload, settings: Settings
-    ) -> tuple[dict[str, float], Expectation]:
-        """The features with the slots, and what comes of them."""
-        (values,) = measure_slots(values, mix, self._profile, [settings.max_loras])
-        predicted = self._predict(values)
-        return values, Expectation(
-            throughput_tok_s=predicted.share * mix.offered_tok_s,
-            share=predicted.share,
+        self, values: dict[str, float], mix: Workload, slots: Sequence[int], rank: int
+    ) -> Iterator[tuple[int, dict[str, float], Expectation]]:
+        """Of these numbers of slots, one after the other: the features with them, and what comes of them."""
+        for count, with_slots in zip(slots, measure_slots(values, mix, self.profile, slots), strict=True):
+            yield count, with_slots, self._expectation(with_slots, mix, self._capacity(count, rank))
+
+    def _expectation(self, values: Mapping[str, float], mix: Workload, kv_capacity_tokens: int) -> Expectation:
+        predicted, required = self._predict(values), self._predict.required
+        share = predicted.share
+        if predicted.chance >= required:
+            # What keeps up serves all that comes but what is in flight when the hour ends (Little's law); the predictor
+            # of the share has seen too few servers of a few busy adapters to know.
+            answer_s = (predicted.ttft_ms + values["output_mean"] * predicted.itl_ms) / 1e3
+            steady_share = 1.0 - answer_s / HOUR_S if self.objective.trees == "steady" else STARVED_BELOW
+            share = max(share, steady_share, STARVED_BELOW)
+        return Expectation(
+            throughput_tok_s=share * mix.offered_tok_s,
+            share=share,
             itl_ms=predicted.itl_ms,
             ttft_ms=predicted.ttft_ms,
-            kv_capacity_tokens=self._capacity(settings.max_loras, settings.max_lora_rank),
+            kv_capacity_tokens=kv_capacity_tokens,
             chance=predicted.chance,
-            required_chance=self._predict.required,
+            required_chance=required,
             itl_margin=self._predict.itl_margin,
         )
+
+
+def _under(profile: Profile, fixed: Mapping[str, int | float]) -> Profile:
+    """The profile of a server with these settings: more or less KV cache, other limits of a batch."""
+    if not fixed:
+        return profile
+    memory, serving = profile.memory, profile.serving
+    utilization = float(fixed.get("gpu_memory_utilization", memory.gpu_memory_utilization))
+    gained = memory.kv_tokens_per_utilization * (utilization - memory.gpu_memory_utilization)
+    if memory.kv_tokens_base + gained <= 0:
+        raise DoesNotFitError(f"gpu_memory_utilization {utilization:g} leaves no memory for a KV cache", ())
+    at = {"kv_tokens_base": memory.kv_tokens_base + gained, "gpu_memory_utilization": utilization}
+    batch = {name: int(fixed[name]) for name in ("max_num_seqs", "max_num_batched_tokens") if name in fixed}
+    changed = {"memory": memory.model_copy(update=at), "serving": serving.model_copy(update=batch)}
+    return profile.model_copy(update=changed)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from advisor.errors import InputError
 from twin.service_level import STARVED_BELOW, TTFT_LIMIT_S
@@ -38,6 +39,8 @@ class Expectation:
     """How likely it has to be before it is recommended."""
     itl_margin: float = 1.0
     """Times `itl_ms` is what 19 of 20 steady hours keep below."""
+    refused_share: float = 0.0
+    """Of the requests, those longer than the server takes; the other figures are of the rest."""
 
     @property
     def likely(self) -> bool:
@@ -82,6 +85,19 @@ class Objective:
         """Not starved, and the mean TTFT within the limit."""
         kept = not expected.starved if self.name is ObjectiveName.PUBLISHED else expected.likely
         return kept and expected.ttft_ms <= self.ttft_limit_s * 1000
+
+    def missed_by(self, measures: Mapping[str, Any]) -> list[str]:
+        """The conditions that a simulated hour fails, each with its numbers; empty when the objective is kept."""
+        missed = []
+        if measures["oom"]:
+            missed.append("the server does not start: out of memory")
+        if measures["starved"]:
+            missed.append("requests starve")
+        limits = {"ttft_ms": None if self.name is ObjectiveName.PUBLISHED else self.ttft_limit_s}
+        for key, limit_s in (limits | {"itl_ms": self.itl_limit_s}).items():
+            if limit_s is not None and measures[key] is not None and measures[key] > 1e3 * limit_s:
+                missed.append(f"{key.removesuffix('_ms').upper()} {measures[key]:,.1f} ms > {1e3 * limit_s:g} ms")
+        return missed
 
     def misses(self, expected: Expectation) -> list[str]:
         """The conditions that the expectation fails, each with its numbers; empty when the objective is met.

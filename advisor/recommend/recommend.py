@@ -1,63 +1,51 @@
-"""From an inventory to a recommendation: how many adapters, which, under which flags, and why."""
+"""From an inventory to a recommendation: how many adapters, which, under which settings, and why."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from advisor.features.vector import ESTIMATES, MIX_FEATURES, SERVING_FEATURES, UNITS, measure
+from advisor.errors import InputError
+from advisor.features.vector import ESTIMATES, MIX_FEATURES, SERVING_FEATURES, UNITS
 from advisor.inventory.inventory import Inventory
-from advisor.recommend.configuration import Configuration, Configurator, DoesNotFitError
+from advisor.recommend.context import settle_context
 from advisor.recommend.objective import Objective
-from advisor.recommend.recommendation import Admission, Change, Recommendation, Step
-from advisor.recommend.subset import Positions, order, spread
+from advisor.recommend.recommendation import Admission, Change, Recommendation
+from advisor.recommend.search import Choice
+from advisor.recommend.selection import Selection, Selector
 from advisor.zoo.pairs import Pair
-from advisor.zoo.tree import load_tree
 from twin.arrivals import mean_scale
+from twin.profile import Profile
+from twin.settings import LORA_RANKS
 from twin.workload import Workload
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """How many adapters of a mix to admit and how to serve them; or why none."""
-
-    size: int
-    """0 where nothing is feasible."""
-    configuration: Configuration | None
-    trace: tuple[Step, ...]
-    """The steps that led to the size."""
-    values: Mapping[str, float]
-    """The features of all the adapters that there are."""
-    reason: str | None = None
-    """Why nothing is feasible."""
-
-
 def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recommendation:
-    """Flags, admission, expectation and the rules behind them, all of the same set, from the shipped models alone.
+    """Settings, admission, expectation and the rules behind them, all of the same set, from the shipped models alone.
 
     Raises:
-        InputError: a shipped file is missing or altered.
+        InputError: a shipped file is missing or altered, or vLLM refuses the settings that are fixed.
     """
-    ordered = order(inventory)
-    chosen = choose(
-        pair,
-        objective,
-        lambda size: inventory.mix.take(spread(ordered, size)),
-        len(inventory),
-        max_model_len=int(inventory.server.get("max_model_len", 0)) or None,
-    )
-    warnings = _extrapolations(pair, chosen.values, MIX_FEATURES) + _not_learned(inventory.workload)
-    if chosen.configuration is None:
-        return _refusal(inventory, pair, chosen, warnings)
-    if chosen.size < len(inventory) and chosen.size == pair.manifest.max_adapters:
-        warnings.append(f"no more than {chosen.size} adapters were simulated for this pair, so no more are admitted")
-    settings, expected = chosen.configuration.settings, chosen.configuration.expected
-    flags = settings.flags(pair.profile.memory.max_model_len)
-    adapters = spread(ordered, chosen.size)
+    profile, fixed = pair.profile, dict(inventory.fixed)
+    _check(fixed, profile)
+    context = settle_context(inventory.mix, profile, inventory.server, fixed)
+    if context.max_model_len != profile.memory.max_model_len:
+        fixed["max_model_len"] = context.max_model_len
+    warnings = [*context.warnings, *_unknown_to_the_models(pair, inventory.fixed), *_not_learned(inventory.workload)]
+    if context.accepted is None:
+        reason = f"no request fits into max_model_len {context.max_model_len:,}"
+        return _refusal(inventory, pair, Choice(0, None, (), {}, reason), warnings)
+    chosen, told = Selector(inventory, context.accepted, pair, objective, fixed).select()
+    choice = chosen.choice
+    warnings = _extrapolations(pair, choice.values, MIX_FEATURES) + warnings + told
+    if choice.configuration is None:
+        return _refusal(inventory, pair, choice, warnings)
+    settings, expected = choice.configuration.settings, choice.configuration.expected
+    flags = settings.flags(profile.memory.max_model_len)
     further = [name for name in SERVING_FEATURES if name not in MIX_FEATURES]
-    warnings += _extrapolations(pair, chosen.configuration.values, further)
-    if chosen.configuration.memory_bound:
+    warnings += _extrapolations(pair, choice.configuration.values, further)
+    if choice.configuration.memory_bound:
         warnings.append(
             f"memory allows only {settings.max_loras} adapter slots: the KV cache must hold one request of "
             "max_model_len tokens; a smaller max_model_len in [server] that still covers your requests allows more"
@@ -66,95 +54,19 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
         basis=pair.basis,
         settings=settings,
         flags=flags,
-        admission=_admission(inventory, adapters),
-        expected=expected,
+        admission=_admission(inventory, chosen),
+        expected=replace(expected, refused_share=context.refused_share),
         steady=objective.steady(expected),
-        trace=(*chosen.trace, *chosen.configuration.trace),
+        trace=(*choice.trace, *choice.configuration.trace),
         warnings=tuple(warnings),
         changes=_changes(inventory, flags),
     )
 
 
-def choose(
-    pair: Pair, objective: Objective, subset: Callable[[int], Workload], of: int, *, max_model_len: int | None = None
-) -> Choice:
-    """The most adapters out of `of` that one GPU serves, with their configuration.
-
-    `subset` gives so many of the adapters. The rules say where to begin; from there the size goes up or down to the
-    most adapters for which the models expect the objective to be kept.
-    """
-    values = measure(subset(of), pair.profile, ttft_limit_s=objective.ttft_limit_s)
-    trace = _admission_limit(pair, objective, values)
-    limit, most = int(trace[-1].result), min(of, pair.manifest.max_adapters)
-    configurator = Configurator(pair, objective, max_model_len)
-
-    def misses(size: int) -> list[str]:
-        found[size] = configurator.configure(subset(size))
-        return objective.misses(found[size].expected)
-
-    found: dict[int, Configuration] = {}
-    size = max(min(most, limit), 1)
-    try:
-        first = misses(size)
-        size, one_more = _largest(size, most, misses, first)
-    except DoesNotFitError as error:
-        return Choice(0, None, (*trace, *error.trace), values, str(error))
-    if size < 1:
-        reason = f"not even one adapter meets the objective {objective.name}: with 1, {one_more[0]}"
-        if limit < 1:
-            each = values["token_rate_mean"]
-            reason = f"one adapter of this mix brings {each:.1f} tokens/s, more than one GPU serves: {one_more[0]}"
-        return Choice(0, None, tuple(trace), values, reason)
-    if one_more or size > limit:
-        rule = f"with {size + 1}: {'; '.join(one_more)}" if one_more else f"with {size}: objective met"
-        trace.append(Step("admission_limit", (rule,), size))
-        limit = size
-    trace.append(_comparison(of, limit))
-    return Choice(size, found[size], tuple(trace), values)
-
-
-def _admission_limit(pair: Pair, objective: Objective, values: Mapping[str, float]) -> list[Step]:
-    """The load limit of the mix, and the number of adapters that it comes to."""
-    load = load_tree(pair, objective.trees, "load_limit")(values)
-    each, most = values["token_rate_mean"], pair.manifest.max_adapters
-    limit = math.floor(load.value / each)
-    rule = f"load_limit {load.value:.1f} / token_rate_mean {each:.3f} = {load.value / each:.2f}"
-    steps = [Step("load_limit", load.rule, load.value)]
-    if limit <= most:
-        return [*steps, Step("admission_limit", (rule,), limit)]
-    return [*steps, Step("admission_limit", (rule, f"adapters simulated for this pair <= {most}"), most)]
-
-
-def _comparison(of: int, limit: int) -> Step:
-    sign = "<=" if of <= limit else ">"
-    return Step("adapters", (f"adapters in the inventory {of} {sign} admission_limit {limit}",), min(of, limit))
-
-
-def _largest(start: int, most: int, misses: Callable[[int], list[str]], first: list[str]) -> tuple[int, list[str]]:
-    """The largest size up to `most` that misses nothing, and what one more would miss (nothing where `most` is met).
-
-    By strides from `start`, where `first` is missed, that double until the size is enclosed, then by bisection. The
-    size is 0 where not even 1 will do.
-    """
-    low, high, failing = (0, start, first) if first else (start, most + 1, [])
-    stride = max(start // 25, 1)
-    while high - low > 1:
-        middle = max(high - stride, low + 1) if first else min(low + stride, high - 1)
-        enclosed = (first and low > 0) or (not first and failing)
-        if enclosed:
-            middle = (low + high) // 2
-        if missed := misses(middle):
-            high, failing = middle, missed
-        else:
-            low = middle
-        stride *= 2
-    return low, failing
-
-
 def _extrapolations(pair: Pair, values: Mapping[str, float], names: Sequence[str]) -> list[str]:
     """A warning for each feature of the inventory outside the range that the models were trained on."""
     warnings = []
-    for name in (name for name in names if name not in ESTIMATES):
+    for name in (name for name in names if name in values and name not in ESTIMATES):
         low, high = pair.manifest.range.get(name, (-math.inf, math.inf))
         value, slack = values[name], 1e-6 * max(abs(low), abs(high))
         if not low - slack <= value <= high + slack:
@@ -178,15 +90,47 @@ def _not_learned(workload: Workload) -> list[str]:
     return warnings
 
 
-def _admission(inventory: Inventory, adapters: Positions) -> Admission:
-    mix = inventory.mix.take(adapters)
-    chosen = set(adapters.tolist())
+def _check(fixed: Mapping[str, int | float], profile: Profile) -> None:
+    """Refuse what vLLM would refuse."""
+    slots = int(fixed.get("max_loras", 1))
+    others = {name: value for name, value in fixed.items() if "lora" not in name}
+    try:
+        profile.settings(
+            max_loras=slots,
+            max_cpu_loras=int(fixed.get("max_cpu_loras", slots)),
+            max_lora_rank=int(fixed.get("max_lora_rank", LORA_RANKS[-1])),
+            others=others,
+        )
+    except ValueError as error:
+        raise InputError(f"vLLM refuses the fixed settings: {error}") from error
+
+
+def _unknown_to_the_models(pair: Pair, fixed: Mapping[str, int | float]) -> list[str]:
+    """A warning for each fixed setting that differs from what the models were trained under."""
+    memory, serving = pair.profile.memory, pair.profile.serving
+    trained = {
+        "gpu_memory_utilization": memory.gpu_memory_utilization,
+        "max_num_seqs": serving.max_num_seqs,
+        "max_num_batched_tokens": serving.max_num_batched_tokens,
+    }
+    return [
+        f"{name} is fixed at {fixed[name]:g}, but the models were trained under {value:g}: let the digital twin verify"
+        for name, value in trained.items()
+        if name in fixed and fixed[name] != value
+    ]
+
+
+def _admission(inventory: Inventory, chosen: Selection) -> Admission:
+    mix = inventory.mix.take(chosen.adapters)
+    admitted = set(chosen.adapters.tolist())
+    rejected = tuple(name for i, name in enumerate(inventory.names) if i not in admitted)
     return Admission(
         of=len(inventory),
         request_rate=float(mix.rate.sum()),
         token_rate=mix.offered_tok_s,
-        admitted=tuple(name for i, name in enumerate(inventory.names) if i in chosen),
-        rejected=tuple(name for i, name in enumerate(inventory.names) if i not in chosen),
+        admitted=tuple(name for i, name in enumerate(inventory.names) if i in admitted),
+        rejected=rejected,
+        principle=chosen.candidates.principle if rejected else "",
     )
 
 

@@ -33,6 +33,8 @@ class Admission:
     """Offered tokens/s of the admitted adapters."""
     admitted: tuple[str, ...]
     rejected: tuple[str, ...]
+    principle: str = ""
+    """By what the rejected ones were chosen; empty where there are none."""
 
     @property
     def adapters(self) -> int:
@@ -79,8 +81,8 @@ class Recommendation:
 
     @property
     def disproved(self) -> bool:
-        """Whether the twin found a configuration unsteady that was expected to be steady."""
-        return self.verified is not None and self.steady and not self.verified["steady"]
+        """Whether the digital twin found the objective missed."""
+        return self.verified is not None and bool(self.verified["missed"])
 
     @property
     def args(self) -> list[str]:
@@ -91,6 +93,7 @@ class Recommendation:
         """The expectation as plain data; empty when nothing is feasible."""
         if self.expected is None:
             return {}
+        refused = {"refused_share": round(self.expected.refused_share, 4)} if self.expected.refused_share else {}
         return {
             "throughput_tok_s": round(self.expected.throughput_tok_s, 1),
             "itl_ms": round(self.expected.itl_ms, 2),
@@ -98,6 +101,7 @@ class Recommendation:
             "steady": self.steady,
             "starved": self.expected.starved,
             "kv_capacity_tokens": self.expected.kv_capacity_tokens,
+            **refused,
         }
 
     def document(self) -> dict[str, Any]:
@@ -116,6 +120,8 @@ class Recommendation:
             "admitted": list(admission.admitted),
             "rejected": list(admission.rejected),
         }
+        if admission.principle:
+            document["admission"]["principle"] = admission.principle
         document["expected"] = self.figures()
         document["trace"] = [
             {"output": step.output, "rule": list(step.rule), "result": step.result} for step in self.trace

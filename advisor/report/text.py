@@ -51,6 +51,7 @@ def _admission(recommendation: Recommendation) -> str:
     ]
     if rejected := admission.rejected:
         lines.append(f"rejected     {listed(rejected)}")
+        lines.append(f"principle    {admission.principle}")
     return _titled("Admission", lines)
 
 
@@ -61,7 +62,10 @@ def _expected(recommendation: Recommendation) -> str:
 
 def _verified(recommendation: Recommendation) -> str:
     measures = recommendation.verified
-    return _titled(f"Digital twin: {_state(measures)}", _figures(measures)) if measures else ""
+    if not measures:
+        return ""
+    missed = [f"missed       {each}" for each in measures["missed"]]
+    return _titled(f"Digital twin: {_state(measures)}", [*_figures(measures), *missed])
 
 
 def _state(figures: Mapping[str, Any]) -> str:
@@ -77,9 +81,12 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         ("TTFT", "ttft_ms", ",.0f", "ms"),
         ("KV cache", "kv_capacity_tokens", ",", "tokens"),
     )
-    return [
+    lines = [
         f"{label:<13}{figures[key]:{digits}} {unit}" for label, key, digits, unit in shown if figures[key] is not None
     ]
+    if refused := figures.get("refused_share"):
+        lines.append(f"refused      {refused:.1%} of the requests, longer than max_model_len")
+    return lines
 
 
 def _changes(recommendation: Recommendation) -> str:

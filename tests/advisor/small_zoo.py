@@ -18,7 +18,7 @@ from twin.workload import Workload
 
 NAME = "tiny-1b--test-gpu"
 MAX_ADAPTERS = 256
-MAX_MODEL_LEN = 4096
+MAX_MODEL_LEN = 16_384
 ERROR = {"smape_percent": 5.0}
 Rows = list[dict[str, float]]
 

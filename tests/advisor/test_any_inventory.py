@@ -19,7 +19,7 @@ from advisor.simulation import prepare
 from advisor.zoo.pairs import Pair
 from tests.advisor import inventories
 
-RATES = (1e-9, 1e-6, 1e-3, 0.05, 1.0, 1000.0)
+RATES = st.sampled_from([0.0, 1e-9, 1e-6, 1e-3, 0.05, 1.0, 1000.0])
 LENGTHS = st.sampled_from(
     [
         {"mean": 1, "std": 0},
@@ -35,25 +35,25 @@ SCALES = st.sampled_from([0, 1e-6, 1, 1000])
 
 
 @st.composite
-def extremes(draw: st.DrawFn, *rates: float) -> dict[str, Any]:
+def extremes(draw: st.DrawFn) -> dict[str, Any]:
     """Valid inventories of the small zoo's model, with values at the ends of what is allowed."""
     document = draw(inventories.documents())
     document |= {"model": "tiny-1b", "gpu": "test-gpu"}
     for row in document["adapters"]:
-        row["rate"] = draw(st.sampled_from(rates))
+        row["rate"] = draw(RATES)
         row.update(draw(st.fixed_dictionaries({}, optional={"input": LENGTHS, "output": LENGTHS})))
     for phase in document["phases"]:
         phase["scale"] = draw(SCALES)
     if document["phases"] and not any(phase["scale"] for phase in document["phases"]):
         document["phases"][0]["scale"] = draw(SCALES.filter(bool))
     if not any(row["rate"] for row in document["adapters"]):
-        document["adapters"][0]["rate"] = draw(st.sampled_from(RATES))
+        document["adapters"][0]["rate"] = draw(RATES.filter(bool))
     return document
 
 
 @pytest.mark.filterwarnings("error")
 @settings(max_examples=40, deadline=None)
-@given(document=extremes(*RATES))
+@given(document=extremes())
 def test_recommend(pair: Pair, document: dict[str, Any]) -> None:
     inventory = parse(inventories.toml(document))
     check(recommend(inventory, pair, Objective()), inventory)
@@ -70,7 +70,7 @@ def check(answer: Recommendation, inventory: Inventory) -> None:
 
 @pytest.mark.filterwarnings("error")
 @settings(max_examples=40, deadline=None)
-@given(document=extremes(0.0, *RATES))
+@given(document=extremes())
 def test_simulate(zoo: Path, tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]) -> None:
     path = inventories.write(tmp_path_factory.mktemp("any"), inventories.toml(document))
     load = parse(path.read_text(encoding="utf-8")).workload
@@ -83,3 +83,13 @@ def test_simulate(zoo: Path, tmp_path_factory: pytest.TempPathFactory, document:
         assert "vLLM refuses" in str(error)
         return
     assert all(math.isfinite(value) for value in measures.values() if isinstance(value, int | float))
+
+
+def test_adapters_that_are_never_asked_cost_host_memory_alone(pair: Pair) -> None:
+    text = inventories.PLAIN + '[[adapters]]\nname = "idle"\ncount = 500\nrank = 8\nrate = 0\n'
+    alone, beside = (recommend(parse(each), pair, Objective()) for each in (inventories.PLAIN, text))
+    assert beside.admission.rejected == ()
+    assert beside.admission.adapters == alone.admission.adapters + 500
+    assert beside.flags == {**alone.flags, "max_cpu_loras": 561}
+    assert beside.figures() == alone.figures()
+    assert beside.warnings == alone.warnings

@@ -27,7 +27,7 @@ max_num_seqs = 64
 def test_defaults_hold_every_adapter(zoo: Path, tmp_path: Path) -> None:
     server = prepare(inventories.write(tmp_path), zoo).server
     assert (server.max_loras, server.max_cpu_loras, server.max_lora_rank) == (61, 61, 16)
-    assert (server.max_num_seqs, server.max_model_len) == (512, 4096)
+    assert (server.max_num_seqs, server.max_model_len) == (512, 16_384)
 
 
 def test_settings_in_force_are_simulated_unless_others_are_given(zoo: Path, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_workload_too_large_to_simulate(zoo: Path, tmp_path: Path) -> None:
 def test_verification_simulates_what_is_recommended(pair: Pair, tmp_path: Path) -> None:
     inventory = load(inventories.write(tmp_path, PLAIN.replace("0.1", "0.2")))
     answer = recommend(inventory, pair, Objective())
-    measures = verified(answer, inventory, pair.profile, 2.0).verified
+    measures = verified(answer, inventory, pair.profile, Objective()).verified
     assert answer.expected is not None
     assert measures is not None
     assert measures["kv_capacity_tokens"] == answer.expected.kv_capacity_tokens

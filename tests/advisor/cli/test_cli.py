@@ -77,7 +77,7 @@ def test_strict_says_no_by_its_exit_code(run: Run, tmp_path: Path) -> None:
 
 
 def test_nothing_feasible(run: Run, tmp_path: Path) -> None:
-    path = inventories.write(tmp_path, PLAIN.replace("rate = 0.1", "rate = 900"))
+    path = inventories.write(tmp_path, PLAIN.replace("rate = 0.1", "rate = 900").replace("rate = 0.025", "rate = 900"))
     done = run("recommend", path, "--format", "args")
     assert (done.returncode, done.stdout) == (0, "\n")
     assert done.stderr.startswith("advisor: not feasible: ")
@@ -108,8 +108,8 @@ def test_verify(run: Run, tmp_path: Path) -> None:
     done = run("recommend", path, "--verify", "--format", "json")
     assert json.loads(done.stdout)["verified"]["steady"] is True
     assert done.returncode == 0
-    # The made-up ensembles promise 100 ms whatever the prompts; the twin knows that 2,000 tokens take longer.
-    path = inventories.write(tmp_path, PLAIN.replace("mean = 100", "mean = 2000"))
+    # The made-up ensembles promise 100 ms whatever the prompts; the twin knows that 4,000 tokens take longer.
+    path = inventories.write(tmp_path, PLAIN.replace("mean = 100", "mean = 4000"))
     done = run("recommend", path, "--verify", "--ttft-limit", "110ms", "--format", "json")
     answer = json.loads(done.stdout)
     assert answer["expected"]["steady"] is True

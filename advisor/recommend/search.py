@@ -1,0 +1,108 @@
+"""How many adapters of a mix one GPU serves: from where the rules point to the most that the models are sure of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from advisor.features.vector import measure
+from advisor.recommend.configuration import Configuration, Configurator, DoesNotFitError
+from advisor.recommend.recommendation import Step
+from advisor.zoo.tree import load_tree
+from twin.workload import Workload
+
+PROBES, REACH = 5, 0.02
+"""Above a size that misses so many more are tried, each so much larger: a classifier of trees may be unsure of one size
+and sure of the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How many adapters of a mix to admit and how to serve them; or why none."""
+
+    size: int
+    """0 where nothing is feasible."""
+    configuration: Configuration | None
+    trace: tuple[Step, ...]
+    """The steps that led to the size."""
+    values: Mapping[str, float]
+    """The features of all the adapters that there are."""
+    reason: str | None = None
+    """Why nothing is feasible."""
+
+
+def choose(configurator: Configurator, subset: Callable[[int], Workload], of: int) -> Choice:
+    """The most adapters out of `of` that one GPU serves, with their configuration.
+
+    `subset` gives so many of the adapters, each set with those of every smaller one. All of them are tried first. Where
+    they would miss the objective, the search goes up or down from what the rules say.
+    """
+    objective, found = configurator.objective, dict[int, Configuration]()
+    values = measure(subset(of), configurator.profile, ttft_limit_s=objective.ttft_limit_s)
+    trace = _admission_limit(configurator, values)
+    limit = int(trace[-1].result)
+
+    def misses(size: int) -> list[str]:
+        if size not in found:
+            found[size] = configurator.configure(subset(size))
+        return objective.misses(found[size].expected)
+
+    try:
+        size, one_more = (of, []) if not misses(of) else largest(max(min(of, limit), 1), of, misses)
+    except DoesNotFitError as error:
+        return Choice(0, None, (*trace, *error.trace), values, str(error))
+    if size < 1:
+        reason = f"not even one adapter meets the objective {objective.name}: with 1, {one_more[0]}"
+        if limit < 1:
+            each = values["token_rate_mean"]
+            reason = f"one adapter of this mix brings {each:.1f} tokens/s, more than one GPU serves: {one_more[0]}"
+        return Choice(0, None, tuple(trace), values, reason)
+    if one_more or size > limit:
+        rule = f"with {size + 1}: {'; '.join(one_more)}" if one_more else f"with {size}: objective met"
+        trace.append(Step("admission_limit", (rule,), size))
+        limit = size
+    sign = "<=" if of <= limit else ">"
+    rule = f"adapters in the inventory {of} {sign} admission_limit {limit}"
+    return Choice(size, found[size], (*trace, Step("adapters", (rule,), min(of, limit))), values)
+
+
+def _admission_limit(configurator: Configurator, values: Mapping[str, float]) -> list[Step]:
+    """The load limit of the mix, and the number of adapters that it comes to."""
+    load = load_tree(configurator.pair, configurator.objective.trees, "load_limit")(values)
+    adapters = load.value / values["token_rate_mean"]
+    rule = f"load_limit {load.value:.1f} / token_rate_mean {values['token_rate_mean']:.3f} = {adapters:.2f}"
+    return [Step("load_limit", load.rule, load.value), Step("admission_limit", (rule,), math.floor(adapters))]
+
+
+def largest(start: int, most: int, misses: Callable[[int], list[str]]) -> tuple[int, list[str]]:
+    """The largest size up to `most` that misses nothing, and what one more misses (nothing where `most` is met).
+
+    By strides from `start` that double until the size is enclosed, then by bisection; then somewhat larger sizes are
+    tried as well, and the climb goes on from one that is met. One more than the answer has been tried and missed. The
+    size is 0 where neither 1 nor a few more will do.
+    """
+    size, failing = _enclose(start, most, misses)
+    while failing:
+        step = max(round(size * REACH), 1)
+        beyond = (size + 1 + step * probe for probe in range(1, PROBES + 1))
+        if (better := next((each for each in beyond if each <= most and not misses(each)), None)) is None:
+            break
+        size, failing = _enclose(better, most, misses)
+    return size, failing
+
+
+def _enclose(start: int, most: int, misses: Callable[[int], list[str]]) -> tuple[int, list[str]]:
+    first = misses(start)
+    low, high, failing = (0, start, first) if first else (start, most + 1, [])
+    stride = max(start // 25, 1)
+    while high - low > 1:
+        middle = max(high - stride, low + 1) if first else min(low + stride, high - 1)
+        if (first and low > 0) or (not first and failing):  # enclosed
+            middle = (low + high) // 2
+        if missed := misses(middle):
+            high, failing = middle, missed
+        else:
+            low = middle
+        stride *= 2
+    return low, failing

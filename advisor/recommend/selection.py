@@ -1,0 +1,193 @@
+"""Which adapters are admitted where one GPU does not serve all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.features.estimate import estimate
+from advisor.inventory.inventory import Inventory
+from advisor.recommend.configuration import Configurator, DoesNotFitError
+from advisor.recommend.objective import Objective
+from advisor.recommend.order import Positions, admission_order
+from advisor.recommend.search import Choice, choose
+from advisor.zoo.pairs import Pair
+from twin.settings import LORA_RANKS, slot_rank
+from twin.workload import Workload
+
+GIANT = 0.5
+"""An adapter that alone brings such a share of what the GPU serves is admitted after the others or before them, but
+does not decide how many of them are served."""
+WORTH = 1.1
+"""The mix is kept unless another set serves so many times as much, in adapters times tokens: neither a hundred adapters
+that are hardly asked nor a single one that fills the GPU is what most would want."""
+NAMED = 5
+"""Adapters named in a warning before the rest is only counted."""
+KEEPS_MIX = "the mix is kept: of each kind of adapters (ranks, rates, lengths) the same share is admitted"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Adapters that may be admitted, in an order, and why others are left out beforehand."""
+
+    order: Positions
+    """Of the adapters that are asked."""
+    idle: Positions
+    """Of those that are never asked: they are always admitted."""
+    principle: str = ""
+    """By what they are put in order."""
+    left_out_for: str = ""
+    """Why others are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What came of some candidates."""
+
+    candidates: Candidates
+    choice: Choice
+    token_rate: float
+    """Offered tokens/s of the admitted adapters."""
+
+    @property
+    def adapters(self) -> Positions:
+        """Positions of the admitted adapters, ascending."""
+        if self.choice.configuration is None:
+            return np.empty(0, dtype=np.int64)
+        return np.sort(np.concatenate([self.candidates.order[: self.choice.size], self.candidates.idle]))
+
+    @property
+    def worth(self) -> float:
+        """Adapters times tokens/s."""
+        return len(self.adapters) * self.token_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Selects adapters of one inventory for one GPU."""
+
+    inventory: Inventory
+    mix: Workload
+    """Its adapters with the traffic that the server accepts."""
+    pair: Pair
+    objective: Objective
+    fixed: Mapping[str, int | float]
+    """Settings that stay, by vLLM's names."""
+
+    def select(self) -> tuple[Selection, list[str]]:
+        """The adapters that one GPU serves, the mix kept unless another set serves much more; and what to tell."""
+        everyone = np.arange(len(self.mix), dtype=np.int64)
+        loadable = everyone[self.mix.rank <= self.fixed.get("max_lora_rank", LORA_RANKS[-1])]
+        told = list(self._kept_out(np.setdiff1d(everyone, loadable), loadable))
+        asked = self.mix.rate[loadable] > 0
+        if not asked.any():
+            reason = "no adapter that is asked has a rank up to the fixed max_lora_rank"
+            return Selection(Candidates(loadable[asked], loadable[~asked]), Choice(0, None, (), {}, reason), 0.0), told
+        whole = self._try(Candidates(loadable[asked], loadable[~asked]))
+        if len(whole.adapters) == len(loadable):
+            return whole, told
+        best = whole = self._try(self._ordered(loadable))
+        for candidates in self._alternatives(loadable, nothing=whole.choice.size == 0):
+            if self._worth_of_all(candidates) > WORTH * best.worth:
+                other = self._try(candidates)
+                best = other if other.worth > WORTH * best.worth else best
+        if best is not whole:
+            told += self._compared(whole, best, loadable)
+        return best, told
+
+    def _try(self, candidates: Candidates) -> Selection:
+        idle = candidates.idle
+        in_host = int(self.fixed.get("max_cpu_loras", len(self.mix)))
+        of = min(len(candidates.order), max(in_host - len(idle), 1))
+        try:
+            configurator = Configurator(
+                self.pair,
+                self.objective,
+                self.fixed,
+                idle_adapters=len(idle),
+                idle_rank=int(self.mix.rank[idle].max(initial=0)),
+            )
+            choice = choose(configurator, lambda size: self.mix.take(candidates.order[:size]), of)
+        except DoesNotFitError as error:
+            choice = Choice(0, None, error.trace, {}, str(error))
+        admitted = self.mix.take(candidates.order[: choice.size])
+        return Selection(candidates, choice, admitted.offered_tok_s if choice.size else 0.0)
+
+    def _ordered(self, adapters: Positions, *, giants_first: bool = False) -> Candidates:
+        """The adapters in the order of admission, giants after the others or before them."""
+        asked = adapters[self.mix.rate[adapters] > 0]
+        busy = self.mix.take(asked)
+        order = asked[admission_order(busy, tuple(self.inventory.names[i] for i in asked))]
+        serves = busy.offered_tok_s / len(busy) * estimate(busy, self.pair.profile).max_adapters
+        load = self._load()[order]
+        giants, others = order[load > GIANT * serves], order[load <= GIANT * serves]
+        giants = giants[np.argsort(self._load()[giants], kind="stable")]
+        principle = KEEPS_MIX
+        if len(giants):
+            when = "before" if giants_first else "after"
+            principle += f"; those that alone bring more than {GIANT:.0%} of what the GPU serves come {when} the others"
+        sequence = (giants, others) if giants_first else (others, giants)
+        return Candidates(np.concatenate(sequence), np.setdiff1d(adapters, asked), principle)
+
+    def _alternatives(self, adapters: Positions, *, nothing: bool) -> Iterator[Candidates]:
+        """Sets that no single kind decides for: giants first, without the largest ranks, the least busy first.
+
+        The last is for where `nothing` of the mix is served otherwise.
+        """
+        first = self._ordered(adapters, giants_first=True)
+        if first.principle != KEEPS_MIX:
+            yield first
+        ranks = sorted({slot_rank(rank) for rank in np.unique(self.mix.rank[adapters])}, reverse=True)
+        for rank in ranks[1:]:
+            kept = adapters[self.mix.rank[adapters] <= rank]
+            if (self.mix.rate[kept] > 0).any():
+                without = self._ordered(kept)
+                yield Candidates(
+                    without.order,
+                    without.idle,
+                    f"those of rank above {rank} are left out; of the others, {without.principle}",
+                    f"every slot is as large as the largest rank needs, here above {rank}",
+                )
+        if nothing:
+            order = first.order[np.argsort(self._load()[first.order], kind="stable")]
+            yield Candidates(
+                order, first.idle, "those that bring the least come first, for the mix as it is fits nowhere"
+            )
+
+    def _load(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Offered tokens/s of each adapter."""
+        return self.mix.rate * (self.mix.input_mean + self.mix.output_mean)
+
+    def _worth_of_all(self, candidates: Candidates) -> float:
+        """Their worth if all of them are served."""
+        return (len(candidates.order) + len(candidates.idle)) * float(self._load()[candidates.order].sum())
+
+    def _kept_out(self, refused: Positions, loadable: Positions) -> Iterator[str]:
+        """What the fixed settings keep out."""
+        if len(refused):
+            yield (
+                f"{self._named(refused)} left out: rank above the fixed max_lora_rank {self.fixed['max_lora_rank']}, "
+                "which vLLM refuses to load"
+            )
+        if (most := int(self.fixed.get("max_cpu_loras", len(self.mix)))) < len(loadable):
+            yield f"max_cpu_loras is fixed: no more than {most:,} adapters are admitted"
+
+    def _compared(self, whole: Selection, best: Selection, loadable: Positions) -> Iterator[str]:
+        """What leaving out some adapters brings."""
+        left_out = np.setdiff1d(loadable, np.concatenate([best.candidates.order, best.candidates.idle]))
+        if len(left_out):
+            yield (
+                f"{self._named(left_out)} left out, for {best.candidates.left_out_for}: with "
+                f"{'it' if len(left_out) == 1 else 'them'} one GPU serves {len(whole.adapters):,} of the "
+                f"{len(loadable):,} adapters ({whole.token_rate:,.0f} tokens/s), without {len(best.adapters):,} "
+                f"({best.token_rate:,.0f} tokens/s)"
+            )
+
+    def _named(self, adapters: Sequence[int] | Positions) -> str:
+        """Adapters by name, the rest by number, with the verb that follows."""
+        names = [self.inventory.names[i] for i in adapters[:NAMED]]
+        shown = ", ".join(name if name.isprintable() else repr(name) for name in names)
+        more = f" and {len(adapters) - NAMED:,} more" if len(adapters) > NAMED else ""
+        return f"{shown}{more} {'is' if len(adapters) == 1 else 'are'}"

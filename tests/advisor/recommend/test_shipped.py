@@ -1,0 +1,190 @@
+"""What the shipped pairs answer to inventories of shapes that once got wrong answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.errors import InputError
+from advisor.inventory.inventory import Inventory
+from advisor.recommend.objective import Objective, ObjectiveName
+from advisor.recommend.recommend import recommend
+from advisor.recommend.recommendation import Recommendation
+from advisor.zoo.pairs import Pair, find_pair
+from twin.engine.simulation import Measures, simulate
+from twin.workload import Workload
+
+
+@pytest.fixture(scope="module")
+def llama() -> Pair:
+    return find_pair("llama-3.1-8b-instruct", "h100-64gb")
+
+
+def workload(
+    rates: np.ndarray, ranks: float | np.ndarray = 16, lengths: tuple[float, ...] = (223, 191, 196, 181)
+) -> Workload:
+    ones = np.ones(len(rates))
+    return Workload(ranks * ones, rates * ones, *(length * ones for length in lengths), ones)
+
+
+def inventory(mix: Workload, **further: dict[str, float]) -> Inventory:
+    names = tuple(f"a-{i}" for i in range(len(mix)))
+    return Inventory(
+        "llama-3.1-8b-instruct",
+        "h100-64gb",
+        names,
+        (None,) * len(mix),
+        mix,
+        further.get("server", {}),
+        further.get("fixed", {}),
+    )
+
+
+def served(answer: Recommendation, asked: Inventory, pair: Pair, *, traffic: float = 1.0) -> Measures:
+    """What the twin makes of the answer, with so many times the traffic."""
+    assert answer.settings is not None
+    admitted = asked.only(answer.admission.admitted).workload
+    return simulate(pair.profile, answer.settings, replace(admitted, rate=traffic * admitted.rate), seed=3)
+
+
+@pytest.mark.parametrize(("adapters", "rate"), [(3000, 0.001), (100_000, 0.00005)])
+def test_thousands_of_adapters_that_are_hardly_asked_are_all_served(llama: Pair, adapters: int, rate: float) -> None:
+    asked = inventory(workload(np.full(adapters, rate)))
+    answer = recommend(asked, llama, Objective())
+    assert answer.admission.adapters == adapters
+    assert answer.settings is not None
+    assert answer.settings.max_loras >= 16
+    assert served(answer, asked, llama).steady()
+
+
+def test_slots_for_little_traffic_bear_half_as_much_again(llama: Pair) -> None:
+    asked = inventory(workload(np.full(1000, 0.001)))
+    answer = recommend(asked, llama, Objective())
+    now, then = (served(answer, asked, llama, traffic=traffic) for traffic in (1.0, 1.5))
+    assert now.ttft_p99_ms < 500
+    assert then.steady()
+    assert then.ttft_ms < 100
+
+
+def test_three_large_ranks_do_not_decide_for_two_hundred_small_ones(llama: Pair) -> None:
+    ranks = np.array([8.0] * 200 + [256.0] * 3)
+    small = recommend(inventory(workload(np.full(200, 0.1), 8)), llama, Objective()).admission.adapters
+    answer = recommend(inventory(workload(np.full(203, 0.1), ranks)), llama, Objective())
+    assert answer.admission.adapters == small
+    assert answer.flags["max_lora_rank"] == 8
+    assert {"a-200", "a-201", "a-202"} <= set(answer.admission.rejected)
+    (told,) = [warning for warning in answer.warnings if "left out" in warning]
+    assert told.startswith("a-200, a-201, a-202 are left out")
+    assert f"without {small}" in told
+
+
+def test_one_rank_that_fits_nowhere_does_not_refuse_the_others(llama: Pair) -> None:
+    """With 0.25 of the GPU's memory fixed the slots are few: one of rank 512 takes a tenth of the KV cache."""
+    ranks = np.array([8.0] * 100 + [512.0])
+    asked = inventory(workload(np.full(101, 0.02), ranks), fixed={"gpu_memory_utilization": 0.65})
+    answer = recommend(asked, llama, Objective())
+    assert answer.admission.adapters >= 100
+
+
+def test_a_giant_does_not_decide_for_the_others(llama: Pair) -> None:
+    rates = np.array([0.05] * 50 + [50.0] + [0.05] * 50)
+    answer = recommend(inventory(workload(rates)), llama, Objective())
+    assert answer.admission.adapters == 100
+    assert answer.admission.rejected == ("a-50",)
+    assert "come after the others" in answer.admission.principle
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rates=st.lists(st.floats(0.2, 15.0), min_size=1, max_size=4),
+    lengths=st.sampled_from([(223.0, 191.0, 196.0, 181.0), (1000.0, 500.0, 50.0, 40.0), (50.0, 20.0, 800.0, 300.0)]),
+)
+def test_steady_is_not_said_beside_a_throughput_below_the_offer(
+    llama: Pair, rates: list[float], lengths: tuple[float, ...]
+) -> None:
+    """A few busy adapters: the number is as right as the word."""
+    answer = recommend(inventory(workload(np.array(rates), lengths=lengths)), llama, Objective())
+    if answer.expected is not None:
+        assert answer.steady
+        assert answer.expected.throughput_tok_s >= 0.97 * answer.admission.token_rate
+
+
+def test_a_limit_that_the_requests_do_not_fit_into_is_raised(llama: Pair) -> None:
+    asked = inventory(workload(np.full(20, 0.05), lengths=(1500.0, 100.0, 300.0, 50.0)), server={"max_model_len": 1024})
+    answer = recommend(asked, llama, Objective())
+    assert answer.flags["max_model_len"] == 3072
+    assert any("100.0% of the requests do not fit into max_model_len 1,024" in each for each in answer.warnings)
+    assert served(answer, asked, llama).refused == 0
+
+
+def test_a_limit_that_is_fixed_stays_and_what_it_refuses_is_told(llama: Pair) -> None:
+    mix = workload(np.full(20, 0.05), lengths=(1500.0, 800.0, 300.0, 200.0))
+    asked = inventory(mix, fixed={"max_model_len": 2048})
+    answer = recommend(asked, llama, Objective())
+    assert answer.flags["max_model_len"] == 2048
+    assert answer.expected is not None
+    measured = served(answer, asked, llama)
+    assert answer.expected.refused_share == pytest.approx(measured.refused / measured.arrivals, abs=0.03)
+    assert answer.expected.throughput_tok_s == pytest.approx(measured.throughput_tok_s, rel=0.1)
+    nothing = recommend(inventory(mix, fixed={"max_model_len": 16}), llama, Objective())
+    assert not nothing.feasible
+    assert nothing.reason == "no request fits into max_model_len 16"
+
+
+def test_a_limit_above_the_models_own_is_not_recommended(llama: Pair) -> None:
+    mix = workload(np.full(20, 0.05))
+    answer = recommend(inventory(mix, server={"max_model_len": 200_000}), llama, Objective())
+    assert "max_model_len" not in answer.flags
+    assert any("max_model_len 200,000 is above the 131,072 tokens" in each for each in answer.warnings)
+    with pytest.raises(InputError, match="max_model_len"):
+        recommend(inventory(mix, fixed={"max_model_len": 200_000}), llama, Objective())
+
+
+def test_fixed_settings_stay(llama: Pair) -> None:
+    fixed = {"max_loras": 24, "max_lora_rank": 32, "max_cpu_loras": 40, "gpu_memory_utilization": 0.7}
+    answer = recommend(inventory(workload(np.full(60, 0.02)), fixed=fixed), llama, Objective())
+    assert {name: answer.flags[name] for name in fixed} == fixed
+    assert answer.admission.adapters == 40
+    assert any("no more than 40 adapters" in each for each in answer.warnings)
+    roomy = recommend(
+        inventory(workload(np.full(60, 0.02)), fixed={"max_loras": 24, "max_lora_rank": 32}), llama, Objective()
+    )
+    assert answer.expected is not None
+    assert roomy.expected is not None
+    assert answer.expected.kv_capacity_tokens < roomy.expected.kv_capacity_tokens
+
+
+def test_adapters_above_a_fixed_rank_are_rejected_by_name(llama: Pair) -> None:
+    ranks = np.array([8.0] * 10 + [64.0])
+    answer = recommend(inventory(workload(np.full(11, 0.05), ranks), fixed={"max_lora_rank": 16}), llama, Objective())
+    assert answer.admission.rejected == ("a-10",)
+    assert any(each.startswith("a-10 is left out: rank above the fixed max_lora_rank 16") for each in answer.warnings)
+
+
+def test_settings_that_vllm_refuses_are_refused(llama: Pair) -> None:
+    for fixed in ({"max_loras": 8, "max_cpu_loras": 4}, {"max_num_seqs": 4096, "max_num_batched_tokens": 2048}):
+        with pytest.raises(InputError, match="vLLM refuses the fixed settings"):
+            recommend(inventory(workload(np.full(8, 0.05)), fixed=fixed), llama, Objective())
+
+
+def test_idle_adapters_cost_host_memory_alone(llama: Pair) -> None:
+    busy = recommend(inventory(workload(np.full(40, 0.1))), llama, Objective())
+    both = recommend(inventory(workload(np.array([0.1] * 40 + [0.0] * 500))), llama, Objective())
+    assert both.admission.adapters == 540
+    assert both.flags == {**busy.flags, "max_cpu_loras": 540}
+    assert both.expected == busy.expected
+
+
+def test_with_an_itl_limit_the_mix_is_kept_and_the_principle_said(llama: Pair) -> None:
+    rates = np.repeat([0.02, 0.1, 0.3], 40)
+    asked = inventory(workload(rates))
+    answer = recommend(asked, llama, Objective(ObjectiveName.LATENCY, itl_limit_s=0.035))
+    admitted = asked.only(answer.admission.admitted).workload.rate
+    assert 0 < answer.admission.adapters < 120
+    counts = [int((admitted == rate).sum()) for rate in (0.02, 0.1, 0.3)]
+    assert max(counts) - min(counts) <= 2
+    assert answer.admission.principle.startswith("the mix is kept")
