@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -18,6 +18,8 @@ from calibrate.live import command
 from twin.profile import ProfileError, Serving, load
 
 DATA = Path("../shared/data/h100-64gb")
+UsageError = cast(type[typer.BadParameter], typer.BadParameter.__base__)
+"""Click's, which typer brings along under a private name in some versions."""
 PAIRS = Path("model_zoo/pairs")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -36,8 +38,8 @@ def fit(
     gpu: Annotated[str, typer.Option(help="short name of the GPU type")],
     hub_id: Annotated[str, typer.Option(help="Hugging Face id of the model")],
     output: Annotated[Path, typer.Option("--output", "-o", help="profile to write")],
-    gpu_memory_gib: Annotated[float, typer.Option(min=1, help="memory of the GPU, GiB")],
-    kv_bytes_per_token: Annotated[float, typer.Option(min=1, help="bytes of KV cache per token")],
+    gpu_memory_gib: Annotated[float, typer.Option(callback=out.finite, min=1, help="memory of the GPU, GiB")],
+    kv_bytes_per_token: Annotated[float, typer.Option(callback=out.finite, min=1, help="bytes of KV cache per token")],
     max_model_len: Annotated[int, typer.Option(min=1, help="the model's default, tokens")],
     source: Annotated[str, typer.Option(help="where the measurements come from")],
     like: Annotated[Path | None, typer.Option(help="profile to take from what the tables lack")] = None,
@@ -49,7 +51,10 @@ def fit(
     gpu_memory_utilization: Annotated[float, typer.Option(min=0.01, max=1)] = 0.9,
     max_num_seqs: Annotated[int, typer.Option(min=1)] = 2048,
     max_num_batched_tokens: Annotated[int, typer.Option(min=1)] = 2048,
-    serving_input_tokens: Annotated[float, typer.Option(min=1, help="prompt length in scheduler_steps.csv")] = 250.0,
+    serving_input_tokens: Annotated[
+        float,
+        typer.Option(callback=out.finite, min=1, help="prompt length in scheduler_steps.csv"),
+    ] = 250.0,
 ) -> None:
     """Fit a profile to measurement tables (columns: see `calibrate/fit/tables.py`)."""
     from calibrate.fit.profile import Subject, fit_profile
@@ -187,12 +192,20 @@ def cross_validation(
 
 
 def main() -> None:
-    """MeasuredRun the command line; bad input is one line on stderr and exit code 2."""
+    """Run the command line; bad input is one line on stderr and exit code 2."""
     try:
-        app(prog_name="python -m calibrate")
+        sys.exit(app(prog_name="python -m calibrate", standalone_mode=False) or 0)  # the code of a typer.Exit
+    except UsageError as error:
+        called = error.ctx.command_path if error.ctx else "python -m calibrate"
+        line = f"{error.format_message().rstrip('.')} (see {called} --help)"
     except (CalibrationError, ProfileError) as error:
-        print(f"calibrate: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        line = str(error)
+    except OSError as error:
+        line = f"{error.filename or 'the operating system'}: {error.strerror or error}"
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(command.INTERRUPTED)
+    print(f"calibrate: {' '.join(line.split())}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from calibrate import output
 from calibrate.errors import CalibrationError
 
 VOCABULARY = 128
@@ -66,20 +67,19 @@ def write_model(folder: Path, shape: Shape = Shape()) -> Path:
     Its words are t0, t1, …: token `i` is the word `ti`.
 
     Raises:
-        CalibrationError: the sizes make no model.
+        CalibrationError: the sizes make no model, or it cannot be written.
     """
     if shape.head_dim < HEAD or shape.head_dim % HEAD or shape.num_hidden_layers < 1 or shape.vocab_size < 4:
         raise CalibrationError(
             f"head_dim {shape.head_dim}, num_hidden_layers {shape.num_hidden_layers}, vocab_size {shape.vocab_size}: "
             f"head_dim must be a multiple of {HEAD}, layers at least 1, the vocabulary at least 4"
         )
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in (
         ("config.json", _config(shape)),
         ("tokenizer.json", _tokenizer(shape.vocab_size)),
         ("tokenizer_config.json", _TOKENIZER_CONFIG),
     ):
-        (folder / name).write_text(json.dumps(content, indent=1))
+        output.write(folder / name, json.dumps(content, indent=1).encode())
     return folder
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import typer
 from rich.console import Console, RenderableType
 
 from calibrate.errors import CalibrationError
@@ -22,6 +24,17 @@ def show(result: RenderableType) -> None:
     """Print a report."""
     console = Console()
     console.print(result) if console.is_terminal else Console(width=PAPER_WIDTH).print(result)
+
+
+def finite(value: float | None) -> float | None:
+    """For options: refuse `inf` and `nan`, which pass for numbers of any size.
+
+    Raises:
+        typer.BadParameter: it is one of them.
+    """
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter("a finite number wanted")
+    return value
 
 
 def called() -> str:

@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from calibrate.csv_table import read_csv
 from calibrate.errors import CalibrationError
 from twin import service_level
 from twin.lengths import SHAREGPT
 from twin.profile import Profile
-from twin.settings import Settings
+from twin.settings import LORA_RANKS, Settings
 from twin.workload import Requests, Workload
 
 COLUMNS = [
@@ -38,6 +38,12 @@ COLUMNS = [
     *["drawn_mean_input", "drawn_mean_output", "oom", "duration_s", "completed"],
     *["input_tok_s", "output_tok_s", "itl_mean_ms", "ttft_mean_ms", "num_running_mean"],
 ]
+FIGURES = ["completed", "input_tok_s", "output_tok_s", "num_running_mean"]
+"""Of every run that started; times are there only where something completed."""
+TEXT = ("model", "group", "rates", "rate_counts", "ranks", "requests")
+REQUEST_COLUMNS = ["sent_s", "adapter", "input_tokens", "output_tokens"]
+MOST_TOKENS, MOST_ADAPTERS, MOST_REQUESTS = 10_000_000, 100_000, 100_000_000
+"""In a request, on a server, in a run: far more than anyone measures, and still no harm to the twin."""
 PUBLISHED = ["published_twin_tok_s", "published_twin_itl_ms", "published_twin_ttft_ms"]
 
 Row = Mapping[Hashable, Any]
@@ -135,28 +141,28 @@ def read_runs(path: Path) -> list[MeasuredRun]:
     Raises:
         CalibrationError: no such file, no CSV, a column is missing, or a row cannot be read.
     """
-    try:
-        table = pd.read_csv(path, dtype={"rates": str, "rate_counts": str, "ranks": str})
-    except OSError as error:
-        raise CalibrationError(f"{path}: cannot read the runs: {error.strerror}") from error
-    except ValueError as error:
-        raise CalibrationError(f"{path}: not a CSV table: {str(error).strip()}") from error
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise CalibrationError(f"{path}: column missing: {', '.join(missing)}")
+    table = read_csv(path, COLUMNS, text=TEXT)
     runs = []
     for line, row in enumerate(table.to_dict("records"), start=2):
         try:
             if row["oom"] or not np.isnan(row["completed"]):  # else a run that left no figures
                 file = row.get("requests")
-                runs.append(_run(row, _requests(path.parent / file) if isinstance(file, str) else None))
-        except (ValueError, TypeError, AttributeError) as error:
+                requests = _requests(path.parent / file, int(row["served_adapters"])) if isinstance(file, str) else None
+                runs.append(_run(row, requests))
+        except CalibrationError as error:
+            raise CalibrationError(f"{path}:{line}: {error}") from error
+        except (ValueError, TypeError, ArithmeticError) as error:
             raise CalibrationError(f"{path}:{line}: cannot read the run: {error}") from error
     return runs
 
 
-def _requests(path: Path) -> Requests:
-    table = pd.read_csv(path)
+def _requests(path: Path, adapters: int) -> Requests:
+    table = read_csv(path, REQUEST_COLUMNS, text=("adapter", "error"))
+    tokens = table[["input_tokens", "output_tokens"]].to_numpy(np.float64)
+    if table.empty or not table["sent_s"].is_monotonic_increasing or not table["adapter"].nunique() <= adapters:
+        raise CalibrationError(f"{path}: requests of at most {adapters} adapters wanted, in the order of sent_s")
+    if not ((tokens >= 1) & (tokens <= MOST_TOKENS)).all():
+        raise CalibrationError(f"{path}: input_tokens, output_tokens: 1 to {MOST_TOKENS:,} wanted")
     return Requests(
         table["sent_s"].to_numpy(np.float64),
         np.unique(table["adapter"].to_numpy(str), return_inverse=True)[1].astype(np.int32),
@@ -166,6 +172,7 @@ def _requests(path: Path) -> Requests:
 
 
 def _run(row: Row, requests: Requests | None) -> MeasuredRun:
+    _check(row)
     workload = _workload(row)
     measured = _measured(row, workload)
     if requests is not None:
@@ -186,14 +193,41 @@ def _run(row: Row, requests: Requests | None) -> MeasuredRun:
     )
 
 
+def _check(row: Row) -> None:
+    """Refuse what no server can be: the twin takes the figures as they are."""
+    for name, least, most in (
+        ("adapter_slots", 1, MOST_ADAPTERS),
+        ("served_adapters", 1, MOST_ADAPTERS),
+        ("duration_s", 1e-3, 1e9),
+        ("drawn_mean_input", 1, MOST_TOKENS),
+        ("drawn_mean_output", 1, MOST_TOKENS),
+        ("drawn_correlation", -1, 1),
+        ("idle_samples", 0, 0.99),
+        ("oom", 0, 1),
+    ):
+        if not least <= _number(row, name, least) <= most:
+            raise ValueError(f"{name}: {least:g} to {most:g} wanted, not {row[name]:g}")
+    if int(row["max_lora_rank"]) not in LORA_RANKS:
+        raise ValueError(
+            f"max_lora_rank: one of {', '.join(map(str, LORA_RANKS))} wanted, not {row['max_lora_rank']:g}"
+        )
+    if not row["oom"] and np.isnan([float(row[name]) for name in ("duration_s", *FIGURES)]).any():
+        raise ValueError(f"duration_s, {', '.join(FIGURES)}: figures wanted, for the server started")
+
+
 def _workload(row: Row) -> Workload:
     if int(row["oom"]) and not isinstance(row["rates"], str):
         row = {**row, "rates": "0.01", "rate_counts": str(row["served_adapters"]), "ranks": str(row["max_lora_rank"])}
     rates = [float(rate) for rate in str(row["rates"]).split()]
     counts = [int(count) for count in str(row["rate_counts"]).split()]
     ranks = [float(rank) for rank in str(row["ranks"]).split()]
-    if len(rates) != len(counts) or sum(counts) != int(row["served_adapters"]):
+    if len(rates) != len(counts) or min(counts, default=0) < 1 or sum(counts) != int(row["served_adapters"]):
         raise ValueError(f"rate_counts '{row['rate_counts']}' do not match rates and served_adapters")
+    asked = sum(rate * count for rate, count in zip(rates, counts, strict=True)) * _number(row, "duration_s", 3600.0)
+    if not min(rates) >= 0 or not asked <= MOST_REQUESTS:
+        raise ValueError(f"rates '{row['rates']}': no more than {MOST_REQUESTS:,} requests in the run wanted")
+    if not ranks or not (min(ranks) >= 1 and max(ranks) <= LORA_RANKS[-1]):
+        raise ValueError(f"ranks '{row['ranks']}': 1 to {LORA_RANKS[-1]} wanted")
     answered = ANSWERED.get(str(row["model"]), 1.0)
     return Workload.alike(
         np.repeat(rates, counts),

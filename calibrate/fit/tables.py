@@ -30,6 +30,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from calibrate.csv_table import read_csv
 from calibrate.errors import CalibrationError
 
 TOTALS = ["completed", "input_tokens", "output_tokens"]
@@ -118,20 +119,7 @@ def _rows(path: Path, model: str) -> pd.DataFrame:
 
 
 def _table(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path)
-    except OSError as error:
-        raise CalibrationError(f"{path}: cannot read the table: {error.strerror}") from error
-    except ValueError as error:  # what pandas raises for anything that is no CSV, an empty file included
-        raise CalibrationError(f"{path}: not a CSV table: {str(error).strip()}") from error
-    missing = [name for name in COLUMNS[path.stem] if name not in table]
-    if missing:
-        raise CalibrationError(f"{path}: column missing: {', '.join(missing)}")
-    numeric = [name for name in COLUMNS[path.stem] if name not in ("model", "set", "folder")]
-    for name in numeric:
-        if not pd.api.types.is_numeric_dtype(table[name]):
-            raise CalibrationError(f"{path}: column {name}: numbers wanted")
-    return table
+    return read_csv(path, COLUMNS[path.stem], text=("model", "set", "folder"))
 
 
 def _with_settings(table: pd.DataFrame, pattern: str, path: Path) -> pd.DataFrame:

@@ -57,7 +57,8 @@ def run(
     ] = None,
     scale: Annotated[Scales, typer.Option(help="how far the plan goes; brief: half an hour")] = Scales.GPU,
     hour_seconds: Annotated[
-        float | None, typer.Option(min=1, help="of each run of traffic [default: 600, brief 60, cpu 20]")
+        float | None,
+        typer.Option(callback=out.finite, min=1, help="of each run of traffic [default: 600, brief 60, cpu 20]"),
     ] = None,
     vllm: Annotated[str, typer.Option(help="the vllm command, of this environment or another")] = "vllm",
     env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="variables of the server")] = None,
@@ -73,7 +74,10 @@ def run(
     max_model_len: Annotated[int, typer.Option(min=16, help="tokens")] = 32_768,
     max_num_seqs: Annotated[int, typer.Option(min=1)] = 1024,
     max_num_batched_tokens: Annotated[int, typer.Option(min=1)] = 8192,
-    gpu_memory_gib: Annotated[float | None, typer.Option(min=0.1, help="default: what the machine says")] = None,
+    gpu_memory_gib: Annotated[
+        float | None,
+        typer.Option(callback=out.finite, min=0.1, help="default: what the machine says"),
+    ] = None,
     gpu_memory_utilization: Annotated[float, typer.Option(min=0.01, max=1)] = 0.9,
     block_size: Annotated[int, typer.Option(min=1, help="tokens per KV block")] = 16,
     graph_tokens: Annotated[int, typer.Option(min=0, help="of the largest CUDA graph; 0: none are captured")] = 512,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ import pandas as pd
 import pytest
 
 from calibrate.__main__ import main
+from calibrate.errors import CalibrationError
+from calibrate.runs import read_runs
 from tests.calibrate.synthetic import MODEL, write_tables
 from twin.profile import load
 
@@ -125,7 +128,7 @@ def test_nothing_to_validate_is_no_error(tmp_path: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--runs", "nowhere.csv"], "nowhere.csv: cannot read the runs"),
+        (["--runs", "nowhere.csv"], "nowhere.csv: cannot read the table"),
         (["--runs", "empty.csv"], "column missing: group"),
         (["--runs", "odd.csv"], "odd.csv:2: cannot read the run: rate_counts '3' do not match"),
     ],
@@ -144,3 +147,67 @@ def test_bad_runs_are_one_line(
     assert code == 2
     assert message in err
     assert err.count("\n") == 1
+
+
+HOUR = {
+    **{"model": "tiny", "group": "g", "adapter_slots": 2, "served_adapters": 4, "max_lora_rank": 8, "rates": "0.5"},
+    **{"rate_counts": "4", "ranks": "8", "drawn_mean_input": 100, "drawn_mean_output": 100, "oom": 0},
+    **{"duration_s": 60, "completed": 100, "input_tok_s": 1, "output_tok_s": 1, "itl_mean_ms": 1, "ttft_mean_ms": 1},
+    **{"num_running_mean": 1},
+}
+BAD_REQUESTS = {"inf": "inf,a,9,9", "late": "5,a,9,9\n1,a,9,9", "long": "1,a,1e12,9", "odd": "1,a,9,x"}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({name: "inf"} for name, value in HOUR.items() if not isinstance(value, str)),
+        *({name: "-1"} for name in HOUR if name not in ("model", "group")),
+        *({name: ""} for name in ("duration_s", "served_adapters", "oom", "ranks", "rates")),
+        *({"duration_s": "0"}, {"duration_s": "1e300"}, {"rates": "1e300"}, {"rates": "nan"}, {"ranks": "inf"}),
+        *({"adapter_slots": "0"}, {"max_lora_rank": "17"}, {"drawn_mean_input": "0"}, {"drawn_mean_output": "1e12"}),
+        *({"arrivals": "inf"}, {"drawn_correlation": "5"}, {"drawn_std_input": "-4"}, {"idle_samples": "1"}),
+        *(
+            {"requests": name}
+            for name in ("nothing.csv", "/dev/zero", ".", "inf.csv", "late.csv", "long.csv", "odd.csv")
+        ),
+    ],
+)
+def test_an_hour_that_cannot_be_is_refused_in_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    row = HOUR | changed
+    Path("runs.csv").write_text(",".join(row) + "\n" + ",".join(map(str, row.values())) + "\n")
+    for name, requests in BAD_REQUESTS.items():
+        Path(f"{name}.csv").write_text(f"sent_s,adapter,input_tokens,output_tokens\n{requests}\n")
+    with pytest.raises(CalibrationError, match=r"^runs\.csv:2: ") as refused:
+        read_runs(Path("runs.csv"))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["validate", "--seeds", "0"], "Invalid value for '--seeds'"),
+        (["run", "--gpu-memory-gib", "inf", "--model", ".", "--gpu", "g", "--work", "w", "-o", "p"], "a finite number"),
+        (["nothing"], "No such command"),
+        (["dummy-model", "/proc/nowhere"], "/proc/nowhere"),
+        (["validate", "--runs", "/dev/zero"], "/dev/zero: a device, not a CSV table"),
+        (["run", "--model", "deep", "--gpu", "g", "--work", "w", "-o", "p", "--vllm", "true"], "deep/config.json: not"),
+        (["run", "--model", "none", "--gpu", "g", "--work", "w", "-o", "p", "--vllm", "true"], "none/config.json: not"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    for name, config in {
+        "deep": "[" * 200_000,
+        "none": '{"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 0}',
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(config)
+    told = subprocess.run(
+        [sys.executable, "-m", "calibrate", *arguments], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    lines = [line for line in told.stderr.splitlines() if "minutes to go" not in line]
+    assert told.returncode == 2
+    assert len(lines) == 1 and message in lines[0]

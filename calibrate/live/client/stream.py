@@ -56,7 +56,7 @@ class Stream:
             return
         try:
             chunk = dict(json.loads(data))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             self.error = f"not a chunk of a completion: {message(data)}"
             return
         if chunk.get("error") or chunk.get("object") == "error":
@@ -92,7 +92,7 @@ class Stream:
 def message(body: bytes) -> str:
     """The complaint in an error response of vLLM, of any version, in one line."""
     text = body.decode(errors="replace")
-    with contextlib.suppress(ValueError, AttributeError):
+    with contextlib.suppress(ValueError, AttributeError, RecursionError):
         found = json.loads(text)
         inner = found.get("error", found)
         text = inner.get("message") or found.get("detail") or text

@@ -93,9 +93,18 @@ class Campaign:
         return [one for one in start.measurements if not self._file(start, one.key).exists()]
 
     def row(self, start: Start, key: str) -> Row:
-        """The figures of a measurement; none if it is not there."""
+        """The figures of a measurement; none if it is not there.
+
+        Raises:
+            CalibrationError: somebody has changed the file.
+        """
         file = self._file(start, key)
-        return dict(json.loads(file.read_text())) if file.exists() else {}
+        try:
+            return dict(json.loads(file.read_text())) if file.exists() else {}
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise CalibrationError(
+                f"{file}: not the figures that were kept here; remove it, and they are measured again"
+            ) from error
 
     def records(self, start: Start, key: str) -> Path:
         """The file of a measurement's single requests (`calibrate.live.client.responses.RECORD`)."""

@@ -20,6 +20,8 @@ from safetensors.numpy import save_file
 
 from calibrate.errors import CalibrationError
 
+LARGEST = 1 << 20
+"""No model has so many layers, heads or features."""
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
 WEIGHTS = "adapter_model.safetensors"
@@ -58,9 +60,13 @@ def read_decoder(model: Path) -> Decoder:
         config = json.loads(file.read_text())
         hidden, inner = int(config["hidden_size"]), int(config["intermediate_size"])
         layers, heads = int(config["num_hidden_layers"]), int(config["num_attention_heads"])
+        head = int(config.get("head_dim") or hidden // heads)
+        key_heads = int(config.get("num_key_value_heads") or heads)
+        if not all(1 <= size <= LARGEST for size in (hidden, inner, layers, heads, head, key_heads)):
+            raise ValueError(f"layers, heads and features from 1 to {LARGEST:,} wanted")
     except OSError as error:
         raise CalibrationError(f"{file}: cannot be read: {error.strerror}; give the folder of a model") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise CalibrationError(f"{file}: not the configuration of a model: {error}") from error
     except KeyError as error:
         raise CalibrationError(
@@ -69,8 +75,7 @@ def read_decoder(model: Path) -> Decoder:
     experts = [name for name in config if "experts" in name and config[name]]
     if experts:
         raise CalibrationError(f"{file}: {experts[0]}: a mixture of experts; dummy adapters need a dense decoder")
-    head = int(config.get("head_dim") or hidden // heads)
-    queries, keys = heads * head, int(config.get("num_key_value_heads") or heads) * head
+    queries, keys = heads * head, key_heads * head
     return Decoder(
         layers,
         {

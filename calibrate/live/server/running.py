@@ -130,7 +130,7 @@ def _meet(
         model = next(str(one["id"]) for one in models if not one.get("parent"))
         adapters = tuple(str(one["id"]) for one in models if one.get("parent"))
         version = str(json.loads(endpoint.get("/version"))["version"])
-    except (ValueError, KeyError, TypeError, StopIteration) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration, RecursionError) as error:
         if isinstance(error, CalibrationError):
             raise
         raise CalibrationError(f"{endpoint.url}: /v1/models and /version answer otherwise than vLLM's") from error
