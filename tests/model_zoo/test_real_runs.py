@@ -47,5 +47,5 @@ def test_a_mix_that_was_never_steady_is_left_out(pair: Pair, tmp_path: Path) -> 
 
 
 def test_no_file_is_one_line(pair: Pair, tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="cannot read the runs"):
+    with pytest.raises(ZooError, match="cannot read the table"):
         real_runs.judge(pair, tmp_path / "none.csv")

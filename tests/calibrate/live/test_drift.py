@@ -16,6 +16,12 @@ from twin.profile import Profile
 ITL_S = 0.03  # long beside how late a timer is on a busy machine
 
 
+@pytest.fixture(autouse=True)
+def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This server's steps are all alike, so that few of them tell as much as many."""
+    monkeypatch.setattr(drift, "ANSWER_TOKENS", 25)
+
+
 def described(profile: Profile, step_ms: float, vllm: str = "0.32.0") -> Profile:
     """A Profile of a server whose every step takes so long, whatever the batch, with a KV cache of 16,000 tokens."""
     step, scheduling, memory = profile.step, profile.scheduling, profile.memory
