@@ -91,7 +91,7 @@ def _outcome(run: MeasuredRun, profile: Profile, seed: int) -> Outcome:
         waiting=measures.waiting_mean,
         preemptions=float(measures.preemptions),
         running=measures.running_mean * (1 - idle),
-        arrived=measures.arrivals,
+        arrived=measures.arrivals - measures.refused,
         completed=measures.completed,
         waiting_end=measures.waiting_end,
         wall_s=measures.wall_s,

@@ -77,7 +77,7 @@ class Outcome:
     preemptions: float = np.nan
     """Measured: of the counter, which grows, the mean; simulated: at the end."""
     arrived: int = 0
-    """Requests, as the next two."""
+    """Requests that arrived and were accepted; the next two count requests, too."""
     completed: int = 0
     waiting_end: int = 0
     """Measured: the mean of the second half, or what else the table tells, for the samples of the published runs go on

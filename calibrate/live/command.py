@@ -64,7 +64,9 @@ def run(
     env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="variables of the server")] = None,
     flag: Annotated[list[str] | None, typer.Option(metavar="--NAME=VALUE", help="more flags of vllm serve")] = None,
     url: Annotated[str | None, typer.Option(help="a running server to measure instead of starting any")] = None,
-    max_loras: Annotated[int | None, typer.Option(min=0, help="with --url: its slots, as one of the plan")] = None,
+    max_loras: Annotated[
+        int | None, typer.Option(min=0, help="with --url: its slots, one of the numbers of the plan")
+    ] = None,
     max_lora_rank: Annotated[int | None, typer.Option(min=1, help="with --url: its largest rank")] = None,
     out_of_memory: Annotated[
         bool, typer.Option("--out-of-memory", help="instead of --url: with these slots none starts")
@@ -76,7 +78,7 @@ def run(
     max_num_batched_tokens: Annotated[int, typer.Option(min=1)] = 8192,
     gpu_memory_gib: Annotated[
         float | None,
-        typer.Option(callback=out.finite, min=0.1, help="default: what the machine says"),
+        typer.Option(callback=out.finite, min=0.1, help="default: what the machine reports"),
     ] = None,
     gpu_memory_utilization: Annotated[float, typer.Option(min=0.01, max=1)] = 0.9,
     block_size: Annotated[int, typer.Option(min=1, help="tokens per KV block")] = 16,
@@ -158,7 +160,9 @@ def run(
 def _start_of_others(campaign: Campaign, max_loras: int | None, max_lora_rank: int | None) -> Start:
     """The start of the plan that somebody else made, or tried to make."""
     if max_loras is None or max_lora_rank is None:
-        raise CalibrationError("--url, --out-of-memory: say --max-loras and --max-lora-rank, too; no server tells them")
+        raise CalibrationError(
+            "--url, --out-of-memory: --max-loras and --max-lora-rank are needed, too: no server reports them"
+        )
     return campaign.start_with(max_loras, max_lora_rank)
 
 
@@ -220,8 +224,8 @@ def _pairs(settings: list[str]) -> dict[str, str]:
 def drift(
     profile: Annotated[Path, typer.Argument(help="profile.toml to check")],
     *,
-    max_loras: Annotated[int, typer.Option(min=1, help="the server's, which it does not tell")],
-    max_lora_rank: Annotated[int, typer.Option(min=1, help="likewise")],
+    max_loras: Annotated[int, typer.Option(min=1, help="slots of the server, which it does not report")],
+    max_lora_rank: Annotated[int, typer.Option(min=1, help="its largest rank, which it does not report either")],
     url: Annotated[str | None, typer.Option(help="a running server that nothing else uses meanwhile")] = None,
     metrics: Annotated[
         list[Path] | None,

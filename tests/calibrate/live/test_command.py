@@ -103,7 +103,7 @@ def test_a_server_that_must_be_started_elsewhere_is_named(tmp_path: Path) -> Non
     refused = calibrate(*arguments(tmp_path), "--out-of-memory")
     assert refused.returncode == 2
     assert refused.stderr == (
-        "calibrate: --url, --out-of-memory: say --max-loras and --max-lora-rank, too; no server tells them\n"
+        "calibrate: --url, --out-of-memory: --max-loras and --max-lora-rank are needed, too: no server reports them\n"
     )
     assert not (tmp_path / "work").exists()
     told = calibrate(*arguments(tmp_path), "--out-of-memory", "--max-loras", "16", "--max-lora-rank", "16")

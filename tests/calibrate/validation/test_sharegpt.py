@@ -22,7 +22,7 @@ def held_tokens(correlation: float, *, output_mean: float, answered: float) -> f
         output_mean=answered * output_mean, output_std=answered * SHAREGPT.output_std, correlation=correlation
     )
     traffic = Workload.alike(np.full(50, 20.0), rank=8, **lengths._asdict())
-    drawn = draw(traffic, 600.0, 1, max_model_len=1 << 20)
+    drawn = draw(traffic, 600.0, 1)
     prompt, answer = drawn.input.astype(np.int64), drawn.output.astype(np.int64)
     # At the end of a step a request holds what that step wrote; its last step frees it all.
     return float((_in_blocks(prompt + answer - 2) - _in_blocks(prompt - 1)).sum() / (answer - 1).sum())
@@ -45,6 +45,11 @@ def measured() -> pd.DataFrame:
     used = quiet["gpu_cache_usage_perc_mean"] * quiet["kv_capacity_tokens"] - BLOCK  # vLLM keeps one for itself
     quiet = quiet.assign(held_tokens=used / quiet["num_running_mean"], output_mean=quiet["drawn_mean_output"])
     return quiet.groupby("model")[["held_tokens", "output_mean"]].mean()
+
+
+def test_a_running_request_holds_more_the_less_long_prompts_go_with_short_answers() -> None:
+    held = [held_tokens(at, output_mean=197.0, answered=0.99) for at in (-0.45, SHAREGPT.correlation, -0.35)]
+    assert held == pytest.approx([358, 363, 368], abs=1)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published measurements are not here")
