@@ -77,7 +77,11 @@ class Insertion:
 
     place: Place
     template: str
-    """Text to insert with `{flag}` (--max-loras), `{name}` (the format's own spelling) and `{value}` in it."""
+    """Text to insert with `{flag}` (--max-loras), `{name}` (the format's own spelling) and `{value}` in it, each to be
+    replaced as it stands: other braces are the format's own."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """The format's own spelling of each setting that it has: {"max_loras": "NIM_MAX_GPU_LORAS"}. Empty where the
+    template asks for no `{name}`: any flag can be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,9 @@ class Deployment:
     adapters: tuple[Adapter, ...] = ()
     partial: bool = False
     """Whether the file holds only a part of the server (a patch, an override): nothing is said of what is missing."""
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    """What a wrapper passes to vLLM where the file says nothing: LMI's 4 slots, KubeAI's LoRA where adapters stand;
+    a setting that is neither here nor a flag has vLLM's own default."""
     problems: tuple[Problem, ...] = ()
     insertion: Insertion | None = None
 
