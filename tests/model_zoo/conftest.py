@@ -1,51 +1,26 @@
-"""A profile, and a server that costs nothing to simulate."""
+"""Small models on one thread, and a pair that the made-up law makes."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from model_zoo import admission, boosting
 from model_zoo.campaign import Campaign
 from model_zoo.grid import Grid
 from model_zoo.pair import make
-from twin.engine.simulation import Measures
+from tests.model_zoo.law import law_of_serving
 from twin.profile import Profile
-from twin.settings import Settings
-from twin.workload import Workload
-
-
-def law_of_serving(profile: Profile, server: Settings, workload: Workload, *, duration_s: float, seed: int) -> Measures:
-    """A made-up law instead of a simulation: pressure on tokens and on slots, and a cliff where it passes 1."""
-    assert seed >= 0
-    offered = workload.offered_tok_s
-    active = float(-np.expm1(-workload.rate * workload.output_mean * 0.05).sum())
-    for_slots = active / server.max_loras if server.max_loras < len(workload.rate) else 0.0
-    pressure = max(offered / (9000 - 4 * server.max_loras), for_slots)
-    arrivals = round(float(workload.rate.sum()) * duration_s)
-    share = min(1.0, 1 / pressure)
-    return Measures(
-        oom=False,
-        kv_capacity_tokens=profile.memory.kv_capacity_tokens(server.max_loras, server.max_lora_rank, 0.9),
-        offered_tok_s=offered,
-        throughput_tok_s=share * offered,
-        itl_ms=15 + 0.1 * server.max_loras + 0.1 * active,
-        ttft_ms=50 + 2000 * math.exp(min(30 * (pressure - 1), 7)),
-        arrivals=arrivals,
-        completed=math.ceil(share * arrivals),
-        waiting_end=arrivals - math.ceil(share * arrivals),
-    )
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _small_models() -> Iterator[None]:
-    """Few trees, cross-validated in two: the tests have few runs to learn from."""
+    """Few trees, cross-validated in two: the tests have few runs to learn from. On one thread: see `model_zoo.pair`."""
     few = {"max_iter": 20, "max_leaf_nodes": 24}
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
         patch.setattr(admission, "TREES", {"steady": few, "published": few})
         patch.setattr(boosting, "SETTINGS", {**boosting.SETTINGS, **few})
         patch.setattr(admission, "FOLDS", 2)

@@ -27,24 +27,13 @@ from model_zoo.dataset import is_held_out
 from model_zoo.fingerprint import PACKAGES, SOURCES, code_and_libraries
 from model_zoo.grid import FEWER_POINTS, GRIDS, POINTS, Grid, GridName
 from model_zoo.lock import locked
-from tests.model_zoo.conftest import law_of_serving
+from tests.model_zoo.law import MIXES, campaign, law_of_serving, slow
 from twin.engine.simulation import Measures
 from twin.profile import Profile
 from twin.settings import Settings
 from twin.workload import Workload
 
 ADVICE = "let it end, or use another folder"
-GRID = Grid(mixes=12, duration_s=3600.0, slots=(1, 8, 64), max_adapters=64)
-
-
-def slow_law(profile: Profile, server: Settings, workload: Workload, *, duration_s: float, seed: int) -> Measures:
-    """Takes a while."""
-    time.sleep(0.002)
-    return law_of_serving(profile, server, workload, duration_s=duration_s, seed=seed)
-
-
-def campaign(profile: Profile, work: Path, *, scheduler: str = "", grid: Grid = GRID) -> Campaign:
-    return Campaign(profile, grid, seed=0, work=work, jobs=1, simulate=slow_law, scheduler=scheduler)
 
 
 def wait_for(done: Callable[[], bool]) -> None:
@@ -61,14 +50,14 @@ def finished(work: Path) -> set[Path]:
 def test_a_killed_campaign_keeps_its_finished_mixes(profile: Profile, tmp_path: Path) -> None:
     (tmp_path / "profile.toml").write_text(profile.to_toml())
     code = (
-        "from pathlib import Path; from twin.profile import load; from tests.model_zoo.test_campaign import campaign;"
-        f"work = Path({str(tmp_path)!r}); campaign(load(work / 'profile.toml'), work).explorations()"
+        "from pathlib import Path; from twin.profile import load; from tests.model_zoo.law import slow;"
+        f"work = Path({str(tmp_path)!r}); slow(load(work / 'profile.toml'), work).explorations()"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as process:
         wait_for(lambda: len(finished(tmp_path)) > 2)
         process.send_signal(signal.SIGKILL)
     kept = {path: (tmp_path / path).stat().st_mtime_ns for path in finished(tmp_path)}
-    assert 2 < len(kept) < GRID.mixes
+    assert 2 < len(kept) < MIXES.mixes
     resumed = campaign(profile, tmp_path).explorations()
     assert resumed == campaign(profile, tmp_path / "anew").explorations()
     assert {path: (tmp_path / path).stat().st_mtime_ns for path in kept} == kept
@@ -79,7 +68,7 @@ def test_a_cluster_finds_the_same_though_one_of_its_workers_dies(profile: Profil
         LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        spread, work = campaign(profile, tmp_path / "cluster", scheduler=cluster.scheduler_address), tmp_path
+        spread, work = slow(profile, tmp_path / "cluster", cluster.scheduler_address), tmp_path
         with subprocess.Popen([sys.executable, "-c", killer(client, work / "cluster")]) as process:
             found = spread.explorations()
         assert process.returncode == 0
@@ -92,7 +81,7 @@ def killer(client: Client, work: Path) -> str:
     return (
         "import os, signal, time; from pathlib import Path\n"
         f"while not list(Path({str(work)!r}).rglob('*.json')): time.sleep(0.01)\n"
-        f"assert len(list(Path({str(work)!r}).rglob('*.json'))) < {GRID.mixes}\n"
+        f"assert len(list(Path({str(work)!r}).rglob('*.json'))) < {MIXES.mixes}\n"
         f"os.kill({victim}, signal.SIGKILL)"
     )
 
@@ -122,7 +111,7 @@ def test_what_is_not_as_it_was_kept_is_named_and_simulated_again(
     assert campaign(profile, tmp_path).explorations() == found
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith(": 0.json, 3.json, 7.json, 8.json, 9.json")
-    assert len(sound) == GRID.mixes - 5
+    assert len(sound) == MIXES.mixes - 5
     assert {path: path.stat().st_mtime_ns for path in sound} == sound
     assert campaign(profile, tmp_path).explorations() == found
     assert capsys.readouterr().err == ""
@@ -142,7 +131,7 @@ def test_a_campaign_begins_anew_when_the_code_of_the_twin_changes(
 
     def simulations() -> int:
         simulated.clear()
-        grid = dataclasses.replace(GRID, mixes=2)
+        grid = dataclasses.replace(MIXES, mixes=2)
         Campaign(profile, grid, seed=0, work=tmp_path / "work", jobs=1, simulate=counted).explorations()
         return len(simulated)
 
@@ -193,7 +182,7 @@ def test_every_mix_is_also_run_at_points_that_its_limit_does_not_move(profile: P
 
 def test_a_grid_of_points_is_run_at_each_of_them(profile: Profile, tmp_path: Path) -> None:
     grid = Grid(mixes=3, duration_s=3600.0, slots=POINTS, max_adapters=POINTS[-1], adapters=POINTS)
-    for each in campaign(profile, tmp_path, grid=grid).explorations():
+    for each in campaign(profile, tmp_path, grid).explorations():
         assert each.recipe.kind == "papers"
         assert [(run.adapters, run.max_loras) for run in each.runs] == [
             (adapters, slots) for adapters in POINTS for slots in POINTS if slots <= adapters

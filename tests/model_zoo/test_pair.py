@@ -24,7 +24,8 @@ from model_zoo.grid import Grid, sample
 from model_zoo.labels import load_limit
 from model_zoo.pair import CARD, MANIFEST, PROFILE, make, write
 from model_zoo.runs import PUBLISHED, STEADY
-from tests.model_zoo.conftest import COMMAND, GRID, law_of_serving
+from tests.model_zoo.conftest import COMMAND, GRID
+from tests.model_zoo.law import law_of_serving
 from twin.engine.simulation import Measures
 from twin.profile import Profile
 

@@ -12,7 +12,7 @@ from model_zoo.grid import Recipe, sample
 from model_zoo.labels import fully_tried, load_limit, slot_choices
 from model_zoo.runs import OBJECTIVES, PUBLISHED, STEADY, SimulatedRun, Simulator, most_slots, starts
 from model_zoo.search import SHARES, Exploration, explore, ladder, with_margin
-from tests.model_zoo.conftest import law_of_serving
+from tests.model_zoo.law import law_of_serving
 from twin.profile import Profile
 
 SLOTS = (1, 4, 16, 48, 128)

@@ -19,7 +19,8 @@ from model_zoo.pair import MANIFEST, RULES, SERVING, make
 from model_zoo.runs import PUBLISHED, STEADY, Objective, SimulatedRun
 from model_zoo.search import Exploration, Findings
 from model_zoo.training import fit_tree
-from tests.model_zoo.conftest import COMMAND, GRID, law_of_serving
+from tests.model_zoo.conftest import COMMAND, GRID
+from tests.model_zoo.law import law_of_serving
 from tests.model_zoo.test_labels import run
 from twin.profile import Profile
 
