@@ -27,7 +27,7 @@ def _small_models() -> Iterator[None]:
         yield
 
 
-GRID = Grid(mixes=20, duration_s=3600.0, slots=(1, 8, 48), max_adapters=128)
+GRID = Grid(mixes=15, duration_s=3600.0, slots=(1, 8, 48), max_adapters=96)
 COMMAND = "python -m model_zoo build"
 
 

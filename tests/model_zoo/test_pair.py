@@ -52,7 +52,7 @@ def test_the_manifest_knows_every_file_by_its_hash(files: Mapping[str, bytes], m
     assert named | figures | {PROFILE, CARD} == set(manifest.sha256)
     assert all(f"]({name})".encode() in files[CARD] for name in figures)
     assert list(files)[-1] == MANIFEST
-    assert manifest.workloads == 16
+    assert manifest.workloads == 12
     assert {(tree.objective, tree.output) for tree in manifest.trees} == {
         (name, output) for name in ("steady", "published") for output in ("load_limit", "max_loras")
     }

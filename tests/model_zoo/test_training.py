@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
+from sklearn.tree import export_text
 
 from advisor.features.vector import SLOTS_FEATURES
 from advisor.zoo.manifest import Manifest
 from model_zoo.campaign import Campaign
 from model_zoo.dataset import Table, is_held_out
+from model_zoo.export import INPUT, trees_to_onnx
 from model_zoo.grid import sample
 from model_zoo.labels import SlotChoice
 from model_zoo.pair import MANIFEST, RULES, SERVING, make
@@ -53,7 +56,6 @@ def test_nothing_that_is_shipped_has_seen_the_mixes_it_is_judged_by(
     usual, other = (Manifest.model_validate_json(made[MANIFEST]) for made in (files, others))
     assert [tree.error for tree in usual.trees] != [tree.error for tree in other.trees], "they are judged by them"
     assert (files[RULES], files[SERVING]) == (others[RULES], others[SERVING])
-    assert usual.range == other.range
     assert [entry.margin for entry in usual.ensembles] == [entry.margin for entry in other.ensembles]
     assert [entry.required for entry in usual.chances] == [entry.required for entry in other.chances]
 
@@ -71,3 +73,24 @@ def test_a_rule_gives_slots_enough_for_most_of_the_mixes_that_look_alike(objecti
     tree = fit_tree(alike, lambda choice: choice.best.max_loras, "max_loras", objective.name)
     (answer,) = set(tree.predict(alike))
     assert np.mean(best <= answer) == pytest.approx(enough, abs=0.05)
+
+
+def test_what_is_written_into_the_leaves_is_what_the_tree_answers_exports_and_prints() -> None:
+    """By private fields of scikit-learn, which a new version may use otherwise."""
+    mixes = sample(80, seed=0)
+    column = SLOTS_FEATURES.index("rate_mean")
+    x = np.ones((len(mixes), len(SLOTS_FEATURES)), dtype=np.float32)
+    x[40:, column] = 2.0
+    best = [*np.arange(1, 41), *np.arange(101, 141)]
+    labels = tuple(SlotChoice(STEADY, 256, run(256, int(slots))) for slots in best)
+    table = Table(SLOTS_FEATURES, x, tuple(mixes), labels)
+    fitted = fit_tree(table, lambda choice: choice.best.max_loras, "max_loras", "steady")
+    low, high = fitted.predict(table)[[0, -1]]
+    assert len(set(fitted.predict(table))) > 1
+    graph = trees_to_onnx({"slots": fitted.tree}, {"slots": SLOTS_FEATURES})
+    (answers,) = onnxruntime.InferenceSession(graph).run(["slots"], {INPUT: x})
+    np.testing.assert_allclose(answers[[0, -1], 0], [low, high], rtol=1e-6)
+    printed = export_text(fitted.tree, feature_names=SLOTS_FEATURES, decimals=4)
+    assert f"[{low:.4f}]" in printed
+    assert f"[{high:.4f}]" in printed
+    assert (30 <= low <= 40, 130 <= high <= 140) == (True, True), "three of four of each kind have enough"
