@@ -32,11 +32,14 @@ class Choice:
     """Why nothing is feasible."""
 
 
-def choose(configurator: Configurator, subset: Callable[[int], Workload], of: int) -> Choice:
+def choose(
+    configurator: Configurator, subset: Callable[[int], Workload], of: int, which: str = "in the inventory"
+) -> Choice:
     """The most adapters out of `of` that one GPU serves, with their configuration.
 
     `subset` gives so many of the adapters, each set with those of every smaller one. All of them are tried first. Where
-    they would miss the objective, the search goes up or down from what the rules say.
+    they would miss the objective, the search goes up or down from what the rules say. `which` adapters there are `of` is
+    for the trace.
     """
     objective, found = configurator.objective, dict[int, Configuration]()
     values = measure(subset(of), configurator.profile, ttft_limit_s=objective.ttft_limit_s)
@@ -63,7 +66,7 @@ def choose(configurator: Configurator, subset: Callable[[int], Workload], of: in
         trace.append(Step("admission_limit", (rule,), size))
         limit = size
     sign = "<=" if of <= limit else ">"
-    rule = f"adapters in the inventory {of} {sign} admission_limit {limit}"
+    rule = f"adapters {which} {of} {sign} admission_limit {limit}"
     return Choice(size, found[size], (*trace, Step("adapters", (rule,), min(of, limit))), values)
 
 
