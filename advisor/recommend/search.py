@@ -37,9 +37,8 @@ def choose(
 ) -> Choice:
     """The most adapters out of `of` that one GPU serves, with their configuration.
 
-    `subset` gives so many of the adapters, each set with those of every smaller one. All of them are tried first. Where
-    they would miss the objective, the search goes up or down from what the rules say. `which` adapters there are `of` is
-    for the trace.
+    `subset` gives so many of the adapters, each set with those of every smaller one; `which` they are is for the trace.
+    All are tried first. Where they would miss the objective, the search goes up or down from what the rules say.
     """
     objective, found = configurator.objective, dict[int, Configuration]()
     values = measure(subset(of), configurator.profile, ttft_limit_s=objective.ttft_limit_s)
