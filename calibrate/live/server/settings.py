@@ -8,7 +8,10 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class LaunchSettings:
-    """vLLM's flags by their own names; None leaves a setting to vLLM."""
+    """vLLM's flags by their own names; None leaves a setting to vLLM.
+
+    `twin.settings.Settings` is all that decides how a server behaves; here LoRA may be off, too, and a flag unknown.
+    """
 
     max_loras: int = 1
     """Adapter slots; 0 starts a server without LoRA."""
