@@ -13,10 +13,11 @@ def compiling_noted() -> Iterator[None]:
     """A note on stderr where the twin must be compiled first, as after each installation or update."""
     try:
         from twin.engine.compiled import compiled_before, kept
+        from twin.engine.serving import serve
     except ModuleNotFoundError:  # whoever needs the twin says what to install
         yield
         return
-    if compiled_before():
+    if compiled_before(serve):
         yield
         return
     from rich.console import Console

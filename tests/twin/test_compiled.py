@@ -75,9 +75,9 @@ class Package:
     def served(self) -> tuple[float, bool]:
         """What a new process answers, and whether it had to compile for it."""
         module, serving = self.start()
-        had = module.compiled_before()
+        had = module.compiled_before(serving.serve)
         answer = serving.serve(2)
-        assert module.compiled_before()
+        assert module.compiled_before(serving.serve)
         assert bool(serving.serve._cache_hits) == had
         return answer, not had
 
@@ -237,7 +237,8 @@ def test_importing_the_twin_leaves_numba_as_it_is_and_compiles_nothing() -> None
     code = (
         "import numba\n"
         "def settings(): return {k: v for k, v in vars(numba.config).items() if k.isupper()}\n"
-        "before = settings(); from twin.engine.compiled import compiled_before; compiled = compiled_before()\n"
+        "before = settings(); from twin.engine.compiled import compiled_before; "
+        "from twin.engine.serving import serve; compiled = compiled_before(serve)\n"
         "assert settings() == before; assert not compiled"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -247,4 +248,4 @@ def test_numba_without_its_compiler(package: Package, monkeypatch: pytest.Monkey
     monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
     module, serving = package.start()
     assert serving.serve(2) == 24.0
-    assert module.compiled_before()
+    assert module.compiled_before(serving.serve)

@@ -65,11 +65,9 @@ def entry_point(function: F) -> F:
     return cast(F, _compiled(function))
 
 
-def compiled_before() -> bool:
-    """Whether the twin is compiled; if not, its first step takes half a minute."""
-    from twin.engine.serving import serve
-
-    return not isinstance(serve, Dispatcher) or bool(serve.overloads) or _stored(serve.py_func)
+def compiled_before(function: Callable[..., object]) -> bool:
+    """Whether an entry point is compiled; if not, its first call takes as long as the compiler (the twin: 30 s)."""
+    return not isinstance(function, Dispatcher) or bool(function.overloads) or _stored(function.py_func)
 
 
 def kept() -> bool:
