@@ -21,6 +21,8 @@ class Place:
     """Offset in the text, characters."""
     end: int
     """Offset behind the stretch; equal to `start` where something would be inserted."""
+    file: str | None = None
+    """The file, where it is another than the deployment's: one that a command names, such as by --config."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Value:
     text: str | None
     """None where it cannot be known from the file."""
     place: Place
+    """Without the quotes around it."""
     unknown: str = ""
     """What it depends on, where it is not known: "$SLOTS", "{{ .Values.slots }}"."""
     quote: str = ""
