@@ -11,9 +11,9 @@ import typer
 
 from advisor.errors import InputError
 from advisor.zoo.pairs import PROFILE, load_zoo
+from model_zoo.campaign.grid import GRIDS, GridName
+from model_zoo.campaign.lock import locked
 from model_zoo.errors import ZooError
-from model_zoo.grid import GRIDS, GridName
-from model_zoo.lock import locked
 from model_zoo.notes import note
 from twin.profile import Profile, ProfileError, load
 
@@ -51,7 +51,7 @@ def build(
     day, profiles = _date(date), [_profile(output, name) for name in pair or _pairs(output)]
     if runs and not runs.is_file():
         raise ZooError(f"{runs}: no such file of measured runs")
-    from model_zoo.campaign import Campaign
+    from model_zoo.campaign.campaign import Campaign
     from model_zoo.pair import make, write
 
     for profile, profile_toml in profiles:
@@ -78,9 +78,9 @@ def compare(
     work: Annotated[Path, typer.Option(help="where finished mixes are kept")] = Path("build/zoo"),
 ) -> None:
     """Print how every family of models does on every output, cross-validated by mix on the mixes trained on."""
-    from model_zoo import comparison
-    from model_zoo.campaign import Campaign
-    from model_zoo.dataset import tabulate
+    from model_zoo.campaign.campaign import Campaign
+    from model_zoo.training import comparison
+    from model_zoo.training.dataset import tabulate
 
     profile, _ = _profile(zoo, pair)
     campaign = Campaign(profile, GRIDS[grid], seed=seed, work=work, jobs=jobs)
@@ -98,7 +98,7 @@ def judge(
     ttft_limit: Annotated[float, typer.Option(help="limit of the mean time to first token, s")] = 2.0,
 ) -> None:
     """Print what the advisor recommends for the mixes of measured runs beside what was measured there."""
-    from model_zoo import real_runs
+    from model_zoo.evaluation import real_runs
 
     there = load_zoo(zoo)
     for message in there.broken:

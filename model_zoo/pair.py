@@ -18,13 +18,14 @@ from threadpoolctl import threadpool_limits
 from advisor.features.vector import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, UNITS
 from advisor.zoo.manifest import Chance, Ensemble, Graph, Manifest, Tree
 from advisor.zoo.pairs import Pair, named
-from model_zoo import admission, card, figures, real_runs
-from model_zoo.campaign import Campaign
-from model_zoo.dataset import Table, Tables, is_held_out, tabulate
-from model_zoo.export import ensembles_to_onnx, trees_to_onnx
-from model_zoo.report import judge
-from model_zoo.runs import OBJECTIVE_NAMES, ObjectiveName
-from model_zoo.training import TARGETS, Models, TimesTree, TreeOutput, fit
+from model_zoo.campaign.campaign import Campaign
+from model_zoo.campaign.runs import OBJECTIVE_NAMES, ObjectiveName
+from model_zoo.evaluation import card, figures, real_runs
+from model_zoo.evaluation.report import judge
+from model_zoo.training import admission
+from model_zoo.training.dataset import Table, Tables, is_held_out, tabulate
+from model_zoo.training.export import ensembles_to_onnx, trees_to_onnx
+from model_zoo.training.fit import TARGETS, Models, TimesTree, TreeOutput, fit
 from twin.files import write_whole
 
 Entry = TypeVar("Entry", Tree, Ensemble, Chance)
@@ -106,7 +107,7 @@ def _make(
         verdicts = real_runs.judge(installed, runs) if runs else []
     further = {"Beside measured runs": f"{real_runs.ABOUT}\n\n{real_runs.table(verdicts)}"} if verdicts else {}
     if with_comparison:
-        from model_zoo import comparison  # imports much that nothing else needs
+        from model_zoo.training import comparison  # imports much that nothing else needs
 
         compared = comparison.table_of(comparison.compare(train, campaign.jobs))
         further["Families of models"] = f"{comparison.ABOUT}\n\n{compared}"

@@ -11,7 +11,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from advisor.features.vector import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure, vector
 from advisor.zoo.manifest import Chance, Ensemble, Graph, Manifest, Tree
-from model_zoo.export import ensembles_to_onnx, trees_to_onnx
+from model_zoo.training.export import ensembles_to_onnx, trees_to_onnx
 from twin.behaviour import behaviour_of
 from twin.profile import Fit, FrontEnd, Loading, Memory, Pair, Profile, Scheduling, Serving, Step
 from twin.workload import Workload

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_limits
 
-from model_zoo import admission, boosting
-from model_zoo.campaign import Campaign
-from model_zoo.grid import Grid
+from model_zoo.campaign.campaign import Campaign
+from model_zoo.campaign.grid import Grid
 from model_zoo.pair import make
+from model_zoo.training import admission, boosting
 from tests.model_zoo.law import law_of_serving
 from twin.profile import Profile
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from model_zoo.campaign import Campaign
-from model_zoo.grid import Grid
+from model_zoo.campaign.campaign import Campaign
+from model_zoo.campaign.grid import Grid
 from twin.engine.simulation import Measures
 from twin.profile import Profile
 from twin.settings import Settings

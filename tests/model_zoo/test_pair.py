@@ -18,12 +18,12 @@ import pytest
 from advisor.features.vector import measure, vector
 from advisor.zoo.manifest import Manifest
 from model_zoo.__main__ import _pairs, _profile
-from model_zoo.campaign import Campaign
+from model_zoo.campaign.campaign import Campaign
+from model_zoo.campaign.grid import Grid, sample
+from model_zoo.campaign.runs import PUBLISHED, STEADY
 from model_zoo.errors import ZooError
-from model_zoo.grid import Grid, sample
-from model_zoo.labels import load_limit
 from model_zoo.pair import CARD, MANIFEST, PROFILE, make, write
-from model_zoo.runs import PUBLISHED, STEADY
+from model_zoo.training.labels import load_limit
 from tests.model_zoo.conftest import COMMAND, GRID
 from tests.model_zoo.law import law_of_serving
 from twin.engine.simulation import Measures

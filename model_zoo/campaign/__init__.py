@@ -1,0 +1,1 @@
+"""What is simulated: mixes, runs, searches for their limits, all kept on disk."""

@@ -1,0 +1,209 @@
+"""Trying recommendations out: what is recommended for mixes never seen is run, and compared with the best run known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from advisor.recommend import objective as advisors
+from advisor.recommend.configuration import Configurator
+from advisor.recommend.search import choose
+from advisor.zoo.pairs import Pair
+from model_zoo.campaign.campaign import Campaign, Configuration
+from model_zoo.campaign.grid import Recipe
+from model_zoo.campaign.runs import Objective, SimulatedRun, most_slots
+from model_zoo.campaign.search import Exploration
+from model_zoo.evaluation.evaluation import NAMES, Line
+from model_zoo.training.dataset import Table
+from model_zoo.training.fit import Floats, Models
+from model_zoo.training.labels import SlotChoice, best_run, load_limit
+from twin.accuracy import smape
+
+RECOMMENDED, RULES = "recommended", "by the rules alone"
+TIGHT = 0.75
+"""The ITL limit that `latency` is tried with, as a share of the ITL of a server filled to its steady limit."""
+
+
+class Trial(NamedTuple):
+    """Adapters of a mix that need slots."""
+
+    recipe: Recipe
+    objective: Objective
+    adapters: int
+    slots: Mapping[str, int]
+    """Slots by who chose them, before they are cut off at what adapters and memory leave a use for."""
+    best: SimulatedRun
+    """The best run known."""
+
+
+class Example(NamedTuple):
+    """A mix and an objective to recommend for, with the runs that show what is right."""
+
+    explored: Exploration
+    objective: Objective
+
+
+class Recommendation(NamedTuple):
+    """What the advisor recommends for a mix, and the best run there is."""
+
+    explored: Exploration
+    objective: Objective
+    adapters: int
+    """Adapters admitted; 0 where none is."""
+    max_loras: int
+    best: SimulatedRun
+    """The best run at N*."""
+
+    @property
+    def trial(self) -> Trial:
+        """The recommendation, and the baselines beside it, as one to try out."""
+        slots = _with_baselines(RECOMMENDED, self.max_loras, self.adapters)
+        return Trial(self.explored.recipe, self.objective, self.adapters, slots, self.best)
+
+
+def _with_baselines(name: str, slots: int, adapters: int) -> dict[str, int]:
+    return {name: slots, "max_loras = 32": 32, "max_loras = number of adapters": adapters}
+
+
+def try_slots(
+    table: Table[SlotChoice], models: Models, objective: Objective, pair: Pair, campaign: Campaign
+) -> list[Line]:
+    """Slots for given numbers of adapters within the limit, against the best slots for as many."""
+    mine = table.where(np.array([choice.objective == objective for choice in table.labels], dtype=np.bool_))
+    configurator = Configurator(pair, _as_advisors(objective))
+    trials = []
+    ruled = models.max_loras[objective.name].predict(mine)
+    for recipe, choice, by_rules in zip(mine.recipes, mine.labels, ruled, strict=True):
+        recommended = configurator.configure(recipe.adapters(choice.adapters)).settings.max_loras
+        slots = {RULES: round(by_rules), **_with_baselines(RECOMMENDED, recommended, choice.adapters)}
+        trials.append(Trial(recipe, objective, choice.adapters, slots, choice.best))
+    return _lines(trials, _served(trials, campaign))
+
+
+def recommend_all(
+    examples: Iterable[Example], pair: Pair, most: int, points: Sequence[int] = ()
+) -> list[Recommendation]:
+    """What the advisor recommends, adapters out of `most` and slots, for the mixes that reached their limit.
+
+    Where there are `points`, what it admits is cut down to the largest of them that it covers, and mixes that do not
+    reach their limit within them are answered too.
+    """
+    recommendations = []
+    for explored, objective in examples:
+        limit = load_limit(explored.runs, objective)
+        if limit.bounded or (points and limit.adapters):
+            mix, wanted = explored.recipe.adapters, _as_advisors(objective)
+            chosen = choose(Configurator(pair, wanted), mix, most)
+            covered = max((point for point in points if point <= chosen.size), default=0)
+            if covered:
+                chosen = choose(Configurator(pair, wanted), mix, covered)
+            slots = chosen.configuration.settings.max_loras if chosen.configuration else 0
+            best = best_run([run for run in explored.runs if run.adapters == limit.adapters and objective.met_by(run)])
+            recommendations.append(Recommendation(explored, objective, chosen.size, slots, best))
+    return recommendations
+
+
+def refusals(examples: Iterable[Example], pair: Pair) -> Line:
+    """How often the advisor refuses mixes of which not even one adapter keeps the objective."""
+    refused = []
+    for explored, objective in examples:
+        if load_limit(explored.runs, objective).refused:
+            fewest = min(run.adapters for run in explored.runs)
+            refused.append(
+                choose(Configurator(pair, _as_advisors(objective)), explored.recipe.adapters, fewest).size == 0
+            )
+    errors = {"refused_percent": 100 * float(np.mean(refused))} if refused else {}
+    return Line("mixes of which not one adapter keeps it", len(refused), errors)
+
+
+def tightened(recommendations: Iterable[Recommendation]) -> dict[Recipe, tuple[Objective]]:
+    """For each mix an ITL limit that it reaches before its steady limit: what `latency` is tried with.
+
+    Mixes whose answers have a single token are left out: they have no ITL.
+    """
+    return {
+        one.explored.recipe: (one.objective._replace(itl_limit_s=round(TIGHT * itl_ms) / 1e3),)
+        for one in recommendations
+        if math.isfinite(itl_ms := one.best.measures.itl_ms)
+    }
+
+
+def _as_advisors(objective: Objective) -> advisors.Objective:
+    if math.isfinite(objective.itl_limit_s):
+        return advisors.Objective(advisors.ObjectiveName.LATENCY, objective.ttft_limit_s, objective.itl_limit_s)
+    return advisors.Objective(advisors.ObjectiveName(objective.name), objective.ttft_limit_s)
+
+
+def try_all(recommendations: Sequence[Recommendation], campaign: Campaign) -> list[Line]:
+    """The recommendations against the best configuration at N*; the first line is of all, the last are by kind."""
+    trials = [one.trial for one in recommendations if one.adapters]
+    served = _served(trials, campaign)
+    lines = _lines(trials, served) or [Line(RECOMMENDED, 0, {})]
+    lines[0] = _with_n_errors(lines[0], recommendations)
+    kinds = {one.explored.recipe.kind for one in recommendations}
+    for kind in (kind for kind in NAMES if kind in kinds and len(kinds) > 1):
+        mine = [i for i, trial in enumerate(trials) if trial.recipe.kind == kind]
+        runs = [served[RECOMMENDED][i] for i in mine]
+        line = costs(f"{RECOMMENDED}, {NAMES[kind]}", [trials[i] for i in mine], runs)
+        lines.append(_with_n_errors(line, [each for each in recommendations if each.explored.recipe.kind == kind]))
+    return lines
+
+
+def _with_n_errors(line: Line, recommendations: Sequence[Recommendation]) -> Line:
+    """With the error of the adapters admitted."""
+    if not recommendations:
+        return line
+    true, admitted = [one.best.adapters for one in recommendations], [one.adapters for one in recommendations]
+    return replace(line, errors={"smape_percent": smape(true, admitted), **line.errors})
+
+
+def _served(trials: Sequence[Trial], campaign: Campaign) -> dict[str, list[SimulatedRun]]:
+    """Every trial run with the slots of all who chose some."""
+    chosen: dict[str, list[Configuration]] = {}
+    wanted: dict[Recipe, set[Configuration]] = {}
+    for trial in trials:
+        most = most_slots(campaign.profile, float(trial.recipe.adapters(trial.adapters).rank.max()))
+        for name, slots in trial.slots.items():
+            configuration = Configuration(trial.adapters, max(min(slots, trial.adapters, most), 1))
+            chosen.setdefault(name, []).append(configuration)
+            wanted.setdefault(trial.recipe, set()).add(configuration)
+    runs = campaign.replay(wanted)
+    return {
+        name: [runs[trial.recipe, each] for trial, each in zip(trials, configurations, strict=True)]
+        for name, configurations in chosen.items()
+    }
+
+
+def _lines(trials: Sequence[Trial], served: Mapping[str, list[SimulatedRun]]) -> list[Line]:
+    return [costs(name, trials, runs) for name, runs in served.items()]
+
+
+def costs(what: str, trials: Sequence[Trial], runs: Sequence[SimulatedRun]) -> Line:
+    """How often the objective was missed, and what the runs cost against the best ones, on average.
+
+    An hour in which nothing was completed has no throughput to lose, one of answers of a single token no ITL.
+    """
+    ours, best = _compared(runs), _compared([trial.best for trial in trials])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        throughput, itl, _ = (ours / best).T
+    values = {
+        "missed_percent": np.array(
+            [100.0 * (not trial.objective.met_by(run)) for run, trial in zip(runs, trials, strict=True)]
+        ),
+        "starved_percent": np.array([100.0 * run.starved for run in runs]),
+        "throughput_regret_percent": 100 * (1 - throughput),
+        "itl_regret_percent": 100 * (itl - 1),
+        "ttft_regret_s": (ours - best)[:, 2] / 1e3,
+    }
+    finite = {name: value[np.isfinite(value)] for name, value in values.items()}
+    return Line(what, len(trials), {name: float(value.mean()) for name, value in finite.items() if value.size})
+
+
+def _compared(runs: Sequence[SimulatedRun]) -> Floats:
+    """Throughput, tokens/s, ITL and TTFT, ms, of each; shape (runs, 3)."""
+    measures = [(run.measures.throughput_tok_s, run.measures.itl_ms, run.measures.ttft_ms) for run in runs]
+    return np.array(measures, dtype=np.float64).reshape(-1, 3)

@@ -1,0 +1,1 @@
+"""What is learned from the runs: labels, features, models, and their ONNX graphs."""

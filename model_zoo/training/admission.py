@@ -1,0 +1,167 @@
+"""The admission classifier: how likely a configuration keeps an objective, and how likely it has to be."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from sklearn.base import RegressorMixin
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.model_selection import GroupKFold
+
+from advisor.features.vector import SERVING_FEATURES
+from model_zoo.campaign.runs import Objective, ObjectiveName, SimulatedRun, objectives_named
+from model_zoo.training.boosting import LogOdds
+from model_zoo.training.dataset import Table
+from model_zoo.training.labels import load_limit
+from twin.accuracy import smape
+from twin.progress import watched
+
+Floats = NDArray[np.float64]
+
+FEATURES: dict[ObjectiveName, tuple[str, ...]] = {
+    "steady": (*SERVING_FEATURES, "ttft_limit"),
+    "published": SERVING_FEATURES,
+}
+"""What the chance of keeping an objective depends on."""
+FOLDS = 5
+TREES: dict[ObjectiveName, dict[str, int]] = {
+    "steady": {"max_iter": 150, "max_leaf_nodes": 48},
+    "published": {"max_iter": 120, "max_leaf_nodes": 40},
+}
+"""How many trees a classifier has, and how large they are."""
+REQUIRED = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
+"""Chances that may be required of a recommendation."""
+MISSED = 0.05
+"""Share of the steady recommendations by out-of-fold predictions that may miss their objective."""
+GUESSES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
+"""Chances that may be required of a best guess."""
+EVEN = 0.5
+"""That of a guess where nothing tells a better one."""
+
+
+class Outcome(NamedTuple):
+    """A run and whether it met an objective."""
+
+    objective: Objective
+    run: SimulatedRun
+    met: bool
+
+
+def outcomes(table: Table[SimulatedRun], name: ObjectiveName) -> Table[Outcome]:
+    """Every run once for every limit that the objective of this name is learned with."""
+    objectives = objectives_named(name)
+    blocks = []
+    for objective in objectives:
+        limit = np.full((len(table.x), 1), objective.ttft_limit_s, dtype=np.float32)
+        columns = np.hstack([table.x, limit])
+        places = [(*table.features, "ttft_limit").index(name) for name in FEATURES[name]]
+        blocks.append(columns[:, places])
+    return Table(
+        FEATURES[name],
+        np.concatenate(blocks),
+        recipes=table.recipes * len(objectives),
+        labels=tuple(
+            Outcome(objective, run, objective.met_by(run)) for objective in objectives for run in table.labels
+        ),
+    )
+
+
+def fit_classifier(table: Table[Outcome]) -> LogOdds:
+    """Fit the log-odds that a configuration meets its objective; a tighter limit never makes it likelier.
+
+    Raises:
+        ZooError: all met their objective, or none.
+    """
+    return classifier(table).fit(table.x, table.target(lambda outcome: outcome.met))
+
+
+def classifier(table: Table[Outcome]) -> LogOdds:
+    """What `fit_classifier` fits."""
+    return LogOdds(
+        HistGradientBoostingClassifier(
+            **TREES[table.labels[0].objective.name],
+            learning_rate=0.15,
+            min_samples_leaf=30,
+            l2_regularization=1.0,
+            monotonic_cst=[int(name == "ttft_limit") for name in table.features],
+            early_stopping=False,
+            random_state=0,
+        )
+    )
+
+
+def out_of_fold(table: Table[Any], y: Floats, model: RegressorMixin, jobs: int = 1) -> Floats:
+    """Out-of-fold predictions of `y`, no mix in two folds, shape (rows,); fitted by so many processes.
+
+    Raises:
+        ZooError: `model` is a `LogOdds`, and what is left is all alike.
+    """
+    predictions = np.empty(len(y))
+    mixes = np.array([recipe.number for recipe in table.recipes])
+    folds = list(GroupKFold(min(FOLDS, len(np.unique(mixes)))).split(table.x, groups=mixes))
+    fitted = Parallel(n_jobs=jobs, return_as="generator")(
+        delayed(_fitted_to_the_rest)(model, table.x[rest], table.x[fold], y[rest]) for rest, fold in folds
+    )
+    for (_, fold), predicted in zip(
+        folds, watched(fitted, "fitting without some of the mixes", len(folds)), strict=True
+    ):
+        predictions[fold] = predicted
+    return predictions
+
+
+def _fitted_to_the_rest(model: RegressorMixin, known: NDArray[np.float32], x: NDArray[np.float32], y: Floats) -> Floats:
+    return np.asarray(model.fit(known, y).predict(x), dtype=np.float64)
+
+
+def required_chance(table: Table[Outcome], odds: Floats) -> float:
+    """The smallest chance with which few enough recommendations miss, among the configurations that were run.
+
+    `odds` are of models that have not seen the mixes. Recommended is the largest number of adapters for which some
+    slots are likely enough, with the likeliest slots.
+    """
+    mixes = _rows_of_mixes(table)
+    for chance in REQUIRED:
+        recommended = [_recommended(table, odds, rows, chance) for rows in mixes]
+        missed = [not table.labels[i].met for i in recommended if i is not None]
+        if not missed or np.mean(missed) <= MISSED:
+            return chance
+    return REQUIRED[-1]
+
+
+def best_guess(table: Table[Outcome], odds: Floats) -> float:
+    """The chance that brings recommendations, as in `required_chance`, nearest to N* on average.
+
+    It is usually below a half: with N* adapters some slots met the objective, not those that one would have bet on.
+    """
+    true, mixes = [], []
+    for rows in _rows_of_mixes(table):
+        limit = load_limit([table.labels[i].run for i in rows], table.labels[rows[0]].objective)
+        if limit.bounded:
+            true.append(limit.adapters)
+            mixes.append(rows)
+    if not mixes:
+        return EVEN
+
+    def error(chance: float) -> float:
+        recommended = [_recommended(table, odds, rows, chance) for rows in mixes]
+        return smape(true, [0 if i is None else table.labels[i].run.adapters for i in recommended])
+
+    return min(GUESSES, key=error)
+
+
+def _rows_of_mixes(table: Table[Outcome]) -> list[list[int]]:
+    """The rows of every mix and objective."""
+    rows: dict[tuple[int, Objective], list[int]] = {}
+    for i, (recipe, outcome) in enumerate(zip(table.recipes, table.labels, strict=True)):
+        rows.setdefault((recipe.number, outcome.objective), []).append(i)
+    return list(rows.values())
+
+
+def _recommended(table: Table[Outcome], odds: Floats, rows: list[int], chance: float) -> int | None:
+    """The row that would be recommended; none where none is likely enough."""
+    enough = np.log(chance / (1 - chance))
+    likely = (i for i in rows if odds[i] >= enough)
+    return max(likely, key=lambda i: (table.labels[i].run.adapters, odds[i]), default=None)

@@ -1,0 +1,180 @@
+"""Models of a pair: shallow trees that answer and explain, small ensembles that say what to expect.
+
+A tree learns by which factor the truth differs from what the Profile alone says (`TIMES`), so a few rules go far:
+its leaves are plain numbers to be multiplied by that estimate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.tree import DecisionTreeRegressor
+
+from model_zoo.campaign.runs import OBJECTIVE_NAMES, STEADY, ObjectiveName, SimulatedRun
+from model_zoo.errors import ZooError
+from model_zoo.training.admission import (
+    Outcome,
+    best_guess,
+    classifier,
+    fit_classifier,
+    out_of_fold,
+    outcomes,
+    required_chance,
+)
+from model_zoo.training.boosting import LogOdds, regressor
+from model_zoo.training.dataset import Table, Tables
+from model_zoo.training.labels import LoadLimit, SlotChoice
+
+Floats = NDArray[np.float64]
+TreeOutput = Literal["load_limit", "max_loras"]
+EnsembleOutput = Literal["throughput_share", "itl_ms", "ttft_ms"]
+Label = TypeVar("Label")
+
+MAX_LEAVES = 30
+"""Rules of a tree, at most."""
+MIN_MIXES = 2
+"""Mixes that a rule rests on, at least."""
+TIMES: dict[ObjectiveName, dict[TreeOutput, str]] = {
+    "steady": {"load_limit": "steady_load", "max_loras": "estimated_slots"},
+    "published": {"load_limit": "saturated_load", "max_loras": "estimated_slots"},
+}
+"""The feature that a tree's leaves are multiplied by."""
+QUANTILES: dict[ObjectiveName, dict[TreeOutput, float]] = {
+    "steady": {"load_limit": 0.5, "max_loras": 0.75},
+    "published": {"load_limit": 0.5, "max_loras": 0.5},
+}
+"""Where among its training rows a leaf's answer lies: too few slots cost more than too many.
+
+How much load is safe is not for the tree to say but for the chance of keeping the objective (`admission`).
+"""
+KEPT = 0.95
+"""Share of the steady hours that keep the ITL margin."""
+TARGETS: dict[EnsembleOutput, Callable[[SimulatedRun], float]] = {
+    "throughput_share": lambda run: max(run.served_share, LEAST_SHARE),
+    "itl_ms": lambda run: run.measures.itl_ms,
+    "ttft_ms": lambda run: run.measures.ttft_ms,
+}
+"""What an ensemble predicts of a run."""
+LEAST_SHARE = 1e-4
+"""Smaller shares of the offered tokens are taken for this one, which has a logarithm."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimesTree:
+    """A decision tree whose answer is its leaf times a feature."""
+
+    tree: DecisionTreeRegressor
+    times: str
+    features: tuple[str, ...]
+
+    def predict(self, table: Table[Any]) -> Floats:
+        """The answers, shape (rows,)."""
+        if not table.recipes:
+            return np.empty(0)
+        return np.asarray(self.tree.predict(table.x), dtype=np.float64) * table.column(self.times)
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """All models of a pair."""
+
+    load_limit: dict[ObjectiveName, TimesTree]
+    """Most tokens/s of a mix."""
+    max_loras: dict[ObjectiveName, TimesTree]
+    """Adapter slots."""
+    ensembles: dict[EnsembleOutput, HistGradientBoostingRegressor]
+    itl_margin: float
+    """Times the ITL predicted is what 19 of 20 steady hours keep below."""
+    classifiers: dict[ObjectiveName, LogOdds]
+    """Log-odds that a configuration keeps the objective."""
+    required: dict[ObjectiveName, float]
+    """How likely it has to be before it is recommended: `published`, as the papers' limit, is a best guess."""
+    guess: float
+    """How likely a configuration has to be steady for the best guess at N*."""
+
+
+def fit(tables: Tables, jobs: int = 1) -> Models:
+    """Fit all models; those that are only tried on mixes left out, by so many processes.
+
+    Raises:
+        ZooError: nothing to fit one of them on.
+    """
+    runs = tables.runs
+    load_limit = {each: fit_tree(table, _token_rate, "load_limit", each) for each, table in tables.limits.items()}
+    max_loras = {each: fit_tree(table, _best_slots, "max_loras", each) for each, table in tables.slots.items()}
+    ensembles = {output: fit_ensemble(runs, output) for output in TARGETS}
+    ended = {each: outcomes(runs, each) for each in OBJECTIVE_NAMES}
+    likely = {each: fit_classifier(table) for each, table in ended.items()}
+    odds = {each: _odds(table, jobs) for each, table in ended.items()}
+    required: dict[ObjectiveName, float] = {
+        "steady": required_chance(ended["steady"], odds["steady"]),
+        "published": best_guess(ended["published"], odds["published"]),
+    }
+    guess = best_guess(ended["steady"], odds["steady"])
+    return Models(load_limit, max_loras, ensembles, itl_margin(runs, jobs), likely, required, guess)
+
+
+def _token_rate(limit: LoadLimit) -> float:
+    return limit.token_rate
+
+
+def _best_slots(choice: SlotChoice) -> float:
+    return choice.best.max_loras
+
+
+def _odds(ended: Table[Outcome], jobs: int) -> Floats:
+    """Log-odds by classifiers that have not seen the mix."""
+    return out_of_fold(ended, ended.target(lambda outcome: outcome.met), classifier(ended), jobs)
+
+
+def fit_tree(
+    table: Table[Label], target: Callable[[Label], float], output: TreeOutput, name: ObjectiveName
+) -> TimesTree:
+    """Fit a tree on the logarithm of target / estimate; every leaf then answers with a quantile of its rows."""
+    if not table.recipes:
+        raise ZooError(f"no mix of the grid tells about {output}; it needs more mixes")
+    times = TIMES[name][output]
+    ratio = np.log(table.target(target) / table.column(times))
+    rows_per_mix = len(ratio) / len({recipe.number for recipe in table.recipes})
+    tree = DecisionTreeRegressor(
+        max_leaf_nodes=MAX_LEAVES, min_samples_leaf=round(MIN_MIXES * rows_per_mix), random_state=0
+    ).fit(table.x, ratio)
+    leaves = tree.apply(table.x)
+    for leaf in np.unique(leaves):
+        factor = np.exp(np.quantile(ratio[leaves == leaf], QUANTILES[name][output]))
+        tree.tree_.value[leaf] = float(f"{factor:.4g}")
+    return TimesTree(tree, times, table.features)
+
+
+def fit_ensemble(table: Table[SimulatedRun], output: EnsembleOutput) -> HistGradientBoostingRegressor:
+    """Fit gradient-boosted trees."""
+    return regressor().fit(table.x, logarithms(table, output))
+
+
+def logarithms(table: Table[SimulatedRun], output: EnsembleOutput) -> Floats:
+    """What an ensemble learns, shape (rows,): see `predict`."""
+    return np.log(table.target(TARGETS[output]) / _scale(table, output))
+
+
+def predict(ensemble: HistGradientBoostingRegressor, table: Table[SimulatedRun], output: EnsembleOutput) -> Floats:
+    """What an ensemble predicts: a time, ms, or the share served, by its ratio to what is possible in equilibrium."""
+    answer = np.exp(ensemble.predict(table.x)) * _scale(table, output)
+    return np.minimum(answer, 1.0) if output == "throughput_share" else answer
+
+
+def _scale(table: Table[SimulatedRun], output: EnsembleOutput) -> Floats:
+    load_share = table.column("slots_load_share")
+    return 1.0 / np.maximum(load_share, 1.0) if output == "throughput_share" else np.ones_like(load_share)
+
+
+def itl_margin(table: Table[SimulatedRun], jobs: int = 1) -> float:
+    """By how much the ITL of a steady hour exceeds the out-of-fold prediction, in one hour of 20."""
+    true = table.target(TARGETS["itl_ms"])
+    predicted = np.exp(out_of_fold(table, logarithms(table, "itl_ms"), regressor(), jobs))
+    steady = np.array([STEADY.met_by(run) for run in table.labels])
+    return float(f"{max(np.quantile((true / predicted)[steady], KEPT), 1.0):.3f}") if steady.any() else 1.0
