@@ -168,7 +168,7 @@ def _read_json_adapter(word: Word, found: Arguments) -> None:
         parts = [part for part in text.split(",") if part]
         if len(parts) > 1 and all("=" in part and not part.lstrip().startswith(("{", "[")) for part in parts):
             found.problem(
-                "lora-modules-comma",
+                "lora-modules-commas",
                 f"--lora-modules {_short(text)}: vLLM takes what has a comma for JSON and does not start; "
                 "separate adapters by blanks",
                 word.place,
@@ -179,7 +179,7 @@ def _read_json_adapter(word: Word, found: Arguments) -> None:
                 found.adapters.append(Adapter(name.strip(), path.strip(), word.place))
         else:
             found.problem(
-                "lora-modules-no-adapter",
+                "lora-modules-swallow-model",
                 f"--lora-modules takes every word up to the next flag, and {_short(text)} is neither name=path nor "
                 "JSON: vLLM does not start",
                 word.place,
@@ -187,13 +187,13 @@ def _read_json_adapter(word: Word, found: Arguments) -> None:
         return
     if isinstance(document, list):
         found.problem(
-            "lora-modules-list",
+            "lora-modules-commas",
             "--lora-modules takes JSON objects, one a word, and no list: vLLM does not start",
             word.place,
         )
     elif not isinstance(document, dict):
         found.problem(
-            "lora-modules-no-adapter",
+            "lora-modules-swallow-model",
             f"--lora-modules {_short(text)}: neither name=path nor a JSON object; vLLM does not start",
             word.place,
         )
@@ -202,7 +202,7 @@ def _read_json_adapter(word: Word, found: Arguments) -> None:
     ]:
         what = "no" if wrong[0] not in document else "an unknown key,"
         found.problem(
-            "lora-modules-no-adapter",
+            "lora-modules-swallow-model",
             f"--lora-modules {_short(text)} has {what} {wrong[0]!r}; vLLM does not start",
             word.place,
         )
@@ -241,7 +241,7 @@ def _with_config(words: list[Word], found: Arguments, config: ReadConfig | None,
     for word in words:
         if word.text.startswith("--config="):
             found.problem(
-                "config-ignored",
+                "config-equals",
                 f"{_short(word.text)} is accepted and not read, only `--config FILE` in two words is: "
                 "no flag of the file applies",
                 word.place,
@@ -384,7 +384,14 @@ class _Reader:
             found.model = value
         found.flags.append(Flag(spelling.name, value, option, place))
         if spelling.name == "lora_modules":
-            found.adapters.clear()  # given twice, the last list counts
+            if found.adapters:
+                lost = ", ".join(adapter.name for adapter in found.adapters)
+                found.problem(
+                    "lora-modules-twice",
+                    f"{option} twice: the last list counts, not the one with {_short(lost)}",
+                    place,
+                )
+            found.adapters.clear()
             read_adapters(words, found)
 
     def _switch(self, spelling: Spelling, word: Word, option: str, explicit: str | None) -> None:

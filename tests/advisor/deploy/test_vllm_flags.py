@@ -86,11 +86,11 @@ def test_beginnings_and_numbers(word: str, name: str, value: str) -> None:
         (["M", "--max-loras", ""], "invalid-value"),
         (["M", "--max-lora-rank", "24"], "invalid-value"),
         (["M", "--max-loras", "None"], "invalid-value"),
-        (["M", "--lora-modules", "a=/a,b=/b"], "lora-modules-comma"),
-        (["M", "--lora-modules", '[{"name": "a", "path": "/a"}]'], "lora-modules-list"),
-        (["--lora-modules", "a=/a", "M"], "lora-modules-no-adapter"),
-        (["M", "--lora-modules", '{"name": "a"}'], "lora-modules-no-adapter"),
-        (["M", "--lora-modules", '{"name": "a", "path": "/a", "rank": 8}'], "lora-modules-no-adapter"),
+        (["M", "--lora-modules", "a=/a,b=/b"], "lora-modules-commas"),
+        (["M", "--lora-modules", '[{"name": "a", "path": "/a"}]'], "lora-modules-commas"),
+        (["--lora-modules", "a=/a", "M"], "lora-modules-swallow-model"),
+        (["M", "--lora-modules", '{"name": "a"}'], "lora-modules-swallow-model"),
+        (["M", "--lora-modules", '{"name": "a", "path": "/a", "rank": 8}'], "lora-modules-swallow-model"),
         (["M", "N"], "extra-argument"),
         (["M", " "], "extra-argument"),
         (["M", "--model", "N"], "extra-argument"),
@@ -98,7 +98,7 @@ def test_beginnings_and_numbers(word: str, name: str, value: str) -> None:
         (["M", "--max-lorras", "8"], "unknown-flag"),
         (["M", "--Max-Loras", "8"], "unknown-flag"),
         (["M", "-max-loras", "8"], "unknown-flag"),
-        (["M", "--config=engine.yaml"], "config-ignored"),
+        (["M", "--config=engine.yaml"], "config-equals"),
         (["M", "--config", "a.yaml", "--config", "b.yaml"], "config-twice"),
         (["M", "--config", "engine.json"], "config-suffix"),
         (["--served-model-name", "chat", "M"], "model-not-first"),
@@ -120,7 +120,7 @@ def test_adapters() -> None:
         "M", "--lora-modules", "z=/z", "--lora-modules", "a=/a", '{"name": "b", "path": "/b"}', "--max-loras=2"
     )
     assert [(adapter.name, adapter.source) for adapter in found.adapters] == [("a", "/a"), ("b", "/b")]
-    assert not found.problems
+    assert codes(found) == ["lora-modules-twice"]
 
 
 def test_unknown_values_are_carried_and_unknown_words_leave_the_list_open() -> None:
