@@ -24,15 +24,38 @@ from advisor.recommend.objective import ObjectiveName
 from advisor.report.text import listed
 
 
+def _list(asked: bool) -> None:
+    if asked:
+        from advisor.deploy.template import descriptions
+
+        described = descriptions()
+        width = max(map(len, described))
+        for name, description in described.items():
+            streams.write(f"{name:<{width}}  {description}")
+        raise typer.Exit
+
+
 def render(
     inventory: InventoryFile,
     *,
     template: Annotated[
         list[str],
-        typer.Option("--template", "-t", help="compose, kubernetes, serve, vllm-config, or the path of your own"),
+        typer.Option("--template", "-t", metavar="NAME", help="One that --list names, or the path of your own"),
     ],
+    _: Annotated[
+        bool, typer.Option("--list", callback=_list, is_eager=True, help="Name the templates, a line each, and exit")
+    ] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write files here")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there already")] = False,
+    vllm: Annotated[
+        str | None, typer.Option("--vllm", metavar="VERSION", help="Write for this vLLM [default: the measured one]")
+    ] = None,
+    at_run_time: Annotated[
+        bool, typer.Option("--at-run-time", help="Load adapters while vLLM runs, not when it starts")
+    ] = False,
+    enforce: Annotated[
+        bool, typer.Option("--enforce", help="Have vLLM refuse requests beyond the limit (0.29 and later)")
+    ] = False,
     objective: ObjectiveOption = ObjectiveName.STEADY,
     ttft_limit: TtftLimit = "2s",  # type: ignore[assignment]
     itl_limit: ItlLimit = None,
@@ -40,6 +63,7 @@ def render(
 ) -> None:
     """Write launch files, from shipped templates or your own."""
     from advisor.deploy import render as rendering
+    from advisor.deploy.render_context import Options
 
     _undo_when_killed()
     if output is None and len(template) > 1:
@@ -48,10 +72,11 @@ def render(
     if not answer.feasible:
         streams.note(f"nothing to render: not feasible: {answer.reason}")
         raise typer.Exit(1)
-    files = [rendering.render(each, answer, loaded, pair) for each in template]
+    options = Options(vllm, at_run_time, enforce)
+    files = [rendering.render(each, answer, loaded, pair, options) for each in template]
     if rejected := len(answer.admission.rejected):
         streams.note(f"{rejected:,} of {answer.admission.of:,} adapters are not admitted and left out")
-    if names := rendering.unsourced(answer, loaded):
+    if (names := rendering.unsourced(answer, loaded)) and not at_run_time:
         streams.note(
             f"{len(names):,} of {answer.admission.adapters:,} adapters have no source in the inventory: vLLM does not "
             f"load them at start; add their sources, or load them while it runs: {listed(names)}"

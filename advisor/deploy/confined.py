@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.deploy import template
+from advisor.deploy.quoting import RefusedError
 from advisor.deploy.template import MistakeError
 
 MAX_SECONDS = 10
@@ -30,6 +31,7 @@ def fill(text: str, context: Mapping[str, Any]) -> str:
 
     Raises:
         MistakeError: there is a mistake in the template, or it takes more than that.
+        RefusedError: the format cannot say what is to be said.
     """
     # Neither does the current folder become a place to import from (-P), nor does a pipe break if the process ends.
     command = [sys.executable, "-P", "-m", __name__, str(MAX_SECONDS), str(MAX_BYTES)]
@@ -48,6 +50,8 @@ def fill(text: str, context: Mapping[str, Any]) -> str:
     reply = json.loads(done.stdout)
     if "mistake" in reply:
         raise MistakeError(reply["mistake"], reply["line"])
+    if "refused" in reply:
+        raise RefusedError(reply["refused"])
     return str(reply["text"])
 
 
@@ -59,6 +63,8 @@ def _main(seconds: int, memory: int) -> None:
         reply = {"text": template.fill(text, context, max_characters=MAX_CHARACTERS)}
     except MemoryError:
         reply = {"mistake": f"it takes more than {memory:,} bytes of memory", "line": None}
+    except RefusedError as error:
+        reply = {"refused": str(error)[:500]}
     except MistakeError as error:
         reply = {"mistake": str(error)[:500], "line": error.line}
     json.dump(reply, sys.stdout)

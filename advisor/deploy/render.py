@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from advisor.deploy import confined, template
+from advisor.deploy.quoting import RefusedError
+from advisor.deploy.render_context import AS_MEASURED, Options, context
 from advisor.deploy.template import MistakeError
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
@@ -29,11 +29,18 @@ class LaunchFile:
     text: str
 
 
-def render(name: str, recommendation: Recommendation, inventory: Inventory, pair: Pair) -> LaunchFile:
+def render(
+    name: str,
+    recommendation: Recommendation,
+    inventory: Inventory,
+    pair: Pair,
+    options: Options = AS_MEASURED,
+) -> LaunchFile:
     """Render one template: the name of a shipped one (with or without its endings) or a path.
 
     Raises:
-        InputError: no such template, a mistake in it, or nothing feasible to render.
+        InputError: no such template, a mistake in it, nothing feasible to render, or something that cannot be said in
+            this format or done by this vLLM.
     """
     if not recommendation.feasible:
         raise InputError(f"nothing to render: {recommendation.reason}")
@@ -41,7 +48,9 @@ def render(name: str, recommendation: Recommendation, inventory: Inventory, pair
     file, text = next(iter(ours.items())) if ours else (Path(name).name, template.read(Path(name)))
     fill = template.fill if ours else confined.fill
     try:
-        rendered = fill(text, _context(recommendation, inventory, pair))
+        rendered = fill(text, context(recommendation, inventory, pair, options))
+    except RefusedError as error:
+        raise InputError(f"{name}: {error}") from error
     except MistakeError as error:
         line = f":{error.line}" if error.line else ""
         raise InputError(f"{name}{line}: mistake in the template: {error}") from error
@@ -88,40 +97,4 @@ def write(launch_files: Sequence[LaunchFile], directory: Path, *, replace: bool 
 
 def _names(file: str) -> tuple[str, ...]:
     """What a shipped template may be called."""
-    return file, file.removesuffix(template.SUFFIX), file.partition(".")[0]
-
-
-def _context(recommendation: Recommendation, inventory: Inventory, pair: Pair) -> Mapping[str, Any]:
-    """What templates can use; `templates/__init__.py` documents it."""
-    admitted = set(recommendation.admission.admitted)
-    rows = zip(
-        inventory.names, inventory.mix.rank.tolist(), inventory.mix.rate.tolist(), inventory.sources, strict=True
-    )
-    adapters = [
-        {"name": name, "rank": int(rank), "rate": rate, "source": source}
-        for name, rank, rate, source in rows
-        if name in admitted
-    ]
-    modules = [json.dumps({"name": row["name"], "path": row["source"]}) for row in adapters if row["source"]]
-    without_source = unsourced(recommendation, inventory)
-    return {
-        **pair.basis.document(),
-        "flags": recommendation.document()["flags"],
-        "args": recommendation.args,
-        "modules": modules,
-        "adapters": adapters,
-        "unsourced": list(without_source),
-        "notes": [f"{pair.name}: {pair.basis}", *_notes(len(modules), len(without_source))],
-    }
-
-
-def _notes(loaded: int, unloaded: int) -> list[str]:
-    """How many adapters are loaded at start, and what to do about the others."""
-    if not unloaded:
-        return [f"All {loaded:,} are loaded at start." if loaded > 1 else "It is loaded at start."]
-    return [
-        f"{loaded:,} of {loaded + unloaded:,} are loaded at start. The inventory has no source for {unloaded:,}, named "
-        "at the end.",
-        "Add their sources and render again, or set VLLM_ALLOW_RUNTIME_LORA_UPDATING=True for vLLM and load",
-        'each: POST /v1/load_lora_adapter {"lora_name": NAME, "lora_path": PATH}. So can whoever reaches the port.',
-    ]
+    return file, file.removesuffix(template.SUFFIX), template.name(file)

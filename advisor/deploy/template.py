@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jinja2 import StrictUndefined, TemplateSyntaxError
+from jinja2 import DictLoader, StrictUndefined, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from advisor import input_file
+from advisor.deploy.quoting import FILTERS, RefusedError
 
 SUFFIX = ".j2"
+PART = "_"
+"""How the name of a template begins that others include and nobody asks for."""
 MAX_BYTES = 1_000_000
 """Of a template: the longest of ours has 2,000."""
 
@@ -28,10 +29,25 @@ class MistakeError(Exception):
         self.line = line
 
 
-def shipped() -> dict[str, str]:
-    """The templates that come with the package: name to text."""
+@cache
+def _ours() -> dict[str, str]:
     templates = (entry for entry in files("advisor.templates").iterdir() if entry.name.endswith(SUFFIX))
     return {entry.name: entry.read_text(encoding="utf-8") for entry in sorted(templates, key=lambda entry: entry.name)}
+
+
+def shipped() -> dict[str, str]:
+    """The templates that come with the package: file name to text."""
+    return {file: text for file, text in _ours().items() if not file.startswith(PART)}
+
+
+def name(file: str) -> str:
+    """What a template of this file name is called: "compose" for compose.yaml.j2."""
+    return file.partition(".")[0]
+
+
+def descriptions() -> dict[str, str]:
+    """What each shipped template makes, by its name: the comment that it begins with."""
+    return {name(file): text.partition("#}")[0].removeprefix("{#").strip() for file, text in shipped().items()}
 
 
 def read(path: Path) -> str:
@@ -40,8 +56,7 @@ def read(path: Path) -> str:
     Raises:
         InputError: no such file, one without an end, too long or not text.
     """
-    names = ", ".join(name.partition(".")[0] for name in shipped())
-    return input_file.read_text(path, f"a template is a text file or one of {names}", MAX_BYTES)
+    return input_file.read_text(path, f"a template is a text file or one of {', '.join(descriptions())}", MAX_BYTES)
 
 
 def fill(template: str, context: Mapping[str, Any], *, max_characters: int | None = None) -> str:
@@ -49,6 +64,7 @@ def fill(template: str, context: Mapping[str, Any], *, max_characters: int | Non
 
     Raises:
         MistakeError: there is a mistake in the template, or it makes too long a text.
+        RefusedError: the format cannot say what is to be said.
         MemoryError: it takes more memory than there is.
     """
     parts, length = list[str](), 0
@@ -58,7 +74,7 @@ def fill(template: str, context: Mapping[str, Any], *, max_characters: int | Non
             length += len(part)
             if max_characters is not None and length > max_characters:
                 raise MistakeError(f"it makes more than {max_characters:,} characters")
-    except (MistakeError, MemoryError):
+    except (MistakeError, RefusedError, MemoryError):
         raise
     except Exception as error:  # whatever a template can raise is a mistake in it
         raise MistakeError(str(error) or type(error).__name__, _line(error)) from error
@@ -77,32 +93,15 @@ def _line(error: Exception) -> int | None:
     return line
 
 
+@cache
 def _environment() -> ImmutableSandboxedEnvironment:
+    parts = {file: text for file, text in _ours().items() if file.startswith(PART)}
     environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+        loader=DictLoader(parts),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    environment.filters |= {"yaml": _yaml, "literal": _literal, "json": json.dumps, "sh": _sh, "comment": _comment}
+    environment.filters |= FILTERS
     return environment
-
-
-def _yaml(value: str | float) -> str:
-    """A YAML scalar: text always in double quotes with escapes, on one line."""
-    style = '"' if isinstance(value, str) else None
-    return yaml.safe_dump(value, default_style=style, width=float("inf")).removesuffix("\n...\n").rstrip("\n")
-
-
-def _literal(text: str) -> str:
-    """Text for files in which `$NAME`, `${NAME}` or `$(NAME)` is replaced: compose and Kubernetes."""
-    return text.replace("$", "$$")
-
-
-def _sh(value: str | float) -> str:
-    """One word of a shell."""
-    return shlex.quote(str(value))
-
-
-def _comment(text: str) -> str:
-    """Text for a comment: on one line, with escapes for what cannot be printed."""
-    return "".join(
-        each if each.isprintable() and each != "\\" else each.encode("unicode_escape").decode() for each in text
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -18,59 +17,22 @@ from hypothesis import strategies as st
 
 from advisor.deploy import confined, render
 from advisor.errors import InputError
-from advisor.inventory.inventory import Inventory, parse
-from advisor.recommend.objective import Objective
-from advisor.recommend.recommend import recommend
 from advisor.recommend.recommendation import Recommendation
 from advisor.zoo.pairs import Pair
-from tests.advisor import inventories
-
-HOSTILE = [
-    "a\"b'c",
-    "two\nlines: [x]",
-    "{{ 7 * 7 }}{% for x in y %}",
-    "$(touch owned) `touch owned` ${HOME} $HOME $$",
-    "- # : & * ! | > % @ \\",
-    "\u2028\x85\x7f\x1b[31m 😀 --max-loras=1",
-    "--lora-modules",
-]
-
-
-def serving(pair: Pair, names: list[str]) -> tuple[Inventory, Recommendation]:
-    """An inventory of adapters with these names, which are also where they are loaded from."""
-    document: dict[str, Any] = {
-        "model": "tiny-1b",
-        "gpu": "test-gpu",
-        "lengths": {"input": {"mean": 100, "std": 50}, "output": {"mean": 100, "std": 50}},
-        "adapters": [{"name": name, "rank": 8, "rate": 0.05, "source": f"/from/{name}"} for name in names],
-    }
-    inventory = parse(inventories.toml(document))
-    answer = recommend(inventory, pair, Objective())
-    assert answer.admission.rejected == ()
-    return inventory, answer
-
-
-def text(template: str, pair: Pair, names: list[str]) -> tuple[str, Recommendation]:
-    inventory, answer = serving(pair, names)
-    return render.render(template, answer, inventory, pair).text, answer
-
-
-def modules(words: list[str]) -> list[dict[str, str]]:
-    return [json.loads(word) for word in words]
+from tests.advisor.deploy.rendered import HOSTILE, NAMES, modules, serving, text, undollared
 
 
 def wanted(names: list[str]) -> list[dict[str, str]]:
     return [{"name": name, "path": f"/from/{name}"} for name in names]
 
 
-NAMES = st.lists(inventories.names | st.sampled_from(HOSTILE), min_size=1, max_size=5, unique=True)
-
-
 @settings(max_examples=50, deadline=None)
 @given(NAMES)
 def test_compose(pair: Pair, names: list[str]) -> None:
     rendered, answer = text("compose", pair, names)
-    command = yaml.safe_load(rendered)["services"]["vllm"]["command"]
+    service = yaml.safe_load(rendered)["services"]["vllm"]
+    assert service["entrypoint"] == ["vllm", "serve"]
+    command = service["command"]
     check_arguments([undollared(word) for word in command], answer, names)
 
 
@@ -80,23 +42,18 @@ def test_kubernetes(pair: Pair, names: list[str]) -> None:
     rendered, answer = text("kubernetes", pair, names)
     deployment, service = yaml.safe_load_all(rendered)
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["vllm", "serve"]
     assert container["resources"]["limits"] == {"nvidia.com/gpu": 1}
     assert service["kind"] == "Service"
     check_arguments([undollared(word) for word in container["args"]], answer, names)
 
 
 def check_arguments(words: list[str], answer: Recommendation, names: list[str]) -> None:
-    split = 2 + len(answer.args)
-    assert words[:2] == ["--model", "example/Tiny-1B"]
-    assert words[2:split] == answer.args
+    split = 1 + len(answer.args)
+    assert words[0] == "example/Tiny-1B"
+    assert words[1:split] == answer.args
     assert words[split] == "--lora-modules"
     assert modules(words[split + 1 :]) == wanted(names)
-
-
-def undollared(word: str) -> str:
-    """What compose and Kubernetes make of a word; a single dollar would be a variable."""
-    assert "$" not in re.sub(r"\$\$", "", word)
-    return word.replace("$$", "$")
 
 
 @settings(max_examples=50, deadline=None)
@@ -230,7 +187,7 @@ def test_what_is_no_template(pair: Pair, tmp_path: Path) -> None:
 
 def test_no_such_template(pair: Pair) -> None:
     inventory, answer = serving(pair, ["a"])
-    with pytest.raises(InputError, match="one of compose, kubernetes, serve, vllm-config"):
+    with pytest.raises(InputError, match=r"one of benchmark, compose, .*, vllm-config"):
         render.render("helm", answer, inventory, pair)
 
 
