@@ -334,13 +334,13 @@ def _unindented(text: str, at: int, value: str, indent: int) -> Offsets[int] | N
             if fresh:
                 margin = text[at : at + indent]
                 at += len(margin) - len(margin.lstrip(" "))
-            raw = text[at : at + 1]
-            fresh = raw == "\n"
-            if raw == character or (fresh and character == " ") or (not raw and character == "\n"):
+            raw = text[at : at + 2] if text.startswith("\r\n", at) else text[at : at + 1]
+            fresh = raw[-1:] == "\n"
+            if raw == character or (fresh and character in " \n") or (not raw and character == "\n"):
                 offsets.append(at)
                 at += len(raw)
                 break
-            if not fresh and not (raw == "\r" and text[at + 1 : at + 2] == "\n"):
+            if not fresh:
                 return None
-            at += 1
+            at += len(raw)
     return [*offsets, at]

@@ -1,0 +1,240 @@
+"""A container, service or task: an image, a command with arguments, and an environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping as Variables
+from collections.abc import Sequence as Words
+from dataclasses import dataclass, field, replace
+
+from advisor.deploy import command, insertions, wrappers
+from advisor.deploy.context import ENVIRONMENT, IMAGE, Context
+from advisor.deploy.deployment import Adapter, Deployment, Flag, Insertion, Place, Problem, Value
+from advisor.deploy.scripts import read_script
+from advisor.deploy.tree import Mapping, Node, Scalar, Sequence
+from advisor.deploy.vllm_flags import Word, read_arguments
+
+COMMANDS = ("entrypoint", "Entrypoint", "entryPoint", "command", "Command", "cmd", "Cmd")
+"""Keys of what is run, in the order in which it is put together; arguments come behind."""
+ARGUMENTS = re.compile(r"arg|option|flag|param|cmd|command", re.IGNORECASE)
+"""Keys under which lists and texts may be arguments of a server."""
+_PODS = re.compile(r"^Kubernetes (?:Deployment|StatefulSet|DaemonSet|ReplicaSet|Pod|Job|ReplicationController)$")
+_SHELL = re.compile(r"[\n;|<>`]|&&|\$\(")
+_OTHERS_FLAGS = ("unknown-flag", "extra-argument", "ambiguous-flag")
+"""What may be a wrapper's own, and no mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What makes a Deployment, wherever it was found."""
+
+    place: Place
+    words: Words[Word] = ()
+    serve: bool = True
+    own: bool = True
+    """Whether the words go to vLLM itself: a wrapper has flags of its own."""
+    before: tuple[Flag, ...] = ()
+    """Flags that come before the words."""
+    adapters: tuple[Adapter, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    environment: Variables[str, Scalar] = field(default_factory=dict)
+    image: Value | None = None
+    model: Value | None = None
+    gpu: Value | None = None
+    insertion: Insertion | None = None
+    defaults: Variables[str, str] = field(default_factory=dict)
+    name: str = ""
+    kind: str = ""
+
+
+def deployment(server: Server, context: Context) -> Deployment:
+    """What vLLM reads of a server's settings."""
+    extra = server.environment.get("VLLM_ADDITIONAL_ARGS")
+    words = list(server.words)
+    if extra is not None and not any("VLLM_ADDITIONAL_ARGS" in word.text for word in words):
+        words = [*command.split(extra.source), *words] if not extra.unknown else [*words, context.word(extra)]
+    found = read_arguments(words, serve=server.serve, config=context.config)
+    problems = [each for each in found.problems if server.own or each.code not in _OTHERS_FLAGS]
+    return Deployment(
+        file=context.file,
+        kind=server.kind or context.kind,
+        name=server.name or context.name,
+        place=server.place,
+        flags=tuple(context.marked(flag) for flag in (*server.before, *found.flags)),
+        environment={name: value.value for name, value in server.environment.items()},
+        model=found.model or server.model or (context.model.value if context.model else None),
+        image=server.image,
+        gpu=server.gpu,
+        adapters=(*server.adapters, *found.adapters),
+        partial=context.partial or found.open,
+        defaults=dict(server.defaults),
+        problems=(*server.problems, *problems),
+        insertion=server.insertion,
+    )
+
+
+def read(mapping: Mapping, context: Context) -> list[Deployment] | None:
+    """The servers that a container starts: none if it is something else, None if it is no container at all."""
+    lists = _arguments(mapping)
+    if not lists:
+        return None
+    variables = context.environment(mapping)
+    words = [word for _, node in lists for word in _words(node, context, variables)]
+    image = context.image(mapping)
+    start = _start(lists, mapping)
+    server = Server(start, environment=variables, image=image, name=context.name or mapping.text("name"))
+    if _PODS.match(context.kind) and image is None and _in_pod(context):
+        context = replace(context, partial=True)
+    text = image.text if image and image.text else ""
+    script = command.script(words)
+    launch = command.launched(words)
+    if script is None and launch is None and len(lists) == 1 and isinstance(lists[0][1], Scalar):
+        script = _as_script(lists[0][1], context, variables)
+    if script is not None:
+        found = read_script(script, context, {name: value for name, value in variables.items() if not value.unknown})
+        return [_around(each, server, context) for each in found] or None
+    if launch is not None:
+        doubled = command.serves(text) and not _replaces(mapping, context)
+        problem = (_doubled(words[0]),) if doubled else ()
+        return [deployment(replace(server, words=launch.words, serve=launch.serve, problems=problem,
+                                   own="dynamo.vllm" not in {word.text for word in words},
+                                   insertion=_insertion(lists)), context)]  # fmt: skip
+    return _flags_alone(mapping, lists, words, server, context)
+
+
+def _flags_alone(
+    mapping: Mapping, lists: list[tuple[str, Node]], words: list[Word], server: Server, context: Context
+) -> list[Deployment] | None:
+    """A server that the image starts, whose flags are all that is said of it."""
+    text = (server.image.text if server.image else "") or ""
+    problems: tuple[Problem, ...] = ()
+    names = command.flag_names(words)
+    ours = command.serves(text) or context.serves or mapping.text("modelCommand") == "vllmServe"  # llm-d's word
+    if command.serves(text) and words and words[0].text == "serve":
+        problems, words = (_doubled(words[0]),), words[1:]
+    commands = [key for key, _ in lists if key in COMMANDS]
+    if commands and _replaces(mapping, context) and not (words and words[0].text.startswith("-")) and not ours:
+        words = words[next((at for at, word in enumerate(words) if word.text.startswith("-")), len(words)) :]
+        ours = False
+    sure = ours or "vllm" in " ".join((text, context.kind, *context.path)).lower()
+    around = " ".join((text, *(word.text for word in words[:3])))
+    if not words or command.other(around) or not (ours or command.speaks_vllm(names, sure=sure)):
+        return None
+    if ours and not names and not command.serves(text):
+        return None
+    return [deployment(replace(server, words=words, own=ours, problems=problems, insertion=_insertion(lists)), context)]
+
+
+def _arguments(mapping: Mapping) -> list[tuple[str, Node]]:
+    """The lists and texts of a container that make its command, in their order."""
+    found = [(key, mapping.index[key]) for key in COMMANDS if key in mapping]
+    found += [
+        (key, node)
+        for key, node in mapping.index.items()
+        if key not in (*COMMANDS, *ENVIRONMENT, *IMAGE, "modelCommand") and ARGUMENTS.search(key)
+    ]
+    return [(key, node) for key, node in found if _is_list(node) or (isinstance(node, Scalar) and _is_text(node))]
+
+
+def _is_list(node: Node) -> bool:
+    return isinstance(node, Sequence) and any(isinstance(item, Scalar) for item in node.items)
+
+
+def _is_text(node: Scalar) -> bool:
+    return node.kind == "str" and ("--" in node.text or "vllm" in node.text)
+
+
+def _words(node: Node, context: Context, variables: Variables[str, Scalar]) -> list[Word]:
+    """The words of a list, one an item, or of a text."""
+    if isinstance(node, Sequence):
+        return [context.word(item, variables) for item in node.items if isinstance(item, Scalar)]
+    if not isinstance(node, Scalar):
+        return []
+    filled = context.filled(node, variables)
+    if not filled.unknown:
+        return command.split(filled.source)
+    words = command.split(filled.source)
+    return [context.word(Scalar(word.source), variables) for word in words]
+
+
+def _as_script(node: Scalar, context: Context, variables: Variables[str, Scalar]) -> Word | None:
+    """A text with more than one command in it: a shell runs it."""
+    return context.word(node, variables) if _SHELL.search(node.text) and "vllm" in node.text else None
+
+
+def _start(lists: list[tuple[str, Node]], mapping: Mapping) -> Place:
+    """Where a server is said to stand: at the key of its arguments."""
+    key = mapping.key(lists[-1][0])
+    return key.place if key else mapping.place
+
+
+def _insertion(lists: list[tuple[str, Node]]) -> Insertion | None:
+    for _, node in reversed(lists):
+        if isinstance(node, Sequence):
+            return insertions.as_item(node)
+        if isinstance(node, Scalar):
+            return insertions.behind(node)
+    return None
+
+
+def _replaces(mapping: Mapping, context: Context) -> bool:
+    """Whether the command takes the place of the image's entry point: not that of compose, nor of Nomad."""
+    if context.compose:
+        return any(mapping.get(key) is not None for key in ("entrypoint", "Entrypoint"))
+    node = mapping.get("command")
+    return node is not None and not (isinstance(node, Scalar) and node.text.startswith("-"))
+
+
+def _in_pod(context: Context) -> bool:
+    return context.path[-1:] in (("containers",), ("initContainers",))
+
+
+def _doubled(word: Word) -> Problem:
+    return Problem(
+        "doubled-command",
+        "the image starts with vllm serve already, and what stands here comes behind it: unrecognized arguments, "
+        "vLLM does not start",
+        word.place,
+    )
+
+
+def _around(found: Deployment, server: Server, context: Context) -> Deployment:
+    """A server of a script, with what is known of the container that runs it."""
+    environment = {name: value.value for name, value in server.environment.items()}
+    return replace(
+        found,
+        kind=context.kind,
+        name=server.name or found.name,
+        environment=environment | dict(found.environment),
+        image=found.image or server.image,
+        partial=found.partial or context.partial,
+        flags=tuple(context.marked(flag) for flag in found.flags),
+    )
+
+
+def wrapped(mapping: Mapping, context: Context) -> list[Deployment] | None:
+    """A server whose image turns environment variables into flags."""
+    variables = context.environment(mapping)
+    if not variables:
+        return None
+    image = context.image(mapping)
+    found = wrappers.read(variables, (image.text if image else "") or "", " ".join(context.path) + context.kind)
+    if found is None:
+        return None
+    node = next((mapping.get(key) for key in ENVIRONMENT if mapping.get(key) is not None), None)
+    key = next((mapping.key(key) for key in ENVIRONMENT if key in mapping), None)
+    server = Server(
+        key.place if key else mapping.place,
+        words=found.words,
+        before=found.flags,
+        adapters=found.adapters,
+        problems=found.problems,
+        environment=variables,
+        image=image,
+        model=found.model,
+        defaults=found.defaults,
+        insertion=insertions.as_variable(node, found.names),
+        name=context.name or mapping.text("name"),
+        kind=f"{context.kind}, {found.wrapper}" if found.wrapper not in context.kind else context.kind,
+    )
+    return [deployment(server, context)]

@@ -1,0 +1,19 @@
+"""Deployment files in JSON, of whatever platform."""
+
+from __future__ import annotations
+
+from advisor.deploy import yaml_tree
+from advisor.deploy.deployment import Deployment
+from advisor.deploy.search import search
+from advisor.deploy.source import Source
+from advisor.deploy.vllm_flags import ReadConfig
+
+
+def read(text: str, file: str, *, config: ReadConfig | None = None) -> list[Deployment]:
+    """The vLLM servers in a JSON file.
+
+    Raises:
+        NotReadableError: it is no JSON.
+    """
+    source = Source.of(text)
+    return search(yaml_tree.read(source, json=True), source, file, "JSON", config)

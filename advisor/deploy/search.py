@@ -1,0 +1,113 @@
+"""The search for vLLM servers in a tree: what each mapping is, and where to look further."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from advisor.deploy import container, engine_arguments, yaml_tree
+from advisor.deploy.context import ENVIRONMENT, MAX_NESTING, Context
+from advisor.deploy.deployment import Deployment, NotReadableError
+from advisor.deploy.platforms import kubernetes
+from advisor.deploy.platforms.all import PLATFORMS
+from advisor.deploy.scripts import read_script
+from advisor.deploy.source import Source
+from advisor.deploy.tree import Mapping, Node, Scalar, Sequence
+from advisor.deploy.vllm_flags import ReadConfig, Word
+
+HINT = re.compile(
+    r"vllm|lora|NIM_|OPTION_|option\.|gpu.?memory.?utilization|max.?num.?seqs|max.?model.?len|--model\b", re.IGNORECASE
+)
+"""What a text has in it if there is a server in it that may be one of vLLM's."""
+_NEVER = frozenset(("initContainers", "initContainer", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"))
+_SCRIPT = re.compile(r"\bvllm(?:\.entrypoints[\w.]*|\s+serve)\b|dynamo\.vllm")
+_MANIFEST = re.compile(r"^\s*(?:-\s+)?[\w\"'./-]+\s*:(?:\s|$)|^\s*[\[{]", re.MULTILINE)
+
+
+def search(
+    documents: list[Node], source: Source, file: str, kind: str, config: ReadConfig | None = None
+) -> list[Deployment]:
+    """The servers in the documents of one file."""
+    context = Context(file, source, kind, config=config)
+    maps = kubernetes.config_maps(documents)
+    context = replace(context, config_maps=maps, config=_config(maps, context))
+    found: list[Deployment] = []
+    for document in documents:
+        own = engine_arguments.read_config(document, context) if isinstance(document, Mapping) else None
+        found += own if own is not None else servers(document, context)
+    return found
+
+
+def servers(node: Node, context: Context) -> Iterator[Deployment]:
+    """The servers in a node and below it."""
+    if isinstance(node, Scalar):
+        yield from _inside(node, context)
+    elif isinstance(node, Sequence):
+        patched = kubernetes.patch(node, context)
+        for item in () if patched else node.items:
+            yield from servers(item, context)
+        yield from patched or ()
+    else:
+        yield from _mapping(node, context)
+
+
+def _mapping(mapping: Mapping, context: Context) -> Iterator[Deployment]:
+    for platform in PLATFORMS:
+        found = platform(mapping, context)
+        if found is not None:
+            yield from found.servers
+            for node, inner in found.rest:
+                yield from servers(node, inner)
+            return
+    readers = (container.read, container.wrapped, engine_arguments.read)
+    here = next((each for reader in readers if (each := reader(mapping, context)) is not None), None)
+    yield from here or ()
+    for key, node in mapping.entries:
+        if key.text in _NEVER or (here and (not isinstance(node, Mapping) or key.text in ENVIRONMENT)):
+            continue
+        yield from servers(node, context.below(key.text))
+
+
+def _inside(scalar: Scalar, context: Context) -> Iterator[Deployment]:
+    """What stands in a text: a manifest, values or a script."""
+    text = scalar.text
+    if scalar.unknown or context.nesting >= MAX_NESTING or not HINT.search(text):
+        return
+    found: list[Deployment] = []
+    if ("\n" in text.strip() or text.lstrip()[:1] in ("{", "[")) and _MANIFEST.search(text):
+        inner = replace(context, source=scalar.source, nesting=context.nesting + 1)
+        try:
+            documents = yaml_tree.read(scalar.source)
+        except NotReadableError:
+            documents = []
+        found = [
+            each for document in documents if not isinstance(document, Scalar) for each in servers(document, inner)
+        ]
+    if not found and _SCRIPT.search(text):
+        found = [
+            replace(each, kind=context.kind, name=context.name or each.name, partial=each.partial or context.partial)
+            for each in read_script(Word(scalar.source, quote=scalar.quote), context, {})
+        ]
+    yield from found
+
+
+def _config(maps: dict[str, Mapping], context: Context) -> ReadConfig | None:
+    """Reads what --config names from a ConfigMap of the file, or else as it is told."""
+    files = {key.text: value for data in maps.values() for key, value in data.entries if isinstance(value, Scalar)}
+    if not files:
+        return context.config
+
+    def read(name: str) -> list[tuple[str, list[Word]]] | None:
+        held = files.get(name.rpartition("/")[2])
+        if held is None:
+            found = context.config(name) if context.config else None
+            return [(key, list(words)) for key, words in found] if found is not None else None
+        try:
+            documents = yaml_tree.read(held.source)
+        except NotReadableError:
+            return None
+        first = documents[0] if documents else None
+        return engine_arguments.config_entries(first, context) if isinstance(first, Mapping) else []
+
+    return read

@@ -1,0 +1,34 @@
+"""Deployment files in YAML, of whatever platform."""
+
+from __future__ import annotations
+
+from advisor.deploy import engine_arguments, yaml_tree
+from advisor.deploy.context import Context
+from advisor.deploy.deployment import Deployment
+from advisor.deploy.search import search
+from advisor.deploy.source import Source
+from advisor.deploy.tree import Mapping
+from advisor.deploy.vllm_flags import ReadConfig, Word
+
+
+def read(text: str, file: str, *, config: ReadConfig | None = None) -> list[Deployment]:
+    """The vLLM servers in the documents of a YAML file.
+
+    Raises:
+        NotReadableError: it is no YAML.
+    """
+    source = Source.of(text)
+    return search(yaml_tree.read(source), source, file, "YAML", config)
+
+
+def read_config(text: str, file: str) -> list[tuple[str, list[Word]]]:
+    """The keys of vLLM's own --config file, each with the words that vLLM makes of it.
+
+    Raises:
+        NotReadableError: it is no YAML.
+    """
+    source = Source.of(text)
+    documents = yaml_tree.read(source)
+    context = Context(file, source, "vLLM --config")
+    first = documents[0] if documents else None
+    return engine_arguments.config_entries(first, context) if isinstance(first, Mapping) else []
