@@ -349,7 +349,8 @@ def test_the_core_names_no_flag_of_the_command_line() -> None:
         option for command in get_command(app).commands.values() for each in command.params for option in each.opts
     }
     assert {"--ttft-limit", "--verify"} <= options
-    core = [path for path in package.rglob("*.py") if package / "cli" not in path.parents]
+    commands = {package / "cli", package / "bench.py"}  # the second calls the first
+    core = [path for path in package.rglob("*.py") if not commands & {path, *path.parents}]
     assert len(core) > 20
     named = {
         (path.name, word)
