@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from advisor.features.queueing import share_waiting
 from advisor.features.vector import measure, measure_slots
@@ -31,6 +33,10 @@ FEW = 16
 SPARE_STEP, SPARE_KV = 0.02, 0.5
 """Slots beyond those of the rules may lengthen a step by no more than such a share, and must leave such a share of the
 KV cache."""
+
+
+SELDOM = 0.05
+"""Requests/s of an adapter that is asked seldom: of more adapters than the models know, one GPU serves no more each."""
 
 
 class DoesNotFitError(Exception):
@@ -91,6 +97,8 @@ class Configurator:
         Raises:
             DoesNotFitError: the server would not start with a single slot, or not with the settings that are fixed.
         """
+        if bursts_unknown(mix, self.pair):
+            mix = replace(mix, cv=np.where(mix.rate <= SELDOM, np.minimum(mix.cv, 1.0), mix.cv))
         values = measure(mix, self.profile, ttft_limit_s=self.objective.ttft_limit_s)
         trace = [rank := self._slot_rank(mix)]
         trace += self._wanted_slots(values, mix, int(rank.result))
@@ -152,14 +160,14 @@ class Configurator:
         self, values: dict[str, float], mix: Workload, wanted: int, *, most: int, rank: int
     ) -> Iterator[Step]:
         """A few slots more where chance, or somewhat more traffic, would fill those of the rules."""
-        busy = GROWTH * values["active_adapters"]
+        (with_slots,) = measure_slots(values, mix, self.profile, [wanted])
+        busy = GROWTH * _adapters_in_flight(mix, with_slots["step_time"] / 1e3)
         if (waiting := share_waiting(wanted, busy)) <= WAITING:
             return
-        (with_slots,) = measure_slots(values, mix, self.profile, [wanted])
         per_slot_ms = self.profile.step.per_slot_ms
         affordable = wanted + int(SPARE_STEP * with_slots["step_time"] / per_slot_ms) if per_slot_ms else most
         more = range(wanted + 1, min(most, affordable) + 1)
-        needed = next((slots for slots in more if share_waiting(slots, busy) <= WAITING), None)
+        needed = next((slots for slots in more if share_waiting(slots, busy) <= WAITING), more[-1] if more else None)
         if needed and self._capacity(needed, rank) >= max(SPARE_KV * self._capacity(wanted, rank), self._max_model_len):
             rule = (
                 f"with {GROWTH:g} times the traffic {waiting:.0%} of the requests would wait for one of {wanted} slots"
@@ -212,6 +220,27 @@ class Configurator:
             required_chance=required,
             itl_margin=self._predict.itl_margin,
         )
+
+
+def bursts_unknown(mix: Workload, pair: Pair) -> bool:
+    """Whether there are bursty adapters that are asked seldom, in a mix of more adapters than the models were shown.
+
+    Their requests are then taken as Poisson arrivals. The features let all of a burst come at once; of an adapter that
+    is asked once in an hour a burst takes minutes, and holds a slot all the while. What that costs the models learned
+    of as many adapters as they saw. Poisson arrivals keep more adapters in flight than any bursts of as many requests
+    do, so that the answer errs to the safe side.
+    """
+    return len(mix) > pair.manifest.max_adapters and bool(((mix.cv > 1) & (mix.rate <= SELDOM)).any())
+
+
+def _adapters_in_flight(mix: Workload, step_s: float) -> float:
+    """Adapters with a request in flight, of bursty ones as many as there can be at most.
+
+    An adapter is in flight for no longer than its requests take one after the other. How much shorter bursts make that
+    depends on how close they come, and the feature `active_adapters` lets all of a burst come at once.
+    """
+    requests = mix.rate * mix.output_mean * step_s
+    return float(np.where(mix.cv > 1, np.minimum(requests, 1.0), -np.expm1(-requests)).sum())
 
 
 def _under(profile: Profile, fixed: Mapping[str, int | float]) -> Profile:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from advisor.errors import InputError
 from advisor.features.vector import ESTIMATES, MIX_FEATURES, SERVING_FEATURES, UNITS
 from advisor.inventory.inventory import Inventory
+from advisor.recommend.configuration import bursts_unknown
 from advisor.recommend.context import settle_context
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommendation import Admission, Change, Recommendation
@@ -45,6 +46,11 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
     flags = settings.flags(profile.memory.max_model_len)
     further = [name for name in SERVING_FEATURES if name not in MIX_FEATURES]
     warnings += _extrapolations(pair, choice.configuration.values, further)
+    if bursts_unknown(context.accepted.take(chosen.candidates.order[: choice.size]), pair):
+        warnings.append(
+            f"of more than {pair.manifest.max_adapters:,} adapters the models know no bursts: requests that are seldom "
+            "are taken as Poisson arrivals, which admits fewer adapters and expects longer steps than may be"
+        )
     if choice.configuration.memory_bound:
         warnings.append(
             f"memory allows only {settings.max_loras} adapter slots: the KV cache must hold one request of "

@@ -61,6 +61,26 @@ def test_thousands_of_adapters_that_are_hardly_asked_are_all_served(llama: Pair,
     assert served(answer, asked, llama).steady()
 
 
+@pytest.mark.parametrize(("adapters", "rate", "cv"), [(2000, 0.005, 4.0), (3000, 0.002, 2.0), (100_000, 0.00005, 6.0)])
+def test_bursts_of_more_adapters_than_the_models_know_find_slots(
+    llama: Pair, adapters: int, rate: float, cv: float
+) -> None:
+    asked = inventory(replace(workload(np.full(adapters, rate)), cv=np.full(adapters, cv)))
+    answer = recommend(asked, llama, Objective())
+    assert answer.admission.adapters > 1024
+    assert served(answer, asked, llama).ttft_p99_ms < 1000
+    assert any("the models know no bursts" in each for each in answer.warnings)
+
+
+@pytest.mark.parametrize(("adapters", "rate", "cv"), [(1000, 0.001, 4.0), (20, 0.002, 6.0)])
+def test_slots_for_little_traffic_bear_bursts(llama: Pair, adapters: int, rate: float, cv: float) -> None:
+    asked = inventory(replace(workload(np.full(adapters, rate)), cv=np.full(adapters, cv)))
+    answer = recommend(asked, llama, Objective())
+    assert answer.admission.adapters == adapters
+    assert served(answer, asked, llama).ttft_p99_ms < 500
+    assert not any("bursts" in each for each in answer.warnings)
+
+
 def test_slots_for_little_traffic_bear_half_as_much_again(llama: Pair) -> None:
     asked = inventory(workload(np.full(1000, 0.001)))
     answer = recommend(asked, llama, Objective())
