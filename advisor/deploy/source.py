@@ -28,6 +28,8 @@ class Source:
     """Where each character ends, if that is not where the next begins: in `${SLOTS:-32}-x` behind the 2."""
     quote: str = ""
     """What the text is quoted with in the file: it, and a backslash, cannot be inserted as they are."""
+    file: str | None = None
+    """Of a file that a command of the first one names: that file, as its places say."""
 
     @classmethod
     def of(cls, text: str) -> Source:
@@ -42,7 +44,7 @@ class Source:
         """Where a stretch of this text stands in the file."""
         first, last = self.offsets[start], self._end(end) if end > start else self.offsets[start]
         line = bisect_right(self.lines, first)
-        return Place(line, first - self.lines[line - 1] + 1, first, max(first, last))
+        return Place(line, first - self.lines[line - 1] + 1, first, max(first, last), self.file)
 
     @property
     def whole(self) -> Place:
@@ -63,7 +65,7 @@ class Source:
             offsets = [self.offsets[offset] for offset in offsets]
         if line_break is not None:
             line_break = None if self.line_break is None else self.line_break + line_break[1:]
-        return Source(text, offsets, self.lines, line_break, ends, quote or self.quote)
+        return Source(text, offsets, self.lines, line_break, ends, quote or self.quote, self.file)
 
     def part(self, start: int, end: int) -> Source:
         """A stretch of this text."""
@@ -85,14 +87,14 @@ def joined(parts: Iterable[Source]) -> Source:
         ends.extend(part.offsets[1:] if part.ends is None else part.ends)
     last = texts[-1]
     offsets.append(last.offsets[len(last.text)])
-    return Source("".join(part.text for part in texts), offsets, last.lines, None, ends, last.quote)
+    return Source("".join(part.text for part in texts), offsets, last.lines, None, ends, last.quote, last.file)
 
 
 def relocated(deployment: Deployment, source: Source, *, file: str | None = None) -> Deployment:
     """What was found in a text, with the places that it has in the file that the text stands in."""
 
     def place(old: Place) -> Place:
-        return source.place(old.start, old.end)
+        return old if old.file else source.place(old.start, old.end)
 
     def value(old: Value) -> Value:
         return replace(old, place=place(old.place))

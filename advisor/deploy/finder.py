@@ -1,0 +1,164 @@
+"""Which reader reads a file: by its name, or else by what it looks like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+from advisor.deploy.deployment import Deployment, NotReadableError
+from advisor.deploy.source import Source, relocated
+from advisor.deploy.vllm_flags import Word
+
+MAX_CHARACTERS = 2**20
+"""Of a file: deployment files that people write have a few thousand."""
+MAX_NESTING = 4
+"""Documents in scripts in documents."""
+
+HINT = re.compile(
+    r"vllm|lora|NIM_|OPTION_|option\.|gpu.?memory.?utili[sz]ation|max.?num.?seqs|max.?model.?len|LLM\(", re.IGNORECASE
+)
+"""What a text has in it if a server in it may be one of vLLM's."""
+_NAMES = (
+    (re.compile(r".*\.(?:sh|bash|zsh|ksh|dash|sbatch|slurm|pbs|lsf|command|profile)"), "shell"),
+    (re.compile(r".*\.pyi?"), "python"),
+    (re.compile(r"(?:.*\.)?(?:docker|container)file(?:[.-].*)?"), "dockerfile"),
+    (re.compile(r".*\.(?:service|container)"), "unit"),
+    (re.compile(r".*\.(?:ya?ml|json|tf|tfvars|hcl|nomad|tofu|properties|env)|\.env.*"), "document"),
+)
+_SHELLS = re.compile(r"#!\s*\S*?(?:/|\s)(?:env\s+(?:-S\s+)?)?(?:ba|da|z|k|a)?sh\b")
+_PYTHON = re.compile(r"#!.*python")
+_UNIT = re.compile(r"^\s*\[(?:Unit|Service|Install|Container|Quadlet)\]\s*$", re.MULTILINE)
+_IMPORT = re.compile(r"^(?:from\s+[\w.]+\s+import\s|import\s+[\w.]+)", re.MULTILINE)
+_FROM = re.compile(r"\A(?:\s*(?:#.*)?\n|\s*ARG\s.*\n)*\s*FROM\s+\S+", re.IGNORECASE)
+_KEY = re.compile(r"\A(?:\s*(?:#.*)?\n)*(?:---|%YAML|\{\{|-\s|[\w\"'./-]+\s*:(?:\s|$))")
+
+
+def find(text: str, file: str) -> list[Deployment]:
+    """The vLLM servers that a file describes: none in a file that is something else.
+
+    Args:
+        text: Of the file.
+        file: Its path as it is given; "-" for the standard input. Files that it names by --config are looked for
+            beside it.
+
+    Raises:
+        NotReadableError: it cannot be read as what it seems to be; the message is one line.
+    """
+    if not HINT.search(text):
+        return []
+    if len(text) > MAX_CHARACTERS:
+        raise NotReadableError(f"too long for a deployment file: more than {MAX_CHARACTERS:,} characters")
+    try:
+        return _Finder(file).find(text, file, 0)
+    except RecursionError as error:
+        raise NotReadableError("nested too deeply to be read") from error
+
+
+def kind_of(text: str, file: str) -> str:
+    """shell, python, dockerfile, unit or document: by its first line, its name, or what stands in it."""
+    line = text[: text.find("\n")] if "\n" in text else text
+    for pattern, kind in ((_SHELLS, "shell"), (_PYTHON, "python")):
+        if pattern.match(line):
+            return kind
+    name = PurePath(file).name.lower()
+    named = next((kind for pattern, kind in _NAMES if pattern.fullmatch(name)), None)
+    return named or _looks_like(text, file)
+
+
+def _looks_like(text: str, file: str) -> str:
+    from advisor.deploy import documents
+
+    if _UNIT.search(text):
+        return "unit"
+    if _FROM.match(text):
+        return "dockerfile"
+    if _KEY.match(text) or documents.syntax(text, file) != "yaml":
+        return "document"
+    return "python" if _IMPORT.search(text) else "shell"
+
+
+class _Finder:
+    """Reads one file and those inside of it."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.held: dict[str, Source] = {}
+        """Files that the file itself writes, by their names."""
+        self.used: set[str] = set()
+        """Names of those that a command reads by --config."""
+
+    def find(self, text: str, name: str, depth: int) -> list[Deployment]:
+        kind = kind_of(text, name)
+        if kind == "document":
+            from advisor.deploy import documents
+
+            return documents.read_document(text, name, config=self.config)
+        source = Source.of(text)
+        if kind == "shell":
+            return self.shell(source, depth)
+        return []
+
+    def shell(self, source: Source, depth: int) -> list[Deployment]:
+        from advisor.deploy import shell
+
+        # Twice where it writes files, since commands may name them by --config: before a file is known, and after.
+        script = shell.read(source, self.file, config=self.config)
+        if script.documents:
+            self.held |= {PurePath(document.name).name: document.source for document in script.documents}
+            script = shell.read(source, self.file, config=self.config)
+        found = list(script.deployments)
+        for document in script.documents if depth < MAX_NESTING else ():
+            if PurePath(document.name).name not in self.used:
+                found += self.inner(document.source, document.name, depth + 1)
+        return sorted(found, key=lambda each: each.place.start)
+
+    def inner(self, source: Source, name: str, depth: int) -> list[Deployment]:
+        """The servers in a file that another holds; none where it cannot be read, since it may be no file at all."""
+        if not HINT.search(source.text):
+            return []
+        try:
+            found = self.find(source.text, name, depth)
+        except NotReadableError:
+            return []
+        return [relocated(each, source, file=self.file) for each in found]
+
+    def config(self, name: str) -> Sequence[tuple[str, Sequence[Word]]] | None:
+        """What a file that --config names says: one that the file holds, or one beside it."""
+        from advisor.deploy import yaml_format
+
+        base = PurePath(name).name
+        held = self.held.get(base)
+        try:
+            if held is not None:
+                self.used.add(base)
+                entries = yaml_format.read_config(held.text, self.file)
+                return [(key, [_moved(word, held) for word in words]) for key, words in entries]
+            path = self._beside(name)
+            if path is None:
+                return None
+            entries = yaml_format.read_config(path.read_text(encoding="utf-8"), str(path))
+            return [(key, [_of(word, str(path)) for word in words]) for key, words in entries]
+        except (NotReadableError, OSError, ValueError):
+            return None
+
+    def _beside(self, name: str) -> Path | None:
+        """The file of that name beside this one, or in the same folder without the folders it is named with."""
+        folder = Path() if self.file == "-" else Path(self.file).parent
+        for path in (folder / name, folder / PurePath(name).name):
+            if path.is_file() and path.stat().st_size <= MAX_CHARACTERS:
+                return path
+        return None
+
+
+def _moved(word: Word, source: Source) -> Word:
+    """A word of a text in a file, at its place in the file."""
+    offsets = [*word.source.offsets]
+    inner = source.inner(word.source.text, offsets, ends=word.source.ends)
+    return replace(word, source=inner)
+
+
+def _of(word: Word, file: str) -> Word:
+    """A word of another file."""
+    return replace(word, source=replace(word.source, file=file))
