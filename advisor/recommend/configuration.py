@@ -166,13 +166,14 @@ class Configurator:
             return
         per_slot_ms = self.profile.step.per_slot_ms
         affordable = wanted + int(SPARE_STEP * with_slots["step_time"] / per_slot_ms) if per_slot_ms else most
-        more = range(wanted + 1, min(most, affordable) + 1)
-        needed = next((slots for slots in more if share_waiting(slots, busy) <= WAITING), more[-1] if more else None)
-        if needed and self._capacity(needed, rank) >= max(SPARE_KV * self._capacity(wanted, rank), self._max_model_len):
+        left = max(SPARE_KV * self._capacity(wanted, rank), self._max_model_len)
+        more = [slots for slots in range(wanted + 1, min(most, affordable) + 1) if self._capacity(slots, rank) >= left]
+        if more:
+            spare = next((slots for slots in more if share_waiting(slots, busy) <= WAITING), more[-1])
             rule = (
                 f"with {GROWTH:g} times the traffic {waiting:.0%} of the requests would wait for one of {wanted} slots"
             )
-            yield Step("max_loras", (rule, f"{share_waiting(needed, busy):.0%} for one of {needed}"), needed)
+            yield Step("max_loras", (rule, f"{share_waiting(spare, busy):.0%} for one of {spare}"), spare)
 
     def _fitting_slots(self, wanted: int, rank: int) -> Step | None:
         """The memory guard: the most slots with which the server starts, where that is fewer than wanted."""
