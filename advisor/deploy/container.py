@@ -52,7 +52,9 @@ def deployment(server: Server, context: Context) -> Deployment:
     extra = server.environment.get("VLLM_ADDITIONAL_ARGS")
     words = list(server.words)
     if extra is not None and not any("VLLM_ADDITIONAL_ARGS" in word.text for word in words):
-        words = [*command.split(extra.source), *words] if not extra.unknown else [*words, context.word(extra)]
+        more = [context.word(extra)] if extra.unknown else command.split(extra.source)
+        behind = 1 if server.serve and words and not words[0].text.startswith("-") else 0
+        words = [*words[:behind], *more, *words[behind:]]
     found = read_arguments(words, serve=server.serve, config=context.config)
     problems = [each for each in found.problems if server.own or each.code not in _OTHERS_FLAGS]
     return Deployment(

@@ -13,7 +13,10 @@ from advisor.deploy.vllm_flags import ReadConfig, Word
 
 MAX_NESTING = 6
 """Files in strings of files: a manifest in a heredoc in a workflow has three."""
-ENVIRONMENT = ("env", "environment", "envs", "extraEnv", "extraEnvs", "envVars", "env_vars", "extraEnvVars", "Env")
+ENVIRONMENT = (
+    *("env", "environment", "envs", "Env", "Environment", "environment_variables", "environmentVariables"),
+    *("extraEnv", "extraEnvs", "extraEnvVars", "envVars", "env_vars", "env_variables"),
+)
 """Keys under which containers of all kinds have their variables."""
 IMAGE = ("image", "imageName", "image_name", "Image", "container_image", "image_uri", "imageUri", "docker_image")
 

@@ -107,35 +107,68 @@ def _as_json(mapping: Mapping) -> Word:
     return Word(Source(text, [start] * len(text) + [end], lines))
 
 
-def read(mapping: Mapping, context: Context) -> list[Deployment] | None:
+def read(mapping: Mapping, context: Context) -> Deployment | None:
     """A mapping of engine arguments under any key; None if it holds too few of them to be sure."""
-    entries = list(_settings(mapping))
-    names = [name for name, _, _ in entries]
-    unlike = [key.text.replace("-", "_") for key, _ in mapping.entries]
-    sure = bool(SURE.search(context.path[-1])) if context.path else False
-    if not command.speaks_vllm([*names, *unlike], sure=sure) or command.other(" ".join(context.path)):
+    if not speaks(mapping, context):
         return None
+    entries = list(settings(mapping))
     flags, problems = flags_of(mapping)
-    spelled = insertions.spelled(key.text for name, key, _ in entries if name != "model")
+    section = bool(context.path) and "lora" in context.path[-1].lower()  # the engine's other settings stand elsewhere
+    partial = section and not any(name == "enable_lora" for name, _, _ in entries)
+    names = insertions.spelled(key.text for name, key, _ in entries if name != "model")
     server = Server(
         mapping.place,
         before=flags,
         problems=problems,
-        model=_model(mapping, context),
+        model=model(mapping, context),
         adapters=tuple(adapters(mapping)),
-        insertion=insertions.as_key(mapping, spelled),
+        insertion=insertions.as_key(mapping, names),
         environment=context.environment(mapping),
         image=context.image(mapping),
         name=context.name or (context.path[-1] if context.path else ""),
     )
-    return [deployment(server, context)]
+    return deployment(server, replace(context, partial=context.partial or partial))
+
+
+def merged(found: Deployment, mapping: Mapping, context: Context) -> Deployment:
+    """A server whose arguments stand in a list, with the engine arguments that stand beside it."""
+    if not any(name in command.OWN | command.LORA for name, _, _ in settings(mapping)):
+        return found
+    flags, problems = flags_of(mapping)
+    return replace(
+        found,
+        flags=(*flags, *found.flags),
+        problems=(*problems, *found.problems),
+        model=found.model or model(mapping, context),
+        adapters=(*adapters(mapping), *found.adapters),
+    )
+
+
+def speaks(mapping: Mapping, context: Context) -> bool:
+    """Whether a mapping's own keys, with those nested in it, are a vLLM server's."""
+    if command.other(" ".join(context.path)):
+        return False
+    own = {name for key, node in mapping.entries if not isinstance(node, Mapping) and (name := named(key.text))}
+    parts = [key for key in nested(mapping) if any(settings(mapping.index[key], lora="lora" in key.lower()))]
+    # A chart of one server may have its engine under one key and its adapters under another.
+    apart = len(parts) > 1 and any("lora" in part.lower() for part in parts)
+    if not (apart or own & (command.OWN | command.LORA)):
+        return False
+    keys = [key.text.replace("-", "_") for key, _ in mapping.entries]
+    sure = bool(context.path and SURE.search(context.path[-1]))
+    return command.speaks_vllm([*(name for name, _, _ in settings(mapping)), *keys], sure=sure)
+
+
+def nested(mapping: Mapping) -> tuple[str, ...]:
+    """The keys of mappings that belong to the mapping that they are in."""
+    return tuple(key.text for key, node in mapping.entries if isinstance(node, Mapping) and _NESTED.match(key.text))
 
 
 def flags_of(mapping: Mapping) -> tuple[tuple[Flag, ...], tuple[Problem, ...]]:
     """The engine arguments of a mapping as flags."""
     flags: list[Flag] = []
     problems: list[Problem] = []
-    for name, key, node in _settings(mapping):
+    for name, key, node in settings(mapping):
         if not isinstance(node, Scalar):
             continue
         flag, problem = flag_of(name, node, key.text)
@@ -168,19 +201,20 @@ _SOURCES = (
 )
 
 
-def _settings(mapping: Mapping, *, lora: bool = False) -> Iterator[tuple[str, Scalar, Node]]:
+def settings(node: Node, *, lora: bool = False) -> Iterator[tuple[str, Scalar, Node]]:
     """The engine arguments in a mapping and those nested in it under a name like lora: setting, key, value."""
-    for key, node in mapping.entries:
-        if isinstance(node, Mapping):
+    for key, value in node.entries if isinstance(node, Mapping) else ():
+        if isinstance(value, Mapping):
             if _NESTED.match(key.text):
-                yield from _settings(node, lora="lora" in key.text.lower())
+                yield from settings(value, lora="lora" in key.text.lower())
             continue
         name = named(key.text) or (_WITHIN.get(key.text) if lora else None)
         if name:
-            yield name, key, node
+            yield name, key, value
 
 
-def _model(mapping: Mapping, context: Context) -> Value | None:
+def model(mapping: Mapping, context: Context) -> Value | None:
+    """What is served, as far as a mapping says it."""
     scalar = next((found for key in _MODELS if (found := mapping.scalar(key))), None)
     return context.filled(scalar).value if scalar else None
 

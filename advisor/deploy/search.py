@@ -21,7 +21,7 @@ HINT = re.compile(
 )
 """What a text has in it if there is a server in it that may be one of vLLM's."""
 _NEVER = frozenset(("initContainers", "initContainer", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"))
-_SCRIPT = re.compile(r"\bvllm(?:\.entrypoints[\w.]*|\s+serve)\b|dynamo\.vllm")
+_SCRIPT = re.compile(r"\bvllm(?:\.entrypoints[\w.]*|\s+serve)\b|dynamo\.vllm|(?:docker|podman) run\b[^\n]*vllm")
 _MANIFEST = re.compile(r"^\s*(?:-\s+)?[\w\"'./-]+\s*:(?:\s|$)|^\s*[\[{]", re.MULTILINE)
 
 
@@ -60,11 +60,19 @@ def _mapping(mapping: Mapping, context: Context) -> Iterator[Deployment]:
             for node, inner in found.rest:
                 yield from servers(node, inner)
             return
-    readers = (container.read, container.wrapped, engine_arguments.read)
-    here = next((each for reader in readers if (each := reader(mapping, context)) is not None), None)
+    here = container.read(mapping, context)
+    if here is None:
+        here = container.wrapped(mapping, context)
+    inside: tuple[str, ...] = ()
+    if here:
+        inside = engine_arguments.nested(mapping)
+        here = [engine_arguments.merged(here[0], mapping, context), *here[1:]]
+    elif alone := engine_arguments.read(mapping, context):
+        inside = engine_arguments.nested(mapping)
+        here = [alone]
     yield from here or ()
     for key, node in mapping.entries:
-        if key.text in _NEVER or (here and (not isinstance(node, Mapping) or key.text in ENVIRONMENT)):
+        if key.text in _NEVER or (here and (not isinstance(node, Mapping) or key.text in (*ENVIRONMENT, *inside))):
             continue
         yield from servers(node, context.below(key.text))
 

@@ -272,7 +272,7 @@ def _with_config(words: list[Word], found: Arguments, config: ReadConfig | None,
     if behind == 0 and serve:
         model = next((i for i, (key, values) in enumerate(entries) if key == "model" and values), None)
         if model is not None:
-            rest, behind = [entries[model][1][0], *rest], 1
+            rest, behind = [*entries[model][1][1:2], *rest], 1  # without its flag
             entries = [*entries[:model], *entries[model + 1 :]]
     flags = [word for _, values in entries for word in values]
     return [*rest[:behind], *flags, *rest[behind:]]

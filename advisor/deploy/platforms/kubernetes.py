@@ -30,14 +30,29 @@ def read(mapping: Mapping, context: Context) -> Found | None:
     name = mapping.text("metadata", "name")
     label = f"Kubernetes {kind}" if kind in WORKLOADS else kind
     inner = replace(context, kind=label, name=name, partial=context.partial or kind in _PARTS, path=())
-    if kind == "ConfigMap":  # what a server's --config names is read there
-        data = mapping.mapping("data") or mapping
-        return Found(rest=below(data, inner, (key.text for key, _ in data.entries if _named(key.text, context))))
-    if kind.startswith("Dynamo"):
-        return Found(rest=_services(mapping, inner))
-    if kind in ("Kustomization", "Component"):
-        return Found(rest=_patches(mapping, inner))
-    return Found(rest=below(mapping, inner, ("metadata", "status")))
+    special = {
+        "Template": _objects,
+        "ConfigMap": _data,
+        "Kustomization": _patches,
+        "Component": _patches,
+        "DynamoGraphDeployment": _services,
+        "DynamoComponentDeployment": _services,
+    }
+    reader = special.get(kind)
+    return Found(rest=reader(mapping, inner) if reader else below(mapping, inner, ("metadata", "status")))
+
+
+def _objects(mapping: Mapping, context: Context) -> tuple[tuple[Node, Context], ...]:
+    """What a template of OpenShift has in it, with its parameters."""
+    items = [each for each in mapping.items("parameters") if isinstance(each, Mapping)]
+    inner = replace(context, variables=dict(pair for each in items for pair in context.named(each)))
+    return tuple((node, inner) for node in mapping.items("objects"))
+
+
+def _data(mapping: Mapping, context: Context) -> tuple[tuple[Node, Context], ...]:
+    """What a ConfigMap holds, but for what some --config names: that is read where it is named."""
+    data = mapping.mapping("data") or mapping
+    return below(data, context, (key.text for key, _ in data.entries if _named(key.text, context)))
 
 
 def _named(key: str, context: Context) -> bool:
