@@ -80,8 +80,8 @@ class Context:
                 value = scalar.source.part(hole.start(), hole.end())
             parts.append(value)
         parts.append(scalar.source.part(at, len(text)))
-        kept = [part for part in parts if part.text] or parts[-1:]
-        return replace(scalar, source=joined(kept) if len(kept) > 1 else kept[0], unknown=unknown)
+        kept = [*(part for part in parts[:-1] if part.text), parts[-1]]  # the last tells where the text ends
+        return replace(scalar, source=replace(joined(kept), line_break=scalar.source.line_break), unknown=unknown)
 
     def _value(self, hole: re.Match[str], source: Source, known: Variables[str, Scalar]) -> Source | None:
         """What is put in; None where it is not known."""

@@ -1,25 +1,69 @@
-"""Shell scripts inside of structured files, read by the shell's own reader."""
+"""Shell scripts inside of structured files, read by the shell's own reader, and the files that these hold in turn."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping as Variables
-from importlib import import_module
-from importlib.util import find_spec
+from dataclasses import replace
+from pathlib import PurePath
 
-from advisor.deploy.context import Context
+from advisor.deploy import yaml_tree
+from advisor.deploy.context import MAX_NESTING, Context
 from advisor.deploy.deployment import Deployment, NotReadableError
-from advisor.deploy.tree import Scalar
-from advisor.deploy.vllm_flags import Word
+from advisor.deploy.source import Source
+from advisor.deploy.tree import Mapping, Node, Scalar
+from advisor.deploy.vllm_flags import ReadConfig, Word
 
 
 def read_script(script: Word, context: Context, variables: Variables[str, Scalar]) -> list[Deployment]:
-    """The servers that a script starts, at their places in the file; none where it cannot be read."""
-    if find_spec("advisor.deploy.shell") is None:
-        return []
+    """The servers that a script starts, or that files in it describe, at their places in the file."""
+    from advisor.deploy import shell
+
     given = {name: context.word(value) for name, value in variables.items()}
-    shell = import_module("advisor.deploy.shell")
+    found = shell.read(script.source, context.file, kind=context.kind, config=context.config, variables=given)
+    deployments = list(found.deployments)
+    if not found.documents or context.nesting >= MAX_NESTING:
+        return deployments
+    held = {PurePath(document.name).name: document.source for document in found.documents}
+    named: set[str] = set()
+    config = held_config(held, context, named)
+    again = shell.read(script.source, context.file, kind=context.kind, config=config, variables=given)
+    deployments = list(again.deployments)
+    inner = replace(context, nesting=context.nesting + 1, config=config)
+    for document in again.documents:
+        if PurePath(document.name).name not in named:
+            deployments += _servers(document.source, inner)
+    return deployments
+
+
+def held_config(held: Variables[str, Source], context: Context, named: set[str]) -> ReadConfig:
+    """Reads what --config names from files that the file itself holds, or else as before; notes which it has read."""
+
+    def read(name: str) -> list[tuple[str, list[Word]]] | None:
+        from advisor.deploy.engine_arguments import config_entries
+
+        base = PurePath(name).name
+        if base not in held:
+            found = context.config(name) if context.config else None
+            return None if found is None else [(key, list(words)) for key, words in found]
+        named.add(base)
+        first = next(iter(_documents(held[base])), None)
+        return config_entries(first, context) if isinstance(first, Mapping) else []
+
+    return read
+
+
+def _servers(source: Source, context: Context) -> list[Deployment]:
+    from advisor.deploy.search import HINT, servers
+
+    if not HINT.search(source.text):
+        return []
+    inner = replace(context, source=source)
+    documents = [document for document in _documents(source) if not isinstance(document, Scalar)]
+    return [each for document in documents for each in servers(document, inner)]
+
+
+def _documents(source: Source) -> list[Node]:
     try:
-        found = shell.read(script.source, context.file, kind=context.kind, config=context.config, variables=given)
+        return yaml_tree.read(source)
     except NotReadableError:
         return []
-    return list(found.deployments)

@@ -11,7 +11,7 @@ from advisor.deploy.context import ENVIRONMENT, MAX_NESTING, Context
 from advisor.deploy.deployment import Deployment, NotReadableError
 from advisor.deploy.platforms import kubernetes
 from advisor.deploy.platforms.all import PLATFORMS
-from advisor.deploy.scripts import read_script
+from advisor.deploy.scripts import held_config, read_script
 from advisor.deploy.source import Source
 from advisor.deploy.tree import Mapping, Node, Scalar, Sequence
 from advisor.deploy.vllm_flags import ReadConfig, Word
@@ -92,9 +92,9 @@ def _inside(scalar: Scalar, context: Context) -> Iterator[Deployment]:
         found = [
             each for document in documents if not isinstance(document, Scalar) for each in servers(document, inner)
         ]
-    if not found and _SCRIPT.search(text):
+    if not found and (_SCRIPT.search(text) or "<<" in text):
         found = [
-            replace(each, kind=context.kind, name=context.name or each.name, partial=each.partial or context.partial)
+            replace(each, name=context.name or each.name, partial=each.partial or context.partial)
             for each in read_script(Word(scalar.source, quote=scalar.quote), context, {})
         ]
     yield from found
@@ -102,20 +102,6 @@ def _inside(scalar: Scalar, context: Context) -> Iterator[Deployment]:
 
 def _config(maps: dict[str, Mapping], context: Context) -> ReadConfig | None:
     """Reads what --config names from a ConfigMap of the file, or else as it is told."""
-    files = {key.text: value for data in maps.values() for key, value in data.entries if isinstance(value, Scalar)}
-    if not files:
-        return context.config
-
-    def read(name: str) -> list[tuple[str, list[Word]]] | None:
-        held = files.get(name.rpartition("/")[2])
-        if held is None:
-            found = context.config(name) if context.config else None
-            return [(key, list(words)) for key, words in found] if found is not None else None
-        try:
-            documents = yaml_tree.read(held.source)
-        except NotReadableError:
-            return None
-        first = documents[0] if documents else None
-        return engine_arguments.config_entries(first, context) if isinstance(first, Mapping) else []
-
-    return read
+    entries = [entry for data in maps.values() for entry in data.entries]
+    held = {key.text: value.source for key, value in entries if isinstance(value, Scalar)}
+    return held_config(held, context, set()) if held else context.config
