@@ -16,6 +16,7 @@ from model_zoo.campaign.lock import locked
 from model_zoo.errors import ZooError
 from model_zoo.notes import note
 from twin.profile import Profile, ProfileError, load
+from twin.service_level import TTFT_LIMIT_S
 
 SHIPPED = Path(__file__).parent / "pairs"
 
@@ -95,7 +96,7 @@ def judge(
     *,
     runs: Annotated[Path, typer.Option(help="measured runs, see calibrate.runs")],
     zoo: Annotated[Path, typer.Option(help="zoo to judge")] = SHIPPED,
-    ttft_limit: Annotated[float, typer.Option(help="limit of the mean time to first token, s")] = 2.0,
+    ttft_limit: Annotated[float, typer.Option(help="limit of the mean time to first token, s")] = TTFT_LIMIT_S,
 ) -> None:
     """Print what the advisor recommends for the mixes of measured runs beside what was measured there."""
     from model_zoo.evaluation import real_runs

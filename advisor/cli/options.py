@@ -10,6 +10,7 @@ import typer
 
 from advisor.cli.duration import seconds
 from advisor.recommend.objective import Objective, ObjectiveName
+from twin.service_level import TTFT_LIMIT_S
 
 if TYPE_CHECKING:
     from advisor.inventory.inventory import Inventory
@@ -28,6 +29,8 @@ InventoryFile = Annotated[Path, typer.Argument(metavar="INVENTORY", help="invent
 Zoo = Annotated[Path | None, typer.Option("--zoo", metavar="DIR", help="Directory of pairs [default: the shipped one]")]
 ObjectiveOption = Annotated[ObjectiveName, typer.Option("--objective", help="What a configuration must achieve")]
 TtftLimit = Annotated[float, typer.Option("--ttft-limit", parser=seconds, metavar="TIME", help="Largest mean TTFT")]
+TTFT_LIMIT = f"{TTFT_LIMIT_S:g}s"
+"""The default, as a user would write it."""
 ItlLimit = Annotated[
     float | None,
     typer.Option("--itl-limit", parser=seconds, metavar="TIME", help="Largest mean ITL, for --objective latency"),

@@ -8,6 +8,7 @@ import typer
 
 from advisor.cli import streams
 from advisor.cli.options import (
+    TTFT_LIMIT,
     InventoryFile,
     ItlLimit,
     ObjectiveOption,
@@ -24,7 +25,7 @@ def recommend(
     inventory: InventoryFile,
     *,
     objective: ObjectiveOption = ObjectiveName.STEADY,
-    ttft_limit: TtftLimit = "2s",  # type: ignore[assignment]  # typer parses defaults, too
+    ttft_limit: TtftLimit = TTFT_LIMIT,  # type: ignore[assignment]  # typer parses defaults, too
     itl_limit: ItlLimit = None,
     verify: Annotated[bool, typer.Option("--verify", help="Let the digital twin check the answer")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 unless every adapter is admitted")] = False,

@@ -11,6 +11,7 @@ import typer
 
 from advisor.cli import streams
 from advisor.cli.options import (
+    TTFT_LIMIT,
     InventoryFile,
     ItlLimit,
     ObjectiveOption,
@@ -57,7 +58,7 @@ def render(
         bool, typer.Option("--enforce", help="Have vLLM refuse requests beyond the limit (0.29 and later)")
     ] = False,
     objective: ObjectiveOption = ObjectiveName.STEADY,
-    ttft_limit: TtftLimit = "2s",  # type: ignore[assignment]
+    ttft_limit: TtftLimit = TTFT_LIMIT,  # type: ignore[assignment]
     itl_limit: ItlLimit = None,
     zoo: Zoo = None,
 ) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from advisor.cli import streams
 from advisor.cli.duration import seconds
-from advisor.cli.options import Listing, TtftLimit, Zoo
+from advisor.cli.options import TTFT_LIMIT, Listing, TtftLimit, Zoo
 
 
 def simulate(
@@ -27,7 +27,7 @@ def simulate(
         typer.Option(metavar="LOG", help="Replay a .csv or .jsonl with time, adapter, input and output"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the requests, where they are drawn")] = 0,
-    ttft_limit: TtftLimit = "2s",  # type: ignore[assignment]
+    ttft_limit: TtftLimit = TTFT_LIMIT,  # type: ignore[assignment]
     form: Annotated[Listing, typer.Option("--format", help="A table, or one JSON line per inventory")] = Listing.TEXT,
     zoo: Zoo = None,
 ) -> None:

@@ -93,7 +93,7 @@ class Recommendation:
         """The expectation as plain data; empty when nothing is feasible."""
         if self.expected is None:
             return {}
-        refused = {"refused_share": round(self.expected.refused_share, 4)} if self.expected.refused_share else {}
+        refused_share = round(self.expected.refused_share, 4)
         return {
             "throughput_tok_s": round(self.expected.throughput_tok_s, 1),
             "itl_ms": round(self.expected.itl_ms, 2),
@@ -101,7 +101,7 @@ class Recommendation:
             "steady": self.steady,
             "starved": self.expected.starved,
             "kv_capacity_tokens": self.expected.kv_capacity_tokens,
-            **refused,
+            **({"refused_share": refused_share} if refused_share else {}),
         }
 
     def document(self) -> dict[str, Any]:

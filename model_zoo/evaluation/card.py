@@ -10,10 +10,12 @@ from model_zoo.campaign.grid import FEWER_POINTS, POINTS, Grid
 from model_zoo.evaluation.evaluation import Line
 from model_zoo.training.admission import MISSED
 from twin.profile import Profile
+from twin.service_level import TTFT_LIMIT_S
 
 CAPTIONS = {
     "importances.svg": "What the shallow trees of `steady` decide by.",
-    "admission.svg": "Adapters admitted against N*, on held-out mixes, and how far they are off (steady, TTFT 2 s).",
+    "admission.svg": "Adapters admitted against N*, on held-out mixes, and how far they are off "
+    f"(steady, TTFT {TTFT_LIMIT_S:g} s).",
     "curves.svg": "A held-out mix: the dotted line is the number of adapters that the advisor admits.",
 }
 PAPERS = """\

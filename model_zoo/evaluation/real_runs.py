@@ -21,9 +21,9 @@ from model_zoo.errors import ZooError
 from twin.service_level import TTFT_LIMIT_S
 
 ABOUT = (
-    "What is recommended for all adapters of a mix that a real GPU served, TTFT limit 2 s, beside the measured hour "
-    "nearest to it; throughput is relative to the best steady hour of the mix. Nothing was fitted to these "
-    "recommendations, though the profile's step model was fitted to some of these hours."
+    f"What is recommended for all adapters of a mix that a real GPU served, TTFT limit {TTFT_LIMIT_S:g} s, beside the "
+    "measured hour nearest to it; throughput is relative to the best steady hour of the mix. Nothing was fitted to "
+    "these recommendations, though the profile's step model was fitted to some of these hours."
 )
 """What the table shows."""
 

@@ -150,6 +150,9 @@ def test_a_limit_that_is_fixed_stays_and_what_it_refuses_is_told(llama: Pair) ->
     measured = served(answer, asked, llama)
     assert answer.expected.refused_share == pytest.approx(measured.refused / measured.arrivals, abs=0.03)
     assert answer.expected.throughput_tok_s == pytest.approx(measured.throughput_tok_s, rel=0.1)
+    assert answer.figures()["refused_share"] == pytest.approx(answer.expected.refused_share, abs=1e-4)
+    seldom = replace(answer, expected=replace(answer.expected, refused_share=1e-5))
+    assert "refused_share" not in seldom.figures(), "of one request in 100,000 nobody need be told"
     nothing = recommend(inventory(mix, fixed={"max_model_len": 16}), llama, Objective())
     assert not nothing.feasible
     assert nothing.reason == "no request fits into max_model_len 16"
