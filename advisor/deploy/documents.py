@@ -18,7 +18,7 @@ _SUFFIXES = {
 _HCL = re.compile(
     r"^\s*(?:resource|job|module|variable|locals|terraform|provider|data)\s+(?:\"[^\"]*\"\s*)*\{", re.MULTILINE
 )
-_PROPERTIES = re.compile(r"^\s*(?:option\.[\w.]+|engine)\s*[=:]", re.MULTILINE)
+_PROPERTIES = re.compile(r"^(?:option\.[\w.]+\s*[=:]|engine\s*=)", re.MULTILINE)
 
 
 def syntax(text: str, file: str) -> str:
