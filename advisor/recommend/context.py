@@ -54,8 +54,7 @@ def settle_context(
     sample = _sample(workload)
     refused = _refused(sample, limit)
     if refused > TOLERATED and limit < own and "max_model_len" not in fixed:
-        longest = float(np.quantile(_tokens(sample), 1 - TOLERATED))
-        raised = min(math.ceil(longest / STEP) * STEP, own)
+        raised = min(covering_len(workload), own)
         warnings.append(
             f"{refused:.1%} of the requests do not fit into max_model_len {limit:,}, and vLLM refuses them: "
             f"{raised:,} is recommended"
@@ -68,6 +67,17 @@ def settle_context(
         )
         return Context(limit, refused, _accepted(workload, sample, limit), tuple(warnings))
     return Context(limit, refused, workload, tuple(warnings))
+
+
+def refused_share(workload: Workload, limit: int) -> float:
+    """Of the requests, those longer than `limit` tokens."""
+    return 0.0 if _plainly_fit(workload, limit) else _refused(_sample(workload), limit)
+
+
+def covering_len(workload: Workload) -> int:
+    """A limit, in multiples of STEP tokens, that refuses no more of the requests than is tolerated."""
+    longest = float(np.quantile(_tokens(_sample(workload)), 1 - TOLERATED))
+    return math.ceil(longest / STEP) * STEP
 
 
 def _plainly_fit(workload: Workload, limit: int) -> bool:

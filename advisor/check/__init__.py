@@ -1,0 +1,1 @@
+"""Deployments x recommendation -> findings: one small file a rule."""

@@ -1,0 +1,37 @@
+"""More adapters, or more traffic, than one GPU serves whatever its settings.
+
+The admission limit is what one GPU serves of the inventory's mix while it stays steady. Beyond it the queue grows all
+hour with any number of slots.
+
+Serve the admitted adapters here (`advisor recommend` names them) and the others from another GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from advisor.check.finding import Finding, Fix, Severity
+from advisor.check.rule import Rule
+from advisor.check.server import Server
+
+RULE = Rule("AD202", "beyond-the-limit", Severity.ERROR, __doc__ or "")
+
+
+def check(server: Server) -> Iterator[Finding]:
+    """Compare the inventory with the admission limit."""
+    target = server.comparable
+    if target is None or server.lora is not True or server.deployment.partial:
+        return
+    advice = target.recommendation
+    if not advice.feasible:
+        yield RULE.finding(server, f"no settings serve this inventory: {advice.reason}", server.place("max_loras"))
+    elif rejected := len(advice.admission.rejected):
+        admission, offered = advice.admission, target.inventory.mix.offered_tok_s
+        yield RULE.finding(
+            server,
+            f"{admission.of:,} adapters with {offered:,.0f} tokens/s are more than one GPU serves: "
+            f"{admission.adapters:,} of this mix, {admission.token_rate:,.0f} tokens/s",
+            server.place("max_loras"),
+            why="beyond the admission limit the queue grows with any settings",
+            fix=Fix(f"serve {rejected:,} adapters elsewhere: advisor recommend names them"),
+        )

@@ -1,0 +1,60 @@
+"""Slots with which requests will starve.
+
+Adapters that are asked at the same moment each need a slot on the GPU. A request whose adapter has none is passed over
+until one is free, while others overtake it; with too few slots the queue grows all hour. Too many slots take memory
+from the KV cache and lengthen every step. The pair's models, trained on simulated hours of this LLM on this GPU, say
+what to expect of the file's own settings; beside it stands what is recommended.
+
+An error where a steady hour is less likely than not, a warning where it is not as likely as a recommendation has to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from advisor.check.finding import Finding, Severity
+from advisor.check.rule import Rule
+from advisor.check.server import Server
+from advisor.recommend.objective import Expectation
+from twin.settings import slot_rank
+
+RULE = Rule("AD201", "will-starve", Severity.ERROR, __doc__ or "")
+LIKELY = 0.5
+
+
+def check(server: Server) -> Iterator[Finding]:
+    """Ask the models what to expect of the settings as the file has them."""
+    target, settings = server.comparable, server.numbers()
+    if target is None or settings is None or server.lora is not True:
+        return
+    # What vLLM refuses is told by other rules; here it counts as it was meant.
+    needed = max(int(settings["max_lora_rank"]), target.largest_rank)
+    in_host = max(settings["max_cpu_loras"], settings["max_loras"])
+    meant = settings | {"max_lora_rank": slot_rank(needed), "max_cpu_loras": in_host}
+    expected, advice = target.expects(meant), target.recommendation
+    if expected is None or not target.objective.misses(expected) or advice.expected is None or advice.settings is None:
+        return
+    slots, better = int(settings["max_loras"]), advice.settings.max_loras
+    changes = {"max_loras": better}
+    if server.given("max_cpu_loras") is not None and in_host < better:
+        changes["max_cpu_loras"] = advice.settings.max_cpu_loras
+    late = expected.ttft_ms > 1e3 * target.objective.ttft_limit_s
+    severity = Severity.ERROR if late or expected.chance < LIKELY else Severity.WARNING
+    adapters = advice.admission.adapters
+    yield RULE.finding(
+        server,
+        f"{server.says('max_loras')}: {slots:,} slot{'' if slots == 1 else 's'} for {adapters:,} adapters "
+        f"{'will' if severity is Severity.ERROR else 'may'} starve their requests",
+        server.place("max_loras"),
+        why=f"expected {told(expected)}; with the recommended {better:,} slots {told(advice.expected)}",
+        fix=server.written(**changes) if better != slots else None,
+        severity=severity,
+    )
+
+
+def told(expected: Expectation) -> str:
+    """The figures that a user would notice."""
+    return (
+        f"{expected.throughput_tok_s:,.0f} tokens/s, {expected.ttft_ms / 1e3:,.3g} s to the first token, "
+        f"a steady hour {expected.chance:.0%} likely"
+    )

@@ -1,0 +1,133 @@
+"""What a file is judged against: the inventory, and what the models expect of any settings for its adapters."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from advisor.recommend.objective import Expectation, Objective
+
+if TYPE_CHECKING:
+    from advisor.inventory.inventory import Inventory
+    from advisor.recommend.recommendation import Recommendation
+    from advisor.zoo.pairs import Pair
+    from twin.profile import Profile
+    from twin.workload import Workload
+
+Settings = Mapping[str, int | float]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """An inventory with its pair; what is recommended and expected is worked out once, when a rule first asks."""
+
+    inventory: Inventory
+    pair: Pair
+    objective: Objective
+
+    @cached_property
+    def recommendation(self) -> Recommendation:
+        """What is recommended for the inventory."""
+        from advisor.recommend.recommend import recommend
+
+        return recommend(self.inventory, self.pair, self.objective)
+
+    @property
+    def profile(self) -> Profile:
+        """The constants of the pair."""
+        return self.pair.profile
+
+    @cached_property
+    def largest_rank(self) -> int:
+        """Of the inventory's adapters."""
+        return int(self.inventory.workload.rank.max())
+
+    @property
+    def slot_rank(self) -> int:
+        """The smallest `max_lora_rank` that takes all of them."""
+        from twin.settings import slot_rank
+
+        return slot_rank(self.largest_rank)
+
+    @cached_property
+    def _expectations(self) -> dict[tuple[tuple[str, int | float], ...], Expectation | None]:
+        return {}
+
+    def expects(self, settings: Settings) -> Expectation | None:
+        """What the models expect of settings that are all kept, for the adapters that are admitted; by vLLM's names.
+
+        None where such a server does not start, or no adapter is asked.
+        """
+        key = tuple(sorted(settings.items()))
+        if key not in self._expectations:
+            self._expectations[key] = self._expect(settings)
+        return self._expectations[key]
+
+    def _expect(self, settings: Settings) -> Expectation | None:
+        from advisor.recommend.configuration import Configurator, DoesNotFitError
+        from advisor.recommend.context import settle_context
+
+        context = settle_context(self._admitted, self.profile, {}, settings)
+        if context.accepted is None:
+            return None
+        asked = context.accepted.rate > 0
+        if not asked.any():
+            return None
+        mix, idle = context.accepted.take(asked.nonzero()[0]), context.accepted.rank[~asked]
+        try:
+            configurator = Configurator(
+                self.pair,
+                self.objective,
+                dict(settings) | {"max_model_len": context.max_model_len},
+                idle_adapters=len(idle),
+                idle_rank=int(idle.max(initial=0)),
+            )
+            return configurator.configure(mix).expected
+        except (DoesNotFitError, ValueError):
+            return None
+
+    @cached_property
+    def _admitted(self) -> Workload:
+        """The traffic of the adapters that one GPU serves; of all where it serves none."""
+        admitted = self.recommendation.admission.admitted
+        inventory = self.inventory
+        return (inventory.only(admitted) if 0 < len(admitted) < len(inventory) else inventory).mix
+
+    def kv_tokens(self, slots: int, rank: int, gpu_memory_utilization: float | None) -> int:
+        """Tokens that the KV cache holds with these slots."""
+        memory = self.profile.memory
+        return memory.kv_capacity_tokens(slots, rank, gpu_memory_utilization or memory.gpu_memory_utilization)
+
+    def most_slots(self, wanted: int, rank: int, longest: int, gpu_memory_utilization: float | None) -> int:
+        """Up to `wanted`, the slots of this rank with which the KV cache still holds a request of `longest` tokens."""
+        return bisect_right(
+            range(1, wanted + 1), False, key=lambda slots: self.kv_tokens(slots, rank, gpu_memory_utilization) < longest
+        )
+
+    @cached_property
+    def wanted_slots(self) -> int:
+        """The slots that the rules ask for, whatever memory allows."""
+        return int(next((step.result for step in self.recommendation.trace if step.output == "max_loras"), 1))
+
+    @cached_property
+    def covering_len(self) -> int:
+        """A max_model_len that 99.9 % of the requests fit into."""
+        from advisor.recommend.context import covering_len
+
+        return min(covering_len(self.inventory.mix), self.profile.memory.max_model_len)
+
+    def refused_share(self, longest: int) -> float | None:
+        """Of the requests, those that are longer; None where they are so few that nobody minds."""
+        from advisor.recommend.context import TOLERATED, refused_share
+
+        if longest not in self._refused:
+            self._refused[longest] = refused_share(self.inventory.mix, longest)
+        share = self._refused[longest]
+        return share if share > TOLERATED else None
+
+    @cached_property
+    def _refused(self) -> dict[int, float]:
+        return {}
