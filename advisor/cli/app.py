@@ -8,6 +8,7 @@ import typer
 
 from advisor import __version__
 from advisor.cli import streams
+from advisor.cli.check import check
 from advisor.cli.explain import explain
 from advisor.cli.pairs import pairs
 from advisor.cli.recommend import recommend
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (recommend, render, simulate, pairs, explain):
+for command in (recommend, check, render, simulate, pairs, explain):
     app.command()(command)
 
 
