@@ -68,6 +68,7 @@ def deployment(server: Server, context: Context) -> Deployment:
         image=server.image,
         gpu=server.gpu,
         adapters=(*server.adapters, *found.adapters),
+        loader=context.loader,
         partial=context.partial or found.open,
         defaults=dict(server.defaults),
         problems=(*server.problems, *problems),
@@ -210,6 +211,7 @@ def _around(found: Deployment, server: Server, context: Context) -> Deployment:
         environment=environment | dict(found.environment),
         image=found.image or server.image,
         partial=found.partial or context.partial,
+        loader=context.loader,
         flags=tuple(context.marked(flag) for flag in found.flags),
     )
 

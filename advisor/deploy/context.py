@@ -45,6 +45,8 @@ class Context:
     """What all servers here serve, where that is said apart from them."""
     serves: bool = False
     """Whether arguments here are vLLM's own, whatever the image."""
+    loader: Value | None = None
+    """What loads adapters into the servers here from outside."""
     compose: bool = False
     """Whether variables are put in as compose does, and a command comes behind the image's entry point."""
     variables: Variables[str, Scalar] = field(default_factory=dict)

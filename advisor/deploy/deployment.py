@@ -109,6 +109,8 @@ class Deployment:
     gpu: Value | None = None
     """What the file says of the GPU type, where it does."""
     adapters: tuple[Adapter, ...] = ()
+    loader: Value | None = None
+    """What loads adapters from outside while the server runs, if the file shows it: a sidecar, a list of a chart."""
     partial: bool = False
     """Whether the file holds only a part of the server (a patch, an override): nothing is said of what is missing."""
     defaults: Mapping[str, str] = field(default_factory=dict)

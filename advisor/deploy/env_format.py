@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
-from advisor.deploy import wrappers
+from advisor.deploy import insertions, wrappers
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
-from advisor.deploy.deployment import Deployment, Insertion, NotReadableError
+from advisor.deploy.deployment import Deployment, NotReadableError
 from advisor.deploy.source import Source
 from advisor.deploy.tree import Scalar
 
@@ -29,10 +29,9 @@ def read(text: str, file: str) -> list[Deployment]:
     wrapped = wrappers.read(variables, "", "")
     if wrapped is None:
         return []
-    end = len(text)
     export = "export " if text.lstrip().startswith("export ") else ""
-    template = ("" if not text or text.endswith("\n") else "\n") + export + "{name}={value}\n"
     first = wrapped.flags[0].place if wrapped.flags else next(iter(variables.values())).place
+    last = max((flag.place.end for flag in wrapped.flags), default=first.end)
     server = Server(
         first,
         words=wrapped.words,
@@ -42,7 +41,7 @@ def read(text: str, file: str) -> list[Deployment]:
         environment=variables,
         model=wrapped.model,
         defaults=wrapped.defaults,
-        insertion=Insertion(source.place(end, end), template, wrapped.names),
+        insertion=insertions.below(source, last, export + "{name}={value}", wrapped.names),
         kind=f"{wrapped.wrapper} environment",
     )
     return [deployment(server, context)]

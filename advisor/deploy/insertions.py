@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from advisor.deploy.deployment import Insertion
-from advisor.deploy.source import written
+from advisor.deploy.source import Source, written
 from advisor.deploy.tree import Layout, Mapping, Node, Scalar, Sequence
 
 SETTINGS = (
@@ -70,6 +70,14 @@ def behind(scalar: Scalar) -> Insertion | None:
     end = len(scalar.text.rstrip())
     template = written(" {flag} {value}", scalar.source)
     return None if template is None else Insertion(scalar.source.place(end, end), template)
+
+
+def below(source: Source, last: int, entry: str, names: dict[str, str]) -> Insertion | None:
+    """One more line under the one that an offset is in."""
+    end = source.text.find("\n", last)
+    end = len(source.text) if end < 0 else end - (source.text[end - 1 : end] == "\r")
+    template = written("\n" + entry, source)
+    return None if template is None else Insertion(source.place(end, end), template, names)
 
 
 def spelled(keys: Iterable[str]) -> dict[str, str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from advisor.deploy import wrappers
+from advisor.deploy import insertions, wrappers
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
-from advisor.deploy.deployment import Deployment, Insertion, NotReadableError
+from advisor.deploy.deployment import Deployment, NotReadableError
 from advisor.deploy.source import Source
 from advisor.deploy.tree import Scalar
 
@@ -27,15 +27,14 @@ def read(text: str, file: str) -> list[Deployment]:
     wrapped = wrappers.properties(found)
     if wrapped is None:
         return []
-    end = len(text)
-    template = ("" if not text or text.endswith("\n") else "\n") + "{name}={value}\n"
+    last = max(flag.place.end for flag in wrapped.flags)
     server = Server(
         next(iter(found.values())).place,
         before=wrapped.flags,
         problems=wrapped.problems,
         model=wrapped.model,
         defaults=wrapped.defaults,
-        insertion=Insertion(source.place(end, end), template, wrapped.names),
+        insertion=insertions.below(source, last, "{name}={value}", wrapped.names),
         kind="LMI serving.properties",
     )
     return [deployment(server, Context(file, source, "LMI serving.properties"))]

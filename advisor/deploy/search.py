@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from advisor.deploy import container, engine_arguments, yaml_tree
 from advisor.deploy.context import ENVIRONMENT, MAX_NESTING, Context
-from advisor.deploy.deployment import Deployment, NotReadableError
-from advisor.deploy.platforms import kubernetes
+from advisor.deploy.deployment import Deployment, NotReadableError, Value
+from advisor.deploy.platforms import adapter_lists, kubernetes
 from advisor.deploy.platforms.all import PLATFORMS
 from advisor.deploy.scripts import held_config, read_script
 from advisor.deploy.source import Source
@@ -36,7 +36,15 @@ def search(
     for document in documents:
         own = engine_arguments.read_config(document, context) if isinstance(document, Mapping) else None
         found += own if own is not None else servers(document, context)
-    return found
+    return [_with_loader(each, found) for each in found]
+
+
+def _with_loader(deployment: Deployment, found: list[Deployment]) -> Deployment:
+    """The one server of a file, with the list of adapters beside it that something loads into it."""
+    lists = [each for each in found if each.kind in adapter_lists.KINDS]
+    if not lists or len(found) > len(lists) + 1 or deployment in lists or deployment.loader is not None:
+        return deployment
+    return replace(deployment, loader=Value(lists[0].kind, lists[0].place))
 
 
 def servers(node: Node, context: Context) -> Iterator[Deployment]:
@@ -53,6 +61,8 @@ def servers(node: Node, context: Context) -> Iterator[Deployment]:
 
 
 def _mapping(mapping: Mapping, context: Context) -> Iterator[Deployment]:
+    if (loader := kubernetes.loader(mapping)) is not None:
+        context = replace(context, loader=loader)
     for platform in PLATFORMS:
         found = platform(mapping, context)
         if found is not None:

@@ -38,7 +38,7 @@ class Source:
         while at:
             lines.append(at)
             at = text.find("\n", at) + 1
-        return cls(text, range(len(text) + 1), lines)
+        return cls(text, range(len(text) + 1), lines, "\r\n" if "\r\n" in text else "\n")
 
     def place(self, start: int, end: int) -> Place:
         """Where a stretch of this text stands in the file."""
@@ -125,6 +125,7 @@ def relocated(deployment: Deployment, source: Source, *, file: str | None = None
         model=maybe(deployment.model),
         image=maybe(deployment.image),
         gpu=maybe(deployment.gpu),
+        loader=maybe(deployment.loader),
         adapters=tuple(map(adapter, deployment.adapters)),
         problems=tuple(map(problem, deployment.problems)),
         insertion=deployment.insertion and insertion(deployment.insertion),

@@ -11,6 +11,8 @@ from advisor.deploy.engine_arguments import adapters
 from advisor.deploy.platforms.found import Found
 from advisor.deploy.tree import Mapping
 
+KINDS = ("lora-syncer ConfigMap", "ModelAdapter", "LoraAdapter")
+
 
 def read(mapping: Mapping, context: Context) -> Found | None:
     """A list of adapters, or one; the server is known by its base model at most."""
@@ -20,8 +22,8 @@ def read(mapping: Mapping, context: Context) -> Found | None:
         listed = tuple(adapters(models, "models")) if models else ()
         key = mapping.key("vLLMLoRAConfig")
         model = syncer.scalar("defaultBaseModel")
-        kind = "lora-syncer ConfigMap"
-    elif mapping.text("kind") in ("ModelAdapter", "LoraAdapter") and (spec := mapping.mapping("spec")):
+        kind = KINDS[0]
+    elif mapping.text("kind") in KINDS[1:] and (spec := mapping.mapping("spec")):
         name = mapping.scalar("metadata", "name")
         source = spec.scalar("artifactURL") or spec.scalar("adapterSource", "repository")
         listed = (Adapter(name.text, source.text if source else None, name.place),) if name else ()

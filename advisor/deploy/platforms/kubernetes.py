@@ -8,7 +8,7 @@ from dataclasses import replace
 from advisor.deploy import command, insertions
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
-from advisor.deploy.deployment import Deployment
+from advisor.deploy.deployment import Deployment, Value
 from advisor.deploy.platforms.found import Found, below
 from advisor.deploy.tree import Mapping, Node, Scalar, Sequence
 from advisor.deploy.vllm_flags import Word
@@ -16,6 +16,8 @@ from advisor.deploy.vllm_flags import Word
 WORKLOADS = frozenset(
     ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob", "ReplicationController")
 )
+_SYNCER = re.compile(r"lora-(?:adapter-)?sync|dynamic-lora|lora-adapter-(?:sidecar|loader)", re.IGNORECASE)
+"""Images of sidecars that load adapters."""
 _PARTS = frozenset(("Kustomization", "Component", "LLMInferenceServiceConfig"))
 """Kinds that hold parts of servers."""
 
@@ -96,6 +98,17 @@ def _patches(mapping: Mapping, context: Context) -> tuple[tuple[Node, Context], 
             label = f"kustomization patch of a {kind}" if kind else "kustomization patch"
             rest.append((node, replace(context, name=name or context.name, kind=label)))
     return (*rest, *below(mapping, context, ("patches", "patchesJson6902", "patchesStrategicMerge", "metadata")))
+
+
+def loader(mapping: Mapping) -> Value | None:
+    """What loads adapters into the containers of a pod from outside: a sidecar, or what a label asks for."""
+    for key in ("containers", "initContainers"):
+        for each in mapping.items(key):
+            image = each.scalar("image") if isinstance(each, Mapping) else None
+            if image is not None and _SYNCER.search(image.text):
+                return Value("lora-syncer", image.place)
+    label = mapping.scalar("metadata", "labels", "adapter.model.aibrix.ai/enabled")
+    return Value("AIBrix", label.place) if label is not None and label.on else None
 
 
 def patch(operations: Sequence, context: Context) -> list[Deployment] | None:

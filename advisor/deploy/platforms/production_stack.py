@@ -18,7 +18,9 @@ def read(mapping: Mapping, context: Context) -> Found | None:
     engine = mapping.mapping("servingEngineSpec")
     if engine is not None:
         listed = tuple(adapters(mapping, "loraAdapters"))
-        inner = replace(context, kind="vLLM production-stack values", serves=True)
+        key = mapping.key("loraAdapters")
+        loader = Value("loraAdapters", key.place) if key and listed else None
+        inner = replace(context, kind="vLLM production-stack values", serves=True, loader=loader)
         specs = [each for each in engine.items("modelSpec") if isinstance(each, Mapping)]
         servers = tuple(_server(spec, replace(inner, name=spec.text("name") or context.name), listed) for spec in specs)
         return Found(servers, below(mapping, context, ("servingEngineSpec", "loraAdapters")))
