@@ -18,8 +18,6 @@ from advisor.deploy.deployment import Place
 
 RULE = Rule("AD406", "runtime-loading-not-allowed", Severity.ERROR, __doc__ or "")
 SWITCH = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
-OUTSIDE = ("production-stack", "aibrix")
-"""Kinds of deployments whose adapters are loaded from outside, where the server stands in the same file."""
 
 
 def check(server: Server) -> Iterator[Finding]:
@@ -41,8 +39,8 @@ def check(server: Server) -> Iterator[Finding]:
 
 def _needed_by(server: Server) -> tuple[str, Place] | None:
     deployment = server.deployment
-    if deployment.adapters and any(each in deployment.kind.lower() for each in OUTSIDE):
-        return "its adapters are loaded while it runs", deployment.adapters[0].place
+    if (loader := deployment.loader) is not None:
+        return f"{loader.text} loads adapters while it runs", loader.place
     if (folder := deployment.environment.get("VLLM_LORA_RESOLVER_CACHE_DIR")) is not None:
         return "adapters are found by a resolver", folder.place
     plugins = deployment.environment.get("VLLM_PLUGINS")

@@ -237,8 +237,8 @@ def test_slots_that_are_not_set_for_several_adapters_are_told_without_an_invento
 
 
 def test_loading_at_run_time_needs_its_switch() -> None:
-    switch, source = "VLLM_ALLOW_RUNTIME_LORA_UPDATING", (Adapter("legal-0", "org/legal-0", at()),)
-    chart = {"kind": "production-stack values", "adapters": source}
+    switch = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
+    chart = {"loader": Value("loraAdapters", at())}
     folder = {"VLLM_LORA_RESOLVER_CACHE_DIR": Value("/adapters", at())}
     for changes in (
         chart,
@@ -250,7 +250,7 @@ def test_loading_at_run_time_needs_its_switch() -> None:
         for text, found in (("True", []), ("1", []), ("false", ["AD406"])):
             allowed = {**changes, "environment": {**environment, switch: Value(text, at())}}  # type: ignore[dict-item]
             assert codes(check(GOOD, target(), **allowed)) == found
-    assert codes(check(GOOD, target(), adapters=source)) == []
+    assert codes(check(GOOD, target(), adapters=(Adapter("legal-0", "org/legal-0", at()),))) == []
 
 
 @pytest.mark.parametrize(
