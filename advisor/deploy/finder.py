@@ -31,7 +31,7 @@ _SHELLS = re.compile(r"#!\s*\S*?(?:/|\s)(?:env\s+(?:-S\s+)?)?(?:ba|da|z|k|a)?sh\
 _PYTHON = re.compile(r"#!.*python")
 _UNIT = re.compile(r"^\s*\[(?:Unit|Service|Install|Container|Quadlet)\]\s*$", re.MULTILINE)
 _IMPORT = re.compile(r"^(?:from\s+[\w.]+\s+import\s|import\s+[\w.]+)", re.MULTILINE)
-_FROM = re.compile(r"\A(?:\s*(?:#.*)?\n|\s*ARG\s.*\n)*\s*FROM\s+\S+", re.IGNORECASE)
+_FROM = re.compile(r"\A(?:\s*(?:#.*)?\n|\s*ARG\s.*\n)*\s*FROM\s+(?!.*\bimport\b)\S+", re.IGNORECASE)
 _KEY = re.compile(r"\A(?:\s*(?:#.*)?\n)*(?:---|%YAML|\{\{|-\s|[\w\"'./-]+\s*:(?:\s|$))")
 
 
@@ -98,6 +98,10 @@ class _Finder:
         source = Source.of(text)
         if kind == "shell":
             return self.shell(source, depth)
+        if kind == "python":
+            from advisor.deploy import python
+
+            return python.read(source, self.file, config=self.config)
         return []
 
     def shell(self, source: Source, depth: int) -> list[Deployment]:

@@ -21,7 +21,6 @@ from advisor.deploy.shell_words import (
     Pieces,
     Variable,
     length,
-    shown,
     shown_parts,
     space,
     spaced,
@@ -29,7 +28,7 @@ from advisor.deploy.shell_words import (
     value_of,
     without_tabs,
 )
-from advisor.deploy.source import Source, joined
+from advisor.deploy.source import Source, joined, shown
 from advisor.deploy.vllm_flags import ReadConfig, Word, read_arguments
 
 if TYPE_CHECKING:
@@ -74,6 +73,7 @@ def read(
     kind: str = "shell",
     config: ReadConfig | None = None,
     variables: Mapping[str, Word] | None = None,
+    unknown: Sequence[str] = (),
 ) -> Script:
     """What a script starts, and the documents it holds, at their places in the file that the source is of.
 
@@ -83,8 +83,9 @@ def read(
         kind: What servers are said to be found in.
         config: Reads the file that a command names by --config.
         variables: Those that the script is run with, as far as they are known.
+        unknown: What stands in the text for something that is not known.
     """
-    shell = _Shell(file, kind, config)
+    shell = _Shell(file, kind, config, unknown)
     given = {name: Variable(((Piece(word.source, word.unknown),),)) for name, word in (variables or {}).items()}
     shell.script(source, given, set(given), 0)
     return shell.found
@@ -101,11 +102,16 @@ def _language() -> tree_sitter.Language:
 class _Shell:
     """One script and those in its strings."""
 
-    def __init__(self, file: str, kind: str, config: ReadConfig | None) -> None:
-        self.file, self.kind, self.config = file, kind, config
+    def __init__(self, file: str, kind: str, config: ReadConfig | None, unknown: Sequence[str]) -> None:
+        self.file, self.kind, self.config, self.unknown = file, kind, config, unknown
         self.found = Script()
         self.commands = self.characters = 0
         self.seen: set[tuple[object, ...]] = set()
+
+    def marked(self, word: Word) -> Word:
+        """A word that is said not to be known where it has such a part."""
+        hole = next((each for each in self.unknown if each in word.text), "")
+        return replace(word, unknown=hole) if hole and not word.unknown else word
 
     def script(self, source: Source, variables: dict[str, Variable], exported: set[str], depth: int) -> None:
         import tree_sitter
@@ -451,7 +457,7 @@ class _Run(Expander):
         environment: dict[str, Value],
         container: docker_run.Container | None,
     ) -> None:
-        arguments = list(launch.words)
+        arguments = [self.shell.marked(word) for word in launch.words]
         broken = self.broken(span[1])
         while broken and arguments and not arguments[-1].text.strip():
             arguments.pop()

@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from advisor.deploy.deployment import Value
-from advisor.deploy.source import Source, joined
+from advisor.deploy.source import Source, joined, shown
 from advisor.deploy.vllm_flags import Word
 
 if TYPE_CHECKING:
@@ -266,12 +266,6 @@ def shown_parts(piece: Piece) -> list[Source]:
     if piece.unknown and piece.unknown not in piece.source.text:
         return [shown(piece.unknown, piece.source)]
     return [piece.source] if piece.source.text else []
-
-
-def shown(text: str, at: Source) -> Source:
-    """A text that stands nowhere in the file, at the place of another."""
-    first, last = at.whole.start, at.whole.end
-    return Source(text, [first] * len(text) + [last], at.lines, None, [last] * len(text), at.quote)
 
 
 def space(variable: Variable) -> Piece:

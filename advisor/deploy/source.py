@@ -90,6 +90,12 @@ def joined(parts: Iterable[Source]) -> Source:
     return Source("".join(part.text for part in texts), offsets, last.lines, None, ends, last.quote, last.file)
 
 
+def shown(text: str, at: Source) -> Source:
+    """A text that stands nowhere in the file, at the place of another: it is computed from that."""
+    first, last = at.whole.start, at.whole.end
+    return Source(text, [first] * len(text) + [last], at.lines, None, [last] * len(text), at.quote, at.file)
+
+
 def relocated(deployment: Deployment, source: Source, *, file: str | None = None) -> Deployment:
     """What was found in a text, with the places that it has in the file that the text stands in."""
 
