@@ -85,7 +85,6 @@ class Configurator:
         self.profile = _under(pair.profile, self._fixed)
         """The pair's, as the fixed settings change it."""
         self._idle_adapters, self._idle_rank = idle_adapters, idle_rank
-        self._max_model_len = int(self._fixed.get("max_model_len", self.profile.memory.max_model_len))
         self._slots = load_tree(pair, objective.trees, "max_loras")
         self._predict = load_predictor(pair, objective.trees)
 
@@ -127,7 +126,7 @@ class Configurator:
         if "max_loras" in self._fixed:
             return []
         slots = {min(max(round(asked * factor), 1), adapters, most or adapters) for factor in OTHER_SLOTS}
-        fit = {count for count in slots - {asked} if self._capacity(count, rank) >= self._max_model_len}
+        fit = {count for count in slots - {asked} if self._capacity(count, rank) >= self.profile.memory.max_model_len}
         return sorted(fit, key=lambda count: (abs(math.log(count / asked)), count))
 
     def _settings(self, mix: Workload, max_loras: int, rank: int) -> Settings:
@@ -166,7 +165,7 @@ class Configurator:
             return
         per_slot_ms = self.profile.step.per_slot_ms
         affordable = wanted + int(SPARE_STEP * with_slots["step_time"] / per_slot_ms) if per_slot_ms else most
-        left = max(SPARE_KV * self._capacity(wanted, rank), self._max_model_len)
+        left = max(SPARE_KV * self._capacity(wanted, rank), self.profile.memory.max_model_len)
         more = [slots for slots in range(wanted + 1, min(most, affordable) + 1) if self._capacity(slots, rank) >= left]
         if more:
             spare = next((slots for slots in more if share_waiting(slots, busy) <= WAITING), more[-1])
@@ -177,7 +176,7 @@ class Configurator:
 
     def _fitting_slots(self, wanted: int, rank: int) -> Step | None:
         """The memory guard: the most slots with which the server starts, where that is fewer than wanted."""
-        needed = self._max_model_len
+        needed = self.profile.memory.max_model_len
         if self._capacity(wanted, rank) >= needed:
             return None
         # Capacity never grows with the slots, so those that fit come first.
@@ -245,7 +244,7 @@ def _adapters_in_flight(mix: Workload, step_s: float) -> float:
 
 
 def _under(profile: Profile, fixed: Mapping[str, int | float]) -> Profile:
-    """The profile of a server with these settings: more or less KV cache, other limits of a batch."""
+    """The profile of a server with these settings: its KV cache, its longest sequence, its limits of a batch."""
     if not fixed:
         return profile
     memory, serving = profile.memory, profile.serving
@@ -253,7 +252,11 @@ def _under(profile: Profile, fixed: Mapping[str, int | float]) -> Profile:
     gained = memory.kv_tokens_per_utilization * (utilization - memory.gpu_memory_utilization)
     if memory.kv_tokens_base + gained <= 0:
         raise DoesNotFitError(f"gpu_memory_utilization {utilization:g} leaves no memory for a KV cache", ())
-    at = {"kv_tokens_base": memory.kv_tokens_base + gained, "gpu_memory_utilization": utilization}
+    at = {
+        "kv_tokens_base": memory.kv_tokens_base + gained,
+        "gpu_memory_utilization": utilization,
+        "max_model_len": int(fixed.get("max_model_len", memory.max_model_len)),
+    }
     batch = {name: int(fixed[name]) for name in ("max_num_seqs", "max_num_batched_tokens") if name in fixed}
     changed = {"memory": memory.model_copy(update=at), "serving": serving.model_copy(update=batch)}
     return profile.model_copy(update=changed)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from twin.profile import Profile
+from twin.settings import slot_rank
 from twin.workload import Requests, Workload, draw
 
 SAMPLE = 50_000
@@ -40,7 +41,8 @@ def settle_context(
 ) -> Context:
     """The limit in force where the requests fit into it, else one that they fit into, at most the model's own.
 
-    `workload` has no phases. A limit that is fixed stays, however many requests it refuses.
+    `workload` has no phases. A limit that is fixed stays, however many requests it refuses. Any other becomes as low as
+    the requests allow where the server would not start with it, as on a part of a GPU.
     """
     own, warnings = profile.memory.max_model_len, []
     asked = int(fixed.get("max_model_len", server.get("max_model_len", own)))
@@ -49,6 +51,13 @@ def settle_context(
         warnings.append(
             f"max_model_len {asked:,} is above the {own:,} tokens of {profile.pair.model}: vLLM does not start with it"
         )
+    held = _most_kv_tokens(workload, profile, fixed)
+    if held < limit and "max_model_len" not in fixed and (needed := covering_len(workload)) <= held:
+        warnings.append(
+            f"beside the fewest adapter slots the KV cache holds {held:,} tokens, less than max_model_len {limit:,}: "
+            f"{needed:,} is recommended, which the requests fit into"
+        )
+        return Context(needed, refused_share(workload, needed), workload, tuple(warnings))
     if _plainly_fit(workload, limit):
         return Context(limit, 0.0, workload, tuple(warnings))
     sample = _sample(workload)
@@ -89,6 +98,13 @@ def _sample(workload: Workload) -> Requests:
     """Requests as they come, whenever that is."""
     plain = replace(workload, cv=np.ones_like(workload.cv), lognormal_gaps=None)
     return draw(plain, SAMPLE / float(workload.rate.sum()), seed=0)
+
+
+def _most_kv_tokens(workload: Workload, profile: Profile, fixed: Mapping[str, float]) -> int:
+    """Tokens that the KV cache holds beside the fewest slots, of the smallest rank that will do for any adapter."""
+    rank = int(fixed.get("max_lora_rank", slot_rank(float(workload.rank.min()))))
+    utilization = float(fixed.get("gpu_memory_utilization", profile.memory.gpu_memory_utilization))
+    return profile.memory.kv_capacity_tokens(int(fixed.get("max_loras", 1)), rank, utilization)
 
 
 def _tokens(sample: Requests) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

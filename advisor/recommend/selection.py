@@ -35,7 +35,7 @@ class Candidates:
     order: Positions
     """Of the adapters that are asked."""
     idle: Positions
-    """Of those that are never asked: they are always admitted."""
+    """Of those that are never asked: they are admitted with any of the others."""
     principle: str = ""
     """By what they are put in order."""
     left_out_for: str = ""

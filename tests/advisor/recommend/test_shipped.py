@@ -167,6 +167,22 @@ def test_a_limit_above_the_models_own_is_not_recommended(llama: Pair) -> None:
         recommend(inventory(mix, fixed={"max_model_len": 200_000}), llama, Objective())
 
 
+def test_on_a_part_of_a_gpu_the_longest_sequence_is_what_the_requests_need(llama: Pair) -> None:
+    """With 0.45 of the memory not one request of the model's 131,072 tokens fits, and vLLM would not start."""
+    mix = workload(np.full(40, 0.05))
+    asked = inventory(mix, fixed={"gpu_memory_utilization": 0.45})
+    answer = recommend(asked, llama, Objective())
+    assert answer.admission.adapters == 40
+    assert answer.flags["max_model_len"] == 3072
+    assert any("less than max_model_len 131,072: 3,072 is recommended" in each for each in answer.warnings)
+    measured = served(answer, asked, llama)
+    assert measured.steady()
+    assert measured.refused <= 0.002 * measured.arrivals
+    fixed = inventory(mix, fixed={"gpu_memory_utilization": 0.45, "max_model_len": 131_072})
+    assert "KV cache" in str(recommend(fixed, llama, Objective()).reason)
+    assert "max_model_len" not in recommend(inventory(mix), llama, Objective()).flags
+
+
 def test_fixed_settings_stay(llama: Pair) -> None:
     fixed = {"max_loras": 24, "max_lora_rank": 32, "max_cpu_loras": 40, "gpu_memory_utilization": 0.7}
     answer = recommend(inventory(workload(np.full(60, 0.02)), fixed=fixed), llama, Objective())
