@@ -6,10 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from advisor.deploy.deployment import Deployment, NotReadableError
 from advisor.deploy.source import Source, relocated
 from advisor.deploy.vllm_flags import Word
+
+if TYPE_CHECKING:
+    from advisor.deploy.shell import Document
 
 MAX_CHARACTERS = 2**20
 """Of a file: deployment files that people write have a few thousand."""
@@ -96,13 +100,26 @@ class _Finder:
 
             return documents.read_document(text, name, config=self.config)
         source = Source.of(text)
-        if kind == "shell":
-            return self.shell(source, depth)
         if kind == "python":
             from advisor.deploy import python
 
             return python.read(source, self.file, config=self.config)
-        return []
+        if kind == "unit":
+            from advisor.deploy import unit
+
+            return unit.read(source, self.file, config=self.config)
+        if kind == "dockerfile":
+            return self.dockerfile(source, depth)
+        return self.shell(source, depth)
+
+    def dockerfile(self, source: Source, depth: int) -> list[Deployment]:
+        from advisor.deploy import dockerfile
+
+        found, documents = dockerfile.read(source, self.file, config=self.config)
+        if documents:
+            self.held |= {PurePath(document.name).name: document.source for document in documents}
+            found, _ = dockerfile.read(source, self.file, config=self.config)
+        return self.with_documents(found, documents, depth)
 
     def shell(self, source: Source, depth: int) -> list[Deployment]:
         from advisor.deploy import shell
@@ -112,11 +129,17 @@ class _Finder:
         if script.documents:
             self.held |= {PurePath(document.name).name: document.source for document in script.documents}
             script = shell.read(source, self.file, config=self.config)
-        found = list(script.deployments)
-        for document in script.documents if depth < MAX_NESTING else ():
+        return self.with_documents(script.deployments, script.documents, depth)
+
+    def with_documents(
+        self, found: Sequence[Deployment], documents: Sequence[Document], depth: int
+    ) -> list[Deployment]:
+        """The servers of a file and those of the files that it writes, in their order."""
+        every = list(found)
+        for document in documents if depth < MAX_NESTING else ():
             if PurePath(document.name).name not in self.used:
-                found += self.inner(document.source, document.name, depth + 1)
-        return sorted(found, key=lambda each: each.place.start)
+                every += self.inner(document.source, document.name, depth + 1)
+        return sorted(every, key=lambda each: each.place.start)
 
     def inner(self, source: Source, name: str, depth: int) -> list[Deployment]:
         """The servers in a file that another holds; none where it cannot be read, since it may be no file at all."""
