@@ -13,16 +13,18 @@ from advisor.features.queueing import share_waiting
 from advisor.features.vector import measure, measure_slots
 from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.recommendation import Step
+from advisor.recommend.room import shortages
 from advisor.zoo.pairs import Pair
 from advisor.zoo.predictor import load_predictor
 from advisor.zoo.tree import load_tree
-from twin.profile import Profile
 from twin.service_level import STARVED_BELOW
 from twin.settings import Settings, slot_rank
 from twin.workload import Workload
 
 OTHER_SLOTS = (1.25, 1.6, 2.2, 3.5, 0.8, 0.6, 0.4)
 """Times the slots of the rules: what is tried where these would miss the objective."""
+UNKNOWN = {"gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens"}
+"""Settings that the models do not know."""
 HOUR_S = 3600.0
 """The models are of hours."""
 GROWTH, WAITING = 1.5, 0.02
@@ -82,8 +84,9 @@ class Configurator:
         """
         self.pair, self.objective = pair, objective
         self._fixed = dict(fixed or {})
-        self.profile = _under(pair.profile, self._fixed)
-        """The pair's, as the fixed settings change it."""
+        self.profile = pair.profile
+        self._utilization = float(self._fixed.get("gpu_memory_utilization", pair.profile.memory.gpu_memory_utilization))
+        self._max_model_len = int(self._fixed.get("max_model_len", pair.profile.memory.max_model_len))
         self._idle_adapters, self._idle_rank = idle_adapters, idle_rank
         self._slots = load_tree(pair, objective.trees, "max_loras")
         self._predict = load_predictor(pair, objective.trees)
@@ -126,7 +129,7 @@ class Configurator:
         if "max_loras" in self._fixed:
             return []
         slots = {min(max(round(asked * factor), 1), adapters, most or adapters) for factor in OTHER_SLOTS}
-        fit = {count for count in slots - {asked} if self._capacity(count, rank) >= self.profile.memory.max_model_len}
+        fit = {count for count in slots - {asked} if self._capacity(count, rank) >= self._max_model_len}
         return sorted(fit, key=lambda count: (abs(math.log(count / asked)), count))
 
     def _settings(self, mix: Workload, max_loras: int, rank: int) -> Settings:
@@ -165,18 +168,16 @@ class Configurator:
             return
         per_slot_ms = self.profile.step.per_slot_ms
         affordable = wanted + int(SPARE_STEP * with_slots["step_time"] / per_slot_ms) if per_slot_ms else most
-        left = max(SPARE_KV * self._capacity(wanted, rank), self.profile.memory.max_model_len)
+        left = max(SPARE_KV * self._capacity(wanted, rank), self._max_model_len)
         more = [slots for slots in range(wanted + 1, min(most, affordable) + 1) if self._capacity(slots, rank) >= left]
         if more:
             spare = next((slots for slots in more if share_waiting(slots, busy) <= WAITING), more[-1])
-            rule = (
-                f"with {GROWTH:g} times the traffic {waiting:.0%} of the requests would wait for one of {wanted} slots"
-            )
-            yield Step("max_loras", (rule, f"{share_waiting(spare, busy):.0%} for one of {spare}"), spare)
+            rule = f"slots {wanted}: with {GROWTH:g} times the traffic {waiting:.0%} of the requests would wait for one"
+            yield Step("max_loras", (rule, f"slots {spare}: {share_waiting(spare, busy):.0%}"), spare)
 
     def _fitting_slots(self, wanted: int, rank: int) -> Step | None:
         """The memory guard: the most slots with which the server starts, where that is fewer than wanted."""
-        needed = self.profile.memory.max_model_len
+        needed = self._max_model_len
         if self._capacity(wanted, rank) >= needed:
             return None
         # Capacity never grows with the slots, so those that fit come first.
@@ -192,14 +193,20 @@ class Configurator:
 
     def _capacity(self, slots: int, rank: int) -> int:
         memory = self.profile.memory
-        return memory.kv_capacity_tokens(slots, rank, memory.gpu_memory_utilization)
+        return memory.kv_capacity_tokens(slots, rank, self._utilization)
 
     def _expect(
         self, values: dict[str, float], mix: Workload, slots: Sequence[int], rank: int
     ) -> Iterator[tuple[int, dict[str, float], Expectation]]:
         """Of these numbers of slots, one after the other: the features with them, and what comes of them."""
         for count, with_slots in zip(slots, measure_slots(values, mix, self.profile, slots), strict=True):
-            yield count, with_slots, self._expectation(with_slots, mix, self._capacity(count, rank))
+            expected = self._expectation(with_slots, mix, self._capacity(count, rank))
+            if self._fixed.keys() & UNKNOWN:
+                missed = shortages(
+                    mix, with_slots, expected.itl_ms, expected.kv_capacity_tokens, self._settings(mix, count, rank)
+                )
+                expected = replace(expected, shortages=tuple(missed))
+            yield count, with_slots, expected
 
     def _expectation(self, values: Mapping[str, float], mix: Workload, kv_capacity_tokens: int) -> Expectation:
         predicted, required = self._predict(values), self._predict.required
@@ -241,22 +248,3 @@ def _adapters_in_flight(mix: Workload, step_s: float) -> float:
     """
     requests = mix.rate * mix.output_mean * step_s
     return float(np.where(mix.cv > 1, np.minimum(requests, 1.0), -np.expm1(-requests)).sum())
-
-
-def _under(profile: Profile, fixed: Mapping[str, int | float]) -> Profile:
-    """The profile of a server with these settings: its KV cache, its longest sequence, its limits of a batch."""
-    if not fixed:
-        return profile
-    memory, serving = profile.memory, profile.serving
-    utilization = float(fixed.get("gpu_memory_utilization", memory.gpu_memory_utilization))
-    gained = memory.kv_tokens_per_utilization * (utilization - memory.gpu_memory_utilization)
-    if memory.kv_tokens_base + gained <= 0:
-        raise DoesNotFitError(f"gpu_memory_utilization {utilization:g} leaves no memory for a KV cache", ())
-    at = {
-        "kv_tokens_base": memory.kv_tokens_base + gained,
-        "gpu_memory_utilization": utilization,
-        "max_model_len": int(fixed.get("max_model_len", memory.max_model_len)),
-    }
-    batch = {name: int(fixed[name]) for name in ("max_num_seqs", "max_num_batched_tokens") if name in fixed}
-    changed = {"memory": memory.model_copy(update=at), "serving": serving.model_copy(update=batch)}
-    return profile.model_copy(update=changed)

@@ -39,6 +39,8 @@ class Expectation:
     """How likely it has to be before it is recommended."""
     itl_margin: float = 1.0
     """Times `itl_ms` is what 19 of 20 steady hours keep below."""
+    shortages: tuple[str, ...] = ()
+    """What fixed settings leave too little of, each with its numbers; the other figures know nothing of that."""
     refused_share: float = 0.0
     """Of the requests, those longer than the server takes; the other figures are of the rest."""
 
@@ -110,6 +112,7 @@ class Objective:
         if not expected.likely:
             hour = "an unstarved hour" if self.name is ObjectiveName.PUBLISHED else "a steady hour"
             missed.append(f"chance of {hour} {expected.chance:.1%}, below {expected.required_chance:.0%}")
+        missed += expected.shortages
         likely_ms = expected.itl_ms * expected.itl_margin
         if self.itl_limit_s is not None and likely_ms > self.itl_limit_s * 1000:
             missed.append(

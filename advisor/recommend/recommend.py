@@ -120,7 +120,8 @@ def _unknown_to_the_models(pair: Pair, fixed: Mapping[str, int | float]) -> list
         "max_num_batched_tokens": serving.max_num_batched_tokens,
     }
     return [
-        f"{name} is fixed at {fixed[name]:g}, but the models were trained under {value:g}: let the digital twin verify"
+        f"{name} is fixed at {fixed[name]:g}, but the models were trained under {value:g}: what that changes is "
+        "estimated by what requests in flight hold; let the digital twin verify"
         for name, value in trained.items()
         if name in fixed and fixed[name] != value
     ]

@@ -109,7 +109,7 @@ class Selector:
                 idle_adapters=len(idle),
                 idle_rank=int(self.mix.rank[idle].max(initial=0)),
             )
-            which = "in the inventory" if of + len(idle) == len(self.mix) else "not left out"
+            which = "in the inventory" if of == len(self.mix) else "that are asked and not left out"
             choice = choose(configurator, lambda size: self.mix.take(candidates.order[:size]), of, which)
         except DoesNotFitError as error:
             choice = Choice(0, None, error.trace, {}, str(error))

@@ -159,7 +159,8 @@ def test_memory_takes_slots_away(pair: Pair) -> None:
 
 
 def test_a_server_that_cannot_start_is_never_recommended(pair: Pair) -> None:
-    answer = recommend(of(uniform(4, 0.1, rank=512)), with_context(pair, 39_500), Objective())
+    inventory = replace(of(uniform(4, 0.1, rank=512)), fixed={"max_model_len": 39_500})
+    answer = recommend(inventory, with_context(pair, 39_500), Objective())
     assert not answer.feasible
     assert "max_loras 1, rank 512: KV cache 38976 tokens < max_model_len 39500" in str(answer.reason)
     assert answer.trace[-1].result == 0

@@ -183,6 +183,34 @@ def test_on_a_part_of_a_gpu_the_longest_sequence_is_what_the_requests_need(llama
     assert "max_model_len" not in recommend(inventory(mix), llama, Objective()).flags
 
 
+@pytest.mark.parametrize(
+    ("mix", "utilization", "least"),
+    [
+        (workload(np.full(24, 0.03), lengths=(3000.0, 1700.0, 250.0, 200.0)), 0.45, 24),
+        (workload(np.full(24, 0.15), lengths=(3000.0, 1700.0, 250.0, 200.0)), 0.45, 5),
+        (workload(np.full(24, 0.15), lengths=(3000.0, 1700.0, 250.0, 200.0)), 0.6, 10),
+        (workload(np.full(128, 0.058)), 0.45, 90),
+    ],
+)
+def test_on_a_shared_gpu_what_is_in_flight_fits_into_the_kv_cache(
+    llama: Pair, mix: Workload, utilization: float, least: int
+) -> None:
+    """The models know 0.9 of the memory; less is neither refused nor promised."""
+    asked = inventory(mix, fixed={"gpu_memory_utilization": utilization})
+    answer = recommend(asked, llama, Objective())
+    assert answer.admission.adapters >= least
+    assert served(answer, asked, llama).steady()
+
+
+def test_a_small_batch_that_is_fixed_is_not_overfilled(llama: Pair) -> None:
+    mix = workload(np.full(60, 0.1))
+    few = inventory(mix, fixed={"max_num_seqs": 16})
+    answer = recommend(few, llama, Objective())
+    assert 0 < answer.admission.adapters < 60
+    assert any("max_num_seqs 16 <" in rule for step in answer.trace for rule in step.rule)
+    assert served(answer, few, llama).steady()
+
+
 def test_fixed_settings_stay(llama: Pair) -> None:
     fixed = {"max_loras": 24, "max_lora_rank": 32, "max_cpu_loras": 40, "gpu_memory_utilization": 0.7}
     answer = recommend(inventory(workload(np.full(60, 0.02)), fixed=fixed), llama, Objective())

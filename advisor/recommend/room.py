@@ -1,0 +1,52 @@
+"""Whether a batch has room under settings that the models do not know: other memory, other limits of a batch.
+
+The models expect a server under the settings that its pair was measured with. What requests in flight hold there, by
+Little's law, has to fit into what the fixed settings leave; then they change nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from twin.settings import Settings
+from twin.workload import Workload
+
+DEVIATIONS = 3.0
+"""By so many standard deviations requests in flight may hold more than usual. Of 72 answers for mixes of all kinds at
+0.45 to 0.7 of the memory, 10 were not steady with 2 deviations, 3 with 3 and 4 % fewer adapters, 2 with 4 and 7 % fewer.
+"""
+BUDGET_SHARE = 0.8
+"""Of the token budget of a step; prompts come in lumps, and beyond that they wait for each other."""
+
+
+def shortages(
+    mix: Workload, features: Mapping[str, float], itl_ms: float, kv_capacity_tokens: int, settings: Settings
+) -> list[str]:
+    """What is too small for the requests in flight, each with its numbers; empty where there is room.
+
+    `itl_ms` is the mean time of an answer token, expected where nothing is short.
+    """
+    share = mix.rate / mix.rate.sum()
+    answer = features["output_mean"]
+    running = features["rate"] * answer * itl_ms / 1e3
+    # A request holds its prompt and what it has written; long answers are seen more often.
+    written = float(share @ (mix.output_mean**2 + mix.output_std**2)) / answer / 2
+    context = features["input_mean"] + written
+    # Requests of bursty adapters come in groups, so that their number varies by so much more.
+    bursts = max(float(share @ mix.cv**2), 1.0)
+    spread = math.sqrt(running * (bursts * context**2 + features["input_std"] ** 2 + features["output_std"] ** 2))
+    held = running * context + DEVIATIONS * spread
+    seats = running + DEVIATIONS * math.sqrt(running * bursts)
+    batched = running + features["input_rate"] * itl_ms / 1e3
+    missed = []
+    if held > kv_capacity_tokens:
+        missed.append(f"KV cache {kv_capacity_tokens:,} tokens < {held:,.0f} that requests in flight hold at times")
+    if seats > settings.max_num_seqs:
+        missed.append(f"max_num_seqs {settings.max_num_seqs:,} < {seats:,.0f} requests in flight at times")
+    if batched > BUDGET_SHARE * settings.max_num_batched_tokens:
+        missed.append(
+            f"{BUDGET_SHARE:.0%} of max_num_batched_tokens {settings.max_num_batched_tokens:,} < {batched:,.0f} tokens "
+            "of a step"
+        )
+    return missed
