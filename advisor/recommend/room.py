@@ -14,8 +14,8 @@ from twin.workload import Workload
 
 DEVIATIONS = 4.0
 """By so many standard deviations requests in flight may hold more than usual: near the limit a preempted request is
-computed again, which brings more into flight. Of 72 answers for mixes of all kinds at 0.45 to 0.7 of the memory, 10 were
-not steady with 2 deviations, 3 with 3, and 2 with 4 and 5 % fewer adapters than with 2."""
+computed again, which brings more into flight. Of 72 answers for mixes of all kinds at 0.45 to 0.7 of the memory, 10
+were not steady with 2 deviations, 3 with 3, and 2 with 4 and 5 % fewer adapters than with 2."""
 BUDGET_SHARE = 0.8
 """Of the token budget of a step; prompts come in lumps, and beyond that they wait for each other."""
 
