@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
+from advisor.features.vector import measure
 from advisor.inventory.inventory import Inventory
+from advisor.recommend.configuration import Configurator
 from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
 from advisor.recommend.recommendation import Recommendation
@@ -88,6 +90,34 @@ def test_slots_for_little_traffic_bear_half_as_much_again(llama: Pair) -> None:
     assert now.ttft_p99_ms < 500
     assert then.steady()
     assert then.ttft_ms < 100
+
+
+@pytest.mark.parametrize(
+    ("model", "adapters", "rate", "cv", "rank"),
+    [
+        ("llama-3.1-8b-instruct", 300, 0.01, 6.0, 8),  # step time bounds them
+        ("qwen2.5-7b-instruct", 116, 0.027, 5.0, 256),  # memory
+        ("llama-3.1-8b-instruct", 3, 0.1, 1.0, 8),  # the adapters that there are
+    ],
+)
+def test_spare_slots_cost_little(model: str, adapters: int, rate: float, cv: float, rank: int) -> None:
+    pair = find_pair(model, "h100-64gb")
+    mix = replace(workload(np.full(adapters, rate), rank), cv=np.full(adapters, cv))
+    answer = recommend(inventory(mix), pair, Objective())
+    rules, spare = (int(step.result) for step in answer.trace if step.output == "max_loras")
+    assert rules < spare <= adapters == answer.admission.adapters
+    before, after = (measure(mix, pair.profile, ttft_limit_s=2.0, max_loras=slots) for slots in (rules, spare))
+    assert after["step_time"] <= 1.025 * before["step_time"]
+    memory = pair.profile.memory
+    left, whole = (memory.kv_capacity_tokens(slots, rank, 0.9) for slots in (spare, rules))
+    assert left >= 0.5 * whole
+
+
+def test_bursts_of_busy_adapters_stay_bursts(llama: Pair) -> None:
+    """Beside thousands that are asked seldom, whose bursts the models do not know."""
+    rates, cv = np.repeat([0.3, 0.001], [20, 2000]), np.repeat([6.0, 3.0], [20, 2000])
+    configured = Configurator(llama, Objective()).configure(replace(workload(rates), cv=cv))
+    assert configured.values["cv_mean"] == pytest.approx((6.0 * 6.0 + 2.0 * 1.0) / 8.0)
 
 
 def test_three_large_ranks_do_not_decide_for_two_hundred_small_ones(llama: Pair) -> None:
