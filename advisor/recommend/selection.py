@@ -89,7 +89,7 @@ class Selector:
         if len(whole.adapters) == len(loadable):
             return whole, told
         best = whole = self._try(self._ordered(loadable))
-        for candidates in self._alternatives(loadable, nothing=whole.choice.size == 0):
+        for candidates in self._alternatives(loadable, no_mix=whole.choice.size <= 1):
             if self._worth_of_all(candidates) > WORTH * best.worth:
                 other = self._try(candidates)
                 best = other if other.worth > WORTH * best.worth else best
@@ -132,10 +132,10 @@ class Selector:
         sequence = (giants, others) if giants_first else (others, giants)
         return Candidates(np.concatenate(sequence), np.setdiff1d(adapters, asked), principle)
 
-    def _alternatives(self, adapters: Positions, *, nothing: bool) -> Iterator[Candidates]:
+    def _alternatives(self, adapters: Positions, *, no_mix: bool) -> Iterator[Candidates]:
         """Sets that no single kind decides for: giants first, without the largest ranks, the least busy first.
 
-        The last is for where `nothing` of the mix is served otherwise.
+        The last is for where there is `no_mix` to keep, as of the adapters in their order not even two are served.
         """
         first = self._ordered(adapters, giants_first=True)
         if first.principle != KEEPS_MIX:
@@ -151,10 +151,12 @@ class Selector:
                     f"those of rank above {rank} are left out; of the others, {without.principle}",
                     f"every slot is as large as the largest rank needs, here above {rank}",
                 )
-        if nothing:
+        if no_mix:
             order = first.order[np.argsort(self._load()[first.order], kind="stable")]
             yield Candidates(
-                order, first.idle, "those that bring the least come first, for the mix as it is fits nowhere"
+                order,
+                first.idle,
+                "those that bring the least come first, for not even two are served that keep the mix",
             )
 
     def _load(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -285,3 +285,11 @@ def test_with_an_itl_limit_the_mix_is_kept_and_the_principle_said(llama: Pair) -
     counts = [int((admitted == rate).sum()) for rate in (0.02, 0.1, 0.3)]
     assert max(counts) - min(counts) <= 2
     assert answer.admission.principle.startswith("the mix is kept")
+
+
+def test_where_no_mix_can_be_kept_the_least_busy_are_served(llama: Pair) -> None:
+    """Within an ITL limit that a single busy adapter breaks."""
+    asked = inventory(workload(np.repeat([0.001, 1.0], [10, 11])))
+    answer = recommend(asked, llama, Objective(ObjectiveName.LATENCY, itl_limit_s=0.0155))
+    assert set(answer.admission.admitted) == {f"a-{i}" for i in range(10)}
+    assert answer.admission.principle.startswith("those that bring the least come first")
