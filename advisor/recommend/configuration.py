@@ -115,7 +115,7 @@ class Configurator:
         ((_, served, expected),) = self._expect(values, mix, [asked], int(rank.result))
         slots = asked
         if missed := self.objective.misses(expected):
-            others = self._others(asked, len(mix), most=asked if fitting else None, rank=int(rank.result))
+            others = self._others(asked, len(mix), int(rank.result))
             for other, hoped_values, hoped in self._expect(values, mix, others, int(rank.result)):
                 if not self.objective.misses(hoped):
                     trace.append(Step("max_loras", (f"with {asked}: {'; '.join(missed)}",), other))
@@ -124,11 +124,11 @@ class Configurator:
         settings = self._settings(mix, slots, int(rank.result))
         return Configuration(settings, expected, tuple(trace), served, memory_bound=fitting is not None)
 
-    def _others(self, asked: int, adapters: int, *, most: int | None, rank: int) -> list[int]:
+    def _others(self, asked: int, adapters: int, rank: int) -> list[int]:
         """Slots to try instead, the nearest first: those that memory and the adapters leave a use for."""
         if "max_loras" in self._fixed:
             return []
-        slots = {min(max(round(asked * factor), 1), adapters, most or adapters) for factor in OTHER_SLOTS}
+        slots = {min(max(round(asked * factor), 1), adapters) for factor in OTHER_SLOTS}
         fit = {count for count in slots - {asked} if self._capacity(count, rank) >= self._max_model_len}
         return sorted(fit, key=lambda count: (abs(math.log(count / asked)), count))
 

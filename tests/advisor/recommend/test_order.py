@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.inventory.inventory import Inventory
-from advisor.recommend.order import Positions, admission_order
+from advisor.recommend.order import TRAITS, Positions, admission_order
 from tests.advisor import inventories
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
@@ -46,6 +46,14 @@ def test_kinds_of_equal_load_keep_their_share_in_every_set(counts: list[int]) ->
         taken = np.cumsum(ranks == 8.0 * (kind + 1))
         share = count * np.arange(1, len(mix) + 1) / len(mix)
         assert (np.abs(taken - share) < 1).all()
+
+
+@pytest.mark.parametrize("trait", TRAITS)
+def test_adapters_that_differ_in_one_trait_alone_are_of_two_kinds(trait: str) -> None:
+    mix = kinds([40])
+    mix = replace(mix, **{trait: np.repeat([1.0, 1.1], 20)})
+    first_half = admission_order(mix, tuple(f"{i:02}" for i in range(40)))[:20]
+    assert (first_half < 20).sum() == 10
 
 
 @given(seeds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -266,21 +267,34 @@ def test_a_simulated_hour_is_held_to_every_limit() -> None:
     assert Objective().missed_by({**hour, "ttft_ms": None}) == []
 
 
-def test_slots_that_others_are_tried_for_are_the_nearest(pair: Pair) -> None:
-    """Where any other number keeps the objective, the one that is off by the smallest factor is taken."""
+def slots_found(pair: Pair, mix: Workload, met: Callable[[float], bool]) -> int:
+    """The slots of the answer where those for which `met` holds keep the objective, and no others."""
     configurator = Configurator(pair, Objective(), {})
-    mix = uniform(100, 0.1)
-    asked = configurator.configure(mix).settings.max_loras
     predict = configurator._predict
 
-    class OnlyOthers:
+    class OnlySome:
         required, itl_margin = predict.required, predict.itl_margin
 
         def __call__(self, values: dict[str, float]) -> Prediction:
-            return replace(predict(values), chance=0.0 if values["max_loras"] == asked else 1.0, ttft_ms=50.0)
+            return replace(predict(values), chance=1.0 if met(values["max_loras"]) else 0.0, ttft_ms=50.0)
 
-    configurator._predict = OnlyOthers()  # type: ignore[assignment]
-    found = configurator.configure(mix).settings.max_loras
+    configurator._predict = OnlySome()  # type: ignore[assignment]
+    return configurator.configure(mix).settings.max_loras
+
+
+def test_other_slots_leave_the_memory_that_the_server_needs(pair: Pair) -> None:
+    mix = uniform(100, 0.1, rank=64)
+    asked = slots_found(pair, mix, lambda _: True)
+    assert slots_found(pair, mix, lambda slots: slots > asked) > asked
+    full = with_context(pair, pair.profile.memory.kv_capacity_tokens(asked, 64, 0.9))
+    assert slots_found(full, mix, lambda slots: slots > asked) <= asked
+
+
+def test_slots_that_others_are_tried_for_are_the_nearest(pair: Pair) -> None:
+    """Where any other number keeps the objective, the one that is off by the smallest factor is taken."""
+    mix = uniform(100, 0.1)
+    asked = slots_found(pair, mix, lambda _: True)
+    found = slots_found(pair, mix, lambda slots: slots != asked)
     others = {min(max(round(asked * factor), 1), 100) for factor in OTHER_SLOTS} - {asked}
     assert found == min(others, key=lambda count: (abs(math.log(count / asked)), count)) != max(others)
     assert abs(math.log(found / asked)) < 0.3

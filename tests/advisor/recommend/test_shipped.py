@@ -293,3 +293,68 @@ def test_where_no_mix_can_be_kept_the_least_busy_are_served(llama: Pair) -> None
     answer = recommend(asked, llama, Objective(ObjectiveName.LATENCY, itl_limit_s=0.0155))
     assert set(answer.admission.admitted) == {f"a-{i}" for i in range(10)}
     assert answer.admission.principle.startswith("those that bring the least come first")
+
+
+def test_adapters_below_half_of_what_is_served_keep_their_share(llama: Pair) -> None:
+    """Each of the four busy ones brings 30 %: the mix is kept, and they are no giants."""
+    answer = recommend(inventory(workload(np.repeat([0.02, 8.0], [50, 4]))), llama, Objective())
+    assert 0 < len({"a-50", "a-51", "a-52", "a-53"} & set(answer.admission.admitted)) < 4
+    assert "come after" not in answer.admission.principle
+
+
+def test_of_giants_the_smaller_comes_first(llama: Pair) -> None:
+    answer = recommend(inventory(workload(np.array([0.01] * 100 + [40.0, 25.0]))), llama, Objective())
+    assert answer.admission.rejected == ("a-100",)
+
+
+def test_a_giant_comes_first_where_that_serves_much_more(llama: Pair) -> None:
+    answer = recommend(inventory(workload(np.array([0.1] * 60 + [22.0]))), llama, Objective())
+    assert "a-60" in answer.admission.admitted
+    assert answer.admission.adapters > 30
+    assert "come before the others" in answer.admission.principle
+
+
+def test_many_that_are_hardly_asked_are_not_worth_the_mix(llama: Pair) -> None:
+    """A hundred of rank 8 would leave 300 busy ones of rank 32 without a server."""
+    rates, ranks = np.repeat([0.0001, 0.1], [200, 300]), np.repeat([8.0, 32.0], [200, 300])
+    answer = recommend(inventory(workload(rates, ranks)), llama, Objective())
+    assert answer.flags["max_lora_rank"] == 32
+    assert answer.admission.principle.startswith("the mix is kept")
+
+
+def test_of_many_ranks_as_many_as_need_be_are_left_out(llama: Pair) -> None:
+    ranks = np.repeat([8.0, 64.0, 256.0], [200, 3, 3])
+    answer = recommend(inventory(workload(np.full(206, 0.1), ranks)), llama, Objective())
+    assert answer.flags["max_lora_rank"] == 8
+    assert answer.admission.adapters > 100
+
+
+def test_idle_adapters_take_their_places_in_host_memory_and_slots_of_their_rank(llama: Pair) -> None:
+    rates, ranks = np.repeat([0.02, 0.0], [100, 20]), np.repeat([8.0, 64.0], [100, 20])
+    host = recommend(inventory(workload(rates, 8), fixed={"max_cpu_loras": 50}), llama, Objective())
+    assert host.admission.adapters == host.flags["max_cpu_loras"] == 50
+    assert {f"a-{i}" for i in range(100, 120)} <= set(host.admission.admitted)
+    slots = recommend(inventory(workload(rates, ranks)), llama, Objective())
+    assert slots.admission.adapters == 120
+    assert slots.flags["max_lora_rank"] == 64
+
+
+def test_slots_that_are_fixed_stay_where_others_would_serve_more(llama: Pair) -> None:
+    answer = recommend(inventory(workload(np.full(60, 0.1)), fixed={"max_loras": 2}), llama, Objective())
+    assert answer.flags["max_loras"] == 2
+    assert 0 < answer.admission.adapters < 20
+
+
+def test_a_small_batch_that_is_fixed_admits_fewer(llama: Pair) -> None:
+    mix = workload(np.full(100, 0.05))
+    answer = recommend(inventory(mix, fixed={"max_num_seqs": 8}), llama, Objective())
+    assert 0 < answer.admission.adapters < 60
+    assert any("max_num_seqs is fixed at 8" in each for each in answer.warnings)
+
+
+def test_one_request_in_a_hundred_that_does_not_fit_is_told(llama: Pair) -> None:
+    """Log-normal lengths of 1,000 tokens and half as much again beside a limit of 2,800."""
+    asked = inventory(workload(np.full(20, 0.05), lengths=(900.0, 450.0, 100.0, 30.0)), server={"max_model_len": 2800})
+    answer = recommend(asked, llama, Objective())
+    assert answer.flags["max_model_len"] > 2800
+    assert any("of the requests do not fit into max_model_len 2,800" in each for each in answer.warnings)
