@@ -145,10 +145,13 @@ class _Finder:
         """The servers in a file that another holds; none where it cannot be read, since it may be no file at all."""
         if not HINT.search(source.text):
             return []
+        held, self.held = self.held, {}  # their places are those of the text around
         try:
             found = self.find(source.text, name, depth)
         except NotReadableError:
             return []
+        finally:
+            self.held = held
         return [relocated(each, source, file=self.file) for each in found]
 
     def config(self, name: str) -> Sequence[tuple[str, Sequence[Word]]] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as Variables
 from dataclasses import dataclass, field, replace
@@ -52,7 +53,9 @@ def read(source: Source, file: str, *, config: ReadConfig | None = None) -> list
     """
     text = source.text.replace("\ufeff", " ", 1) if source.text.startswith("\ufeff") else source.text
     try:
-        tree = ast.parse(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Python has to say of odd literals is no concern of the user's here
+            tree = ast.parse(text)
     except SyntaxError as error:
         raise NotReadableError(f"not Python: line {error.lineno}: {error.msg}") from error
     except (ValueError, MemoryError, RecursionError) as error:

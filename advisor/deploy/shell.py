@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from advisor.deploy import command, docker_run
 from advisor.deploy.command import Launch
-from advisor.deploy.deployment import Deployment, Insertion, Problem, Value
+from advisor.deploy.deployment import Deployment, Insertion, NotReadableError, Problem, Value
 from advisor.deploy.shell_words import (
     Expander,
     Piece,
@@ -26,6 +26,7 @@ from advisor.deploy.shell_words import (
     spaced,
     text_of,
     value_of,
+    whole,
     without_tabs,
 )
 from advisor.deploy.source import Source, joined, shown
@@ -36,10 +37,11 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 60
 """Of commands in one another, functions that call functions and scripts in strings: people reach about 10."""
-MAX_COMMANDS = 5_000
-"""That are followed, those in loops and functions each time."""
-MAX_CHARACTERS = 200_000
-"""That variables put together: a script that doubles a variable over and over ends here."""
+MAX_NESTED = 8
+"""Scripts in strings of scripts."""
+MAX_WORK = 200_000
+"""Characters that variables, loops, functions and strings put together, beside three times the script's own: a script
+that doubles a variable over and over ends here, within a second."""
 
 _ESCAPED_BLANK = re.compile(r"(?<!\\)\\[ \t]")
 _PRINTS = re.compile(r"echo|printf|[ef]?grep|pgrep|pkill|killall|which|type|test|pip3?|cat|log")
@@ -84,9 +86,13 @@ def read(
         config: Reads the file that a command names by --config.
         variables: Those that the script is run with, as far as they are known.
         unknown: What stands in the text for something that is not known.
+
+    Raises:
+        NotReadableError: variables, loops and functions put together more than `MAX_WORK`.
     """
     shell = _Shell(file, kind, config, unknown)
     given = {name: Variable(((Piece(word.source, word.unknown),),)) for name, word in (variables or {}).items()}
+    shell.limit += 3 * len(source.text)
     shell.script(source, given, set(given), 0)
     return shell.found
 
@@ -105,8 +111,13 @@ class _Shell:
     def __init__(self, file: str, kind: str, config: ReadConfig | None, unknown: Sequence[str]) -> None:
         self.file, self.kind, self.config, self.unknown = file, kind, config, unknown
         self.found = Script()
-        self.commands = self.characters = 0
+        self.work, self.limit, self.nested = 0, MAX_WORK, 0
         self.seen: set[tuple[object, ...]] = set()
+
+    def spend(self, characters: int) -> None:
+        self.work += characters
+        if self.work > self.limit:
+            raise NotReadableError("a script that puts together more than can be followed")
 
     def marked(self, word: Word) -> Word:
         """A word that is said not to be known where it has such a part."""
@@ -116,6 +127,7 @@ class _Shell:
     def script(self, source: Source, variables: dict[str, Variable], exported: set[str], depth: int) -> None:
         import tree_sitter
 
+        self.spend(len(source.text))
         data = source.text.encode(errors="replace")
         root = tree_sitter.Parser(_language()).parse(data).root_node
         run = _Run(self, source, data, variables, exported)
@@ -137,6 +149,11 @@ class _Run(Expander):
         self.functions: dict[str, tree_sitter.Node] = {}
         self.called: set[str] = set()
 
+    def words(self, nodes: Sequence[tree_sitter.Node], *, gaps: bool = False) -> list[Word]:
+        found = super().words(nodes, gaps=gaps)
+        self.shell.spend(sum(len(word.text) + 1 for word in found))
+        return found
+
     # Statements
 
     def statements(self, nodes: Iterable[tree_sitter.Node], depth: int) -> None:
@@ -144,7 +161,7 @@ class _Run(Expander):
             self.statement(node, depth)
 
     def statement(self, node: tree_sitter.Node, depth: int) -> None:
-        if depth > MAX_DEPTH or self.shell.commands > MAX_COMMANDS or not node.is_named or node.type in _NO_STATEMENTS:
+        if depth > MAX_DEPTH or not node.is_named or node.type in _NO_STATEMENTS:
             return
         match node.type:
             case "command":
@@ -311,9 +328,7 @@ class _Run(Expander):
         elif adds and not new.array:
             unknown = self._not_known(text, self.source.part(*self.span(name)))
             new = Variable(((*unknown.words[0], *new.words[0]),))
-        self.shell.characters += length(new)
-        if self.shell.characters > MAX_CHARACTERS:
-            new = self._not_known(text, self.source.part(*self.span(name)))
+        self.shell.spend(length(new))
         self.variables[text] = new
         return text
 
@@ -325,7 +340,7 @@ class _Run(Expander):
             elements = [each for each in node.named_children if each.type != "comment"]
             return Variable(tuple(self._as_pieces(word) for word in self.words(elements)), array=True)
         # An assignment splits no words.
-        return Variable((tuple(replace(piece, splits=False, ends=False) for piece in self.pieces(node)),))
+        return Variable((whole(self.pieces(node)),))
 
     def _as_pieces(self, word: Word) -> Pieces:
         return (Piece(word.source, word.unknown, splits=bool(word.unknown) and word.splits, quote=word.quote),)
@@ -382,7 +397,7 @@ class _Run(Expander):
         return replace(whole, line_break=self.source.line_break)
 
     def command(self, node: tree_sitter.Node, depth: int) -> None:
-        self.shell.commands += 1
+        self.shell.spend(50)
         words, environment = self.command_words(node)
         if not words:
             return
@@ -410,14 +425,14 @@ class _Run(Expander):
 
     def command_words(self, node: tree_sitter.Node) -> tuple[list[Word], dict[str, Value]]:
         """The words of a command, and the variables that it alone is given."""
-        environment = {}
+        environment: dict[str, Value] = {}
         arguments: list[tree_sitter.Node] = []
         for child in node.named_children:
             if child.type == "variable_assignment":
                 name, value = child.child_by_field_name("name"), child.child_by_field_name("value")
                 if name is not None:
-                    (word, *_) = [*self.value(value, name).words, ()]
-                    environment[self.raw(name)] = value_of(word)
+                    words = self.value(value, name).words
+                    environment |= {self.raw(name): value_of(words[0])} if words and words[0] else {}
             elif child.type == "command_name":
                 arguments += child.named_children
             elif not child.type.endswith("redirect") and child.type != "comment":
@@ -428,7 +443,7 @@ class _Run(Expander):
         """The servers that a command starts."""
         start, end = self.span(node)
         exported = {name: self.variables[name].words[:1] for name in self.exported & self.variables.keys()}
-        environment = {name: value_of(each[0]) for name, each in exported.items() if each} | own
+        environment = {name: value_of(each[0]) for name, each in exported.items() if each and each[0]} | own
         container = docker_run.read(words)
         launch = container.launch if container else None
         if container is not None:
@@ -447,8 +462,10 @@ class _Run(Expander):
                 self.nested(each.source, depth)
 
     def nested(self, source: Source | None, depth: int) -> None:
-        if source is not None and depth < MAX_DEPTH and source.text.strip():
+        if source is not None and self.shell.nested < MAX_NESTED and source.text.strip():
+            self.shell.nested += 1
             self.shell.script(source, dict(self.variables), set(self.exported), depth + 1)
+            self.shell.nested -= 1
 
     def add(
         self,
@@ -536,6 +553,7 @@ def _same(one: Variable, other: Variable) -> bool:
 
 def _adds_to(name: str, value: str) -> bool:
     """Whether an assignment adds a word to the variable's own value, as a loop does from an empty one."""
+    name = re.escape(name)
     return bool(re.match(rf'"?\$\{{?{name}\}}?[ ,]', value) or re.search(rf'[ ,]\$\{{?{name}\}}?"?$', value))
 
 

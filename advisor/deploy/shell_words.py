@@ -196,7 +196,7 @@ class Expander:
             return unknown
         pieces: list[Piece] = []
         for number, word in enumerate(words):
-            pieces += (replace(piece, splits=True, quote="") for piece in word)
+            pieces += (Piece(piece.source, piece.unknown, splits=True) for piece in word)
             if number + 1 < len(words) and pieces:
                 pieces[-1] = replace(pieces[-1], ends=True)
         return pieces or [Piece(self.source.part(end, end), splits=True)]
@@ -250,6 +250,14 @@ def fields(pieces: Sequence[Piece]) -> Iterator[Word]:
             current = []
     if current:
         yield word_of(current)
+
+
+def whole(pieces: Sequence[Piece]) -> Pieces:
+    """Pieces that no blank takes apart: one, if all is known."""
+    if any(piece.unknown for piece in pieces) or len(pieces) < 2:
+        return tuple(Piece(piece.source, piece.unknown, quote=piece.quote) for piece in pieces)
+    parts = [piece.source for piece in pieces if piece.source.text] or [pieces[0].source]
+    return (Piece(joined(parts) if len(parts) > 1 else parts[0], quote='"'),)
 
 
 def word_of(pieces: Sequence[Piece]) -> Word:

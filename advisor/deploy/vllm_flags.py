@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from advisor.deploy.deployment import Adapter, Flag, Place, Problem, Value
@@ -22,6 +22,9 @@ VERSION = "0.32"
 
 ENTRYPOINTS = ("vllm.entrypoints.openai.api_server", "vllm.entrypoints.cli.main")
 """Modules that `python -m` starts a server with: the second wants `serve` behind it."""
+
+MAX_HINTS = 10
+"""Unknown flags for which the nearest known one is looked for, which takes some milliseconds each."""
 
 _LEAST: dict[str, float] = {
     "max_loras": 1,
@@ -288,6 +291,7 @@ class _Reader:
         self.only_values = False
         """Whether `--` has been met: no flags behind it."""
         self.wants_model = wants_model
+        self.hints = 0
 
     def read(self) -> None:
         while self.at < len(self.words):
@@ -420,7 +424,8 @@ class _Reader:
 
     def _unknown_flag(self, option: str, place: Place) -> None:
         options, current = spellings()
-        meant = nearest(option, current)
+        self.hints += 1
+        meant = nearest(option, current) if self.hints <= MAX_HINTS else None
         hint = f"; {meant}?" if meant else ""
         letters = re.sub(r"[-_]", "", option).lower()
         sure = meant is not None and letters == meant.replace("-", "")
@@ -459,20 +464,21 @@ def _normal(option: str) -> str:
     return head.replace("_", "-") + dot + tail
 
 
-def _matches(option: str) -> list[Spelling]:
+@lru_cache(maxsize=4096)
+def _matches(option: str) -> tuple[Spelling, ...]:
     """The flags that a spelling may be: the one that is it, or those that begin with it."""
     options, names = spellings()
     base = option.partition(".")[0] if option.startswith("--") else option
     if base in options:
-        return [options[base]]
+        return (options[base],)
     if not option.startswith("-") or len(option) < 2:
-        return []
+        return ()
     found: dict[str, Spelling] = {}
     for name in names:
         if name.startswith(base) or (name == base[:2] and not base.startswith("--")):
             # --no-enable-lora and --enable-lora are one flag, but argparse tells their beginnings apart.
             found[name] = options[name]
-    return list(found.values())
+    return tuple(found.values())
 
 
 @cache
