@@ -19,6 +19,8 @@ class RefusedError(Exception):
 
 def yaml(value: str | float) -> str:
     """A YAML scalar: text always in double quotes with escapes, on one line."""
+    if isinstance(value, str) and value.isascii() and value.isprintable():
+        return json(value)  # the same in a twentieth of the time
     style = '"' if isinstance(value, str) else None
     return yaml_format.safe_dump(value, default_style=style, width=float("inf")).removesuffix("\n...\n").rstrip("\n")
 
