@@ -85,6 +85,7 @@ def context(recommendation: Recommendation, inventory: Inventory, pair: Pair, op
         "adapters": adapters,
         "modules": loaded,
         "unsourced": unsourced,
+        "rejected": len(recommendation.admission.rejected),
         "folder": _folder(adapters),
         "limits": limits,
         "expected": recommendation.figures(),

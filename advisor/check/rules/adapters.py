@@ -32,7 +32,8 @@ def check(server: Server) -> Iterator[Finding]:
                 adapter.place,
                 why="neither its rank nor its traffic is counted",
             )
-    missing = known - {adapter.name for adapter in listed}
+    # Those that one GPU cannot serve belong elsewhere.
+    missing = set(target.recommendation.admission.admitted) - {adapter.name for adapter in listed}
     if missing and not server.deployment.partial:
         first = ", ".join(sorted(missing)[:NAMED])
         yield RULE.finding(
