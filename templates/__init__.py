@@ -10,7 +10,8 @@ A template is a Jinja file `NAME.j2`; its result is the file `NAME`. The comment
 - `modules`: an argument of `--lora-modules` for each of them that is loaded at start, so that has a source
 - `command`: `args` and the modules, as vLLM takes them behind the model
 - `environment`: variables that vLLM needs: the switch for loading adapters at run time, where that is asked for
-- `unsourced`: the names of the admitted adapters without a source; `rejected`: how many are not admitted
+- `unsourced`: the names of the admitted adapters without a source; `rejected`: `count` of
+  those that are not admitted, and the largest `rank` among them
 - `folder`: where all adapters lie under their names, if the sources are like that
 - `basis`: lines that tell what the pair rests on; `notes`: these, and which adapters are loaded at start
 - `limits`: what a gateway enforces: `requests_in_flight`; `total` and one of `adapters` (with a `name`) each with

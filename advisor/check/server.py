@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from advisor.check.edit import insertion, replacement
@@ -229,6 +229,13 @@ class Server:
             return False
         text = flag.value.text if flag.value else None
         return text is None or not automatic(name, text)
+
+    @cached_property
+    def as_recommended(self) -> bool:
+        """Whether its settings are those that are recommended, so that nothing better is known."""
+        settings = self.target.recommendation.settings if self.target else None
+        found = self.numbers()
+        return settings is not None and found is not None and asdict(settings).items() >= found.items()
 
     def written(self, **values: int | float | str) -> Fix:
         """The fix that gives settings other values, each where it stands or where it belongs."""

@@ -85,7 +85,7 @@ def context(recommendation: Recommendation, inventory: Inventory, pair: Pair, op
         "adapters": adapters,
         "modules": loaded,
         "unsourced": unsourced,
-        "rejected": len(recommendation.admission.rejected),
+        "rejected": _rejected(inventory, recommendation.admission.rejected),
         "folder": _folder(adapters),
         "limits": limits,
         "expected": recommendation.figures(),
@@ -97,6 +97,12 @@ def context(recommendation: Recommendation, inventory: Inventory, pair: Pair, op
             "names": _by_share(served.names, mix.rate),
         },
     }
+
+
+def _rejected(inventory: Inventory, names: Sequence[str]) -> dict[str, int]:
+    """How many adapters are not admitted, and the largest rank among them; 0 where there are none."""
+    ranks = inventory.only(names).workload.rank
+    return {"count": len(names), "rank": int(ranks.max(initial=0))}
 
 
 def _basis(pair: Pair, vllm: str) -> list[str]:

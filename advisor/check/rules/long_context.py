@@ -22,7 +22,7 @@ FAR = 2
 def check(server: Server) -> Iterator[Finding]:
     """See whether max_model_len bounds the slots, and a shorter one would not."""
     target, settings = server.comparable, server.numbers()
-    if target is None or settings is None or server.lora is not True:
+    if target is None or settings is None or server.lora is not True or server.as_recommended:
         return
     own, rank = target.profile.memory.max_model_len, target.slot_rank
     share, longest = settings.get("gpu_memory_utilization"), int(settings.get("max_model_len", own))

@@ -25,7 +25,7 @@ LIKELY = 0.5
 def check(server: Server) -> Iterator[Finding]:
     """Ask the models what to expect of the settings as the file has them."""
     target, settings = server.comparable, server.numbers()
-    if target is None or settings is None or server.lora is not True:
+    if target is None or settings is None or server.lora is not True or server.as_recommended:
         return
     # What vLLM refuses is told by other rules; here it counts as it was meant.
     needed = max(int(settings["max_lora_rank"]), target.largest_rank)
