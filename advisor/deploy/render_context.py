@@ -94,7 +94,7 @@ def context(recommendation: Recommendation, inventory: Inventory, pair: Pair, op
             "output_tokens": _mean(mix, mix.output_mean),
             "spread": _spread(mix),
             "request_rate": round(max(float(mix.rate.sum()), 1 / 3600), 6),
-            "names": _by_share(served.names, mix.rate),
+            "names": by_share(served.names, mix.rate),
         },
     }
 
@@ -167,8 +167,8 @@ def _spread(mix: Workload) -> float:
     return round(min(0.99, float(relative) * 3**0.5), 2)
 
 
-def _by_share(names: Sequence[str], rate: NDArray[np.float64]) -> list[str]:
-    """Names, each as often as its share of the requests wants it, so that drawing one of them evenly gives the mix."""
+def by_share(names: Sequence[str], rate: NDArray[np.float64]) -> list[str]:
+    """Names, each as often as its share of the requests wants it: drawing one of them evenly gives the mix."""
     asked = [(name, each) for name, each in zip(names, rate.tolist(), strict=True) if each > 0] or [(names[0], 1.0)]
     least, total = min(each for _, each in asked), sum(each for _, each in asked)
     for times in range(1, 11):

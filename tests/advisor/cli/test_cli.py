@@ -201,6 +201,49 @@ def test_render_replaces_a_file_only_by_force(run: Run, tmp_path: Path) -> None:
     assert "exec vllm serve" in (tmp_path / "serve.sh").read_text()
 
 
+def test_render_lists_its_templates(run: Run) -> None:
+    done = run("render", "--list", zoo=None)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    assert ["compose", "docker compose"] in lines
+    assert {"kserve", "nginx", "benchmark"} < {name for name, _ in lines}
+    assert not any(name.startswith("_") for name, _ in lines)
+
+
+def test_render_for_another_vllm(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path)
+    done = run("render", path, "-t", "compose", "--vllm", "0.32", "--enforce", "--at-run-time")
+    assert (done.returncode, done.stderr) == (0, "")
+    service = yaml.safe_load(done.stdout)["services"]["vllm"]
+    assert service["image"] == "vllm/vllm-openai:v0.32.0"
+    assert service["environment"]["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "True"
+    assert any(word.startswith("--max-num-queued-reqs=") for word in service["command"])
+    assert "--lora-modules" not in service["command"]
+    assert "# Written for vLLM 0.32.0, which was not measured: it may be faster or slower.\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--enforce"], "advisor: vLLM 0.8.5 cannot bound the requests in flight itself; 0.29 and later can"),
+        (["--enforce", "--vllm", "0.28.1"], "advisor: vLLM 0.28.1 cannot bound the requests in flight itself"),
+        (["--vllm", "0.7.3"], "advisor: vLLM 0.7.3: older than 0.8, the oldest that launch files are written for"),
+        (["--vllm", "latest"], "advisor: vLLM 'latest': not a version, such as 0.32 or 0.32.0"),
+        (
+            ["-t", "kserve"],
+            "advisor: kserve: 'example/$(reboot)': KServe loads adapters from hf://, s3://, pvc:// or a",
+        ),
+    ],
+)
+def test_what_cannot_be_rendered_is_told_in_a_line(run: Run, tmp_path: Path, options: list[str], message: str) -> None:
+    path = inventories.write(tmp_path, PLAIN.replace("adapters/tenant", "example/$(reboot)"))
+    done = run("render", path, "-t", "serve", "-o", "out", *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(message)
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_pairs_lists_what_can_be_read_and_names_the_rest(run: Run, zoo: Path, tmp_path: Path) -> None:
     shutil.copytree(zoo, tmp_path / "zoo")
     for name, file in (("a", "manifest.json"), ("b", "profile.toml")):

@@ -50,7 +50,7 @@ def document(model: str, gpu: str, groups: list[dict[str, Any]]) -> str:
 
 
 @pytest.mark.parametrize("model", ["tiny-1b", "llama-3.1-8b-instruct", "qwen2.5-7b-instruct"])
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(GROUPS, OPTIONS)
 def test_nothing_is_found(pair: Pair, model: str, groups: list[dict[str, Any]], options: Options) -> None:
     assume(any(group["rate"] for group in groups))

@@ -125,9 +125,14 @@ def calls(rendered: str) -> Named:
     return from_rows([json.loads(shlex.split(call)[0]) for call in found], "lora_name", "lora_path")
 
 
-def exec_start(rendered: str) -> Named:
+def exec_start_words(rendered: str) -> list[str]:
+    """Those behind `vllm serve`, as the unit has them."""
     line = rendered.partition("ExecStart=")[2].partition("\nRestart")[0].replace(" \\\n", "")
-    return from_modules([systemd_word(word) for word in re.findall(r'"(?:[^"\\]|\\.)*"', line)])
+    return re.findall(r'"(?:[^"\\]|\\.)*"', line)
+
+
+def exec_start(rendered: str) -> Named:
+    return from_modules([systemd_word(word) for word in exec_start_words(rendered)])
 
 
 def in_bucket(rendered: str) -> Named:
