@@ -10,7 +10,9 @@ from advisor.deploy.source import Source, joined
 from advisor.deploy.vllm_flags import ENTRYPOINTS, Word, setting
 
 SHELLS = frozenset(["sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"])
-_MODULES = {**dict.fromkeys(ENTRYPOINTS, ""), "dynamo.vllm": "", "vllm.entrypoints.api_server": "", "vllm": ""}
+_MODULES = {**dict.fromkeys(ENTRYPOINTS, ""), "vllm.entrypoints.api_server": "", "vllm": ""}
+_WRAPPERS = frozenset(("dynamo.vllm", "huggingfaceserver"))
+_MODULES |= dict.fromkeys(_WRAPPERS, "")
 _NEEDS_SERVE = frozenset(("vllm.entrypoints.cli.main", "vllm"))
 _BLANK = " \t\r\n"
 _IMAGE_SERVES = re.compile(r"(?:^|/)(?:vllm-openai[\w.-]*|vllm-cpu[\w.-]*|vllm-cpu-release-repo)(?:[:@]|$)|^vllm/vllm")
@@ -46,6 +48,8 @@ class Launch:
     words: Sequence[Word]
     serve: bool
     """Whether it is `vllm serve`, which takes the model in front of the flags."""
+    own: bool = True
+    """Whether the words go to vLLM itself: a wrapper has flags of its own."""
 
 
 def launched(words: Sequence[Word]) -> Launch | None:
@@ -54,11 +58,11 @@ def launched(words: Sequence[Word]) -> Launch | None:
         behind = words[at + 1 :]
         name = word.text.rpartition("/")[2]
         following = behind[0].text if behind else ""
-        if name == "vllm" and following == "serve":
+        if following == "serve" and (name == "vllm" or "vllm" in word.unknown.lower()):
             return Launch(behind[1:], True)
         if word.text == "-m" and following in _MODULES:
             if following not in _NEEDS_SERVE:
-                return Launch(behind[1:], False)
+                return Launch(behind[1:], False, following not in _WRAPPERS)
             if len(behind) > 1 and behind[1].text == "serve":
                 return Launch(behind[2:], True)
         if word.text.endswith("vllm/entrypoints/openai/api_server.py"):

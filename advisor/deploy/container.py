@@ -20,8 +20,6 @@ ARGUMENTS = re.compile(r"arg|option|flag|param|cmd|command", re.IGNORECASE)
 """Keys under which lists and texts may be arguments of a server."""
 _PODS = re.compile(r"^Kubernetes (?:Deployment|StatefulSet|DaemonSet|ReplicaSet|Pod|Job|ReplicationController)$")
 _SHELL = re.compile(r"[\n;|<>`]|&&|\$\(")
-_OTHERS_FLAGS = ("unknown-flag", "extra-argument", "ambiguous-flag")
-"""What may be a wrapper's own, and no mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +53,7 @@ def deployment(server: Server, context: Context) -> Deployment:
         more = [context.word(extra)] if extra.unknown else command.split(extra.source)
         behind = 1 if server.serve and words and not words[0].text.startswith("-") else 0
         words = [*words[:behind], *more, *words[behind:]]
-    found = read_arguments(words, serve=server.serve, config=context.config)
-    problems = [each for each in found.problems if server.own or each.code not in _OTHERS_FLAGS]
+    found = read_arguments(words, serve=server.serve, own=server.own, config=context.config)
     return Deployment(
         file=context.file,
         kind=server.kind or context.kind,
@@ -71,7 +68,7 @@ def deployment(server: Server, context: Context) -> Deployment:
         loader=context.loader,
         partial=context.partial or found.open,
         defaults=dict(server.defaults),
-        problems=(*server.problems, *problems),
+        problems=(*server.problems, *found.problems),
         insertion=server.insertion,
     )
 
@@ -100,7 +97,7 @@ def read(mapping: Mapping, context: Context) -> list[Deployment] | None:
         doubled = command.serves(text) and not _replaces(mapping, context)
         problem = (_doubled(words[0]),) if doubled else ()
         return [deployment(replace(server, words=launch.words, serve=launch.serve, problems=problem,
-                                   own="dynamo.vllm" not in {word.text for word in words},
+                                   own=launch.own,
                                    insertion=_insertion(lists)), context)]  # fmt: skip
     return _flags_alone(mapping, lists, words, server, context)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping as Variables
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from advisor.deploy import command
+from advisor.deploy import command, container
 from advisor.deploy.command import Launch
-from advisor.deploy.deployment import Problem, Value
+from advisor.deploy.context import Context
+from advisor.deploy.deployment import Deployment, Problem, Value
+from advisor.deploy.source import Source, shown
+from advisor.deploy.tree import Layout, Mapping, Scalar
 from advisor.deploy.vllm_flags import Word
 
 _PROGRAMS = ("docker", "podman", "nerdctl")
@@ -22,61 +26,97 @@ _ASSIGNED = re.compile(r"([A-Za-z_]\w*)=")
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What `docker run` starts."""
+    """A container that a command runs."""
 
     kind: str
     image: Value
-    environment: dict[str, Value]
+    variables: dict[str, Scalar]
     launch: Launch | None
     words: list[Word]
     """The command in the container, where the image does not start the server by itself."""
-    doubled: Problem | None
+    doubled: Problem | None = None
+
+    @property
+    def environment(self) -> dict[str, Value]:
+        return {name: scalar.value for name, scalar in self.variables.items()}
 
 
 def read(words: Sequence[Word]) -> Container | None:
     """The container that a command runs; None if it runs none."""
-    at = next((i for i, word in enumerate(words) if word.text.rpartition("/")[2] in _PROGRAMS), None)
+    at = next(
+        (i for i, word in enumerate(words) if word.text.rpartition("/")[2] in (*_PROGRAMS, "kubectl", "oc")), None
+    )
     if at is None:
         return None
     verb = next((i for i in range(at + 1, min(at + 4, len(words))) if words[i].text in ("run", "create")), None)
     if verb is None:
         return None
-    environment: dict[str, Value] = {}
-    entry: Word | None = None
-    i = verb + 1
-    while i < len(words) and (
-        words[i].text.startswith("-") or (words[i].unknown and words[i].splits and i + 1 < len(words))
-    ):
-        option, equals, _ = words[i].text.partition("=")
-        name = option.lstrip("-")
-        i += 1
-        if not option.startswith("-") or _SWITCHES.fullmatch(option):
-            continue
-        value = words[i - 1] if equals else words[i] if i < len(words) else None
-        start = len(option) + 1 if equals else 0
-        i += not equals
-        if value is None:
-            break
-        if name in ("e", "env") and (assigned := _ASSIGNED.match(value.text, start)):
-            environment[assigned[1]] = value.value(assigned.end())
-        elif name == "entrypoint":
-            entry = replace(value, source=value.source.part(start, len(value.text)))
-    if i >= len(words):
+    program = words[at].text.rpartition("/")[2]
+    options, rest = _options(words[verb + 1 :], program in _PROGRAMS)
+    variables: dict[str, Scalar] = {}
+    for name, value in options:
+        if name in ("e", "env") and (assigned := _ASSIGNED.match(value.text)):
+            part = value.source.part(assigned.end(), len(value.text))
+            variables[assigned[1]] = Scalar(part, quote=value.quote, unknown=value.unknown)
+    given = dict(options)
+    entry, image = given.get("entrypoint"), given.get("image")
+    if program in _PROGRAMS:
+        image, rest = (rest[0], rest[1:]) if rest else (None, rest)
+    elif "command" in given and rest:
+        entry, rest = rest[0], rest[1:]
+    if image is None:
         return None
-    image, rest = words[i].value(), list(words[i + 1 :])
-    kind = f"{words[at].text.rpartition('/')[2]} run"
-    if entry is not None:
-        return Container(kind, image, environment, None, [entry, *rest], None)
-    name = image.text or ""
-    if command.serves(name):
-        launch = command.launched(rest)
-        doubled = None
-        if launch is not None and rest and rest[0].text.rpartition("/")[2] in ("vllm", "python", "python3"):
-            doubled = Problem(
-                "doubled-command",
-                "the image starts `vllm serve` itself, and this is put behind it: vLLM does not start; "
-                "give the arguments alone, or --entrypoint",
-                rest[0].place,
-            )
-        return Container(kind, image, environment, launch or Launch(rest, True), rest, doubled)
-    return Container(kind, image, environment, None, rest, None)
+    return _contained(f"{program} run", image.value(), variables, entry, rest)
+
+
+def _options(words: Sequence[Word], docker: bool) -> tuple[list[tuple[str, Word]], list[Word]]:
+    """The options of a command that runs a container, and what comes behind them."""
+    found: list[tuple[str, Word]] = []
+    at = 0
+    while at < len(words):
+        word = words[at]
+        option, equals, _ = word.text.partition("=")
+        at += 1
+        if word.text == "--":
+            break
+        if not word.text.startswith("-"):
+            if not docker or (word.unknown and word.splits and at < len(words)):
+                continue  # options that are not known, or kubectl's name of the pod
+            at -= 1
+            break
+        name = option.lstrip("-")
+        if equals:
+            found.append((name, replace(word, source=word.source.part(len(option) + 1, len(word.text)))))
+        elif _SWITCHES.fullmatch(option) if docker else name in ("command", "rm", "stdin", "tty", "it", "i", "t"):
+            found.append((name, word))
+        elif at < len(words):
+            found.append((name, words[at]))
+            at += 1
+    return found, list(words[at:])
+
+
+def _contained(
+    kind: str, image: Value, variables: dict[str, Scalar], entry: Word | None, rest: list[Word]
+) -> Container:
+    if entry is not None or not command.serves(image.text or ""):
+        return Container(kind, image, variables, None, [entry, *rest] if entry else rest)
+    launch = command.launched(rest)
+    doubled = None
+    if launch is not None and rest[0].text.rpartition("/")[2] in ("vllm", "python", "python3"):
+        doubled = Problem(
+            "doubled-command",
+            "the image starts `vllm serve` itself, and this is put behind it: vLLM does not start; "
+            "give the arguments alone, or --entrypoint",
+            rest[0].place,
+        )
+    return Container(kind, image, variables, launch or Launch(rest, True), rest, doubled)
+
+
+def wrapped(variables: Variables[str, Scalar], image: Value, context: Context) -> list[Deployment]:
+    """The server of an image that turns environment variables into flags: none if it is not such an image."""
+    at = Source("", [image.place.start], context.source.lines)
+    entries = tuple((Scalar(shown(name, value.source)), value) for name, value in variables.items())
+    environment = Mapping(entries, image.place, Layout())
+    title = Scalar(shown("image", at)), Scalar(shown(image.text or "", at))
+    mapping = Mapping((title, (Scalar(shown("environment", at)), environment)), image.place, Layout())
+    return [replace(each, image=image, place=image.place) for each in container.wrapped(mapping, context) or ()]

@@ -10,14 +10,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from advisor.deploy import command, container, insertions, shell, yaml_tree
+from advisor.deploy import command, docker_run, insertions, shell, yaml_tree
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Insertion, NotReadableError, Place, Problem, Value
 from advisor.deploy.python_values import words_of
 from advisor.deploy.shell import Document
-from advisor.deploy.source import Source, joined, shown
-from advisor.deploy.tree import Layout, Mapping, Scalar
+from advisor.deploy.source import Source, joined
+from advisor.deploy.tree import Scalar
 from advisor.deploy.tree import Sequence as Items
 from advisor.deploy.vllm_flags import ReadConfig, Word
 
@@ -216,7 +216,7 @@ class _Dockerfile:
     def started(self, stage: _Stage) -> list[Deployment]:
         entry, cmd = stage.entry, stage.command
         if entry is None and cmd is None:  # what the base image starts is not said here
-            return self._wrapped(stage)
+            return docker_run.wrapped(stage.environment, stage.image, self.context)
         last = cmd or entry
         place = (entry or cmd or _Command(self.context.source.place(0, 0), None, None)).place
         server = Server(place, environment=stage.environment, image=stage.image, insertion=_insertion(last))
@@ -238,13 +238,13 @@ class _Dockerfile:
         if launch is None and serves:
             launch = command.Launch(words, True)
         if launch is not None:
-            own = "dynamo.vllm" not in {word.text for word in words}
             return [
                 deployment(
-                    replace(server, words=launch.words, serve=launch.serve, own=own, problems=problems), self.context
+                    replace(server, words=launch.words, serve=launch.serve, own=launch.own, problems=problems),
+                    self.context,
                 )
             ]
-        return self._wrapped(stage)
+        return docker_run.wrapped(stage.environment, stage.image, self.context)
 
     def _script(self, script: Source, stage: _Stage, serves: bool) -> list[Deployment]:
         known = {name: Word(value.source) for name, value in stage.environment.items() if not value.unknown}
@@ -262,20 +262,6 @@ class _Dockerfile:
             )
             for each in found
         ]
-
-    def _wrapped(self, stage: _Stage) -> list[Deployment]:
-        """A server whose image turns environment variables into flags."""
-        keys = [(Scalar(value.source), value) for value in stage.environment.values()]
-        names = [
-            replace(key, source=shown(name, key.source)) for name, (key, _) in zip(stage.environment, keys, strict=True)
-        ]
-        variables = Mapping(tuple(zip(names, stage.environment.values(), strict=True)), stage.image.place, Layout())
-        image = Scalar(
-            shown(stage.image.text or "", self.context.source.part(stage.image.place.start, stage.image.place.end))
-        )
-        title = Scalar(shown("image", image.source)), image
-        around = Scalar(shown("environment", image.source)), variables
-        return container.wrapped(Mapping((title, around), stage.image.place, Layout()), self.context) or []
 
 
 def _doubled(place: Place) -> Problem:

@@ -100,6 +100,7 @@ class _Program:
         self.told: set[tuple[object, ...]] = set()
         self.modules: dict[str, str] = {}
         """Imported names, each with its module."""
+        self.aliases: dict[str, str] = {}
         self.functions: dict[str, _Function] = {}
         self.later: list[_Function] = []
         self.engines: dict[str, _Engine] = {}
@@ -135,6 +136,7 @@ class _Program:
             case ast.Import() | ast.ImportFrom():
                 module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
                 self.modules |= {each.asname or each.name: module or each.name for each in node.names}
+                self.aliases |= {each.asname: each.name for each in node.names if each.asname}
             case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
                 self.assign(node)
             case ast.Return(value=ast.expr()) if self.frames:
@@ -343,7 +345,7 @@ class _Program:
         name = dotted(call.func) or ""
         first, _, last = name.rpartition(".")
         module = self.modules.get(first.partition(".")[0] if first else name, "vllm")
-        return last in ENGINES and module.partition(".")[0] == "vllm"
+        return self.aliases.get(last, last) in ENGINES and module.partition(".")[0] == "vllm"
 
     def option(self, call: ast.Call) -> None:
         """An option of a command line, with its default."""
@@ -435,12 +437,11 @@ class _Program:
             if script is not None:
                 self.script(Scalar(script.source, unknown=script.unknown))
             return script is not None
-        own = "dynamo.vllm" not in {word.text for word in words}
         server = Server(
             items.place,
             words=launch.words,
             serve=launch.serve,
-            own=own,
+            own=launch.own,
             environment={**self.environment, **environment},
             gpu=self.gpu,
             insertion=insertions.as_item(items),

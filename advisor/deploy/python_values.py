@@ -270,8 +270,12 @@ class Evaluator:
             while same < len(shorter.items) and _told(longer.items[same]) == _told(shorter.items[same]):
                 same += 1
             kept = longer.items if same == len(shorter.items) else longer.items[:same]
-            rest = Scalar(shown("?", self.source.part(0, 0)), quote=STAR, unknown="a condition")
-            return Items((*kept, rest), longer.place, longer.layout)
+            if any(isinstance(item, Scalar) and item.quote == STAR for item in kept):
+                return Items(kept, longer.place, longer.layout)
+            at = longer.items[min(same, len(longer.items) - 1)].place
+            name = "this list under another condition"
+            anchor = Source("", [at.start], self.source.lines)
+            return Items((*kept, Scalar(shown(name, anchor), quote=STAR, unknown=name)), longer.place, longer.layout)
         return None
 
     def _or(self, node: ast.BoolOp, depth: int) -> Node | None:

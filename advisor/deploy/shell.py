@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from advisor.deploy import command, docker_run
 from advisor.deploy.command import Launch
+from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Insertion, NotReadableError, Problem, Value
 from advisor.deploy.shell_words import (
     Expander,
@@ -287,6 +288,8 @@ class _Run(Expander):
         assert longer is not None
         anchor = next((piece.source for word in longer.words for piece in word), self.source.part(0, 0))
         rest = Piece(replace(anchor.part(0, 0)), f"${name}", splits=True)
+        if any(piece.unknown and piece.splits for word in longer.words for piece in word):
+            rest = Piece(rest.source)  # that there may be more is said already
         if longer.array:
             return self._array_or(longer, shorter, rest)
         text = text_of(longer)
@@ -299,8 +302,9 @@ class _Run(Expander):
 
     def _array_or(self, longer: Variable, shorter: Variable | None, rest: Piece) -> Variable:
         words = shorter.words if shorter and shorter.array else ()
+        more = ((rest,),) if rest.unknown else ()
         if longer.words[: len(words)] == words:
-            return Variable((*longer.words, (rest,)), array=True)
+            return Variable((*longer.words, *more), array=True)
         same = next(i for i, (a, b) in enumerate([*zip(longer.words, words, strict=False), (1, 2)]) if a != b)
         return Variable((*longer.words[:same], (rest,)), array=True)
 
@@ -456,6 +460,9 @@ class _Run(Expander):
         if launch is not None:
             self.add(launch, (start, end), environment, container)
             return
+        if container is not None and container.variables:
+            context = Context(self.shell.file, self.source, container.kind)
+            self.shell.found.deployments += docker_run.wrapped(container.variables, container.image, context)
         script = command.script(words)
         for each in [script] if script else words[1:]:
             if each is script or (_SERVER.search(each.text) and " " in each.text.strip()):
@@ -478,7 +485,7 @@ class _Run(Expander):
         broken = self.broken(span[1])
         while broken and arguments and not arguments[-1].text.strip():
             arguments.pop()
-        found = read_arguments(arguments, serve=launch.serve, config=self.shell.config)
+        found = read_arguments(arguments, serve=launch.serve, own=launch.own, config=self.shell.config)
         doubled = container.doubled if container else None
         behind = len(self.text[: span[1]].rstrip(" \t\r\n\\"))
         deployment = Deployment(

@@ -130,6 +130,7 @@ def _deployment(
             value.place(0, end),
             words=launch.words,
             serve=launch.serve,
+            own=launch.own,
             environment=environment,
             image=box.image if box else None,
             problems=(box.doubled,) if box and box.doubled else (),

@@ -23,6 +23,8 @@ VERSION = "0.32"
 ENTRYPOINTS = ("vllm.entrypoints.openai.api_server", "vllm.entrypoints.cli.main")
 """Modules that `python -m` starts a server with: the second wants `serve` behind it."""
 
+_OTHERS = ("unknown-flag", "extra-argument", "ambiguous-flag")
+"""Problems with what may be a wrapper's own."""
 MAX_HINTS = 10
 """Unknown flags for which the nearest known one is looked for, which takes some milliseconds each."""
 
@@ -116,12 +118,19 @@ ReadConfig = Callable[[str], "Sequence[tuple[str, Sequence[Word]]] | None"]
 """Reads a file named by `--config`: each key with its words, as vLLM makes them flags; None if it is not there."""
 
 
-def read_arguments(words: Sequence[Word], *, serve: bool = True, config: ReadConfig | None = None) -> Arguments:
-    """Read the words behind `vllm serve`, or (`serve` false) behind `python -m vllm.entrypoints.openai.api_server`."""
+def read_arguments(
+    words: Sequence[Word], *, serve: bool = True, own: bool = True, config: ReadConfig | None = None
+) -> Arguments:
+    """Read the words behind `vllm serve`, or (`serve` false) behind `python -m vllm.entrypoints.openai.api_server`.
+
+    Those of a wrapper (`own` false) may be flags of its own as well, and no mistakes.
+    """
     found = Arguments()
     words = _front(list(words), found) if serve else list(words)
     words = _with_config(words, found, config, serve)
     _Reader(words, found).read()
+    if not own:
+        found.problems = [problem for problem in found.problems if problem.code not in _OTHERS]
     return found
 
 

@@ -61,6 +61,7 @@ SAME = {
     "in a script written here": f"cat <<'EOF' > run.sh\nvllm serve M {PLAIN}\nEOF",
     "file": "cat > c.yml <<E\nenable-lora: true\nmax_loras: ${S:-8}\nmax-lora-rank: 16\nE\nvllm serve M --config c.yml",
     "docker": f"docker run --rm -it --gpus all -p 1:1 -e A=b vllm/vllm-openai:v0.9.0 --model M {PLAIN}",
+    "kubectl": f"kubectl run v --image=vllm/vllm-openai:v0.9.0 --env=A=b -- --model M {PLAIN}",
     "docker and a shell": f"docker run --entrypoint /bin/bash i -c 'vllm serve M {PLAIN}'",
     "another machine": f"ssh host 'cd x; vllm serve M {PLAIN}'",
 }
@@ -124,6 +125,15 @@ def test_places_in_a_string_in_a_script() -> None:
 
 def test_the_image_starts_the_server_already() -> None:
     assert codes(the_one("docker run vllm/vllm-openai:v0.11.0 vllm serve M --max-loras 4")) == ["doubled-command"]
+
+
+def test_environment_that_an_image_turns_into_flags() -> None:
+    script = "docker run -e NIM_MAX_GPU_LORAS=${SLOTS:-8} -e NIM_MAX_LORA_RANK=16 nvcr.io/nim/meta/llama:1.8"
+    found = the_one(script)
+    assert settings(found) == {"max_loras": "8", "max_lora_rank": "16"}
+    flag = found.flag("max_loras")
+    assert flag is not None and flag.value is not None
+    assert script[flag.value.place.start : flag.value.place.end] == "8"
 
 
 def test_environment() -> None:
