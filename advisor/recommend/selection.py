@@ -48,6 +48,8 @@ class Selection:
 
     candidates: Candidates
     choice: Choice
+    idle: Positions
+    """Of the idle candidates, those that host memory has room for."""
     token_rate: float
     """Offered tokens/s of the admitted adapters."""
 
@@ -56,7 +58,7 @@ class Selection:
         """Positions of the admitted adapters, ascending."""
         if self.choice.configuration is None:
             return np.empty(0, dtype=np.int64)
-        return np.sort(np.concatenate([self.candidates.order[: self.choice.size], self.candidates.idle]))
+        return np.sort(np.concatenate([self.candidates.order[: self.choice.size], self.idle]))
 
     @property
     def worth(self) -> float:
@@ -84,7 +86,8 @@ class Selector:
         asked = self.mix.rate[loadable] > 0
         if not asked.any():
             reason = "no adapter that is asked has a rank up to the fixed max_lora_rank"
-            return Selection(Candidates(loadable[asked], loadable[~asked]), Choice(0, None, (), {}, reason), 0.0), told
+            candidates = Candidates(loadable[asked], loadable[~asked])
+            return Selection(candidates, Choice(0, None, (), {}, reason), candidates.idle, 0.0), told
         whole = self._try(Candidates(loadable[asked], loadable[~asked]))
         if len(whole.adapters) == len(loadable):
             return whole, told
@@ -100,7 +103,7 @@ class Selector:
     def _try(self, candidates: Candidates) -> Selection:
         idle = candidates.idle
         in_host = int(self.fixed.get("max_cpu_loras", len(self.mix)))
-        of = min(len(candidates.order), max(in_host - len(idle), 1))
+        of = min(len(candidates.order), in_host)
         try:
             configurator = Configurator(
                 self.pair,
@@ -114,7 +117,8 @@ class Selector:
         except DoesNotFitError as error:
             choice = Choice(0, None, error.trace, {}, str(error))
         admitted = self.mix.take(candidates.order[: choice.size])
-        return Selection(candidates, choice, admitted.offered_tok_s if choice.size else 0.0)
+        room = in_host - choice.size  # who is asked comes first
+        return Selection(candidates, choice, idle[:room], admitted.offered_tok_s if choice.size else 0.0)
 
     def _ordered(self, adapters: Positions, *, giants_first: bool = False) -> Candidates:
         """The adapters in the order of admission, giants after the others or before them."""
