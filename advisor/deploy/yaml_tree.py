@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from collections.abc import Sequence as Offsets
@@ -198,7 +199,8 @@ class _Builder:
             start = properties.end() if properties else start
         style = event.style or ""
         if style in ("'", '"'):
-            inner = self.source.inner(value, _quoted(text, start + 1, end - 1, value, style), quote=style)
+            offsets = _quoted(text, start + 1, end - 1, value, style)
+            inner = self.source.inner(value, offsets, quote=style, ends=_ends(text, offsets, style))
             kind = "str"
         elif style in ("|", ">"):
             while end > start and text[end - 1] in "\r\n ":
@@ -211,7 +213,8 @@ class _Builder:
             kind = _kind(value) if event.implicit[0] else "str"
             if kind == "int" and not _NUMBER.fullmatch(value):
                 value = _decimal(value)
-            inner = self.source.inner(value, _folded(text, start, end, value))
+            offsets = _folded(text, start, end, value)
+            inner = self.source.inner(value, offsets, ends=_ends(text, offsets, style))
         if inner.line_break is not None and style != "|":
             inner = replace(inner, line_break=None)
         tag = event.tag or ""
@@ -262,6 +265,18 @@ def _quoted(text: str, start: int, end: int, value: str, quote: str) -> Offsets[
     if end - start == len(value):
         return range(start, end + 1)
     return _aligned(text, start, end, value, quote) or _coarse(value, start, end)
+
+
+def _ends(text: str, offsets: Offsets[int], quote: str) -> Offsets[int] | None:
+    """Where characters end whose line goes on below, with a fold or an escaped break before the next."""
+    if isinstance(offsets, range) or (len(offsets) > 1 and offsets[0] == offsets[1]):
+        return None
+    ends: list[int] = []
+    for at, following in itertools.pairwise(offsets):
+        escaped = quote == '"' and text[at : at + 1] == "\\"
+        size = _HEX.get(text[at + 1], 2) if escaped else 2 if quote == "'" and text[at : at + 2] == "''" else 1
+        ends.append(min(at + size, following))
+    return ends
 
 
 _HEX = {"x": 4, "u": 6, "U": 10}
