@@ -18,7 +18,7 @@ from advisor.deploy.quoting import RefusedError
 from advisor.deploy.template import MistakeError
 
 MAX_SECONDS = 10
-"""For one template: ours take less than 2 s for 100,000 adapters."""
+"""For one template: ours take less than 5 s for 100,000 adapters, most of it to hand these over."""
 MAX_BYTES = 2**30
 """Of memory for one template: ours take a third of it for 100,000 adapters."""
 

@@ -17,6 +17,7 @@ SIMPLE = st.from_regex("[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 PLAIN_NAMES = st.lists(SIMPLE, min_size=1, max_size=20, unique=True)
 KNOWN_NAMES = NAMES.filter(lambda names: not any("{{" in name or "{%" in name for name in names))
 """A reader cannot tell a name of braces from a template's own."""
+OPTIONS = st.sampled_from([AS_MEASURED, Options(vllm="0.32", enforce=True), Options(at_run_time=True)])
 UNDOLLARED_NAMES = KNOWN_NAMES.filter(lambda names: not any("$" in name for name in names))
 """vLLM takes a dollar in its file as it is, but others fill such files in."""
 ANY_NAME = {
@@ -45,11 +46,11 @@ def flags_of(deployment: Deployment) -> dict[str, str]:
     return {name: value for name, value in found.items() if name not in ("lora_modules", "enable_lora", "model")}
 
 
-@pytest.mark.parametrize("options", [AS_MEASURED, Options(vllm="0.32", enforce=True), Options(at_run_time=True)])
 @pytest.mark.parametrize("name", SERVERS)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.data())
-def test_a_server_is_read_again(pair: Pair, name: str, options: Options, data: st.DataObject) -> None:
+def test_a_server_is_read_again(pair: Pair, name: str, data: st.DataObject) -> None:
+    options = data.draw(OPTIONS)
     names = data.draw(ANY_NAME.get(name, PLAIN_NAMES))
     sources = {each: f"hf://org/{i}" for i, each in enumerate(names)}
     rendered, answer = text(name, pair, names, sources, options)
