@@ -50,7 +50,7 @@ def test_literal(text: str) -> None:
     assert quoting.literal(text).replace("$$", "$") == text
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=20))
 def test_sh(texts: list[str]) -> None:
     words = " ".join(quoting.sh(text) for text in texts)
