@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor import input_file
@@ -72,9 +72,12 @@ class Checker:
         """Judge the servers that were found in a file."""
         wishes = list(suppression.suppressions(text))
         found: list[Finding] = list(suppression.unreasoned(wishes, file)) if deployments else []
+        several = len({deployment.name or deployment.kind for deployment in deployments}) > 1
         for deployment in deployments:
             server = Server(deployment, text, self.target, self.vllm)
-            found += (suppression.suppressed(finding, wishes, deployment.place.line) for finding in rules.judge(server))
+            for finding in rules.judge(server):
+                named = replace(finding, message=f"{server.title}: {finding.message}") if several else finding
+                found.append(suppression.suppressed(named, wishes, deployment.place.line))
         return Checked(file, text, len(deployments), tuple(_in_order(each for each in found if each in self.selection)))
 
 

@@ -164,6 +164,12 @@ class Server:
         return [flag for flag in self.deployment.flags if "lora" in flag.name and flag.name != "enable_lora"]
 
     @property
+    def complete(self) -> bool:
+        """Whether the file says all that decides how adapters are held: nothing is left to a default."""
+        held = ("max_loras", "max_cpu_loras", "max_lora_rank")
+        return self.lora is True and all(self.deployment.flag(name) for name in held)
+
+    @property
     def serves_adapters(self) -> bool:
         """Whether LoRA is on or the file speaks of it."""
         return self.lora is not False or bool(self.about_lora or self.deployment.adapters)

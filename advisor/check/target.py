@@ -61,9 +61,12 @@ class Target:
 
         None where such a server does not start, or no adapter is asked.
         """
-        key = tuple(sorted(settings.items()))
+        # What the pair was measured under need not be fixed: the models know it.
+        serving, memory = self.profile.serving.model_dump(), self.profile.memory.model_dump()
+        changed = {name: value for name, value in settings.items() if value != (serving | memory).get(name)}
+        key = tuple(sorted(changed.items()))
         if key not in self._expectations:
-            self._expectations[key] = self._expect(settings)
+            self._expectations[key] = self._expect(changed)
         return self._expectations[key]
 
     def _expect(self, settings: Settings) -> Expectation | None:

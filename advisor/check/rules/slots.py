@@ -57,4 +57,4 @@ def told(expected: Expectation) -> str:
     return (
         f"{expected.throughput_tok_s:,.0f} tokens/s, {expected.ttft_ms / 1e3:,.3g} s to the first token, "
         f"a steady hour {expected.chance:.0%} likely"
-    )
+    ) + "".join(f", {shortage}" for shortage in expected.shortages)

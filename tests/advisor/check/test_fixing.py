@@ -74,7 +74,9 @@ def test_what_is_to_be_ignored_is_not_mended() -> None:
 def test_two_servers_are_mended_each_in_its_place() -> None:
     rank = ["--max-loras=32", "--max-cpu-loras=64", "--max-lora-rank=8"]
     slots = ["--max-loras=2", "--max-cpu-loras=64"]
-    before = "---\n".join([manifest(rank), manifest(slots), "kind: ConfigMap\n"])
+    before = "---\n".join([manifest(rank), manifest(slots).replace("engine", "other"), "kind: ConfigMap\n"])
+    told = CHECKER.check_text("deploy.yaml", before).standing
+    assert [each.message.split(":")[0] for each in told] == ["engine", "other"]
     wanted = before.replace("--max-lora-rank=8", "--max-lora-rank=16").replace("--max-loras=2\n", "--max-loras=20\n")
     assert fixed(before).after.text == wanted
 

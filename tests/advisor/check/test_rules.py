@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.check.check import Checker
 from advisor.check.finding import Finding, Severity
 from advisor.check.rules import RULES
 from advisor.check.server import SETTINGS
@@ -331,3 +332,10 @@ def test_no_deployment_breaks_a_rule(flags: list[tuple[str, str | None]], partia
     found = tuple(Flag(name, Value(text, at(), "" if text else "$X"), name, at()) for name, text in flags)
     checked = check(SERVE, target() if inventory else None, flags=found, partial=partial)
     assert all(each.message and each.code in RULES for each in checked.findings)
+
+
+def test_what_a_script_is_called_with_is_told_where_something_hinges_on_it() -> None:
+    for command, found in ((GOOD, []), (f"{ON} --max-cpu-loras 64", ["AD504"])):
+        script = f'#!/bin/sh\nexec {command} "$@"\n'
+        checked = Checker(target()).check_text("serve.sh", script)
+        assert [each.code for each in checked.findings] == found
