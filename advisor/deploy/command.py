@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from advisor.deploy.source import Source, joined
 from advisor.deploy.vllm_flags import ENTRYPOINTS, Word, setting
 
+LOADS = "/v1/load_lora_adapter"
+"""What is asked of a server to load one more adapter while it runs."""
+SWITCH = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
 SHELLS = frozenset(["sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"])
 _MODULES = {**dict.fromkeys(ENTRYPOINTS, ""), "vllm.entrypoints.api_server": "", "vllm": ""}
 _WRAPPERS = frozenset(("dynamo.vllm", "huggingfaceserver"))
@@ -55,18 +58,17 @@ class Launch:
 def launched(words: Sequence[Word]) -> Launch | None:
     """The server that a list of words starts, with whatever comes before it left out; None if it starts none."""
     for at, word in enumerate(words):
-        behind = words[at + 1 :]
         name = word.text.rpartition("/")[2]
-        following = behind[0].text if behind else ""
+        following = words[at + 1].text if at + 1 < len(words) else ""
         if following == "serve" and (name == "vllm" or "vllm" in word.unknown.lower()):
-            return Launch(behind[1:], True)
+            return Launch(words[at + 2 :], True)
         if word.text == "-m" and following in _MODULES:
             if following not in _NEEDS_SERVE:
-                return Launch(behind[1:], False, following not in _WRAPPERS)
-            if len(behind) > 1 and behind[1].text == "serve":
-                return Launch(behind[2:], True)
+                return Launch(words[at + 2 :], False, following not in _WRAPPERS)
+            if len(words) > at + 2 and words[at + 2].text == "serve":
+                return Launch(words[at + 3 :], True)
         if word.text.endswith("vllm/entrypoints/openai/api_server.py"):
-            return Launch(behind, False)
+            return Launch(words[at + 1 :], False)
     return None
 
 

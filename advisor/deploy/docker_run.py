@@ -21,7 +21,8 @@ _SWITCHES = re.compile(
     r"sig-proxy|disable-content-trust|quiet|replace|tls-verify)"
 )
 """Options of `docker run` that take no value: all others do."""
-_ASSIGNED = re.compile(r"([A-Za-z_]\w*)=")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_ASSIGNED = re.compile(rf"({_NAME.pattern})=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,13 @@ def read(words: Sequence[Word]) -> Container | None:
     options, rest = _options(words[verb + 1 :], program in _PROGRAMS)
     variables: dict[str, Scalar] = {}
     for name, value in options:
-        if name in ("e", "env") and (assigned := _ASSIGNED.match(value.text)):
+        if name not in ("e", "env"):
+            continue
+        if assigned := _ASSIGNED.match(value.text):
             part = value.source.part(assigned.end(), len(value.text))
             variables[assigned[1]] = Scalar(part, quote=value.quote, unknown=value.unknown)
+        elif _NAME.fullmatch(value.text):  # passed on from where the command runs
+            variables[value.text] = Scalar(value.source, quote=value.quote, unknown=f"${value.text}")
     given = dict(options)
     entry, image = given.get("entrypoint"), given.get("image")
     if program in _PROGRAMS:

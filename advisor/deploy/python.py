@@ -13,6 +13,7 @@ from collections.abc import Mapping as Variables
 from dataclasses import dataclass, field, replace
 
 from advisor.deploy import command, insertions, shell
+from advisor.deploy.command import LOADS, SWITCH
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Flag, Insertion, NotReadableError, Problem, Value
@@ -40,9 +41,10 @@ _TEXTS = re.compile(
 )
 """Calls whose texts are commands or scripts."""
 _IGNORED = re.compile(
-    r"print|info|debug|warning|error|exception|critical|log|echo|dict|list|append|extend|insert|join|split|format|str"
+    r"print|info|debug|warning|error|exception|critical|log|echo|dict|list|append|extend|insert|join|split|format|str|"
+    r"update|setdefault|from_pretrained"
 )
-"""Calls that show what they are given, or make something else of it."""
+"""Calls that show what they are given, make something else of it, or load a model to be trained."""
 
 
 def read(source: Source, file: str, *, config: ReadConfig | None = None) -> list[Deployment]:
@@ -120,6 +122,17 @@ class _Program:
         for engine in self.engines.values():
             self.emit(engine)
         self.found.sort(key=lambda each: each.place.start)
+        if SWITCH not in self.context.source.text and (loader := self.loader(tree)):
+            self.found = [replace(each, loader=each.loader or loader) for each in self.found]
+
+    def loader(self, tree: ast.Module) -> Value | None:
+        """The address by which the program has a server load an adapter, if it has one."""
+        if LOADS not in self.context.source.text:
+            return None
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(LOADS):
+                return Value(f"a call of {LOADS}", self.values.place(node))
+        return None
 
     # Statements
 

@@ -20,7 +20,13 @@ HINT = re.compile(
     r"vllm|lora|NIM_|OPTION_|option\.|gpu.?memory.?utilization|max.?num.?seqs|max.?model.?len|--model\b", re.IGNORECASE
 )
 """What a text has in it if there is a server in it that may be one of vLLM's."""
-_NEVER = frozenset(("initContainers", "initContainer", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"))
+_NEVER = frozenset(
+    (
+        *("initContainers", "initContainer", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"),
+        *("description", "summary", "message", "title", "help", "notes", "runbook_url", "documentation", "comment"),
+    )
+)
+"""Keys under which no server is started: probes and hooks, and what people read."""
 _SCRIPT = re.compile(r"\bvllm(?:\.entrypoints[\w.]*|\s+serve)\b|dynamo\.vllm|(?:docker|podman) run\b[^\n]*vllm")
 _MANIFEST = re.compile(r"^\s*(?:-\s+)?[\w\"'./-]+\s*:(?:\s|$)|^\s*[\[{]", re.MULTILINE)
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from advisor.deploy import command, docker_run
-from advisor.deploy.command import Launch
+from advisor.deploy.command import LOADS, Launch
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Insertion, NotReadableError, Problem, Value
 from advisor.deploy.shell_words import (
@@ -47,9 +47,11 @@ that doubles a variable over and over ends here, within a second."""
 _ESCAPED_BLANK = re.compile(r"(?<!\\)\\[ \t]")
 _PRINTS = re.compile(r"echo|printf|[ef]?grep|pgrep|pkill|killall|which|type|test|pip3?|cat|log")
 """Commands that name a server and start none."""
+_ASKS = ("curl", "wget", "http", "https", "xh")
 _NO_STATEMENTS = frozenset(("comment", "test_command", "heredoc_body", "file_redirect"))
 _SERVER = re.compile(r"\bvllm\s+serve\s|vllm\.entrypoints\.openai|\bdynamo\.vllm\b|\brun\s.*vllm")
 _ASSIGNED = re.compile(r"([A-Za-z_]\w*)=")
+_HOLE = re.compile(r"\$\{?([A-Za-z_]\w*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +134,15 @@ class _Shell:
         data = source.text.encode(errors="replace")
         root = tree_sitter.Parser(_language()).parse(data).root_node
         run = _Run(self, source, data, variables, exported)
+        first = len(self.found.deployments)
         run.statements(root.children, depth)
         for name, body in list(run.functions.items()):
             if name not in run.called:
                 run.positional = None
                 run.statements([body], depth + 1)
+        if run.loader is not None:
+            started = self.found.deployments[first:]
+            self.found.deployments[first:] = [replace(each, loader=each.loader or run.loader) for each in started]
 
 
 class _Run(Expander):
@@ -149,6 +155,8 @@ class _Run(Expander):
         self.shell, self.exported = shell, exported
         self.functions: dict[str, tree_sitter.Node] = {}
         self.called: set[str] = set()
+        self.loader: Value | None = None
+        """The first call that has a server load an adapter."""
 
     def words(self, nodes: Sequence[tree_sitter.Node], *, gaps: bool = False) -> list[Word]:
         found = super().words(nodes, gaps=gaps)
@@ -421,10 +429,12 @@ class _Run(Expander):
                 if re.fullmatch(r"[A-Za-z_]\w*", word.text):
                     self.variables[word.text] = self._not_known(word.text, word.source)
         elif name == "eval":
-            self.nested(spaced(words[1:]), depth)
+            self.nested(spaced(words[1:]), depth, words)
         elif name.startswith("--"):
             self.lost(node)
         elif not _PRINTS.fullmatch(name):
+            asks = next((word for word in words if LOADS in word.text), None) if name in _ASKS else None
+            self.loader = self.loader or (Value(f"a call of {LOADS}", asks.place) if asks else None)
             self.server(node, words, environment, depth)
 
     def command_words(self, node: tree_sitter.Node) -> tuple[list[Word], dict[str, Value]]:
@@ -466,12 +476,17 @@ class _Run(Expander):
         script = command.script(words)
         for each in [script] if script else words[1:]:
             if each is script or (_SERVER.search(each.text) and " " in each.text.strip()):
-                self.nested(each.source, depth)
+                self.nested(each.source, depth, [each])
 
-    def nested(self, source: Source | None, depth: int) -> None:
+    def nested(self, source: Source | None, depth: int, words: Sequence[Word]) -> None:
+        """Read a script that words hold; what is not known of them is not known in it either."""
         if source is not None and self.shell.nested < MAX_NESTED and source.text.strip():
+            variables = dict(self.variables)
+            for word in words:
+                if hole := _HOLE.match(word.unknown):
+                    variables[hole[1]] = self._not_known(hole[1], source.part(0, 0))
             self.shell.nested += 1
-            self.shell.script(source, dict(self.variables), set(self.exported), depth + 1)
+            self.shell.script(source, variables, set(self.exported), depth + 1)
             self.shell.nested -= 1
 
     def add(

@@ -47,7 +47,8 @@ def _server(spec: Mapping, part: Mapping, context: Context) -> Deployment:
     if read:
         own = read[0]
     else:
-        key = spec.key("model")
+        said = spec.mapping("model")
+        key = (said.key("lora") if said else None) or spec.key("model")
         own = deployment(
             Server(
                 key.place if key else spec.place,

@@ -141,11 +141,26 @@ def test_nothing_is_missing_where_more_may_come(program: str) -> None:
         "run(['python', '-m', 'sglang.launch_server', '--enable-lora', '--max-loras-per-batch', '1'])",
         "print('vllm serve M --max-loras 1')",
         "# vllm serve M --enable-lora",
+        "FastLanguageModel.from_pretrained('M', max_lora_rank=64, gpu_memory_utilization=0.6)",
         "client = OpenAI(base_url='http://vllm')\nclient.chat.completions.create(model='lora')",
     ],
 )
 def test_no_server(program: str) -> None:
     assert find(program) == []
+
+
+CALL = 'url = f"{base}/v1/load_lora_adapter"\nrequests.post(url, json={})\n'
+
+
+def test_calls_that_load_adapters() -> None:
+    program = f'run(["vllm", "serve", "M", {LIST}])\n{CALL}'
+    loader = the_one(program).loader
+    assert loader is not None and loader.place.line == 2
+    assert (
+        the_one(f"import os\nenv = os.environ.copy()\nenv['VLLM_ALLOW_RUNTIME_LORA_UPDATING'] = '1'\n{program}").loader
+        is None
+    )
+    assert the_one(program.replace("/v1/load", "/v1/unload")).loader is None
 
 
 def test_no_python() -> None:

@@ -90,6 +90,9 @@ def test_what_is_not_known_is_said_and_nothing_is_missing(script: str) -> None:
 
 
 def test_branches() -> None:
+    one = the_one('C="vllm serve M"\nif a; then C="$C --enable-lora"; fi\neval $C')
+    assert settings(one) == {"enable_lora": "True"}
+    assert one.partial and codes(one) == ["unknown-arguments"]
     differ = the_one("if a; then S=8; else S=16; fi\nvllm serve M --max-loras $S")
     assert settings(differ) == {"max_loras": None}
     added = the_one('A=(--enable-lora)\nif a; then A+=(--max-loras 1); fi\nvllm serve M "${A[@]}"')
@@ -140,6 +143,33 @@ def test_environment() -> None:
     script = "export VLLM_ALLOW_RUNTIME_LORA_UPDATING=True X\nY=1\nVLLM_PLUGINS=a vllm serve M --enable-lora"
     environment = {name: value.text for name, value in the_one(script).environment.items()}
     assert environment == {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", "VLLM_PLUGINS": "a"}
+
+
+def test_what_a_container_is_passed_on_from_outside_is_not_known() -> None:
+    found = the_one("docker run -e NIM_PEFT_SOURCE --env NIM_MAX_LORA_RANK -e NIM_MAX_GPU_LORAS=8 nvcr.io/nim/m:1")
+    assert found.defaults["enable_lora"] == "True"
+    rank = found.flag("max_lora_rank")
+    assert rank is not None and rank.value is not None and rank.value.unknown == "$NIM_MAX_LORA_RANK"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "vllm serve M --enable-lora &\ncurl -X POST http://x:1/v1/load_lora_adapter -d @a.json",
+        'U=http://x:1\nvllm serve M --enable-lora &\nfor a in $(ls); do curl "$U/v1/load_lora_adapter"; done',
+        "load() { curl x/v1/load_lora_adapter; }\nvllm serve M &\nload a",
+        "bash -c 'vllm serve M & curl x/v1/load_lora_adapter'",
+    ],
+)
+def test_calls_that_load_adapters(script: str) -> None:
+    loader = the_one(script).loader
+    assert loader is not None and loader.text == "a call of /v1/load_lora_adapter"
+    assert "load_lora_adapter" in script[loader.place.start : loader.place.end]
+
+
+@pytest.mark.parametrize("script", ["vllm serve M\ncurl x/v1/models", "vllm serve M\necho curl x/v1/load_lora_adapter"])
+def test_no_calls_that_load_adapters(script: str) -> None:
+    assert the_one(script).loader is None
 
 
 @pytest.mark.parametrize(
