@@ -18,6 +18,7 @@ from advisor.recommend.configuration import OTHER_SLOTS, Configurator
 from advisor.recommend.objective import Expectation, Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
 from advisor.recommend.recommendation import Recommendation
+from advisor.recommend.search import choose
 from advisor.zoo.pairs import Pair
 from advisor.zoo.predictor import Prediction, load_predictor
 from advisor.zoo.tree import load_tree
@@ -267,8 +268,8 @@ def test_a_simulated_hour_is_held_to_every_limit() -> None:
     assert Objective().missed_by({**hour, "ttft_ms": None}) == []
 
 
-def slots_found(pair: Pair, mix: Workload, met: Callable[[float], bool]) -> int:
-    """The slots of the answer where those for which `met` holds keep the objective, and no others."""
+def where(pair: Pair, met: Callable[[dict[str, float]], bool]) -> Configurator:
+    """A configurator for which what `met` holds for keeps the objective, and nothing else."""
     configurator = Configurator(pair, Objective(), {})
     predict = configurator._predict
 
@@ -276,10 +277,21 @@ def slots_found(pair: Pair, mix: Workload, met: Callable[[float], bool]) -> int:
         required, itl_margin = predict.required, predict.itl_margin
 
         def __call__(self, values: dict[str, float]) -> Prediction:
-            return replace(predict(values), chance=1.0 if met(values["max_loras"]) else 0.0, ttft_ms=50.0)
+            return replace(predict(values), chance=1.0 if met(values) else 0.0, ttft_ms=50.0)
 
     configurator._predict = OnlySome()  # type: ignore[assignment]
-    return configurator.configure(mix).settings.max_loras
+    return configurator
+
+
+def slots_found(pair: Pair, mix: Workload, met: Callable[[float], bool]) -> int:
+    """The slots of the answer where those for which `met` holds keep the objective, and no others."""
+    return where(pair, lambda values: met(values["max_loras"])).configure(mix).settings.max_loras
+
+
+def test_all_adapters_are_tried_before_the_size_that_the_rules_say(pair: Pair) -> None:
+    mix = uniform(100, 1.0)
+    configurator = where(pair, lambda values: values["adapters"] <= 5 or values["adapters"] == 100)
+    assert choose(configurator, lambda size: mix.take(np.arange(size)), 100).size == 100
 
 
 def test_other_slots_leave_the_memory_that_the_server_needs(pair: Pair) -> None:
