@@ -86,7 +86,7 @@ def read(mapping: Mapping, context: Context) -> list[Deployment] | None:
     if _PODS.match(context.kind) and image is None and _in_pod(context):
         context = replace(context, partial=True)
     text = image.text if image and image.text else ""
-    script = command.script(words)
+    script = command.script(words) or _source(mapping, words, context)
     launch = command.launched(words)
     if script is None and launch is None and len(lists) == 1 and isinstance(lists[0][1], Scalar):
         script = _as_script(lists[0][1], context, variables)
@@ -160,6 +160,13 @@ def _words(node: Node, context: Context, variables: Variables[str, Scalar]) -> l
 def _as_script(node: Scalar, context: Context, variables: Variables[str, Scalar]) -> Word | None:
     """A text with more than one command in it: a shell runs it."""
     return context.word(node, variables) if _SHELL.search(node.text) and "vllm" in node.text else None
+
+
+def _source(mapping: Mapping, words: list[Word], context: Context) -> Word | None:
+    """The script of an Argo template, which its command is handed as a file."""
+    source = mapping.scalar("source")
+    name = words[0].text.rpartition("/")[2] if words else ""
+    return context.word(source) if source is not None and name in command.SHELLS else None
 
 
 def _start(lists: list[tuple[str, Node]], mapping: Mapping) -> Place:

@@ -148,7 +148,7 @@ class Context:
 
     def named(self, item: Mapping) -> list[tuple[str, Scalar]]:
         """The variable that an item of a list sets."""
-        name = item.text("name") or item.text("Name")
+        name = item.text("name") or item.text("Name") or item.text("key" if "value" in item else "")
         value = item.scalar("value") or item.scalar("Value")
         if not name:  # {NAME: value} as an item
             return [(key.text, each) for key, each in item.entries if isinstance(each, Scalar)]

@@ -26,6 +26,7 @@ HINT = re.compile(
 """What a text has in it if a server in it may be one of vLLM's."""
 _NAMES = (
     (re.compile(r".*\.(?:sh|bash|zsh|ksh|dash|sbatch|slurm|pbs|lsf|command|profile)"), "shell"),
+    (re.compile(r"(?:gnu|bsd)?makefile.*|.*\.mk|justfile"), "shell"),
     (re.compile(r".*\.pyi?"), "python"),
     (re.compile(r"(?:.*\.)?(?:docker|container)file(?:[.-].*)?"), "dockerfile"),
     (re.compile(r".*\.(?:service|container)"), "unit"),
@@ -66,9 +67,12 @@ def kind_of(text: str, file: str) -> str:
     for pattern, kind in ((_SHELLS, "shell"), (_PYTHON, "python")):
         if pattern.match(line):
             return kind
+    return _named(file) or _looks_like(text, file)
+
+
+def _named(file: str) -> str | None:
     name = PurePath(file).name.lower()
-    named = next((kind for pattern, kind in _NAMES if pattern.fullmatch(name)), None)
-    return named or _looks_like(text, file)
+    return next((kind for pattern, kind in _NAMES if pattern.fullmatch(name)), None)
 
 
 def _looks_like(text: str, file: str) -> str:
@@ -96,9 +100,7 @@ class _Finder:
     def find(self, text: str, name: str, depth: int) -> list[Deployment]:
         kind = kind_of(text, name)
         if kind == "document":
-            from advisor.deploy import documents
-
-            return documents.read_document(text, name, config=self.config)
+            return self.document(text, name)
         source = Source.of(text)
         if kind == "python":
             from advisor.deploy import python
@@ -111,6 +113,17 @@ class _Finder:
         if kind == "dockerfile":
             return self.dockerfile(source, depth)
         return self.shell(source, depth)
+
+    def document(self, text: str, name: str) -> list[Deployment]:
+        from advisor.deploy import documents
+
+        try:
+            return documents.read_document(text, name, config=self.config)
+        except NotReadableError as error:
+            # A name that promises no format: nginx.conf and config.pbtxt are none of ours, and none is broken.
+            if name == "-" or not PurePath(name).suffix or _named(name) or "{{" in str(error):
+                raise
+            return []
 
     def dockerfile(self, source: Source, depth: int) -> list[Deployment]:
         from advisor.deploy import dockerfile

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from advisor.deploy import container, engine_arguments, yaml_tree
+from advisor.deploy import command, container, engine_arguments, yaml_tree
 from advisor.deploy.context import ENVIRONMENT, MAX_NESTING, Context
 from advisor.deploy.deployment import Deployment, NotReadableError, Value
 from advisor.deploy.platforms import adapter_lists, kubernetes
@@ -28,6 +28,7 @@ _NEVER = frozenset(
 )
 """Keys under which no server is started: probes and hooks, and what people read."""
 _SCRIPT = re.compile(r"\bvllm(?:\.entrypoints[\w.]*|\s+serve)\b|dynamo\.vllm|(?:docker|podman) run\b[^\n]*vllm")
+UNIT = re.compile(r"^\s*\[(?:Unit|Service|Install|Container|Quadlet)\]\s*$", re.MULTILINE)
 _MANIFEST = re.compile(r"^\s*(?:-\s+)?[\w\"'./-]+\s*:(?:\s|$)|^\s*[\[{]", re.MULTILINE)
 
 
@@ -42,11 +43,24 @@ def search(
     for document in documents:
         own = engine_arguments.read_config(document, context) if isinstance(document, Mapping) else None
         found += own if own is not None else servers(document, context)
-    return [_with_loader(each, found) for each in found]
+    calls = list(_calls(documents)) if command.LOADS in source.text else []
+    return [_with_loader(each, found, calls) for each in found]
 
 
-def _with_loader(deployment: Deployment, found: list[Deployment]) -> Deployment:
-    """The one server of a file, with the list of adapters beside it that something loads into it."""
+def _calls(nodes: Iterable[Node]) -> Iterator[Scalar]:
+    """Texts that have a server load an adapter."""
+    for node in nodes:
+        if isinstance(node, Scalar):
+            if command.LOADS in node.text and not node.text.startswith("#"):
+                yield node
+        else:
+            yield from _calls(node.items if isinstance(node, Sequence) else [each for _, each in node.entries])
+
+
+def _with_loader(deployment: Deployment, found: list[Deployment], calls: list[Scalar]) -> Deployment:
+    """The one server of a file, with what beside it loads adapters into it: a list of them, or a call."""
+    if calls and len(found) == 1 and deployment.loader is None:
+        return replace(deployment, loader=Value(f"a call of {command.LOADS}", calls[0].place))
     lists = [each for each in found if each.kind in adapter_lists.KINDS]
     if not lists or len(found) > len(lists) + 1 or deployment in lists or deployment.loader is not None:
         return deployment
@@ -99,6 +113,11 @@ def _inside(scalar: Scalar, context: Context) -> Iterator[Deployment]:
     if scalar.unknown or context.nesting >= MAX_NESTING or not HINT.search(text):
         return
     found: list[Deployment] = []
+    if UNIT.search(text):
+        from advisor.deploy import unit
+
+        yield from unit.read(scalar.source, context.file, config=context.config)
+        return
     if ("\n" in text.strip() or text.lstrip()[:1] in ("{", "[")) and _MANIFEST.search(text):
         inner = replace(context, source=scalar.source, nesting=context.nesting + 1)
         try:

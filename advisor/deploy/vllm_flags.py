@@ -164,6 +164,13 @@ def read_adapters(words: Sequence[Word], found: Arguments) -> None:
         elif "=" in text and "," not in text:
             name, _, path = text.partition("=")
             found.adapters.append(Adapter(name, None if word.unknown else path, word.place))
+            if re.search(r"\s[\w.-]+=", path) and not word.unknown:
+                found.problem(
+                    "lora-modules-commas",
+                    f"--lora-modules {_short(text)} is one word, and all behind the first = a path that is not there: "
+                    "vLLM does not start; one adapter a word",
+                    word.place,
+                )
         else:
             _read_json_adapter(word, found)
 

@@ -87,6 +87,7 @@ def test_beginnings_and_numbers(word: str, name: str, value: str) -> None:
         (["M", "--max-lora-rank", "24"], "invalid-value"),
         (["M", "--max-loras", "None"], "invalid-value"),
         (["M", "--lora-modules", "a=/a,b=/b"], "lora-modules-commas"),
+        (["M", "--lora-modules", "a=/a b=/b"], "lora-modules-commas"),
         (["M", "--lora-modules", '[{"name": "a", "path": "/a"}]'], "lora-modules-commas"),
         (["--lora-modules", "a=/a", "M"], "lora-modules-swallow-model"),
         (["M", "--lora-modules", '{"name": "a"}'], "lora-modules-swallow-model"),
