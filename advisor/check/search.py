@@ -17,6 +17,8 @@ SUFFIXES = frozenset(
 )
 NAMES = ("dockerfile", "containerfile", "makefile", "procfile")
 """Beginnings of names without such an ending."""
+LARGEST = 2**20
+"""Bytes: what is larger and was not named is data, not what somebody wrote to deploy a server."""
 LEFT_OUT = frozenset({"node_modules", "__pycache__", "site-packages", "venv"})
 """Folders that hold what others wrote; hidden ones are left out, too."""
 
@@ -45,7 +47,7 @@ def _in(folder: Path, exclude: Sequence[str]) -> Iterator[Path]:
             path = Path(root) / name
             relative = path.relative_to(folder).as_posix()
             left_out = any(fnmatch(each, pattern) for pattern in exclude for each in (relative, path.as_posix(), name))
-            if _holds(name) and path.is_file() and not left_out:
+            if _holds(name) and path.is_file() and not left_out and path.stat().st_size <= LARGEST:
                 yield path
 
 

@@ -16,7 +16,7 @@ from advisor.check.finding import Finding, Severity
 from advisor.check.rule import Rule
 from advisor.check.server import Server
 from advisor.recommend.objective import Expectation
-from twin.settings import slot_rank
+from twin.settings import LORA_RANKS
 
 RULE = Rule("AD201", "will-starve", Severity.ERROR, __doc__ or "")
 LIKELY = 0.5
@@ -28,9 +28,10 @@ def check(server: Server) -> Iterator[Finding]:
     if target is None or settings is None or server.lora is not True or server.as_recommended:
         return
     # What vLLM refuses is told by other rules; here it counts as it was meant.
-    needed = max(int(settings["max_lora_rank"]), target.largest_rank)
+    rank = int(settings["max_lora_rank"])
+    right = rank in LORA_RANKS and rank >= target.largest_rank
     in_host = max(settings["max_cpu_loras"], settings["max_loras"])
-    meant = settings | {"max_lora_rank": slot_rank(needed), "max_cpu_loras": in_host}
+    meant = settings | {"max_lora_rank": rank if right else target.slot_rank, "max_cpu_loras": in_host}
     expected, advice = target.expects(meant), target.recommendation
     if expected is None or not target.objective.misses(expected) or advice.expected is None or advice.settings is None:
         return

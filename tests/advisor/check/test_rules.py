@@ -321,7 +321,7 @@ def test_codes_and_names_are_unique_and_every_rule_has_its_page() -> None:
 names = st.sampled_from([*SETTINGS, "enable_lora", "lora_modules", "max_num_adapters_per_replica"])
 texts = (
     st.none()
-    | st.sampled_from(["0", "1", "8", "16", "64", "-3", "auto", "128k", "1e9", "0.9", "true"])
+    | st.sampled_from(["0", "1", "8", "16", "64", "1664", "99999999999", "-3", "auto", "128k", "1e9", "0.9", "true"])
     | st.text(max_size=6)
 )
 

@@ -13,6 +13,7 @@ def test_a_folder_is_searched_and_what_others_wrote_left_out(tmp_path: Path) -> 
     for name in [*kept, *left_out]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
+    (tmp_path / "data.json").write_text("x" * 2**21)
     (tmp_path / "broken.yaml").symlink_to(tmp_path / "nowhere")
     found = [path.relative_to(tmp_path).as_posix() for path in files([tmp_path])]
     assert sorted(found) == sorted(kept)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from advisor.bench import LAUNCHER
 from advisor.check.rules import RULES
 from tests.advisor.check.commands import INVENTORY, MODEL
 
@@ -118,6 +119,35 @@ def test_settings_of_the_project_hold_unless_the_command_says_otherwise(run: Run
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     (tmp_path / "advisor.toml").write_text('inventry = "nowhere.toml"\n')
     assert "did you mean 'inventory'?" in run("bad.yaml").stderr
+
+
+def test_version_and_limit_of_the_project_hold_too(run: Run, tmp_path: Path) -> None:
+    ten = GOOD.replace("max-loras=32", "max-loras=10").replace(":v0.8.5", "")
+    (tmp_path / "ten.yaml").write_text(ten.replace("]", ", --async-scheduling]"))
+    (tmp_path / "advisor.toml").write_text('inventory = "inventory.toml"\n')
+    assert run("ten.yaml").returncode == 0
+    (tmp_path / "advisor.toml").write_text('inventory = "inventory.toml"\nvllm = "0.8.5"\n')
+    assert "[AD408]" in run("ten.yaml").stdout
+    assert run("ten.yaml", "--vllm", "0.32").returncode == 0
+    (tmp_path / "advisor.toml").write_text('inventory = "inventory.toml"\nttft-limit = "100ms"\n')
+    assert "[AD201]" in run("ten.yaml").stdout
+    assert "[AD201]" not in run("ten.yaml", "--ttft-limit", "2s").stdout
+
+
+@pytest.mark.usefixtures("run")
+def test_five_hundred_manifests_take_seconds_and_little_memory(tmp_path: Path) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for i in range(500):
+        text = GOOD.replace("max-loras=32", f"max-loras={i % 64 + 1}").replace("engine", f"engine-{i}")
+        (many / f"{i}.yaml").write_text(text)
+    words = [str(COMMAND), "check", "many", "--inventory", "inventory.toml", "--exit-zero"]
+    took = subprocess.run(
+        [sys.executable, "-c", LAUNCHER, *words], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    _, cpu_s, peak_kib = map(float, took.stdout.split())
+    assert cpu_s < 5
+    assert peak_kib < 200 * 1024
 
 
 def test_an_inventory_that_cannot_be_read_is_told_once(run: Run, tmp_path: Path) -> None:
