@@ -76,7 +76,7 @@ def script(words: Sequence[Word]) -> Word | None:
     """The text that a list of words has a shell run: of `bash -lc "…"` the last."""
     for at, word in enumerate(words[:-1]):
         if word.text.rpartition("/")[2] in SHELLS:
-            behind = words[at + 1 :]
+            behind = words[at + 1 : at + 10]  # a shell has few options
             option = next((i for i, each in enumerate(behind) if re.fullmatch(r"-[a-z]*c[a-z]*", each.text)), None)
             if option is not None and all(each.text[:1] in "-+" or each.text == "pipefail" for each in behind[:option]):
                 rest = behind[option + 1 :]

@@ -80,6 +80,7 @@ def read(mapping: Mapping, context: Context) -> list[Deployment] | None:
         return None
     variables = context.environment(mapping)
     words = [word for _, node in lists for word in _words(node, context, variables)]
+    context.spend(len(words))
     image = context.image(mapping)
     start = _start(lists, mapping)
     server = Server(start, environment=variables, image=image, name=context.name or mapping.text("name"))

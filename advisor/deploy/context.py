@@ -6,13 +6,17 @@ import re
 from collections.abc import Mapping as Variables
 from dataclasses import dataclass, field, replace
 
-from advisor.deploy.deployment import Flag, Value
+from advisor.deploy.deployment import Flag, NotReadableError, Value
 from advisor.deploy.source import Source, joined
 from advisor.deploy.tree import Mapping, Node, Scalar, Sequence
 from advisor.deploy.vllm_flags import ReadConfig, Word
 
 MAX_NESTING = 6
 """Files in strings of files: a manifest in a heredoc in a workflow has three."""
+MAX_PUT_IN = 10_000
+"""Characters that variables put into one text: variables may double one another."""
+MAX_WORDS = 60_000
+"""Words of all commands of a file: 20,000 adapters of --lora-modules with room for the rest."""
 ENVIRONMENT = (
     *("env", "environment", "envs", "Env", "Environment", "environment_variables", "environmentVariables"),
     *("extraEnv", "extraEnvs", "extraEnvVars", "envVars", "env_vars", "env_variables"),
@@ -22,7 +26,7 @@ IMAGE = ("image", "imageName", "image_name", "Image", "container_image", "image_
 
 _HOLE = re.compile(
     r"\$\$|\$\((?P<round>[A-Za-z_][\w.-]*)\)|\$\{(?P<curly>[A-Za-z_]\w*)(?:(?P<how>:?[-=?+])(?P<rest>[^{}]*))?\}"
-    r"|\$(?P<bare>[A-Za-z_]\w*)|\{\{.*?\}\}|\$\{\{?[^{}]*\}?\}",
+    r"|\$(?P<bare>[A-Za-z_]\w*)|\{\{[^{}\n]{0,400}\}\}|\$\{\{?[^{}]*\}?\}",
     re.DOTALL,
 )
 
@@ -54,11 +58,25 @@ class Context:
     """The data of each ConfigMap in the file, by name."""
     config: ReadConfig | None = None
     """Reads the file that --config names."""
+    configs: frozenset[str] = frozenset()
+    """The names of files that some --config in the file names."""
+    room: list[int] = field(default_factory=lambda: [MAX_WORDS])
+    """Words of commands that may still be read in this file: a long command may be named by many aliases."""
     defaulted: dict[tuple[int, int], str] = field(default_factory=dict)
     """Places of defaults of variables, each with what stands for it: filled while values are put in."""
 
     def below(self, key: str) -> Context:
         return replace(self, path=(*self.path, key))
+
+    def spend(self, words: int) -> None:
+        """Count words that are read.
+
+        Raises:
+            NotReadableError: there are too many in this file.
+        """
+        self.room[0] -= words
+        if self.room[0] < 0:
+            raise NotReadableError(f"more than {MAX_WORDS:,} words of commands")
 
     def word(self, scalar: Scalar, variables: Variables[str, Scalar] | None = None) -> Word:
         """A scalar as one word of a command, variables put in where they are known."""
@@ -70,14 +88,15 @@ class Context:
         text = scalar.text
         if scalar.unknown or ("$" not in text and "{{" not in text):
             return scalar
-        known = dict(self.variables) | dict(variables or {})
+        room = MAX_PUT_IN
         parts: list[Source] = []
         unknown, at = "", 0
         for hole in _HOLE.finditer(text):
             parts.append(scalar.source.part(at, hole.start()))
             at = hole.end()
-            value = self._value(hole, scalar.source, known)
-            if value is None:
+            value = self._value(hole, scalar.source, variables or {})
+            room -= len(value.text) if value else 0
+            if value is None or room < 0:
                 unknown = unknown or hole.group()
                 value = scalar.source.part(hole.start(), hole.end())
             parts.append(value)
@@ -90,7 +109,9 @@ class Context:
         if hole.group() == "$$":
             return source.part(hole.start(), hole.start() + 1)
         name = hole["round"] or hole["curly"] or hole["bare"]
-        scalar = known.get(name) if name and not (self.compose and not hole["round"]) else None
+        scalar = None
+        if name and not (self.compose and not hole["round"]):
+            scalar = known.get(name) or self.variables.get(name)
         if scalar is not None and not scalar.unknown:
             return scalar.source
         if hole["how"] in (":-", "-", ":=", "=") and scalar is None and "$" not in hole["rest"]:

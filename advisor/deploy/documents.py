@@ -16,7 +16,7 @@ _SUFFIXES = {
     ".env": "env",
 }
 _HCL = re.compile(
-    r"^\s*(?:resource|job|module|variable|locals|terraform|provider|data)\s+(?:\"[^\"]*\"\s*)*\{", re.MULTILINE
+    r"^[ \t]*(?:resource|job|module|variable|locals|terraform|provider|data)\s+(?:\"[^\"]*\"\s*)*\{", re.MULTILINE
 )
 _PROPERTIES = re.compile(r"^(?:option\.[\w.]+\s*[=:]|engine\s*=)", re.MULTILINE)
 

@@ -201,12 +201,12 @@ _SOURCES = (
 )
 
 
-def settings(node: Node, *, lora: bool = False) -> Iterator[tuple[str, Scalar, Node]]:
+def settings(node: Node, *, lora: bool = False, depth: int = 2) -> Iterator[tuple[str, Scalar, Node]]:
     """The engine arguments in a mapping and those nested in it under a name like lora: setting, key, value."""
     for key, value in node.entries if isinstance(node, Mapping) else ():
         if isinstance(value, Mapping):
-            if _NESTED.match(key.text):
-                yield from settings(value, lora="lora" in key.text.lower())
+            if _NESTED.match(key.text) and depth:
+                yield from settings(value, lora="lora" in key.text.lower(), depth=depth - 1)
             continue
         name = named(key.text) or (_WITHIN.get(key.text) if lora else None)
         if name:

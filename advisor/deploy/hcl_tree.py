@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 MAX_CHARACTERS = 1_000_000
 """Of one file: a large module has 100,000."""
-MAX_DEPTH = 60
-"""Blocks, collections and calls in one another: a long module has about 10."""
+MAX_DEPTH = 150
+"""Blocks, collections and calls in one another: each counts three times, and people have about 10."""
 MAX_NODES = 50_000
 """With references put in: a variable that is named in itself, or a bomb of locals, ends here."""
 
@@ -230,6 +230,8 @@ class _Reader:
         self.open.append(name)
         value: Node | None = self._expression(defined, depth + 1)
         self.open.pop()
+        if isinstance(value, Scalar):  # a text that is put in over and over counts by its length
+            self.nodes += len(value.text) // 100
         for key in names[2:]:
             value = value.get(key) if isinstance(value, Mapping) else None
         return self._unknown(node) if value is None or (isinstance(value, Scalar) and value.unknown) else value

@@ -12,6 +12,9 @@ from advisor.deploy.tree import Scalar
 MAX_CHARACTERS = 1_000_000
 """Of one file: people's have 1,000."""
 
+MAX_LINES = 100
+"""Of one value: the library's time grows with their square."""
+
 
 def read(text: str, file: str) -> list[Deployment]:
     """The server that properties describe; none if they are not LMI's, or of another engine.
@@ -46,6 +49,11 @@ def _read(source: Source) -> dict[str, Scalar]:
 
     if len(source.text) > MAX_CHARACTERS:
         raise NotReadableError(f"too long to be read as properties: more than {MAX_CHARACTERS:,} characters")
+    lines = 0
+    for line in source.text.splitlines():
+        lines = lines + 1 if line.endswith("\\") else 0
+        if lines > MAX_LINES:
+            raise NotReadableError(f"not properties: a value of more than {MAX_LINES} lines")
     found: dict[str, Scalar] = {}
     at = 0
     try:

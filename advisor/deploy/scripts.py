@@ -18,6 +18,7 @@ def read_script(script: Word, context: Context, variables: Variables[str, Scalar
     """The servers that a script starts, or that files in it describe, at their places in the file."""
     from advisor.deploy import shell
 
+    context.spend(len(script.text) // 10)  # about a word each
     given = {name: context.word(value) for name, value in variables.items()}
     found = shell.read(script.source, context.file, kind=context.kind, config=context.config, variables=given)
     deployments = list(found.deployments)

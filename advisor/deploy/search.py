@@ -20,6 +20,7 @@ HINT = re.compile(
     r"vllm|lora|NIM_|OPTION_|option\.|gpu.?memory.?utilization|max.?num.?seqs|max.?model.?len|--model\b", re.IGNORECASE
 )
 """What a text has in it if there is a server in it that may be one of vLLM's."""
+_CONFIG = re.compile(r"--config\b[\s\"',=\[\]-]{1,80}([\w./-]+)")
 _NEVER = frozenset(
     (
         *("initContainers", "initContainer", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"),
@@ -27,9 +28,9 @@ _NEVER = frozenset(
     )
 )
 """Keys under which no server is started: probes and hooks, and what people read."""
-_SCRIPT = re.compile(r"\bvllm(?:\.entrypoints[\w.]*|\s+serve)\b|dynamo\.vllm|(?:docker|podman) run\b[^\n]*vllm")
-UNIT = re.compile(r"^\s*\[(?:Unit|Service|Install|Container|Quadlet)\]\s*$", re.MULTILINE)
-_MANIFEST = re.compile(r"^\s*(?:-\s+)?[\w\"'./-]+\s*:(?:\s|$)|^\s*[\[{]", re.MULTILINE)
+_SCRIPT = re.compile(r"\bvllm(?:\.entrypoints[\w.]*|\s+serve)\b|dynamo\.vllm|(?:docker|podman) run\b[^\n]{0,2000}vllm")
+UNIT = re.compile(r"^[ \t]*\[(?:Unit|Service|Install|Container|Quadlet)\][ \t]*$", re.MULTILINE)
+_MANIFEST = re.compile(r"^[ \t]*(?:-[ \t]+)?[\w\"'./-]{1,200}[ \t]*:(?:\s|$)|^[ \t]*[\[{]", re.MULTILINE)
 
 
 def search(
@@ -38,13 +39,22 @@ def search(
     """The servers in the documents of one file."""
     context = Context(file, source, kind, config=config)
     maps = kubernetes.config_maps(documents)
-    context = replace(context, config_maps=maps, config=_config(maps, context))
+    names = frozenset(name.rpartition("/")[2] for name in _CONFIG.findall(source.text))
+    context = replace(context, config_maps=maps, config=_config(maps, context), configs=names)
     found: list[Deployment] = []
     for document in documents:
         own = engine_arguments.read_config(document, context) if isinstance(document, Mapping) else None
         found += own if own is not None else servers(document, context)
+    lists = [each for each in found if each.kind in adapter_lists.KINDS]
     calls = list(_calls(documents)) if command.LOADS in source.text else []
-    return [_with_loader(each, found, calls) for each in found]
+    loader = None
+    if calls and len(found) == 1:
+        loader = Value(f"a call of {command.LOADS}", calls[0].place)
+    elif lists and len(found) == len(lists) + 1:
+        loader = Value(lists[0].kind, lists[0].place)
+    if loader is not None:  # of the one server of the file
+        found = [each if each in lists or each.loader else replace(each, loader=loader) for each in found]
+    return found
 
 
 def _calls(nodes: Iterable[Node]) -> Iterator[Scalar]:
@@ -55,16 +65,6 @@ def _calls(nodes: Iterable[Node]) -> Iterator[Scalar]:
                 yield node
         else:
             yield from _calls(node.items if isinstance(node, Sequence) else [each for _, each in node.entries])
-
-
-def _with_loader(deployment: Deployment, found: list[Deployment], calls: list[Scalar]) -> Deployment:
-    """The one server of a file, with what beside it loads adapters into it: a list of them, or a call."""
-    if calls and len(found) == 1 and deployment.loader is None:
-        return replace(deployment, loader=Value(f"a call of {command.LOADS}", calls[0].place))
-    lists = [each for each in found if each.kind in adapter_lists.KINDS]
-    if not lists or len(found) > len(lists) + 1 or deployment in lists or deployment.loader is not None:
-        return deployment
-    return replace(deployment, loader=Value(lists[0].kind, lists[0].place))
 
 
 def servers(node: Node, context: Context) -> Iterator[Deployment]:

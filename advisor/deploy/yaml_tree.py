@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 MAX_CHARACTERS = 4_000_000
 """Of one text: the values of large charts have 100,000."""
 MAX_NODES = 100_000
-"""Of one text with its aliases and merges unfolded: 10,000 adapters with four keys each; more would take over 2 s."""
+"""Of one text with its aliases and merges unfolded, long texts counted as more than one: 10,000 adapters with four keys
+each; more would take over 2 s."""
 MAX_DEPTH = 100
 """Collections in collections: a manifest has about 12."""
 
@@ -219,8 +220,8 @@ class _Builder:
             inner = replace(inner, line_break=None)
         tag = event.tag or ""
         if tag.startswith("!") and tag != "!":  # CloudFormation's !Ref and the like: somebody else computes it
-            return Scalar(inner, kind, style, unknown=f"{tag} {value}"), 1, end
-        return Scalar(inner, kind, style), 1, end
+            return Scalar(inner, kind, style, unknown=f"{tag} {value}"), 1 + len(value) // 100, end
+        return Scalar(inner, kind, style), 1 + len(value) // 100, end
 
 
 def _each(node: Node) -> Iterable[Node]:

@@ -54,12 +54,7 @@ def _objects(mapping: Mapping, context: Context) -> tuple[tuple[Node, Context], 
 def _data(mapping: Mapping, context: Context) -> tuple[tuple[Node, Context], ...]:
     """What a ConfigMap holds, but for what some --config names: that is read where it is named."""
     data = mapping.mapping("data") or mapping
-    return below(data, context, (key.text for key, _ in data.entries if _named(key.text, context)))
-
-
-def _named(key: str, context: Context) -> bool:
-    """Whether some --config in the file names a file that a ConfigMap has under this key."""
-    return bool(re.search(rf"--config\W+(?:[\w./-]*/)?{re.escape(key)}\b", context.source.text))
+    return below(data, context, (key.text for key, _ in data.entries if key.text in context.configs))
 
 
 def config_maps(documents: list[Node]) -> dict[str, Mapping]:
