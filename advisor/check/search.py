@@ -7,16 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+from advisor.deploy.finder import named_like_one
 from advisor.errors import InputError
 
-SUFFIXES = frozenset(
-    (
-        *(".yaml", ".yml", ".json", ".sh", ".bash", ".zsh", ".ksh", ".py", ".tf", ".hcl", ".nomad", ".service"),
-        *(".container", ".properties", ".dockerfile", ".containerfile", ".env", ".conf", ".sbatch", ".slurm"),
-    )
-)
-NAMES = ("dockerfile", "containerfile", "makefile", "procfile")
-"""Beginnings of names without such an ending."""
 LARGEST = 2**20
 """Bytes: what is larger and was not named is data, not what somebody wrote to deploy a server."""
 LEFT_OUT = frozenset({"node_modules", "__pycache__", "site-packages", "venv"})
@@ -47,10 +40,18 @@ def _in(folder: Path, exclude: Sequence[str]) -> Iterator[Path]:
             path = Path(root) / name
             relative = path.relative_to(folder).as_posix()
             left_out = any(fnmatch(each, pattern) for pattern in exclude for each in (relative, path.as_posix(), name))
-            if _holds(name) and path.is_file() and not left_out and path.stat().st_size <= LARGEST:
+            if not left_out and path.is_file() and path.stat().st_size <= LARGEST and _holds(path):
                 yield path
 
 
-def _holds(name: str) -> bool:
-    lower = name.lower()
-    return os.path.splitext(lower)[1] in SUFFIXES or lower.startswith(NAMES)  # noqa: PTH122
+def _holds(path: Path) -> bool:
+    """Whether it may be a deployment file: by its name, or a script without an ending."""
+    if named_like_one(path.name):
+        return True
+    if path.suffix:
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"#!"
+    except OSError:
+        return True  # who reads it says why it cannot be read

@@ -75,6 +75,11 @@ def _named(file: str) -> str | None:
     return next((kind for pattern, kind in _NAMES if pattern.fullmatch(name)), None)
 
 
+def named_like_one(name: str) -> bool:
+    """Whether a file of this name may describe a server, by its name alone."""
+    return any(pattern.fullmatch(name.lower()) for pattern, _ in _NAMES)
+
+
 def _looks_like(text: str, file: str) -> str:
     from advisor.deploy import documents
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor import deploy
 from advisor.check.check import Checker
 from advisor.check.finding import Finding, Severity
 from advisor.check.rules import RULES
@@ -43,6 +46,7 @@ def test_a_good_server_has_nothing_above_a_remark() -> None:
     [
         (f"{ON} --max-loras 32 --max-cpu-loras 64 --max-lora-rank 8", "AD101", "8", "16"),
         (f"{ON} --max-loras 32 --max-cpu-loras 64 --max-lora-rank 24", "AD102", "24", "16"),
+        (f"{ON} --max-loras 32 --max-cpu-loras 64 --max-lora-rank 1664", "AD102", "1664", "16"),
         (f"{ON} --max-loras 32 --max-cpu-loras=24", "AD103", "24", "64"),
         (f"{ON} --max-loras 64 --max-cpu-loras 64 --max-lora-rank 64", "AD104", "64", "16"),
         (f"{ON} --max-loras 2 --max-cpu-loras 64", "AD201", "2", "20"),
@@ -339,3 +343,15 @@ def test_what_a_script_is_called_with_is_told_where_something_hinges_on_it() -> 
         script = f'#!/bin/sh\nexec {command} "$@"\n'
         checked = Checker(target()).check_text("serve.sh", script)
         assert [each.code for each in checked.findings] == found
+
+
+def test_readers_tell_of_nothing_that_has_no_page() -> None:
+    """The names of problems in the readers' sources are those of the table, all of them and no others."""
+    told = set()
+    for path in Path(deploy.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            called = node.func if isinstance(node, ast.Call) else None
+            name = getattr(called, "id", getattr(called, "attr", ""))
+            if isinstance(node, ast.Call) and name in ("Problem", "problem") and node.args:
+                told |= {node.args[0].value} if isinstance(node.args[0], ast.Constant) else set()
+    assert told == set(PROBLEMS)
