@@ -34,10 +34,10 @@ _NAMES = (
 )
 _SHELLS = re.compile(r"#!\s*\S*?(?:/|\s)(?:env\s+(?:-S\s+)?)?(?:ba|da|z|k|a)?sh\b")
 _PYTHON = re.compile(r"#!.*python")
-_UNIT = re.compile(r"^\s*\[(?:Unit|Service|Install|Container|Quadlet)\]\s*$", re.MULTILINE)
+_UNIT = re.compile(r"^[ \t]*\[(?:Unit|Service|Install|Container|Quadlet)\][ \t\r]*$", re.MULTILINE)
 _IMPORT = re.compile(r"^(?:from\s+[\w.]+\s+import\s|import\s+[\w.]+)", re.MULTILINE)
-_FROM = re.compile(r"\A(?:\s*(?:#.*)?\n|\s*ARG\s.*\n)*\s*FROM\s+(?!.*\bimport\b)\S+", re.IGNORECASE)
-_KEY = re.compile(r"\A(?:\s*(?:#.*)?\n)*(?:---|%YAML|\{\{|-\s|[\w\"'./-]+\s*:(?:\s|$))")
+_FROM = re.compile(r"\s*FROM\s+(?!.*\bimport\b)\S", re.IGNORECASE)
+_KEY = re.compile(r"\s*(?:---|%YAML|\{\{|-\s|[\w\"'./-]+[ \t]*:(?:\s|$))")
 
 
 def find(text: str, file: str) -> list[Deployment]:
@@ -85,11 +85,17 @@ def _looks_like(text: str, file: str) -> str:
 
     if _UNIT.search(text):
         return "unit"
-    if _FROM.match(text):
+    if _FROM.match(_first_line(text, "ARG")):
         return "dockerfile"
-    if _KEY.match(text) or documents.syntax(text, file) != "yaml":
+    if _KEY.match(_first_line(text)) or documents.syntax(text, file) != "yaml":
         return "document"
     return "python" if _IMPORT.search(text) else "shell"
+
+
+def _first_line(text: str, skipped: str = "#") -> str:
+    """The first line that is no comment and does not begin with what is skipped."""
+    lines = (line for line in text.splitlines() if line.strip())
+    return next((line for line in lines if not line.lstrip().startswith(("#", skipped))), "")
 
 
 class _Finder:

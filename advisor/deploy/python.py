@@ -140,7 +140,7 @@ class _Program:
         for statement in statements:
             self.steps += 1
             if self.steps > MAX_STEPS:
-                return
+                raise NotReadableError(f"a program of more than {MAX_STEPS:,} steps, which is not followed further")
             self.statement(statement)
 
     def statement(self, node: ast.stmt) -> None:

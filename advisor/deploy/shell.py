@@ -158,10 +158,8 @@ class _Run(Expander):
         self.loader: Value | None = None
         """The first call that has a server load an adapter."""
 
-    def words(self, nodes: Sequence[tree_sitter.Node], *, gaps: bool = False) -> list[Word]:
-        found = super().words(nodes, gaps=gaps)
-        self.shell.spend(sum(len(word.text) + 1 for word in found))
-        return found
+    def spend(self, characters: int) -> None:
+        self.shell.spend(characters)
 
     # Statements
 

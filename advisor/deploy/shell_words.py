@@ -56,6 +56,9 @@ class Expander:
             table = [0, *accumulate(int(byte & 0xC0 != 0x80) for byte in data)]
             self.at = [*table[:-1], len(self.text)].__getitem__
 
+    def spend(self, characters: int) -> None:
+        """Called with how many characters are put in, before they are."""
+
     def span(self, node: tree_sitter.Node) -> tuple[int, int]:
         start, end = self.at(node.start_byte), self.at(node.end_byte)
         if node.type.endswith("expansion"):  # tree-sitter takes the blanks before one in quotes into it
@@ -119,7 +122,7 @@ class Expander:
             return [Piece(self._ansi(start + 2, max(start + 2, end - 1)), quote="'")]
         start += self.text[start] == "$"
         inner = self.mixed(start + 1, max(start + 1, end - 1), node.children, escapes='"\\$`\n')
-        quoted = [replace(piece, splits=False, quote='"') for piece in inner]
+        quoted = [Piece(piece.source, piece.unknown, quote='"', ends=piece.ends) for piece in inner]
         return quoted or [Piece(self.source.part(start + 1, start + 1), quote='"')]
 
     def mixed(self, start: int, end: int, children: Sequence[tree_sitter.Node], *, escapes: str) -> list[Piece]:
@@ -194,6 +197,7 @@ class Expander:
             return rest
         if words is None:
             return unknown
+        self.spend(sum(len(piece.source.text) + 1 for word in words for piece in word))
         pieces: list[Piece] = []
         for number, word in enumerate(words):
             pieces += (Piece(piece.source, piece.unknown, splits=True) for piece in word)
@@ -266,7 +270,9 @@ def word_of(pieces: Sequence[Piece]) -> Word:
     splits = all(piece.splits or not piece.quote for piece in pieces)
     source = joined(parts) if len(parts) > 1 else parts[0] if parts else pieces[0].source
     quote = pieces[0].quote if len(pieces) == 1 else ""
-    return Word(replace(source, line_break=None), unknown, quote, splits)
+    if source.line_break is not None:  # nothing of several lines is written into a word
+        source = Source(source.text, source.offsets, source.lines, None, source.ends, source.quote, source.file)
+    return Word(source, unknown, quote, splits)
 
 
 def shown_parts(piece: Piece) -> list[Source]:

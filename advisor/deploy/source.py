@@ -70,7 +70,8 @@ class Source:
     def part(self, start: int, end: int) -> Source:
         """A stretch of this text."""
         ends = None if self.ends is None else self.ends[start:end]
-        return replace(self, text=self.text[start:end], offsets=self.offsets[start : end + 1], ends=ends)
+        offsets = self.offsets[start : end + 1]
+        return Source(self.text[start:end], offsets, self.lines, self.line_break, ends, self.quote, self.file)
 
     def _end(self, end: int) -> int:
         """Where the stretch of so many characters ends in the file."""

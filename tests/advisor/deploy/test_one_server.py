@@ -210,3 +210,27 @@ def test_any_text_is_read_or_refused_in_one_line(pieces: Sequence[str], name: st
         for flag in deployment_.flags:
             assert 0 <= flag.place.start <= flag.place.end <= len(text)
             assert flag.value is None or flag.value.text is not None or flag.value.unknown
+
+
+@pytest.mark.parametrize("name", ["-", "a.sh", "a.py", "a.service", "Dockerfile"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "vllm\n" + "\n" * 100_000,
+        "#\n" * 100_000 + "vllm",
+        "\n # lora\n \n" * 200 + "vllm serve",
+        " " * 200_000 + "vllm",
+        "# vllm\n" + "x=1\n" * 20_000,
+        "'" * 100_000 + "vllm",
+        "vllm serve " + "a=/a " * 20_000,
+        "vllm " + "{" * 50_000,
+    ],
+    ids=range(8),
+)
+def test_long_texts_take_no_longer_than_they_are(text: str, name: str) -> None:
+    start = time.process_time()
+    try:
+        finder.find(text, name)
+    except NotReadableError as error:
+        assert "\n" not in str(error)
+    assert time.process_time() - start < 2
