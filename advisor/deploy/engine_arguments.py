@@ -122,7 +122,7 @@ def read(mapping: Mapping, context: Context) -> Deployment | None:
         problems=problems,
         model=model(mapping, context),
         adapters=tuple(adapters(mapping)),
-        insertion=insertions.as_key(mapping, names),
+        insertion=insertions.as_key(_about_lora(mapping), names),
         environment=context.environment(mapping),
         image=context.image(mapping),
         name=context.name or (context.path[-1] if context.path else ""),
@@ -157,6 +157,15 @@ def speaks(mapping: Mapping, context: Context) -> bool:
     keys = [key.text.replace("-", "_") for key, _ in mapping.entries]
     sure = bool(context.path and SURE.search(context.path[-1]))
     return command.speaks_vllm([*(name for name, _, _ in settings(mapping)), *keys], sure=sure)
+
+
+def _about_lora(mapping: Mapping) -> Mapping:
+    """Where a missing setting belongs: the part that has the adapters' settings, if they have one of their own."""
+    for key in nested(mapping):
+        part = mapping.mapping(key)
+        if part is not None and "lora" in key.lower() and any(name in command.OWN for name, _, _ in settings(part)):
+            return part
+    return mapping
 
 
 def nested(mapping: Mapping) -> tuple[str, ...]:

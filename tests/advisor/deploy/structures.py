@@ -132,6 +132,14 @@ def unknown_chart(settings: Settings, style: Style, spelling: str) -> str:
     return style.dump({"backend": {"engine": {"model": MODEL, **(camel if spelling == "=" else settings)}}})
 
 
+def chart_in_parts(settings: Settings, style: Style, spelling: str) -> str:
+    camel = {re.sub(r"_(\w)", lambda found: found[1].upper(), name): value for name, value in settings.items()}
+    lora = {"enabled": True, **{name: value for name, value in camel.items() if "Lora" in name and value is not True}}
+    engine = {"gpuMemoryUtilization": 0.9, **{name: value for name, value in camel.items() if "Lora" not in name}}
+    del spelling
+    return style.dump({"modelName": MODEL, "vllm": engine, "lora": lora})
+
+
 def vllm_config(settings: Settings, style: Style, spelling: str) -> str:
     names = {name: name.replace("_", "-") if spelling == "=" else name for name in settings}
     plain = Style(style.flow, style.indent, None)  # true in quotes is a text there
@@ -233,8 +241,18 @@ IN_YAML = (
         kubeai,
         llm_d,
     ),
-    *(production_stack, unknown_chart, vllm_config, ray, ray_service, argo_cd, llm_inference_service, dynamo),
-    *(sagemaker, runpod),
+    *(
+        production_stack,
+        unknown_chart,
+        chart_in_parts,
+        vllm_config,
+        ray,
+        ray_service,
+        argo_cd,
+        llm_inference_service,
+        dynamo,
+    ),
+    *(chart_in_parts, sagemaker, runpod),
 )
 STRUCTURES: dict[str, tuple[Writer, str]] = {
     **{writer.__name__: (writer, "yaml") for writer in IN_YAML},

@@ -15,7 +15,7 @@ from tests.advisor.deploy.structures import MODEL, SETTINGS, STRUCTURES, STYLES,
 
 def said(deployment: Deployment) -> dict[str, str | bool | None]:
     """What counts of each setting, but for the model."""
-    names = {flag.name for flag in deployment.flags} - {"model"}
+    names = {flag.name for flag in deployment.flags} - {"model", "gpu_memory_utilization"}
     found: dict[str, str | bool | None] = dict.fromkeys(names, "")
     for name in names:
         flag = deployment.flag(name)
