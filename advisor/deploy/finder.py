@@ -34,7 +34,7 @@ _NAMES = (
 )
 _SHELLS = re.compile(r"#!\s*\S*?(?:/|\s)(?:env\s+(?:-S\s+)?)?(?:ba|da|z|k|a)?sh\b")
 _PYTHON = re.compile(r"#!.*python")
-_UNIT = re.compile(r"^[ \t]*\[(?:Unit|Service|Install|Container|Quadlet)\][ \t\r]*$", re.MULTILINE)
+_UNIT = re.compile(r"^[ \t]*\[(?:Unit|Service|Install|Container|Quadlet|program:[^\]\n]+)\][ \t\r]*$", re.MULTILINE)
 _IMPORT = re.compile(r"^(?:from\s+[\w.]+\s+import\s|import\s+[\w.]+)", re.MULTILINE)
 _FROM = re.compile(r"\s*FROM\s+(?!.*\bimport\b)\S", re.IGNORECASE)
 _KEY = re.compile(r"\s*(?:---|%YAML|\{\{|-\s|[\w\"'./-]+[ \t]*:(?:\s|$))")

@@ -28,8 +28,10 @@ _NEVER = frozenset(
     )
 )
 """Keys under which no server is started: probes and hooks, and what people read."""
+_TENSORRT = frozenset(("kv_cache_config", "cuda_graph_config", "build_config", "free_gpu_memory_fraction"))
+"""Keys of TensorRT-LLM, whose lora_config has vLLM's names."""
 _SCRIPT = re.compile(r"\bvllm(?:\.entrypoints[\w.]*|\s+serve)\b|dynamo\.vllm|(?:docker|podman) run\b[^\n]{0,2000}vllm")
-UNIT = re.compile(r"^[ \t]*\[(?:Unit|Service|Install|Container|Quadlet)\][ \t]*$", re.MULTILINE)
+UNIT = re.compile(r"^[ \t]*\[(?:Unit|Service|Install|Container|Quadlet|program:[^\]\n]+)\][ \t\r]*$", re.MULTILINE)
 _MANIFEST = re.compile(r"^[ \t]*(?:-[ \t]+)?[\w\"'./-]{1,200}[ \t]*:(?:\s|$)|^[ \t]*[\[{]", re.MULTILINE)
 
 
@@ -81,6 +83,8 @@ def servers(node: Node, context: Context) -> Iterator[Deployment]:
 
 
 def _mapping(mapping: Mapping, context: Context) -> Iterator[Deployment]:
+    if not _TENSORRT.isdisjoint(mapping.index):
+        return
     if (loader := kubernetes.loader(mapping)) is not None:
         context = replace(context, loader=loader)
     for platform in PLATFORMS:

@@ -1,4 +1,5 @@
-"""vLLM servers in systemd units, and in Podman's of the same form: ExecStart with the unit's environment put in."""
+"""vLLM servers in systemd units, ExecStart with the unit's environment put in, and in files of the same form: Podman's
+and supervisord's."""
 
 from __future__ import annotations
 
@@ -43,6 +44,8 @@ def read(source: Source, file: str, *, config: ReadConfig | None = None) -> list
     for setting in settings:
         if setting.section == "Service" and setting.name in ("ExecStart", "ExecStartPre", "ExecStartPost"):
             found += _started(setting.value, environment, context)
+        elif setting.section.startswith("program:") and setting.name == "command":
+            found += _started(setting.value, environment, replace(context, kind="supervisord"))
     image = next((each.value for each in settings if each.section == "Container" and each.name == "Image"), None)
     if image is not None:
         found += _contained(image, settings, environment, replace(context, kind="Quadlet"))

@@ -48,6 +48,7 @@ UNITS = {
     "environment": '[Service]\nEnvironment=SLOTS=8 "FLAGS=--enable-lora --max-lora-rank=16"\n'
     "ExecStart=/v/vllm serve M --max-loras ${SLOTS} $FLAGS\n",
     "a shell": f"[Service]\nExecStart=/bin/bash -lc 'exec vllm serve M {PLAIN}'\n",
+    "supervisord": f"[supervisord]\nnodaemon=true\n[program:v]\ncommand=/v/vllm serve M {PLAIN}\nautorestart=true\n",
     "docker": f"[Service]\nExecStart=/usr/bin/docker run --rm vllm/vllm-openai:v0.9.0 --model M {PLAIN}\n",
     "quadlet": f"[Container]\nImage=docker.io/vllm/vllm-openai:v0.9.0\nExec=--model M {PLAIN}\n",
 }

@@ -13,6 +13,12 @@ def test_what_people_read_starts_no_server(key: str) -> None:
     assert find(f"annotations: {{{key}: vllm serve has requests waiting; raise --max-loras}}\n", "rules.yaml") == []
 
 
+def test_tensorrt_is_not_vllm() -> None:
+    text = "backend: pytorch\nlora_config: {max_lora_rank: 8, max_loras: 2, max_cpu_loras: 4}\n"
+    assert find(text + "kv_cache_config: {free_gpu_memory_fraction: 0.8}\n", "trt.yaml") == []
+    assert len(find(text, "unknown.yaml")) == 1
+
+
 def test_what_kserve_lacks_belongs_in_its_lora_section() -> None:
     text = """apiVersion: serving.kserve.io/v1alpha2
 kind: LLMInferenceService
