@@ -248,12 +248,22 @@ class Server:
         edits: list[Edit] = []
         for name, value in values.items():
             flag = self.deployment.flag(name)
-            edit = insertion(self.deployment, name, value) if flag is None else replacement(self.text, flag, value)
+            if flag is None:
+                edit = insertion(self.deployment, name, value)
+            else:
+                edit = None if self._shared(flag) else replacement(self.text, flag, value)
             if edit is None:
                 edits = []
                 break
             edits.append(edit)
         return Fix(" and ".join(f"{self._spelled(name)} {value}" for name, value in values.items()), tuple(edits))
+
+    def _shared(self, flag: Flag) -> bool:
+        """Whether its value is another setting's as well, such as that of a variable that both name."""
+        return any(
+            other.name != flag.name and flag.value and other.value and other.value.place == flag.value.place
+            for other in self.deployment.flags
+        )
 
     def _spelled(self, name: str) -> str:
         flag, place = self.deployment.flag(name), self.deployment.insertion

@@ -169,3 +169,12 @@ services:
       - --max-lora-rank=${{RANK:-8}}   # override in .env
 """
     assert fixed(before, name).after.text == before.replace("${RANK:-8}", "${RANK:-16}")
+
+
+def test_a_variable_of_two_settings_is_nobodys_to_change() -> None:
+    command = f"vllm serve {MODEL} --enable-lora --max-cpu-loras 64 --max-loras $N"
+    alone = fixed(f"N=2\n{command}\n", "serve.sh")
+    assert alone.after.text == f"N=20\n{command}\n"
+    both = fixed(f"N=2\n{command} --max-num-seqs $N\n", "serve.sh")
+    assert codes(both.before) == ["AD201"]
+    assert not both.changed
