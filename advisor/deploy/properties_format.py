@@ -30,7 +30,7 @@ def read(text: str, file: str) -> list[Deployment]:
     wrapped = wrappers.properties(found)
     if wrapped is None:
         return []
-    last = max(flag.place.end for flag in wrapped.flags)
+    last = max((flag.place.end for flag in wrapped.flags), default=next(iter(found.values())).place.end)
     server = Server(
         next(iter(found.values())).place,
         before=wrapped.flags,

@@ -91,3 +91,8 @@ def test_a_config_map_that_a_command_names_is_read_for_it() -> None:
 def test_what_loads_adapters_from_outside_is_told(text: str, loader: str | None) -> None:
     found = read_document(text, "x.yaml")[0].loader
     assert (found.text if found else None) == loader
+
+
+def test_properties_whose_values_are_missing_are_read_too() -> None:
+    (server,) = read_document("option.max_cpu_loras=", "serving.properties")
+    assert server.flags == ()
