@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from collections.abc import Mapping as Variables
 from collections.abc import Sequence as Words
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ COMMANDS = ("entrypoint", "Entrypoint", "entryPoint", "command", "Command", "cmd
 """Keys of what is run, in the order in which it is put together; arguments come behind."""
 ARGUMENTS = re.compile(r"arg|option|flag|param|cmd|command", re.IGNORECASE)
 """Keys under which lists and texts may be arguments of a server."""
+_SHELL_HOLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _PODS = re.compile(r"^Kubernetes (?:Deployment|StatefulSet|DaemonSet|ReplicaSet|Pod|Job|ReplicationController)$")
 _SHELL = re.compile(r"[\n;|<>`]|&&|\$\(")
 
@@ -94,9 +96,10 @@ def read(mapping: Mapping, context: Context) -> list[Deployment] | None:
     if script is not None:
         found = read_script(script, context, {name: value for name, value in variables.items() if not value.unknown})
         return [_around(each, server, context) for each in found] or None
+    server = replace(server, problems=tuple(_not_put_in(lists, variables)) if _PODS.match(context.kind) else ())
     if launch is not None:
         doubled = command.serves(text) and not _replaces(mapping, context)
-        problem = (_doubled(words[0]),) if doubled else ()
+        problem = (*server.problems, *((_doubled(words[0]),) if doubled else ()))
         return [deployment(replace(server, words=launch.words, serve=launch.serve, problems=problem,
                                    own=launch.own,
                                    insertion=_insertion(lists)), context)]  # fmt: skip
@@ -108,11 +111,11 @@ def _flags_alone(
 ) -> list[Deployment] | None:
     """A server that the image starts, whose flags are all that is said of it."""
     text = (server.image.text if server.image else "") or ""
-    problems: tuple[Problem, ...] = ()
+    problems = server.problems
     names = command.flag_names(words)
     ours = command.serves(text) or context.serves or mapping.text("modelCommand") == "vllmServe"  # llm-d's word
     if command.serves(text) and words and words[0].text == "serve":
-        problems, words = (_doubled(words[0]),), words[1:]
+        problems, words = (*problems, _doubled(words[0])), words[1:]
     commands = [key for key, _ in lists if key in COMMANDS]
     if commands and _replaces(mapping, context) and not (words and words[0].text.startswith("-")) and not ours:
         words = words[next((at for at, word in enumerate(words) if word.text.startswith("-")), len(words)) :]
@@ -156,6 +159,21 @@ def _words(node: Node, context: Context, variables: Variables[str, Scalar]) -> l
         return command.split(filled.source)
     words = command.split(filled.source)
     return [context.word(Scalar(word.source), variables) for word in words]
+
+
+def _not_put_in(lists: list[tuple[str, Node]], variables: Variables[str, Scalar]) -> Iterator[Problem]:
+    """Variables of a pod's container that are written as a shell has them, where no shell runs."""
+    items = [item for _, node in lists if isinstance(node, Sequence) for item in node.items]
+    for item in items:
+        hole = _SHELL_HOLE.search(item.text) if isinstance(item, Scalar) else None
+        if isinstance(item, Scalar) and hole and (name := hole[1] or hole[2]) in variables:
+            yield Problem(
+                "invalid-value",
+                f"{item.text}: Kubernetes puts in $({name}) and nothing else; this reaches vLLM as it stands, "
+                "and vLLM does not start",
+                item.source.place(*hole.span()),
+                f"$({name})",
+            )
 
 
 def _as_script(node: Scalar, context: Context, variables: Variables[str, Scalar]) -> Word | None:

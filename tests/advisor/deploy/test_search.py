@@ -78,6 +78,25 @@ spec:
 """
 
 
+@pytest.mark.parametrize(
+    ("hole", "codes"), [("$(S)", []), ("${S}", ["invalid-value"]), ("$S", ["invalid-value"]), ("${T}", [])]
+)
+def test_kubernetes_puts_in_no_variables_of_a_shell(hole: str, codes: list[str]) -> None:
+    pod = f"""apiVersion: v1
+kind: Pod
+spec:
+  containers:
+    - image: vllm/vllm-openai
+      env: [{{name: S, value: "8"}}]
+      args: [--model=M, "--max-loras={hole}"]
+"""
+    (found,) = find(pod, "pod.yaml")
+    assert [problem.code for problem in found.problems] == codes
+    assert all(pod[each.place.start : each.place.end] == hole for each in found.problems)
+    (found,) = find(pod.replace('[--model=M, "', '[sh, -c, "vllm serve M '), "pod.yaml")
+    assert found.problems == ()
+
+
 def test_a_call_beside_a_server_loads_adapters() -> None:
     (found,) = find(POD % "load_lora_adapter", "pod.yaml")
     assert found.loader is not None and found.loader.place.line == 6
