@@ -44,7 +44,7 @@ MAX_WORK = 200_000
 """Characters that variables, loops, functions and strings put together, beside three times the script's own: a script
 that doubles a variable over and over ends here, within a second."""
 
-_ESCAPED_BLANK = re.compile(r"(?<!\\)\\[ \t]")
+_ESCAPED_BLANK = re.compile(r"[ \t]*(\\[ \t])")
 _PRINTS = re.compile(r"echo|printf|[ef]?grep|pgrep|pkill|killall|which|type|test|pip3?|cat|log")
 """Commands that name a server and start none."""
 _ASKS = ("curl", "wget", "http", "https", "xh")
@@ -500,7 +500,9 @@ class _Run(Expander):
             arguments.pop()
         found = read_arguments(arguments, serve=launch.serve, own=launch.own, config=self.shell.config)
         doubled = container.doubled if container else None
-        behind = len(self.text[: span[1]].rstrip(" \t\r\n\\"))
+        behind = span[1]
+        while behind and self.text[behind - 1] in " \t\r\n\\":
+            behind -= 1
         deployment = Deployment(
             self.shell.file,
             container.kind if container else self.shell.kind,
@@ -522,15 +524,15 @@ class _Run(Expander):
 
     def broken(self, end: int) -> Problem | None:
         """A backslash behind a command that escapes a blank rather than the end of the line."""
+        escaped = _ESCAPED_BLANK.match(self.text, end)
+        if escaped is None:
+            return None
         line_end = self.text.find("\n", end)
         rest = self.text[end : line_end if line_end >= 0 else len(self.text)]
-        escaped = _ESCAPED_BLANK.search(rest)
-        if escaped is None or rest[: escaped.start()].strip():
-            return None
         following = self.text[line_end + 1 :].lstrip() if line_end >= 0 else ""
         lost = following.split(None, 1)[0] if following.startswith("-") else ""
         what = f"{lost} and all after it never reach vLLM, and " if lost else ""
-        at = end + escaped.start()
+        at = escaped.start(1)
         comment = "#" in rest
         return Problem(
             "comment-after-backslash",

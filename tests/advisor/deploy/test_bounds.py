@@ -96,3 +96,11 @@ def test_what_loads_adapters_from_outside_is_told(text: str, loader: str | None)
 def test_properties_whose_values_are_missing_are_read_too() -> None:
     (server,) = read_document("option.max_cpu_loras=", "serving.properties")
     assert server.flags == ()
+
+
+def test_many_servers_on_one_line_are_read_in_time() -> None:
+    commands = "vllm serve m " + "; vllm serve m --enable-lora" * 4_000
+    text = f'{POD}    command: [sh, -c, "{commands}"]\n'
+    start = time.perf_counter()
+    assert len(read_document(text, "x.yaml")) == 4_001
+    assert time.perf_counter() - start < 10  # half a second on a machine of one's own; their square took a minute
