@@ -43,7 +43,7 @@ class Fix:
     message: str
     """For people: "write 16"."""
     edits: tuple[Edit, ...] = ()
-    """What `--fix` does; empty where only people can know."""
+    """What fixing it writes; empty where only people can know."""
 
 
 @dataclass(frozen=True, slots=True)

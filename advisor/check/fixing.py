@@ -1,4 +1,4 @@
-"""What `--fix` writes: the edits that rules are sure of, and nothing else of the file changes by a byte.
+"""What is fixed: the edits that rules are sure of, and nothing else of the file changes by a byte.
 
 The result is read and checked again before anybody sees it: it holds every server that it held before, and no finding
 of error or warning that was not there.

@@ -110,7 +110,7 @@ PROBLEMS = _rules(
         """A flag that vLLM does not have.
 
         vLLM refuses what it does not know ("unrecognized arguments"), and does not start. The flags are those of vLLM
-        0.32; where the file or --vllm names a newer one, this is a remark.""",
+        0.32; where the file or the command names a newer one, this is a remark.""",
     ),
     Rule(
         "AD119",
@@ -217,7 +217,7 @@ PROBLEMS = _rules(
         file, too.""",
     ),
 )
-"""By name; the explanations are pages of `advisor check --explain`."""
+"""By name; the explanations are pages for the command line."""
 HIDING = (
     *("unknown-arguments", "unknown-config", "unknown-flag", "ambiguous-flag", "missing-value", "invalid-value"),
     *("config-equals", "config-suffix", "comment-after-backslash", "doubled-command", "null-value"),

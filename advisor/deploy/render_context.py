@@ -59,8 +59,8 @@ def context(recommendation: Recommendation, inventory: Inventory, pair: Pair, op
     for flag in flags:
         if not vllm_version.knows(vllm, flag):
             raise InputError(
-                f"vLLM {vllm} cannot bound the requests in flight itself; {vllm_version.SINCE[flag]} and later can "
-                f"(--vllm), and so can a gateway: templates envoy, nginx and litellm"
+                f"vLLM {vllm} cannot bound the requests in flight itself; {vllm_version.SINCE[flag]} and later can, "
+                "if asked for, and so can a gateway: templates envoy, nginx and litellm"
             )
     adapters = [
         {"name": name, "rank": int(rank), "rate": rate, "source": source}

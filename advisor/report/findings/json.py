@@ -1,6 +1,6 @@
 """JSON: one object, `files` and `findings`; the keys are documented in the README.
 
-Lines and columns begin at 1, offsets at 0; `edits` are what `--fix` does.
+Lines and columns begin at 1, offsets at 0; `edits` are what fixing a finding writes.
 """
 
 from __future__ import annotations

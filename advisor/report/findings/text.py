@@ -35,7 +35,7 @@ def _block(finding: Finding, text: str, paint: Paint) -> Iterator[str]:
     if finding.why:
         yield f" {'':{gutter}} = {_plain(finding.why)}"
     if finding.fix:
-        also = " (--fix writes it)" if finding.fix.edits and finding.severity is not Severity.REMARK else ""
+        also = " (fixable)" if finding.fix.edits and finding.severity is not Severity.REMARK else ""
         yield f" {'':{gutter}} = instead: {_plain(finding.fix.message)}{also}"
 
 

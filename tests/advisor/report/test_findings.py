@@ -37,7 +37,7 @@ def test_text_is_as_compilers_write_it() -> None:
     assert line[caret.index("^")] == "8"
     assert caret.count("^") == 1
     assert "32 of the inventory's 64 adapters" in why
-    assert instead.endswith("instead: --max-lora-rank 16 (--fix writes it)")
+    assert instead.endswith("instead: --max-lora-rank 16 (fixable)")
     assert shown.splitlines()[-1] == "1 error, 1 remark: 1 vLLM server in 1 file"
     assert "\033" not in shown
     assert "\033[1;31m" in text.write([check(BAD, target())], colour=True)
