@@ -27,7 +27,7 @@ from advisor.report.text import listed
 
 def _list(asked: bool) -> None:
     if asked:
-        from advisor.deploy.template import descriptions
+        from advisor.deploy.write.template import descriptions
 
         described = descriptions()
         width = max(map(len, described))
@@ -63,8 +63,8 @@ def render(
     zoo: Zoo = None,
 ) -> None:
     """Write launch files, from shipped templates or your own."""
-    from advisor.deploy import render as rendering
-    from advisor.deploy.render_context import Options
+    from advisor.deploy.write import render as rendering
+    from advisor.deploy.write.render_context import Options
 
     _undo_when_killed()
     if output is None and len(template) > 1:

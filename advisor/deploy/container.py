@@ -8,12 +8,12 @@ from collections.abc import Mapping as Variables
 from collections.abc import Sequence as Words
 from dataclasses import dataclass, field, replace
 
-from advisor.deploy import command, insertions, wrappers
+from advisor.deploy.arguments import command, insertions, wrappers
+from advisor.deploy.arguments.vllm_flags import Word, read_arguments
 from advisor.deploy.context import ENVIRONMENT, IMAGE, Context
 from advisor.deploy.deployment import Adapter, Deployment, Flag, Insertion, Place, Problem, Value
-from advisor.deploy.scripts import read_script
-from advisor.deploy.tree import Mapping, Node, Scalar, Sequence
-from advisor.deploy.vllm_flags import Word, read_arguments
+from advisor.deploy.formats.scripts import read_script
+from advisor.deploy.syntax.tree import Mapping, Node, Scalar, Sequence
 
 COMMANDS = ("entrypoint", "Entrypoint", "entryPoint", "command", "Command", "cmd", "Cmd")
 """Keys of what is run, in the order in which it is put together; arguments come behind."""

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping as Variables
 from dataclasses import dataclass, field, replace
 
+from advisor.deploy.arguments.vllm_flags import ReadConfig, Word
 from advisor.deploy.deployment import Flag, NotReadableError, Value
 from advisor.deploy.source import Source, joined
-from advisor.deploy.tree import Mapping, Node, Scalar, Sequence
-from advisor.deploy.vllm_flags import ReadConfig, Word
+from advisor.deploy.syntax.tree import Mapping, Node, Scalar, Sequence
 
 MAX_NESTING = 6
 """Files in strings of files: a manifest in a heredoc in a workflow has three."""

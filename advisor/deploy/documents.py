@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
+from advisor.deploy.arguments.vllm_flags import ReadConfig
 from advisor.deploy.deployment import Deployment
-from advisor.deploy.vllm_flags import ReadConfig
 
 _SUFFIXES = {
     **dict.fromkeys((".yaml", ".yml"), "yaml"),
@@ -53,21 +53,21 @@ def read_document(text: str, file: str, *, config: ReadConfig | None = None) -> 
     """
     kind = syntax(text, file)
     if kind == "properties":
-        from advisor.deploy import properties_format
+        from advisor.deploy.formats import properties_format
 
         return properties_format.read(text, file)
     if kind == "env":
-        from advisor.deploy import env_format
+        from advisor.deploy.formats import env_format
 
         return env_format.read(text, file)
     if kind == "hcl":
-        from advisor.deploy import hcl_format
+        from advisor.deploy.formats import hcl_format
 
         return hcl_format.read(text, file, config=config)
     if kind == "json":
-        from advisor.deploy import json_format
+        from advisor.deploy.formats import json_format
 
         return json_format.read(text, file, config=config)
-    from advisor.deploy import yaml_format
+    from advisor.deploy.formats import yaml_format
 
     return yaml_format.read(text, file, config=config)

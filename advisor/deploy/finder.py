@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from advisor.deploy.arguments.vllm_flags import Word
 from advisor.deploy.deployment import Deployment, NotReadableError
 from advisor.deploy.source import Source, relocated
-from advisor.deploy.vllm_flags import Word
 
 if TYPE_CHECKING:
-    from advisor.deploy.shell import Document
+    from advisor.deploy.formats.shell import Document
 
 MAX_CHARACTERS = 2**20
 """Of a file: deployment files that people write have a few thousand."""
@@ -114,11 +114,11 @@ class _Finder:
             return self.document(text, name)
         source = Source.of(text)
         if kind == "python":
-            from advisor.deploy import python
+            from advisor.deploy.formats import python
 
             return python.read(source, self.file, config=self.config)
         if kind == "unit":
-            from advisor.deploy import unit
+            from advisor.deploy.formats import unit
 
             return unit.read(source, self.file, config=self.config)
         if kind == "dockerfile":
@@ -137,7 +137,7 @@ class _Finder:
             return []
 
     def dockerfile(self, source: Source, depth: int) -> list[Deployment]:
-        from advisor.deploy import dockerfile
+        from advisor.deploy.formats import dockerfile
 
         found, documents = dockerfile.read(source, self.file, config=self.config)
         if documents:
@@ -146,7 +146,7 @@ class _Finder:
         return self.with_documents(found, documents, depth)
 
     def shell(self, source: Source, depth: int) -> list[Deployment]:
-        from advisor.deploy import shell
+        from advisor.deploy.formats import shell
 
         # Twice where it writes files, since commands may name them by --config: before a file is known, and after.
         script = shell.read(source, self.file, config=self.config)
@@ -180,7 +180,7 @@ class _Finder:
 
     def config(self, name: str) -> Sequence[tuple[str, Sequence[Word]]] | None:
         """What a file that --config names says: one that the file holds, or one beside it."""
-        from advisor.deploy import yaml_format
+        from advisor.deploy.formats import yaml_format
 
         base = PurePath(name).name
         held = self.held.get(base)

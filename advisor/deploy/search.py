@@ -6,15 +6,17 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from advisor.deploy import command, container, engine_arguments, yaml_tree
+from advisor.deploy import container
+from advisor.deploy.arguments import command, engine_arguments
+from advisor.deploy.arguments.vllm_flags import ReadConfig, Word
 from advisor.deploy.context import ENVIRONMENT, MAX_NESTING, Context
 from advisor.deploy.deployment import Deployment, NotReadableError, Value
+from advisor.deploy.formats.scripts import held_config, read_script
 from advisor.deploy.platforms import adapter_lists, kubernetes
 from advisor.deploy.platforms.all import PLATFORMS
-from advisor.deploy.scripts import held_config, read_script
 from advisor.deploy.source import Source
-from advisor.deploy.tree import Mapping, Node, Scalar, Sequence
-from advisor.deploy.vllm_flags import ReadConfig, Word
+from advisor.deploy.syntax import yaml_tree
+from advisor.deploy.syntax.tree import Mapping, Node, Scalar, Sequence
 
 HINT = re.compile(
     r"vllm|lora|NIM_|OPTION_|option\.|gpu.?memory.?utilization|max.?num.?seqs|max.?model.?len|--model\b", re.IGNORECASE
@@ -118,7 +120,7 @@ def _inside(scalar: Scalar, context: Context) -> Iterator[Deployment]:
         return
     found: list[Deployment] = []
     if UNIT.search(text):
-        from advisor.deploy import unit
+        from advisor.deploy.formats import unit
 
         yield from unit.read(scalar.source, context.file, config=context.config)
         return

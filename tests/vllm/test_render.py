@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from advisor.deploy.render_context import Options
+from advisor.deploy.write.render_context import Options
 from advisor.zoo import pairs
 from advisor.zoo.pairs import Pair
 from tests.advisor.deploy.rendered import HOSTILE, text, undollared

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
-from advisor.deploy.render_context import Options
+from advisor.deploy.write.render_context import Options
 from advisor.zoo import pairs
 from calibrate.dummy_model import TINY, write_model
 from calibrate.live.server.adapters import Lora, read_decoder, write_adapters

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from advisor.check.finding import Finding, Fix, Severity
 from advisor.check.rule import Rule
 from advisor.check.server import Server
-from advisor.deploy.command import SWITCH
+from advisor.deploy.arguments.command import SWITCH
 from advisor.deploy.deployment import Place
 
 RULE = Rule("AD406", "runtime-loading-not-allowed", Severity.ERROR, __doc__ or "")

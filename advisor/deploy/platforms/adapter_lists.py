@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from advisor.deploy.arguments.engine_arguments import adapters
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Adapter
-from advisor.deploy.engine_arguments import adapters
 from advisor.deploy.platforms.found import Found
-from advisor.deploy.tree import Mapping
+from advisor.deploy.syntax.tree import Mapping
 
 KINDS = ("lora-syncer ConfigMap", "ModelAdapter", "LoraAdapter")
 

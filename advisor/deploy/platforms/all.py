@@ -17,7 +17,7 @@ from advisor.deploy.platforms import (
     skypilot,
 )
 from advisor.deploy.platforms.found import Found
-from advisor.deploy.tree import Mapping
+from advisor.deploy.syntax.tree import Mapping
 
 PLATFORMS: tuple[Callable[[Mapping, Context], Found | None], ...] = (
     kserve.read,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from advisor.deploy.context import Context
 from advisor.deploy.platforms.found import Found
-from advisor.deploy.tree import Mapping, Node
+from advisor.deploy.syntax.tree import Mapping, Node
 
 _SERVICE = ("image", "build", "command", "entrypoint", "environment", "ports", "volumes", "extends", "deploy")
 

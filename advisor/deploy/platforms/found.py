@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment
-from advisor.deploy.tree import Mapping, Node
+from advisor.deploy.syntax.tree import Mapping, Node
 
 
 @dataclass(frozen=True, slots=True)

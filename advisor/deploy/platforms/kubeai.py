@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from advisor.deploy import insertions
+from advisor.deploy.arguments import insertions
+from advisor.deploy.arguments.engine_arguments import adapters
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Value
-from advisor.deploy.engine_arguments import adapters
 from advisor.deploy.platforms.found import Found
-from advisor.deploy.tree import Mapping, Scalar, Sequence
+from advisor.deploy.syntax.tree import Mapping, Scalar, Sequence
 
 
 def read(mapping: Mapping, context: Context) -> Found | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from advisor.deploy import command, insertions
+from advisor.deploy.arguments import command, insertions
+from advisor.deploy.arguments.vllm_flags import Word
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Value
 from advisor.deploy.platforms.found import Found, below
-from advisor.deploy.tree import Mapping, Node, Scalar, Sequence
-from advisor.deploy.vllm_flags import Word
+from advisor.deploy.syntax.tree import Mapping, Node, Scalar, Sequence
 
 WORKLOADS = frozenset(
     ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob", "ReplicationController")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from advisor.deploy.context import Context
 from advisor.deploy.platforms.found import Found, below
-from advisor.deploy.tree import Mapping
+from advisor.deploy.syntax.tree import Mapping
 
 ROLES = ("decode", "prefill")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from advisor.deploy import insertions
+from advisor.deploy.arguments import insertions
+from advisor.deploy.arguments.engine_arguments import adapters, flags_of
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Flag
-from advisor.deploy.engine_arguments import adapters, flags_of
 from advisor.deploy.platforms.found import Found, below
-from advisor.deploy.tree import Mapping
+from advisor.deploy.syntax.tree import Mapping
 
 REPLICA = "max_num_adapters_per_replica"
 """How many adapters Ray itself keeps of a replica: it should be max_loras."""

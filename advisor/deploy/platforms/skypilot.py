@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from advisor.deploy.arguments.vllm_flags import Word
 from advisor.deploy.context import Context
+from advisor.deploy.formats.scripts import read_script
 from advisor.deploy.platforms.found import Found
-from advisor.deploy.scripts import read_script
-from advisor.deploy.tree import Mapping
-from advisor.deploy.vllm_flags import Word
+from advisor.deploy.syntax.tree import Mapping
 
 
 def read(mapping: Mapping, context: Context) -> Found | None:

@@ -10,9 +10,9 @@ from typing import Any
 from advisor.check.check import Checker
 from advisor.check.finding import Checked
 from advisor.check.target import Target
+from advisor.deploy.arguments.vllm_flags import Word, read_arguments
 from advisor.deploy.deployment import Deployment, Insertion
 from advisor.deploy.source import Source
-from advisor.deploy.vllm_flags import Word, read_arguments
 from advisor.inventory.inventory import parse
 from advisor.recommend.objective import Objective
 from advisor.zoo.pairs import find_pair

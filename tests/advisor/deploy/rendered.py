@@ -9,8 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from advisor.deploy import render
-from advisor.deploy.render_context import AS_MEASURED, Options
+from advisor.deploy.write import render
+from advisor.deploy.write.render_context import AS_MEASURED, Options
 from advisor.inventory.inventory import Inventory, parse
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend

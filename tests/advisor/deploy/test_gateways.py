@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from advisor.deploy import template
-from advisor.deploy.render_context import AS_MEASURED, context
+from advisor.deploy.write import template
+from advisor.deploy.write.render_context import AS_MEASURED, context
 from advisor.zoo.pairs import Pair
 from tests.advisor.deploy.rendered import serving
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from advisor.deploy.limits import HOUR_S, rate_limit, requests_in_flight, total_limit
+from advisor.deploy.write.limits import HOUR_S, rate_limit, requests_in_flight, total_limit
 from twin.workload import Workload
 
 

@@ -14,8 +14,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.deploy import quoting
-from advisor.deploy.quoting import RefusedError
+from advisor.deploy.write import quoting
+from advisor.deploy.write.quoting import RefusedError
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=30)
 HOSTILE = [

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.deploy import confined, render
+from advisor.deploy.write import confined, render
 from advisor.errors import InputError
 from advisor.recommend.recommendation import Recommendation
 from advisor.zoo.pairs import Pair

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from advisor.check.check import Checker
 from advisor.check.finding import Severity
 from advisor.check.target import Target
-from advisor.deploy import render, template
-from advisor.deploy.render_context import AS_MEASURED, Options
+from advisor.deploy.write import render, template
+from advisor.deploy.write.render_context import AS_MEASURED, Options
 from advisor.inventory.inventory import parse
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.deploy import template
 from advisor.deploy.deployment import Deployment
 from advisor.deploy.finder import find
-from advisor.deploy.render_context import AS_MEASURED, RUNTIME, Options
+from advisor.deploy.write import template
+from advisor.deploy.write.render_context import AS_MEASURED, RUNTIME, Options
 from advisor.zoo.pairs import Pair
 from tests.advisor.deploy.rendered import NAMES, text
 

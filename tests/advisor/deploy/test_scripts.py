@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from advisor.deploy.render_context import by_share
+from advisor.deploy.write.render_context import by_share
 from advisor.zoo.pairs import Pair
 from tests.advisor.deploy.rendered import HOSTILE, text
 

@@ -23,8 +23,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.deploy import template
-from advisor.deploy.render_context import AS_MEASURED, Options
+from advisor.deploy.write import template
+from advisor.deploy.write.render_context import AS_MEASURED, Options
 from advisor.errors import InputError
 from advisor.zoo.pairs import Pair
 from tests.advisor.deploy.rendered import NAMES, modules, text, undollared

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.deploy.arguments.vllm_flags import Arguments, Spelling, Word, read_arguments, spellings
 from advisor.deploy.source import Source
-from advisor.deploy.vllm_flags import Arguments, Spelling, Word, read_arguments, spellings
 
 
 def read(*words: str, serve: bool = True) -> Arguments:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from advisor.deploy.deployment import NotReadableError
 from advisor.deploy.source import Source
-from advisor.deploy.tree import Mapping, Node, Scalar, Sequence, walk
-from advisor.deploy.yaml_tree import MAX_DEPTH, read
+from advisor.deploy.syntax.tree import Mapping, Node, Scalar, Sequence, walk
+from advisor.deploy.syntax.yaml_tree import MAX_DEPTH, read
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("C",)), max_size=30)
 VALUES = st.recursive(

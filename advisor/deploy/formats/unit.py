@@ -7,14 +7,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from advisor.deploy import command, docker_run, shell
-from advisor.deploy.command import Launch
+from advisor.deploy.arguments import command
+from advisor.deploy.arguments.command import Launch
+from advisor.deploy.arguments.vllm_flags import ReadConfig, Word
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Insertion, Value
+from advisor.deploy.formats import docker_run, shell
 from advisor.deploy.source import Source, joined, shown
-from advisor.deploy.tree import Scalar
-from advisor.deploy.vllm_flags import ReadConfig, Word
+from advisor.deploy.syntax.tree import Scalar
 
 _SECTION = re.compile(r"\s*\[([^\]]+)\]\s*$")
 _HOLE = re.compile(r"\$\$|\$\{(?P<curly>[A-Za-z_]\w*)\}|\$(?P<bare>[A-Za-z_]\w*)|%%|%[a-zA-Z]")

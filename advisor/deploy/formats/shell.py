@@ -12,11 +12,14 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from advisor.deploy import command, docker_run
-from advisor.deploy.command import LOADS, Launch
+from advisor.deploy.arguments import command
+from advisor.deploy.arguments.command import LOADS, Launch
+from advisor.deploy.arguments.vllm_flags import ReadConfig, Word, read_arguments
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Insertion, NotReadableError, Problem, Value
-from advisor.deploy.shell_words import (
+from advisor.deploy.formats import docker_run
+from advisor.deploy.source import Source, joined, shown
+from advisor.deploy.syntax.shell_words import (
     Expander,
     Piece,
     Pieces,
@@ -30,8 +33,6 @@ from advisor.deploy.shell_words import (
     whole,
     without_tabs,
 )
-from advisor.deploy.source import Source, joined, shown
-from advisor.deploy.vllm_flags import ReadConfig, Word, read_arguments
 
 if TYPE_CHECKING:
     import tree_sitter

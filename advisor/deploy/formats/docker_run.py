@@ -7,13 +7,14 @@ from collections.abc import Mapping as Variables
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from advisor.deploy import command, container
-from advisor.deploy.command import Launch
+from advisor.deploy import container
+from advisor.deploy.arguments import command
+from advisor.deploy.arguments.command import Launch
+from advisor.deploy.arguments.vllm_flags import Word
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Problem, Value
 from advisor.deploy.source import Source, shown
-from advisor.deploy.tree import Layout, Mapping, Scalar
-from advisor.deploy.vllm_flags import Word
+from advisor.deploy.syntax.tree import Layout, Mapping, Scalar
 
 _PROGRAMS = ("docker", "podman", "nerdctl")
 _SWITCHES = re.compile(

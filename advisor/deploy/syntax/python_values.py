@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from advisor.deploy.arguments.vllm_flags import Word, setting
 from advisor.deploy.deployment import Place
 from advisor.deploy.source import Source, joined, shown
-from advisor.deploy.tree import Layout, Mapping, Node, Scalar
-from advisor.deploy.tree import Sequence as Items
-from advisor.deploy.vllm_flags import Word, setting
+from advisor.deploy.syntax.tree import Layout, Mapping, Node, Scalar
+from advisor.deploy.syntax.tree import Sequence as Items
 
 MAX_DEPTH = 40
 """Of expressions in one another: people reach about 10."""
@@ -375,7 +375,7 @@ class Evaluator:
         return Scalar(joined(kept) if len(kept) > 1 else kept[0], quote='"', unknown=unknown) if kept else None
 
     def _split(self, text: Scalar, node: ast.Call) -> Items:
-        from advisor.deploy import command
+        from advisor.deploy.arguments import command
 
         words = command.split(text.source)
         items = [

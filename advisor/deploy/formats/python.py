@@ -12,17 +12,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as Variables
 from dataclasses import dataclass, field, replace
 
-from advisor.deploy import command, insertions, shell
-from advisor.deploy.command import LOADS, SWITCH
+from advisor.deploy.arguments import command, insertions
+from advisor.deploy.arguments.command import LOADS, SWITCH
+from advisor.deploy.arguments.vllm_flags import ReadConfig, read_value, setting
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Flag, Insertion, NotReadableError, Problem, Value
-from advisor.deploy.python_values import ENGINES, STAR, Evaluator, Names, dotted, more, words_of
+from advisor.deploy.formats import shell
 from advisor.deploy.search import servers
 from advisor.deploy.source import Source, shown
-from advisor.deploy.tree import Layout, Mapping, Node, Scalar
-from advisor.deploy.tree import Sequence as Items
-from advisor.deploy.vllm_flags import ReadConfig, read_value, setting
+from advisor.deploy.syntax.python_values import ENGINES, STAR, Evaluator, Names, dotted, more, words_of
+from advisor.deploy.syntax.tree import Layout, Mapping, Node, Scalar
+from advisor.deploy.syntax.tree import Sequence as Items
 
 MAX_STEPS = 20_000
 """Statements that are followed, those in loops and functions each time."""

@@ -10,16 +10,18 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from advisor.deploy import command, docker_run, insertions, shell, yaml_tree
+from advisor.deploy.arguments import command, insertions
+from advisor.deploy.arguments.vllm_flags import ReadConfig, Word
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Insertion, NotReadableError, Place, Problem, Value
-from advisor.deploy.python_values import words_of
-from advisor.deploy.shell import Document
+from advisor.deploy.formats import docker_run, shell
+from advisor.deploy.formats.shell import Document
 from advisor.deploy.source import Source, joined
-from advisor.deploy.tree import Scalar
-from advisor.deploy.tree import Sequence as Items
-from advisor.deploy.vllm_flags import ReadConfig, Word
+from advisor.deploy.syntax import yaml_tree
+from advisor.deploy.syntax.python_values import words_of
+from advisor.deploy.syntax.tree import Scalar
+from advisor.deploy.syntax.tree import Sequence as Items
 
 MAX_STAGES = 200
 """Of one file: people have ten."""

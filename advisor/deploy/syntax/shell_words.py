@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from advisor.deploy.arguments.vllm_flags import Word
 from advisor.deploy.deployment import Value
 from advisor.deploy.source import Source, joined, shown
-from advisor.deploy.vllm_flags import Word
 
 if TYPE_CHECKING:
     import tree_sitter

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from advisor.deploy import hcl_tree
+from advisor.deploy.arguments.vllm_flags import ReadConfig
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment
 from advisor.deploy.search import servers
 from advisor.deploy.source import Source
-from advisor.deploy.tree import Mapping
-from advisor.deploy.vllm_flags import ReadConfig
+from advisor.deploy.syntax import hcl_tree
+from advisor.deploy.syntax.tree import Mapping
 
 
 def read(text: str, file: str, *, config: ReadConfig | None = None) -> list[Deployment]:

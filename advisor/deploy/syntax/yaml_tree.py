@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from advisor.deploy.deployment import NotReadableError
 from advisor.deploy.source import Source
-from advisor.deploy.tree import Layout, Mapping, Node, Scalar, Sequence
+from advisor.deploy.syntax.tree import Layout, Mapping, Node, Scalar, Sequence
 
 if TYPE_CHECKING:
     import yaml

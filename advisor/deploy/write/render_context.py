@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.deploy import vllm_version
-from advisor.deploy.limits import rate_limit, requests_in_flight, total_limit
+from advisor.deploy.write.limits import rate_limit, requests_in_flight, total_limit
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.recommendation import Recommendation

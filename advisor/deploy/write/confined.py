@@ -1,6 +1,7 @@
 """A user's own template in a process of its own, with bounds: a template is a program, and may never end.
 
-`python -m advisor.deploy.confined` is that process: a template and what it sees come in as JSON, its text goes out.
+`python -m advisor.deploy.write.confined` is that process: a template and what it sees come in as JSON, its text goes
+out.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.deploy import template
-from advisor.deploy.quoting import RefusedError
-from advisor.deploy.template import MistakeError
+from advisor.deploy.write import template
+from advisor.deploy.write.quoting import RefusedError
+from advisor.deploy.write.template import MistakeError
 
 MAX_SECONDS = 10
 """For one template: ours take less than 5 s for 100,000 adapters, most of it to hand these over."""

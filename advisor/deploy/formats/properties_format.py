@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from advisor.deploy import insertions, wrappers
+from advisor.deploy.arguments import insertions, wrappers
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, NotReadableError
 from advisor.deploy.source import Source
-from advisor.deploy.tree import Scalar
+from advisor.deploy.syntax.tree import Scalar
 
 MAX_CHARACTERS = 1_000_000
 """Of one file: people's have 1,000."""

@@ -12,7 +12,7 @@ from jinja2 import DictLoader, StrictUndefined, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from advisor import input_file
-from advisor.deploy.quoting import FILTERS, RefusedError
+from advisor.deploy.write.quoting import FILTERS, RefusedError
 
 SUFFIX = ".j2"
 PART = "_"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from advisor.deploy import engine_arguments, yaml_tree
+from advisor.deploy.arguments import engine_arguments
+from advisor.deploy.arguments.vllm_flags import ReadConfig, Word
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment
 from advisor.deploy.search import search
 from advisor.deploy.source import Source
-from advisor.deploy.tree import Mapping
-from advisor.deploy.vllm_flags import ReadConfig, Word
+from advisor.deploy.syntax import yaml_tree
+from advisor.deploy.syntax.tree import Mapping
 
 
 def read(text: str, file: str, *, config: ReadConfig | None = None) -> list[Deployment]:

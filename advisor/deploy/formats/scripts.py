@@ -6,17 +6,17 @@ from collections.abc import Mapping as Variables
 from dataclasses import replace
 from pathlib import PurePath
 
-from advisor.deploy import yaml_tree
+from advisor.deploy.arguments.vllm_flags import ReadConfig, Word
 from advisor.deploy.context import MAX_NESTING, Context
 from advisor.deploy.deployment import Deployment, NotReadableError
 from advisor.deploy.source import Source
-from advisor.deploy.tree import Mapping, Node, Scalar
-from advisor.deploy.vllm_flags import ReadConfig, Word
+from advisor.deploy.syntax import yaml_tree
+from advisor.deploy.syntax.tree import Mapping, Node, Scalar
 
 
 def read_script(script: Word, context: Context, variables: Variables[str, Scalar]) -> list[Deployment]:
     """The servers that a script starts, or that files in it describe, at their places in the file."""
-    from advisor.deploy import shell
+    from advisor.deploy.formats import shell
 
     context.spend(len(script.text) // 10)  # about a word each
     given = {name: context.word(value) for name, value in variables.items()}
@@ -40,7 +40,7 @@ def held_config(held: Variables[str, Source], context: Context, named: set[str])
     """Reads what --config names from files that the file itself holds, or else as before; notes which it has read."""
 
     def read(name: str) -> list[tuple[str, list[Word]]] | None:
-        from advisor.deploy.engine_arguments import config_entries
+        from advisor.deploy.arguments.engine_arguments import config_entries
 
         base = PurePath(name).name
         if base not in held:

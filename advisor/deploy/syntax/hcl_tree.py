@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from advisor.deploy.deployment import NotReadableError, Place
 from advisor.deploy.source import Source, joined
-from advisor.deploy.tree import Layout, Mapping, Node, Scalar, Sequence
+from advisor.deploy.syntax.tree import Layout, Mapping, Node, Scalar, Sequence
 
 if TYPE_CHECKING:
     import tree_sitter

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from advisor.deploy import yaml_tree
+from advisor.deploy.arguments.vllm_flags import ReadConfig
 from advisor.deploy.deployment import Deployment
 from advisor.deploy.search import search
 from advisor.deploy.source import Source
-from advisor.deploy.vllm_flags import ReadConfig
+from advisor.deploy.syntax import yaml_tree
 
 
 def read(text: str, file: str, *, config: ReadConfig | None = None) -> list[Deployment]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from advisor.deploy.deployment import Insertion
 from advisor.deploy.source import Source, written
-from advisor.deploy.tree import Layout, Mapping, Node, Scalar, Sequence
+from advisor.deploy.syntax.tree import Layout, Mapping, Node, Scalar, Sequence
 
 SETTINGS = (
     *("enable_lora", "max_loras", "max_cpu_loras", "max_lora_rank", "max_num_seqs", "max_num_batched_tokens"),

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
-from advisor.deploy import command, insertions
+from advisor.deploy.arguments import command, insertions
+from advisor.deploy.arguments.vllm_flags import Word, setting, spellings
+from advisor.deploy.arguments.wrappers import flag_of
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Adapter, Deployment, Flag, Problem, Value
 from advisor.deploy.source import Source
-from advisor.deploy.tree import Mapping, Node, Scalar, Sequence
-from advisor.deploy.vllm_flags import Word, setting, spellings
-from advisor.deploy.wrappers import flag_of
+from advisor.deploy.syntax.tree import Mapping, Node, Scalar, Sequence
 
 SURE = re.compile(r"vllm|engine_?-?(?:kwargs|args|config)", re.IGNORECASE)
 """Keys under which a mapping is of vLLM's engine arguments."""

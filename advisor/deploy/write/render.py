@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from advisor.deploy import confined, template
-from advisor.deploy.quoting import RefusedError
-from advisor.deploy.render_context import AS_MEASURED, Options, context
-from advisor.deploy.template import MistakeError
+from advisor.deploy.write import confined, template
+from advisor.deploy.write.quoting import RefusedError
+from advisor.deploy.write.render_context import AS_MEASURED, Options, context
+from advisor.deploy.write.template import MistakeError
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.recommendation import Recommendation

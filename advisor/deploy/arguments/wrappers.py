@@ -8,11 +8,11 @@ from collections.abc import Mapping as Variables
 from collections.abc import Sequence as Words
 from dataclasses import dataclass, field
 
-from advisor.deploy import command
+from advisor.deploy.arguments import command
+from advisor.deploy.arguments.insertions import SETTINGS
+from advisor.deploy.arguments.vllm_flags import Word, read_value, setting
 from advisor.deploy.deployment import Adapter, Flag, Problem, Value
-from advisor.deploy.insertions import SETTINGS
-from advisor.deploy.tree import Scalar
-from advisor.deploy.vllm_flags import Word, read_value, setting
+from advisor.deploy.syntax.tree import Scalar
 
 NIM = {
     "NIM_MAX_GPU_LORAS": "max_loras",

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from advisor.deploy.arguments.vllm_flags import ENTRYPOINTS, Word, setting
 from advisor.deploy.source import Source, joined
-from advisor.deploy.vllm_flags import ENTRYPOINTS, Word, setting
 
 LOADS = "/v1/load_lora_adapter"
 """What is asked of a server to load one more adapter while it runs."""

@@ -1,0 +1,1 @@
+"""The files that servers are found in, one module a format."""

@@ -1,0 +1,1 @@
+"""The languages of deployment files, with places: trees, words, values."""

@@ -1,0 +1,1 @@
+"""Files from a recommendation: templates, quoting, limits."""
