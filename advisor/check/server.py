@@ -56,6 +56,11 @@ def release(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
+def in_range(name: str, value: float) -> bool:
+    """Whether vLLM takes a number for a setting."""
+    return 0 < value <= 1 if name == "gpu_memory_utilization" else value >= 1
+
+
 def automatic(name: str, text: str) -> bool:
     """Whether vLLM finds the value by itself: newer versions take a max_model_len of "auto", or -1."""
     return name == "max_model_len" and text.strip().lower() in ("auto", "-1")
@@ -225,6 +230,8 @@ class Server:
         known = {name: value for name, value in found.items() if value is not None}
         lost = [name for name in SETTINGS if name not in known and self._hides(name)]
         if "max_loras" not in known or "max_lora_rank" not in known or lost:
+            return None
+        if any(not in_range(name, value) for name, value in known.items()):
             return None
         known.setdefault("max_cpu_loras", known["max_loras"])
         return known

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from advisor.check.finding import Finding
-from advisor.check.server import READABLE, SETTINGS, Server, automatic
+from advisor.check.server import READABLE, SETTINGS, Server, automatic, in_range
 from advisor.check.spellings import PROBLEMS
 
 RULE = PROBLEMS["invalid-value"]
@@ -29,7 +29,7 @@ def check(server: Server) -> Iterator[Finding]:
                 flag.value.place,
                 why=f"vLLM reads {wanted} here{also}",
             )
-        elif not (0 < value <= 1 if name == "gpu_memory_utilization" else value >= 1):
+        elif not in_range(name, value):
             right = "above 0 and at most 1" if name == "gpu_memory_utilization" else "at least 1"
             yield RULE.finding(
                 server,

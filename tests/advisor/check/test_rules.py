@@ -142,6 +142,7 @@ def test_a_long_context_that_costs_slots_is_told() -> None:
         (f"{SERVE}", "AD105"),
         (f"{ON} --max-num-seqs 128k", "AD106"),
         (f"{ON} --max-loras 0", "AD106"),
+        (f"{ON} --max-loras 0 --max-lora-rank 16 --max-cpu-loras 64", "AD106"),
         (f"{ON} --gpu-memory-utilization 1.5", "AD106"),
         (f"{ON} --max-num-seqs 1024 --max-num-batched-tokens 512", "AD107"),
         (f"{ON}=true", "AD114"),
