@@ -8,7 +8,6 @@ from functools import cached_property
 
 from advisor.check.edit import insertion, replacement
 from advisor.check.finding import Edit, Fix
-from advisor.check.spellings import HIDING
 from advisor.check.target import Target
 from advisor.deploy.deployment import Deployment, Flag, Place
 from advisor.zoo.model_name import bare
@@ -32,6 +31,13 @@ _GPU = re.compile(
     r"(?<![a-z0-9])(gb?[23]00|[bh][23]?[12]00|h20|a100|a10g?|a30|a40|l40s?|l4|t4|v100|mi[23][0-9]{2}x?)(?![0-9])"
 )
 _ON, _OFF = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
+
+
+HIDING = (
+    *("unknown-arguments", "unknown-config", "unknown-flag", "ambiguous-flag", "missing-value", "invalid-value"),
+    *("config-equals", "config-suffix", "comment-after-backslash", "doubled-command", "null-value"),
+)
+"""Problems behind which a setting may be hidden that was meant: nothing is said of what is missing."""
 
 
 def number(name: str, text: str) -> int | float | None:

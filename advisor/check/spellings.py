@@ -218,11 +218,6 @@ PROBLEMS = _rules(
     ),
 )
 """By name; the explanations are pages for the command line."""
-HIDING = (
-    *("unknown-arguments", "unknown-config", "unknown-flag", "ambiguous-flag", "missing-value", "invalid-value"),
-    *("config-equals", "config-suffix", "comment-after-backslash", "doubled-command", "null-value"),
-)
-"""Problems behind which a setting may be hidden that was meant: nothing is said of what is missing."""
 OTHER = Rule(
     "AD199",
     "not-read-as-meant",
