@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from packaging.version import Version
-
 from advisor.errors import InputError
 
 OLDEST = "0.8"
@@ -20,6 +18,8 @@ def release(text: str) -> str:
     Raises:
         InputError: no version, or one older than `OLDEST`.
     """
+    from packaging.version import Version  # only for those who name a version
+
     if not re.fullmatch(r"v?[0-9]+\.[0-9]+(\.[0-9]+)?(rc[0-9]+|\.post[0-9]+)?", text):
         raise InputError(f"vLLM {text!r}: not a version, such as 0.32 or 0.32.0")
     version = text.removeprefix("v")
@@ -30,4 +30,8 @@ def release(text: str) -> str:
 
 def knows(vllm: str, flag: str) -> bool:
     """Whether that version has a flag."""
-    return flag not in SINCE or Version(vllm) >= Version(SINCE[flag])
+    if flag not in SINCE:
+        return True
+    from packaging.version import Version
+
+    return Version(vllm) >= Version(SINCE[flag])
