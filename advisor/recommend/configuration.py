@@ -13,7 +13,7 @@ from advisor.features.queueing import share_waiting
 from advisor.features.vector import measure, measure_slots
 from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.recommendation import Step
-from advisor.recommend.room import shortages
+from advisor.recommend.room import shortages, unlike_trained
 from advisor.zoo.pairs import Pair
 from advisor.zoo.predictor import load_predictor
 from advisor.zoo.tree import load_tree
@@ -23,8 +23,6 @@ from twin.workload import Workload
 
 OTHER_SLOTS = (1.25, 1.6, 2.2, 3.5, 0.8, 0.6, 0.4)
 """Times the slots of the rules: what is tried where these would miss the objective."""
-UNKNOWN = {"gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens"}
-"""Settings that the models do not know."""
 HOUR_S = 3600.0
 """The models are of hours."""
 GROWTH, WAITING = 1.5, 0.02
@@ -201,7 +199,7 @@ class Configurator:
         """Of these numbers of slots, one after the other: the features with them, and what comes of them."""
         for count, with_slots in zip(slots, measure_slots(values, mix, self.profile, slots), strict=True):
             expected = self._expectation(with_slots, mix, self._capacity(count, rank))
-            if self._fixed.keys() & UNKNOWN:
+            if unlike_trained(self._fixed, self.profile):
                 missed = shortages(
                     mix, with_slots, expected.itl_ms, expected.kv_capacity_tokens, self._settings(mix, count, rank)
                 )

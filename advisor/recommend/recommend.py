@@ -13,6 +13,7 @@ from advisor.recommend.configuration import bursts_unknown
 from advisor.recommend.context import settle_context
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommendation import Admission, Change, Recommendation
+from advisor.recommend.room import unlike_trained
 from advisor.recommend.search import Choice
 from advisor.recommend.selection import Selection, Selector
 from advisor.zoo.pairs import Pair
@@ -113,17 +114,10 @@ def _check(fixed: Mapping[str, int | float], profile: Profile) -> None:
 
 def _unknown_to_the_models(pair: Pair, fixed: Mapping[str, int | float]) -> list[str]:
     """A warning for each fixed setting that differs from what the models were trained under."""
-    memory, serving = pair.profile.memory, pair.profile.serving
-    trained = {
-        "gpu_memory_utilization": memory.gpu_memory_utilization,
-        "max_num_seqs": serving.max_num_seqs,
-        "max_num_batched_tokens": serving.max_num_batched_tokens,
-    }
     return [
         f"{name} is fixed at {fixed[name]:g}, but the models were trained under {value:g}: what that changes is "
         "estimated by what requests in flight hold; let the digital twin verify"
-        for name, value in trained.items()
-        if name in fixed and fixed[name] != value
+        for name, value in unlike_trained(fixed, pair.profile).items()
     ]
 
 

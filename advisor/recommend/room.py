@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from twin.profile import Profile
 from twin.settings import Settings
 from twin.workload import Workload
 
@@ -18,6 +19,16 @@ computed again, which brings more into flight. Of 72 answers for mixes of all ki
 were not steady with 2 deviations, 3 with 3, and 2 with 4 and 5 % fewer adapters than with 2."""
 BUDGET_SHARE = 0.8
 """Of the token budget of a step; prompts come in lumps, and beyond that they wait for each other."""
+
+
+def unlike_trained(fixed: Mapping[str, int | float], profile: Profile) -> dict[str, float]:
+    """Of the fixed settings, those that the models were trained under another value of, with that value."""
+    trained = {
+        "gpu_memory_utilization": profile.memory.gpu_memory_utilization,
+        "max_num_seqs": profile.serving.max_num_seqs,
+        "max_num_batched_tokens": profile.serving.max_num_batched_tokens,
+    }
+    return {name: value for name, value in trained.items() if name in fixed and fixed[name] != value}
 
 
 def shortages(

@@ -232,6 +232,15 @@ def test_on_a_shared_gpu_what_is_in_flight_fits_into_the_kv_cache(
     assert served(answer, asked, llama).steady()
 
 
+def test_a_setting_fixed_at_what_the_models_know_changes_nothing(llama: Pair) -> None:
+    mix = workload(np.full(300, 0.1))
+    free, fixed = (
+        recommend(inventory(mix, fixed=settings), llama, Objective())
+        for settings in ({}, {"gpu_memory_utilization": 0.9, "max_num_seqs": 2048})
+    )
+    assert (fixed.flags, fixed.admission, fixed.warnings) == (free.flags, free.admission, free.warnings)
+
+
 def test_a_small_batch_that_is_fixed_is_not_overfilled(llama: Pair) -> None:
     mix = workload(np.full(60, 0.1))
     few = inventory(mix, fixed={"max_num_seqs": 16})
