@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from advisor.check.configuration import find as find_configuration
 from advisor.cli import streams
 from advisor.cli.duration import seconds
 from advisor.cli.options import Zoo
@@ -75,6 +74,7 @@ def check(
     if diff and fix:
         raise typer.BadParameter("--diff changes nothing, --fix does: take one of them")
     from advisor.check.check import Checker, Selection
+    from advisor.check.configuration import find as find_configuration
     from advisor.check.search import files
     from advisor.deploy.vllm_version import release
 

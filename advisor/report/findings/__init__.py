@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from advisor.check.finding import Checked
+if TYPE_CHECKING:
+    from advisor.check.finding import Checked
 
 
 class Format(StrEnum):
