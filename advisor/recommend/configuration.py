@@ -33,8 +33,6 @@ FEW = 16
 SPARE_STEP, SPARE_KV = 0.02, 0.5
 """Slots beyond those of the rules may lengthen a step by no more than such a share, and must leave such a share of the
 KV cache."""
-
-
 SELDOM = 0.05
 """Requests/s of an adapter that is asked seldom: of more adapters than the models know, one GPU serves no more each."""
 
@@ -85,6 +83,7 @@ class Configurator:
         self.profile = pair.profile
         self._utilization = float(self._fixed.get("gpu_memory_utilization", pair.profile.memory.gpu_memory_utilization))
         self._max_model_len = int(self._fixed.get("max_model_len", pair.profile.memory.max_model_len))
+        self._unlike_trained = bool(unlike_trained(self._fixed, pair.profile))
         self._idle_adapters, self._idle_rank = idle_adapters, idle_rank
         self._slots = load_tree(pair, objective.trees, "max_loras")
         self._predict = load_predictor(pair, objective.trees)
@@ -199,7 +198,7 @@ class Configurator:
         """Of these numbers of slots, one after the other: the features with them, and what comes of them."""
         for count, with_slots in zip(slots, measure_slots(values, mix, self.profile, slots), strict=True):
             expected = self._expectation(with_slots, mix, self._capacity(count, rank))
-            if unlike_trained(self._fixed, self.profile):
+            if self._unlike_trained:
                 missed = shortages(
                     mix, with_slots, expected.itl_ms, expected.kv_capacity_tokens, self._settings(mix, count, rank)
                 )

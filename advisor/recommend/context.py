@@ -52,18 +52,22 @@ def settle_context(
             f"max_model_len {asked:,} is above the {own:,} tokens of {profile.pair.model}: vLLM does not start with it"
         )
     held = _most_kv_tokens(workload, profile, fixed)
-    if held < limit and "max_model_len" not in fixed and (needed := covering_len(workload)) <= held:
+    too_long = held < limit and "max_model_len" not in fixed
+    if not too_long and _plainly_fit(workload, limit):
+        return Context(limit, 0.0, workload, tuple(warnings))
+    sample = _sample(workload)
+    if too_long and (needed := _covering(sample)) <= held:
         warnings.append(
             f"beside the fewest adapter slots the KV cache holds {held:,} tokens, less than max_model_len {limit:,}: "
             f"{needed:,} is recommended, which the requests fit into"
         )
-        return Context(needed, refused_share(workload, needed), workload, tuple(warnings))
+        refused = 0.0 if _plainly_fit(workload, needed) else _refused(sample, needed)
+        return Context(needed, refused, workload, tuple(warnings))
     if _plainly_fit(workload, limit):
         return Context(limit, 0.0, workload, tuple(warnings))
-    sample = _sample(workload)
     refused = _refused(sample, limit)
     if refused > TOLERATED and limit < own and "max_model_len" not in fixed:
-        raised = min(covering_len(workload), own)
+        raised = min(_covering(sample), own)
         warnings.append(
             f"{refused:.1%} of the requests do not fit into max_model_len {limit:,}, and vLLM refuses them: "
             f"{raised:,} is recommended"
@@ -85,8 +89,11 @@ def refused_share(workload: Workload, limit: int) -> float:
 
 def covering_len(workload: Workload) -> int:
     """A limit, in multiples of STEP tokens, that refuses no more of the requests than is tolerated."""
-    longest = float(np.quantile(_tokens(_sample(workload)), 1 - TOLERATED))
-    return math.ceil(longest / STEP) * STEP
+    return _covering(_sample(workload))
+
+
+def _covering(sample: Requests) -> int:
+    return math.ceil(float(np.quantile(_tokens(sample), 1 - TOLERATED)) / STEP) * STEP
 
 
 def _plainly_fit(workload: Workload, limit: int) -> bool:

@@ -91,8 +91,9 @@ class Selector:
         whole = self._try(Candidates(loadable[asked], loadable[~asked]))
         if len(whole.adapters) == len(loadable):
             return whole, told
-        best = whole = self._try(self._ordered(loadable))
-        for candidates in self._alternatives(loadable, no_mix=whole.choice.size <= 1):
+        after, before = self._ordered(loadable)
+        best = whole = self._try(after)
+        for candidates in self._alternatives(loadable, before, no_mix=whole.choice.size <= 1):
             if self._worth_of_all(candidates) > WORTH * best.worth:
                 other = self._try(candidates)
                 best = other if other.worth > WORTH * best.worth else best
@@ -120,8 +121,8 @@ class Selector:
         room = in_host - choice.size  # who is asked comes first
         return Selection(candidates, choice, idle[:room], admitted.offered_tok_s if choice.size else 0.0)
 
-    def _ordered(self, adapters: Positions, *, giants_first: bool = False) -> Candidates:
-        """The adapters in the order of admission, giants after the others or before them."""
+    def _ordered(self, adapters: Positions) -> tuple[Candidates, Candidates]:
+        """The adapters in the order of admission: giants after the others, and before them; alike without giants."""
         asked = adapters[self.mix.rate[adapters] > 0]
         busy = self.mix.take(asked)
         order = asked[admission_order(busy, tuple(self.inventory.names[i] for i in asked))]
@@ -129,26 +130,27 @@ class Selector:
         load = self._load()[order]
         giants, others = order[load > GIANT * serves], order[load <= GIANT * serves]
         giants = giants[np.argsort(self._load()[giants], kind="stable")]
-        principle = KEEPS_MIX
-        if len(giants):
-            when = "before" if giants_first else "after"
-            principle += f"; those that alone bring more than {GIANT:.0%} of what the GPU serves come {when} the others"
-        sequence = (giants, others) if giants_first else (others, giants)
-        return Candidates(np.concatenate(sequence), np.setdiff1d(adapters, asked), principle)
+        idle = np.setdiff1d(adapters, asked)
+        if not len(giants):
+            return (all_alike := Candidates(others, idle, KEEPS_MIX)), all_alike
+        who = f"{KEEPS_MIX}; those that alone bring more than {GIANT:.0%} of what the GPU serves come"
+        return (
+            Candidates(np.concatenate([others, giants]), idle, f"{who} after the others"),
+            Candidates(np.concatenate([giants, others]), idle, f"{who} before the others"),
+        )
 
-    def _alternatives(self, adapters: Positions, *, no_mix: bool) -> Iterator[Candidates]:
-        """Sets that no single kind decides for: giants first, without the largest ranks, the least busy first.
+    def _alternatives(self, adapters: Positions, first: Candidates, *, no_mix: bool) -> Iterator[Candidates]:
+        """Sets that no single kind decides for: giants `first`, without the largest ranks, the least busy first.
 
         The last is for where there is `no_mix` to keep, as of the adapters in their order not even two are served.
         """
-        first = self._ordered(adapters, giants_first=True)
         if first.principle != KEEPS_MIX:
             yield first
         ranks = sorted({slot_rank(rank) for rank in np.unique(self.mix.rank[adapters])}, reverse=True)
         for rank in ranks[1:]:
             kept = adapters[self.mix.rank[adapters] <= rank]
             if (self.mix.rate[kept] > 0).any():
-                without = self._ordered(kept)
+                without, _ = self._ordered(kept)
                 yield Candidates(
                     without.order,
                     without.idle,
