@@ -21,8 +21,8 @@ from advisor.cli.options import (
     recommendation_of,
 )
 from advisor.errors import InputError
+from advisor.names import listed
 from advisor.recommend.objective import ObjectiveName
-from advisor.report.text import listed
 
 
 def _list(asked: bool) -> None:

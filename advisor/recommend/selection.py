@@ -9,6 +9,7 @@ import numpy as np
 
 from advisor.features.estimate import estimate
 from advisor.inventory.inventory import Inventory
+from advisor.names import listed
 from advisor.recommend.configuration import Configurator, DoesNotFitError
 from advisor.recommend.objective import Objective
 from advisor.recommend.order import Positions, admission_order
@@ -196,7 +197,5 @@ class Selector:
 
     def _named(self, adapters: Sequence[int] | Positions) -> str:
         """Adapters by name, the rest by number, with the verb that follows."""
-        names = [self.inventory.names[i] for i in adapters[:NAMED]]
-        shown = ", ".join(name if name.isprintable() else repr(name) for name in names)
-        more = f" and {len(adapters) - NAMED:,} more" if len(adapters) > NAMED else ""
-        return f"{shown}{more} {'is' if len(adapters) == 1 else 'are'}"
+        names = [self.inventory.names[i] for i in adapters]
+        return f"{listed(names, NAMED)} {'is' if len(adapters) == 1 else 'are'}"

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from advisor.names import printable
+
 FOLDED = 16
 """Text is folded to this many columns at least: a name stays readable in two or three lines."""
 GAP = 3
@@ -57,5 +59,4 @@ def _shown(value: Any) -> str:
         case int():
             return f"{value:,}"
         case _:
-            text = str(value)
-            return text if text.isprintable() else repr(text)
+            return printable(str(value))

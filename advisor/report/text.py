@@ -6,10 +6,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from advisor.names import listed
 from advisor.recommend.recommendation import Recommendation, Step
-
-SHOWN_NAMES = 8
-"""Adapters named before the rest is only counted."""
 
 
 def write(recommendation: Recommendation) -> str:
@@ -107,14 +105,3 @@ def _step(step: Step) -> Iterator[str]:
 
 def _titled(title: str, lines: Sequence[str]) -> str:
     return "\n  ".join([title, *lines]) if lines else ""
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
-    return ", ".join(map(_plain, names[:SHOWN_NAMES])) + more
-
-
-def _plain(name: str) -> str:
-    """A name that cannot steer the terminal."""
-    return name if name.isprintable() else repr(name)

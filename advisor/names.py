@@ -1,0 +1,19 @@
+"""Names of adapters as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+SHOWN = 8
+"""Names that are shown before the rest is only counted."""
+
+
+def printable(name: str) -> str:
+    """A name that cannot steer the terminal."""
+    return name if name.isprintable() else repr(name)
+
+
+def listed(names: Sequence[str], most: int = SHOWN) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(printable, names[:most])) + more
