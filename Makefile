@@ -22,7 +22,7 @@ lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev  ## how fast the twin is, what memory it takes, and what an answer takes
-	$(BIN)/python -m twin.engine.bench model_zoo/pairs/llama-3.1-8b-instruct--h100-64gb/profile.toml
+	$(BIN)/python -m calibrate bench model_zoo/pairs/llama-3.1-8b-instruct--h100-64gb/profile.toml
 	$(BIN)/python -m advisor.bench examples/inventory.toml
 
 calibrate: $(VENV)/.dev  ## measure PAIR: MODEL (a folder, HUB_ID its name elsewhere) on this machine's GPU; FLAGS go on

@@ -126,6 +126,19 @@ def validate(
 
 
 @app.command()
+def bench(profile: Annotated[Path, typer.Argument(metavar="PROFILE", help="profile.toml of a pair")]) -> None:
+    """Time the twin from light load to overload, and with many requests and adapters."""
+    from calibrate import bench as timing
+
+    served = load(profile)
+    seconds = timing.first_start(served)
+    print(f"first start: {seconds:.1f} s, the compilation included unless it was kept", file=sys.stderr)
+    print(f"{served.pair.name}, one core, fastest of {timing.REPEATS}, drawing the requests included")
+    for table in timing.tables(served):
+        out.show(table)
+
+
+@app.command()
 def dummy_model(
     folder: Annotated[Path, typer.Argument(help="folder to write")],
     shape: Annotated[

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from twin.engine.record import Record
+from twin.engine.compiled import Record
 
 
 class Mixed(Record):

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.engine.compiled import jit
-from twin.engine.record import Record
+from twin.engine.compiled import Record, jit
 
 NONE = -1
 

@@ -1,4 +1,4 @@
-"""How the twin is compiled, and where its machine code is kept.
+"""How the twin is compiled, the numbers that compiled code changes in place, and where its machine code is kept.
 
 Numba's own cache notices changes only of the file that a function stands in, but the twin's functions are inlined into
 one another across files; and where its folder cannot be written it takes others, without a word. So the twin keeps its
@@ -20,10 +20,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, Self, TypeVar, cast, get_type_hints
 
 import llvmlite.binding as llvm
 import numba
+import numpy as np
 from numba.core.compiler import CompileResult
 from numba.core.dispatcher import Dispatcher
 from numba.core.serialize import dumps
@@ -40,6 +41,22 @@ _HARMLESS = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS"}
 """Settings of Numba that do not change machine code."""
 _DIGEST = 32
 """Bytes of SHA-256 at the start of each file: broken machine code would crash the process, not raise an error."""
+
+
+class Record:
+    """Base of classes that list named numbers as annotations, int or float; instances are NumPy records.
+
+    Compiled code changes them in place, and a tuple can hold them beside arrays.
+    """
+
+    @classmethod
+    def of(cls, **values: float) -> Self:
+        """A record of these values, and 0 for the others."""
+        kinds = [(name, np.float64 if kind is float else np.int64) for name, kind in get_type_hints(cls).items()]
+        unknown = values.keys() - {name for name, _ in kinds}
+        assert not unknown, f"{cls.__name__} has no {', '.join(unknown)}"
+        found = np.array([tuple(values.get(name, 0) for name, _ in kinds)], dtype=(np.record, kinds))
+        return cast(Self, found[0])
 
 
 class Store(NamedTuple):

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from twin.engine import batch, waiting
 from twin.engine.batch import NONE
-from twin.engine.compiled import entry_point, jit
+from twin.engine.compiled import Record, entry_point, jit
 from twin.engine.latency import StepCost, step_ms
-from twin.engine.record import Record
 from twin.engine.scheduler import schedule, update
 from twin.engine.state import Scheduler
 

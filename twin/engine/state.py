@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from twin.engine import adapter_cache, batch, waiting
 from twin.engine.adapter_cache import AdapterCache
 from twin.engine.batch import NONE, Batch
-from twin.engine.record import Record
+from twin.engine.compiled import Record
 from twin.engine.waiting import Queue
 
 

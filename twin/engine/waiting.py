@@ -16,8 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.engine.compiled import jit
-from twin.engine.record import Record
+from twin.engine.compiled import Record, jit
 
 NONE = -1
 NOWHERE, THE_END = -(2**62), 2**62

@@ -1,16 +1,14 @@
-"""`python -m twin.engine.bench PROFILE`: how fast the twin is and what memory it takes, from light load to overload."""
+"""How fast the twin is and what memory it takes, from light load to overload."""
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import resource
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -19,7 +17,7 @@ from rich.table import Table
 
 from twin.engine.simulation import Measures, simulate
 from twin.lengths import SHAREGPT
-from twin.profile import Profile, ProfileError, load
+from twin.profile import Profile
 from twin.settings import Settings
 from twin.workload import Workload
 
@@ -130,25 +128,15 @@ def table(title: str, timings: Iterable[Timing]) -> Table:
     return found
 
 
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(prog="python -m twin.engine.bench", description=__doc__)
-    parser.add_argument("profile", type=Path, help="profile.toml of a pair")
-    try:
-        profile = load(parser.parse_args().profile)
-    except ProfileError as error:
-        parser.exit(2, f"twin: {error}\n")
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+def first_start(profile: Profile) -> float:
+    """Seconds of a first simulation, the compilation included unless it is kept from before."""
     started = time.perf_counter()
     _apart(profile, REGIMES[0])
-    print(
-        f"first start: {time.perf_counter() - started:.1f} s, the compilation included unless cached", file=sys.stderr
-    )
-    console.print(f"{profile.pair.name}, one core, fastest of {REPEATS}, drawing the requests included")
-    console.print(table("Regimes", bench(profile, REGIMES)))
-    console.print(table("With arrivals: 64 adapters, a slot each", bench(profile, MORE_ARRIVALS)))
-    console.print(table("With adapters: 15 requests/s on 32 slots", bench(profile, MORE_ADAPTERS)))
+    return time.perf_counter() - started
 
 
-if __name__ == "__main__":
-    main()
+def tables(profile: Profile) -> Iterator[Table]:
+    """All cases, a table at a time."""
+    yield table("Regimes", bench(profile, REGIMES))
+    yield table("With arrivals: 64 adapters, a slot each", bench(profile, MORE_ARRIVALS))
+    yield table("With adapters: 15 requests/s on 32 slots", bench(profile, MORE_ADAPTERS))
