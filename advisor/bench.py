@@ -63,7 +63,7 @@ def bench(
     process beside the bare imports, and for very many adapters: medians, and the median of the ratios.
     """
     asked = load(inventory)
-    pair = find_pair(asked.model, asked.gpu, zoo)
+    pair = find_pair(asked.model, asked.one_gpu(), zoo)
     values = measure(asked.mix, pair.profile, ttft_limit_s=TTFT_LIMIT_S, max_loras=min(32, len(asked)))
     graphs = (load_graph(pair, "rules"), load_graph(pair, "serving"))
     questions = [(graph, graph.row(values), graph.outputs) for graph in graphs]
@@ -79,7 +79,7 @@ def bench(
     typer.echo(table(rows, list(rows[0])))
     with tempfile.TemporaryDirectory() as folder:
         different = Path(folder) / "inventory.toml"
-        different.write_text(_different(asked.model, asked.gpu, many), encoding="utf-8")
+        different.write_text(_different(asked.model, asked.one_gpu(), many), encoding="utf-8")
         command = [sys.executable, "-m", "advisor", "recommend", *(["--zoo", str(zoo)] if zoo else [])]
         kinds = {
             "bare imports": [sys.executable, "-c", IMPORTS],

@@ -120,7 +120,7 @@ def _target(inventory: Path | None, ttft_limit_s: float | None, zoo: Path | None
 
     loaded = load(inventory)
     objective = Objective() if ttft_limit_s is None else Objective(ttft_limit_s=ttft_limit_s)
-    return Target(loaded, find_pair(loaded.model, loaded.gpu, zoo), objective)
+    return Target(loaded, find_pair(loaded.model, loaded.one_gpu(), zoo), objective)
 
 
 def _tell(checked: Sequence[Checked], form: Format) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,5 +60,9 @@ def recommendation_of(path: Path, objective: Objective, zoo: Path | None) -> tup
     from advisor.zoo.pairs import find_pair
 
     inventory = load(path)
-    pair = find_pair(inventory.model, inventory.gpu, zoo)
-    return inventory, pair, recommend(inventory, pair, objective)
+    pair = find_pair(inventory.model, inventory.one_gpu(), zoo)
+    answer = recommend(inventory, pair, objective)
+    if inventory.placing:
+        many = f"{', '.join(inventory.placing)} of adapters: for `advisor place`; this answer is about one GPU"
+        answer = replace(answer, warnings=(*answer.warnings, many))
+    return inventory, pair, answer

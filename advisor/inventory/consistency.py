@@ -15,6 +15,7 @@ def check(file: File, *, traffic: bool = True) -> None:
     Raises:
         RefusedError: something does not go together; the first such thing.
     """
+    _check_gpus(file)
     if traffic:
         _check_traffic(file)
     _check_names(file)
@@ -24,6 +25,23 @@ def check(file: File, *, traffic: bool = True) -> None:
             raise RefusedError(
                 f"{name} is {value}, but {today} in [server]; give it once, or the same value twice", "fixed", name
             )
+
+
+def _check_gpus(file: File) -> None:
+    """The GPU type is named, in one place, and every type once."""
+    if file.gpu is None and not file.gpus:
+        raise RefusedError(f"'gpu' is missing; it must be {File.model_fields['gpu'].description}", "gpu")
+    if file.gpu is not None and file.gpus:
+        raise RefusedError("both gpu and [[gpus]] are given; keep one of them", "gpu")
+    known = set[str]()
+    for i, each in enumerate(file.gpus):
+        if each.type.lower() in known:
+            raise RefusedError(f"two entries are for {each.type}; keep one of them", "gpus", i, "type")
+        known.add(each.type.lower())
+    priced = [each.price is not None for each in file.gpus]
+    if any(priced) and not all(priced):
+        without = priced.index(False)
+        raise RefusedError("no price, which other types have; give all of them one, or none", "gpus", without, "price")
 
 
 def _check_traffic(file: File) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +32,25 @@ MAX_BYTES = 32 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
+class GpuChoice:
+    """A GPU type that servers may run on."""
+
+    name: str
+    """Short name, as the file has it."""
+    price: float = 1.0
+    """What one costs, in the unit of the other types' prices; 1 for all of them where the file says none."""
+    at_most: int | None = None
+    """How many there are; None for as many as are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Inventory:
     """A checked inventory; the adapters in the order of the file, entries with a count expanded."""
 
     model: str
     """Hugging Face id or short name of the LLM, as the file has it."""
     gpu: str
-    """Short name of the GPU type."""
+    """Short name of the GPU type, of several the first."""
     names: tuple[str, ...]
     """Names of the adapters, all different."""
     sources: tuple[str | None, ...]
@@ -49,9 +61,35 @@ class Inventory:
     """Settings in force today, by vLLM's names, as far as the file names them; those that must stay included."""
     fixed: Mapping[str, int | float] = field(default_factory=dict)
     """Settings that must stay, in the same way."""
+    gpus: tuple[GpuChoice, ...] = ()
+    """GPU types to choose from, where the file has [[gpus]]."""
+    pins: Mapping[str, int] = field(default_factory=dict)
+    """Adapters that must be on the GPU of this number."""
+    apart: Mapping[str, str] = field(default_factory=dict)
+    """Adapters of a group no two of which may be on one GPU, and which group."""
+    replicas: Mapping[str, int] = field(default_factory=dict)
+    """Adapters that must be on so many GPUs, where the file says how many."""
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def placing(self) -> list[str]:
+        """The keys of adapters that are about several GPUs, as far as they are used."""
+        return [key for key, told in (("gpu", self.pins), ("apart", self.apart), ("replicas", self.replicas)) if told]
+
+    def one_gpu(self) -> str:
+        """The GPU type, for an answer about one GPU.
+
+        Raises:
+            InputError: there are several to choose from.
+        """
+        if len(self.gpus) > 1:
+            raise InputError(
+                f"[[gpus]] names {len(self.gpus)} types, which `advisor place` chooses from; for an answer about one "
+                f'GPU, write gpu = "{self.gpu}" instead'
+            )
+        return self.gpu
 
     @property
     def mix(self) -> Workload:
@@ -103,7 +141,25 @@ def _expand(file: File, workload: Workload) -> Inventory:
     fixed = file.fixed.named()
     names = tuple(chain.from_iterable(row.names for row in file.adapters))
     sources = tuple(chain.from_iterable((row.source,) * (row.count or 1) for row in file.adapters))
-    return Inventory(file.model, file.gpu, names, sources, workload, {**file.server.named(), **fixed}, fixed)
+    gpus = tuple(GpuChoice(each.type, each.price or 1.0, each.at_most) for each in file.gpus)
+
+    def of_those_that_have(key: str) -> dict[str, Any]:
+        told = ((row, getattr(row, key)) for row in file.adapters)
+        return {name: value for row, value in told if value is not None for name in row.names}
+
+    return Inventory(
+        model=file.model,
+        gpu=file.gpu or gpus[0].name,
+        names=names,
+        sources=sources,
+        workload=workload,
+        server={**file.server.named(), **fixed},
+        fixed=fixed,
+        gpus=gpus,
+        pins=of_those_that_have("gpu"),
+        apart=of_those_that_have("apart"),
+        replicas=of_those_that_have("replicas"),
+    )
 
 
 def _ranks(file: File) -> Workload:

@@ -19,6 +19,8 @@ from twin.lengths import Quantiles
 from twin.settings import LORA_RANKS
 
 MAX_ADAPTERS = 100_000
+MAX_GPUS = 100_000
+MAX_PRICE = 1e6
 MAX_RANK = 512
 MIN_RATE = 1e-9
 """Requests/s, one in 30 years: whoever means none writes 0; less would only strain the arithmetic."""
@@ -143,6 +145,21 @@ class Adapter(_Section):
     gaps: Gaps = Field(default="gamma", description=_GAPS)
     cv: Number = Field(default=1.0, ge=0.01, le=100, description=_CV)
     source: Text | None = Field(default=None, description="the path or hub id the adapter is loaded from")
+    gpu: int | None = Field(
+        default=None,
+        ge=0,
+        lt=MAX_GPUS,
+        description="a whole number: the GPU that `advisor place` puts it on, counted from 0",
+    )
+    apart: Text | None = Field(
+        default=None, description="a text that names a group of adapters, no two of which are put on one GPU"
+    )
+    replicas: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_GPUS,
+        description=f"a whole number from 1 to {MAX_GPUS:,}: the GPUs it is put on, which share its requests",
+    )
 
     @property
     def names(self) -> list[str]:
@@ -169,6 +186,18 @@ class PhaseEntry(_Section):
         return Phase(self.duration, self.scale, self.cv, None if self.gaps is None else self.gaps == "lognormal")
 
 
+class GpuEntry(_Section):
+    """A GPU type that servers may run on."""
+
+    type: Text = Field(description='the short name of a GPU type, such as "h100-64gb"')
+    price: Number | None = Field(
+        default=None, gt=0, le=MAX_PRICE, description=f"what one costs in an hour, above 0 and up to {MAX_PRICE:,.0f}"
+    )
+    at_most: int | None = Field(
+        default=None, ge=1, le=MAX_GPUS, description=f"a whole number from 1 to {MAX_GPUS:,}: how many there are"
+    )
+
+
 _COUNT = Field(default=None, description=f"a whole number from 1 to {MAX_TOKENS:,}")
 
 
@@ -192,7 +221,10 @@ class File(_Section):
     """The whole file."""
 
     model: Text = Field(description='a Hugging Face id or short name, such as "meta-llama/Llama-3.1-8B-Instruct"')
-    gpu: Text = Field(description='the short name of a GPU type, such as "h100-64gb"')
+    gpu: Text | None = Field(default=None, description='the short name of a GPU type, such as "h100-64gb"')
+    gpus: list[GpuEntry] = Field(
+        default=[], max_length=100, description="at most 100 [[gpus]] entries, each with a type, price and at_most"
+    )
     lengths: Lengths = Field(default=Lengths(), description="a table with input, output and correlation, or file")
     # FailFast: one error is reported, so one is enough to find.
     adapters: Annotated[list[Adapter], FailFast()] = Field(

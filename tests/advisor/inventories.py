@@ -73,6 +73,9 @@ adapters = st.fixed_dictionaries(
         "gaps": gaps,
         "cv": cvs,
         "source": names,
+        "gpu": st.integers(0, 99_999),
+        "apart": names,
+        "replicas": st.integers(1, 100_000),
     },
 )
 phases = st.fixed_dictionaries(

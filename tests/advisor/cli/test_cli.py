@@ -76,6 +76,23 @@ def test_strict_says_no_by_its_exit_code(run: Run, tmp_path: Path) -> None:
     assert run("recommend", inventories.write(tmp_path), "--strict").returncode == 0
 
 
+def test_what_is_for_several_gpus_is_told_or_refused_where_the_answer_is_about_one(run: Run, tmp_path: Path) -> None:
+    done = run("recommend", inventories.write(tmp_path, PLAIN + "gpu = 1\n"), "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["warnings"] == ["gpu of adapters: for `advisor place`; this answer is about one GPU"]
+    types = '[[gpus]]\ntype = "test-gpu"\n'
+    path = inventories.write(tmp_path, PLAIN.replace('gpu = "test-gpu"', types))
+    assert run("recommend", path).stdout == run("recommend", inventories.write(tmp_path)).stdout
+    path = inventories.write(tmp_path, PLAIN.replace('gpu = "test-gpu"', f'{types}[[gpus]]\ntype = "other"\n'))
+    for command in (["recommend"], ["simulate"], ["render", "-t", "serve"], ["check", COMMAND, "--inventory"]):
+        done = run(*command, path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(
+            "advisor: [[gpus]] names 2 types, which `advisor place` chooses from; for an answer"
+        )
+        assert done.stderr.count("\n") == 1
+
+
 def test_nothing_feasible(run: Run, tmp_path: Path) -> None:
     path = inventories.write(tmp_path, PLAIN.replace("rate = 0.1", "rate = 900").replace("rate = 0.025", "rate = 900"))
     done = run("recommend", path, "--format", "args")

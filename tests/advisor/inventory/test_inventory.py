@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from advisor.inventory.inventory import Inventory, load, parse
-from advisor.inventory.schema import Adapter, File, Length, Lengths, PhaseEntry, SettingsTable
+from advisor.inventory.inventory import GpuChoice, Inventory, load, parse
+from advisor.inventory.schema import Adapter, File, GpuEntry, Length, Lengths, PhaseEntry, SettingsTable
 from advisor.inventory.synonyms import SYNONYMS
 from tests.advisor import inventories
 from tests.advisor.inventories import PLAIN
@@ -39,6 +39,8 @@ def test_round_trip(document: dict[str, Any]) -> None:
         for i in range(row.get("count", 1)):
             assert inventory.names[position] == (f"{row['name']}-{i}" if "count" in row else row["name"])
             assert inventory.sources[position] == row.get("source")
+            for key, told in (("gpu", inventory.pins), ("apart", inventory.apart), ("replicas", inventory.replicas)):
+                assert told.get(inventory.names[position]) == row.get(key)
             assert mix.rank[position] == row["rank"]
             assert workload.rate[position] == row["rate"]
             assert mix.cv[position] == row.get("cv", 1.0)
@@ -195,6 +197,51 @@ def test_a_value_of_any_type_anywhere_gives_one_line(value: Any, place: str) -> 
         ),
         ("rank = 16", "a" + ".a" * 32 + " = 1", "inventory:10: more than 32 names joined by dots"),
         ('gpu = "test-gpu"', "", "'gpu' is missing; it must be the short name"),
+        (
+            "[lengths]",
+            '[[gpus]]\ntype = "x"\n[lengths]',
+            "inventory:2: both gpu and [[gpus]] are given; keep one of them",
+        ),
+        ('gpu = "test-gpu"', "gpus = []", "'gpu' is missing; it must be the short name"),
+        (
+            'gpu = "test-gpu"',
+            '[[gpus]]\ntype = "a"\n[[gpus]]\ntype = "A"',
+            "inventory:5: gpus entry 2: two entries are for A; keep one of them",
+        ),
+        (
+            'gpu = "test-gpu"',
+            '[[gpus]]\ntype = "a"\nprice = 2\n[[gpus]]\ntype = "b"',
+            "inventory:5: gpus entry 2: no price, which other types have; give all of them one, or none",
+        ),
+        (
+            'gpu = "test-gpu"',
+            '[[gpus]]\ntype = "a"\ncost = 2',
+            "inventory:4: gpus entry 1: unknown key 'cost'; did you mean 'price'?",
+        ),
+        (
+            'gpu = "test-gpu"',
+            "[[gpus]]\nprice = 2",
+            "inventory:2: gpus entry 1: 'type' is missing; it must be the short",
+        ),
+        (
+            'gpu = "test-gpu"',
+            '[[gpus]]\ntype = "a"\nat_most = 0',
+            "inventory:4: gpus entry 1: at_most is 0, but must be a whole number from 1 to 100,000: how many there are",
+        ),
+        (
+            "rank = 16",
+            'rank = 16\ngpu = "h100"',
+            "inventory:11: adapters entry 1 ('sql'): gpu is 'h100', but must be a whole number: the GPU that",
+        ),
+        ("rank = 16", "rank = 16\ngpu = -1", "gpu is -1, but must be a whole number"),
+        (
+            "rank = 16",
+            "rank = 16\nreplicas = 0",
+            "replicas is 0, but must be a whole number from 1 to 100,000: t",
+        ),
+        ("rank = 16", "rank = 16\nreplica = 2", "unknown key 'replica'; did you mean 'replicas'?"),
+        ("rank = 16", "rank = 16\nanti-affinity = 2", "unknown key 'anti-affinity'; did you mean 'apart'?"),
+        ("rank = 16", "rank = 16\napart = 2", "apart is 2, but must be a text that names a group of adapters"),
         ("[[adapters]]", "[[adaptors]]", "unknown key 'adaptors'; did you mean 'adapters'?"),
         ("[lengths]", "[server]\nmax_lora_rank = 24\n[lengths]", "inventory:5: server: max_lora_rank is 24, but must"),
         ("rank = 16", "rank = 1" + "0" * 5000, "not readable as TOML"),
@@ -236,7 +283,7 @@ def test_files_that_are_no_inventories(tmp_path: Path, content: bytes) -> None:
         ("rank", "r", "rank"),
         ("rank", "max_rank", "rank"),
         ("rank", "rnk", "rank"),
-        ("count", "replicas", "count"),
+        ("count", "copies", "count"),
         ("std", "sigma", "std"),
         ("model", "base_model", "model"),
         ("gpu", "device", "gpu"),
@@ -257,7 +304,7 @@ def test_the_hint_for_an_unknown_key_is_the_key_that_was_meant(old: str, new: st
 
 
 def test_every_synonym_leads_to_a_key_there_is_and_is_none_itself() -> None:
-    sections = (File, Lengths, Length, Adapter, PhaseEntry, SettingsTable)
+    sections = (File, GpuEntry, Lengths, Length, Adapter, PhaseEntry, SettingsTable)
     known = {key for section in sections for key in section.model_fields}
     assert set(SYNONYMS) <= known
     for section in sections:
@@ -281,6 +328,23 @@ def test_settings_that_must_stay_are_in_force_today() -> None:
     assert inventory.fixed == {"max_loras": 8, "max_model_len": 999}
     assert inventory.server == {"max_loras": 8, "max_num_seqs": 64, "max_model_len": 999}
     assert parse(PLAIN).fixed == {}
+
+
+def test_where_adapters_may_be_placed() -> None:
+    types = '[[gpus]]\ntype = "big"\nprice = 2.5\nat_most = 8\n[[gpus]]\ntype = "small"\nprice = 1'
+    text = PLAIN.replace('gpu = "test-gpu"', types)
+    text = text.replace("count = 60", 'count = 2\napart = "sql"\nreplicas = 3')
+    inventory = parse(text + "gpu = 4\n")
+    assert inventory.gpus == (GpuChoice("big", 2.5, 8), GpuChoice("small", 1.0, None))
+    assert inventory.pins == {"tenant": 4}
+    assert inventory.apart == {"sql-0": "sql", "sql-1": "sql"}
+    assert inventory.replicas == {"sql-0": 3, "sql-1": 3}
+    assert inventory.placing == ["gpu", "apart", "replicas"]
+    with pytest.raises(InputError, match=r"^\[\[gpus\]\] names 2 types, which .* gpu = \"big\""):
+        inventory.one_gpu()
+    one = parse(PLAIN.replace('gpu = "test-gpu"', '[[gpus]]\ntype = "test-gpu"'))
+    assert (one.one_gpu(), one.gpus) == ("test-gpu", (GpuChoice("test-gpu"),))
+    assert (parse(PLAIN).gpus, parse(PLAIN).placing) == ((), [])
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
