@@ -11,6 +11,7 @@ from advisor.cli import streams
 from advisor.cli.check import check
 from advisor.cli.explain import explain
 from advisor.cli.pairs import pairs
+from advisor.cli.place import place
 from advisor.cli.recommend import recommend
 from advisor.cli.render import render
 from advisor.cli.simulate import simulate
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (recommend, check, render, simulate, pairs, explain):
+for command in (recommend, place, check, render, simulate, pairs, explain):
     app.command()(command)
 
 

@@ -1,0 +1,18 @@
+"""The algorithms: each a module with one function, from a problem to groups of adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from advisor.place.algorithms.first_fit import first_fit
+from advisor.place.placement import Group
+from advisor.place.servers import Servers
+
+Algorithm = Callable[[Servers], list[Group]]
+"""From a problem, with what judges its groups, to groups: the number of a GPU is the place of its group in the list.
+
+Adapters that are in no group have been found to fit on no GPU, or not on the number of GPUs that there is.
+"""
+
+ALGORITHMS: dict[str, Algorithm] = {"first-fit": first_fit}
+"""By name, the default first."""

@@ -1,0 +1,148 @@
+"""The answer: which adapters are on which GPU, under which settings, and what to expect of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from advisor.inventory.inventory import Inventory
+from advisor.place.problem import GpuType
+from advisor.recommend.objective import Expectation
+from advisor.recommend.recommendation import Step
+from twin.settings import Settings, arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Adapters that share a GPU, before it has settings."""
+
+    adapters: tuple[int, ...]
+    """Positions in the inventory, ascending."""
+    gpu_type: int = 0
+    """Position in the problem's `gpu_types`."""
+    weights: Mapping[int, float] = field(default_factory=dict)
+    """Of adapters that are on other GPUs too: the share of their requests that comes here; of all others it is 1."""
+    max_loras: int | None = None
+    """Adapter slots, where the algorithm chooses them itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One GPU: its adapters, its settings, and what its models expect."""
+
+    gpu: int
+    """Number of the GPU, from 0."""
+    gpu_type: GpuType
+    adapters: tuple[int, ...]
+    """Positions in the inventory, ascending."""
+    settings: Settings
+    """What its server is launched with."""
+    flags: Mapping[str, int | float]
+    """Those of the settings that have to be passed on, by vLLM's names."""
+    expected: Expectation
+    """With the traffic as the inventory gives it, without headroom."""
+    missed: tuple[str, ...] = ()
+    """The conditions of the objective that the expectation fails, each with its numbers; empty where it is kept."""
+    weights: Mapping[int, float] = field(default_factory=dict)
+    """Of adapters that are on other GPUs too: the share of their requests that comes here; of all others it is 1."""
+    request_rate: float = 0.0
+    """Requests/s that come here."""
+    token_rate: float = 0.0
+    """Offered tokens/s that come here."""
+    load: float = 0.0
+    """Offered token rate over the most that one GPU serves of this mix in equilibrium, by the pair's Profile."""
+    active_adapters: float = 0.0
+    """Adapters with a request in flight on average, estimated."""
+    trace: tuple[Step, ...] = ()
+    """The rules behind the settings."""
+    verified: Mapping[str, Any] | None = None
+    """What the digital twin measured, the worst of its seeds, where it was asked."""
+
+    @property
+    def args(self) -> list[str]:
+        """Arguments of `vllm serve`."""
+        return arguments(dict(self.flags))
+
+    def figures(self) -> dict[str, Any]:
+        """The expectation as plain data."""
+        return {
+            "throughput_tok_s": round(self.expected.throughput_tok_s, 1),
+            "itl_ms": round(self.expected.itl_ms, 2),
+            "ttft_ms": round(self.expected.ttft_ms, 1),
+            "steady": not self.missed,
+            "starved": self.expected.starved,
+            "kv_capacity_tokens": self.expected.kv_capacity_tokens,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Every adapter on a GPU, or the reason why it is on none."""
+
+    assignments: tuple[Assignment, ...]
+    """By number of the GPU."""
+    unplaced: Mapping[int, str]
+    """Positions of adapters that are on no GPU -> why, in words."""
+    lower_bound: int
+    """So many GPUs at least serve what was placed, whatever the placement (see `bound`)."""
+    algorithm: str
+    """Name of the algorithm that found it."""
+    seed: int = 0
+    interrupted: bool = False
+    """Whether it was stopped before it was done: the best that had been found by then."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that are used."""
+        return len(self.assignments)
+
+    @property
+    def optimal(self) -> bool:
+        """Whether no placement of the same adapters needs fewer GPUs."""
+        return self.gpus <= self.lower_bound
+
+    @property
+    def price(self) -> float:
+        """Of all GPUs together."""
+        return sum(each.gpu_type.price for each in self.assignments)
+
+    @property
+    def holds(self) -> bool:
+        """Whether everyone is placed and every GPU keeps the objective, by the models and, where asked, the twin."""
+        missed = (each.missed or (each.verified is not None and each.verified["missed"]) for each in self.assignments)
+        return not self.unplaced and not any(missed)
+
+    def document(self, inventory: Inventory) -> dict[str, Any]:
+        """The answer as plain data: the documented keys of the JSON format."""
+        return {
+            "gpus": self.gpus,
+            "lower_bound": self.lower_bound,
+            "optimal": self.optimal,
+            "algorithm": self.algorithm,
+            "seed": self.seed,
+            **({"interrupted": True} if self.interrupted else {}),
+            "assignments": [_document(each, inventory) for each in self.assignments],
+            "unplaced": [
+                {"name": inventory.names[adapter], "reason": reason} for adapter, reason in self.unplaced.items()
+            ],
+            "warnings": list(self.warnings),
+        }
+
+
+def _document(assignment: Assignment, inventory: Inventory) -> dict[str, Any]:
+    weights = {inventory.names[adapter]: round(weight, 6) for adapter, weight in assignment.weights.items()}
+    return {
+        "gpu": assignment.gpu,
+        "pair": assignment.gpu_type.pair.name,
+        "adapters": [inventory.names[adapter] for adapter in assignment.adapters],
+        **({"weights": weights} if weights else {}),
+        "flags": dict(assignment.flags),
+        "args": assignment.args,
+        "request_rate": round(assignment.request_rate, 6),
+        "token_rate": round(assignment.token_rate, 3),
+        "expected": assignment.figures(),
+        **({"missed": list(assignment.missed)} if assignment.missed else {}),
+        **({"verified": dict(assignment.verified)} if assignment.verified is not None else {}),
+    }

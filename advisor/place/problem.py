@@ -1,0 +1,48 @@
+"""What is to be placed, on what, and under which conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from advisor.inventory.inventory import Inventory
+from advisor.recommend.objective import Objective
+from advisor.zoo.pairs import Pair
+
+
+@dataclass(frozen=True, slots=True)
+class GpuType:
+    """A kind of GPU that there is, as the pair that serves on it."""
+
+    pair: Pair
+    price: float = 1.0
+    """Of one GPU, in any currency and for any time, above 0; where all cost the same, the fewest are the cheapest."""
+    at_most: int | None = None
+    """GPUs of this type that there are; None: as many as are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An inventory to be placed. Adapters are known by their positions in it."""
+
+    inventory: Inventory
+    gpu_types: tuple[GpuType, ...]
+    """At least one; all of the inventory's LLM."""
+    objective: Objective = field(default_factory=Objective)
+    """What every GPU has to keep."""
+    gpus: int | None = None
+    """A fixed number of GPUs: the load is balanced over them, and what does not fit is left over. None: the fewest."""
+    headroom: float = 0.0
+    """Every GPU also keeps the objective with so much more traffic, as a share: 0.2 is a fifth more."""
+    pins: Mapping[int, int] = field(default_factory=dict)
+    """Adapters that have to be on a GPU: position -> number of the GPU."""
+    apart: tuple[frozenset[int], ...] = ()
+    """Sets of adapters, no two of which may be on the same GPU."""
+    replicas: bool = False
+    """Whether an adapter whose traffic exceeds one GPU may be on several."""
+    failures: int = 0
+    """GPUs that may fail, 0 or 1, while the others take over their adapters and still keep the objective."""
+    seed: int = 0
+    """Of all that is left to chance: the same seed gives the same placement."""
+    time_s: float = 1.0
+    """For improving a placement once there is one, seconds at most."""

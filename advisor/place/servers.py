@@ -1,0 +1,155 @@
+"""What becomes of a group of adapters on one GPU: settings, expectation, and whether it keeps the objective."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.errors import InputError
+from advisor.features.estimate import estimate
+from advisor.place.placement import Assignment, Group
+from advisor.place.problem import GpuType, Problem
+from advisor.recommend.configuration import Configuration, Configurator, DoesNotFitError
+from advisor.recommend.context import Context, settle_context
+from twin.settings import LORA_RANKS
+from twin.workload import Workload
+
+Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A group on a GPU, judged; `configuration` is None where not even the memory suffices, or nothing is asked."""
+
+    configuration: Configuration | None
+    missed: tuple[str, ...]
+    """The conditions of the objective that it fails, headroom included; empty where it keeps the objective."""
+
+
+class Servers:
+    """Judges groups of one problem, by the models of the pair."""
+
+    def __init__(self, problem: Problem) -> None:
+        """Settle what holds for every GPU.
+
+        Raises:
+            InputError: a shipped file is missing or altered.
+        """
+        self.problem = problem
+        self.evaluations = 0
+        """Groups judged so far."""
+        self._contexts = [self._settled(each) for each in problem.gpu_types]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is to be told of the settings that hold for every GPU."""
+        return tuple(dict.fromkeys(each for context in self._contexts for each in context.warnings))
+
+    def mix(self, gpu_type: int = 0) -> Workload:
+        """All adapters, with the traffic that servers on this type of GPU accept."""
+        context = self._contexts[gpu_type]
+        return context.accepted or self.problem.inventory.mix
+
+    def workload(self, group: Group, *, scale: float = 1.0) -> Workload:
+        """The adapters of a group with the traffic that comes to it, all rates times `scale`."""
+        positions = np.array(group.adapters, dtype=np.int64)
+        mix = self.mix(group.gpu_type).take(positions)
+        weights = np.array([group.weights.get(adapter, 1.0) for adapter in group.adapters])
+        return replace(mix, rate=mix.rate * weights * scale)
+
+    def judge(self, group: Group) -> Server:
+        """Settings for a group, by the rules or the group's own slots, and whether it keeps the objective."""
+        self.evaluations += 1
+        workload = self.workload(group, scale=1.0 + self.problem.headroom)
+        if not (workload.rate > 0).any():
+            return self._idle(group)
+        try:
+            configuration = self._configure(group, workload, group.max_loras)
+        except DoesNotFitError as error:
+            return Server(None, (str(error),))
+        return Server(configuration, tuple(self.problem.objective.misses(configuration.expected)))
+
+    def assign(self, gpu: int, group: Group) -> Assignment | None:
+        """The group as an assignment to the GPU of this number; None where the server would not even start."""
+        server = self.judge(group)
+        if server.configuration is None:
+            return None
+        configuration, workload = server.configuration, self.workload(group)
+        if self.problem.headroom and (workload.rate > 0).any():
+            # Slots for more traffic than there is; what to expect is of the traffic there is.
+            slots = configuration.settings.max_loras
+            configuration = replace(self._configure(group, workload, slots), settings=configuration.settings)
+        gpu_type = self.problem.gpu_types[group.gpu_type]
+        profile = gpu_type.pair.profile
+        asked = workload.take(np.flatnonzero(workload.rate > 0))
+        load = len(asked) / estimate(asked, profile).max_adapters if len(asked) else 0.0
+        return Assignment(
+            gpu=gpu,
+            gpu_type=gpu_type,
+            adapters=group.adapters,
+            settings=configuration.settings,
+            flags=configuration.settings.flags(profile.memory.max_model_len),
+            expected=configuration.expected,
+            missed=server.missed,
+            weights=group.weights,
+            request_rate=float(workload.rate.sum()),
+            token_rate=workload.offered_tok_s,
+            load=load,
+            active_adapters=float(configuration.values.get("active_adapters", 0.0)),
+            trace=configuration.trace,
+        )
+
+    def _configure(self, group: Group, workload: Workload, max_loras: int | None) -> Configuration:
+        gpu_type, asked = self.problem.gpu_types[group.gpu_type], np.flatnonzero(workload.rate > 0)
+        fixed = self._fixed(group.gpu_type)
+        if max_loras is not None and "max_loras" not in fixed:
+            fixed["max_loras"] = min(max_loras, len(workload))
+        idle = np.flatnonzero(workload.rate == 0)
+        configurator = Configurator(
+            gpu_type.pair,
+            self.problem.objective,
+            fixed,
+            idle_adapters=len(idle),
+            idle_rank=int(workload.rank[idle].max(initial=0)),
+        )
+        return configurator.configure(workload.take(asked))
+
+    def _idle(self, group: Group) -> Server:
+        """Settings for adapters that are never asked: as if the first of them were, once a year."""
+        workload = self.workload(group)
+        rate = np.zeros(len(workload))
+        rate[int(np.argmax(workload.rank))] = 1.0 / (365 * 86400)
+        try:
+            configuration = self._configure(group, replace(workload, rate=rate), group.max_loras)
+        except DoesNotFitError as error:
+            return Server(None, (str(error),))
+        return Server(configuration, ())
+
+    def _settled(self, gpu_type: GpuType) -> Context:
+        inventory = self.problem.inventory
+        if not (inventory.mix.rate > 0).any():
+            return Context(gpu_type.pair.profile.memory.max_model_len, 0.0, None, ())
+        context = settle_context(inventory.mix, gpu_type.pair.profile, inventory.server, dict(inventory.fixed))
+        if context.accepted is None:
+            raise InputError(f"no request fits into max_model_len {context.max_model_len:,}")
+        return context
+
+    def _fixed(self, gpu_type: int) -> dict[str, int | float]:
+        fixed, context = dict(self.problem.inventory.fixed), self._contexts[gpu_type]
+        if context.max_model_len != self.problem.gpu_types[gpu_type].pair.profile.memory.max_model_len:
+            fixed["max_model_len"] = context.max_model_len
+        return fixed
+
+    def refused(self) -> dict[int, str]:
+        """Adapters that vLLM would not load under the fixed settings -> why."""
+        most = int(self.problem.inventory.fixed.get("max_lora_rank", LORA_RANKS[-1]))
+        above = np.flatnonzero(self.problem.inventory.mix.rank > most)
+        return {int(each): f"rank above the fixed max_lora_rank {most}, which vLLM refuses to load" for each in above}
+
+
+def group_of(adapters: Sequence[int] | Positions, gpu_type: int = 0, max_loras: int | None = None) -> Group:
+    """A group of these adapters, in the order of the inventory."""
+    return Group(tuple(sorted(map(int, adapters))), gpu_type, max_loras=max_loras)

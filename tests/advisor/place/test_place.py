@@ -1,0 +1,32 @@
+"""Every adapter is on a GPU that serves it, or the answer says why it is on none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.place.algorithms import ALGORITHMS
+from advisor.place.place import place
+from advisor.place.problem import GpuType, Problem
+from advisor.zoo.pairs import Pair
+from tests.advisor.inventories import of
+from tests.advisor.small_zoo import random_mix
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), idle=st.booleans(), algorithm=st.sampled_from(sorted(ALGORITHMS)))
+def test_every_adapter_is_placed_once_or_told_why_not(pair: Pair, seed: int, idle: bool, algorithm: str) -> None:
+    mix = random_mix(np.random.default_rng(seed))
+    if idle:
+        mix = replace(mix, rate=np.where(np.arange(len(mix)) % 3 == 0, 0.0, mix.rate))
+    problem = Problem(of(mix), (GpuType(pair),))
+    answer = place(problem, algorithm)
+    where = [adapter for each in answer.assignments for adapter in each.adapters]
+    assert sorted([*where, *answer.unplaced]) == list(range(len(mix)))
+    assert answer.lower_bound <= answer.gpus or answer.unplaced
+    assert place(problem, algorithm) == answer
+    json.dumps(answer.document(problem.inventory))
