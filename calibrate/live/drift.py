@@ -14,7 +14,7 @@ from calibrate.live.measurements.plan import FullBatch
 from calibrate.live.server.metrics import GENERATION_TOKENS, ITL, PROMPT_TOKENS, STEP_TOKENS, Scrape
 from calibrate.live.server.running import RunningServer
 from twin.behaviour import behaviour_of
-from twin.engine.latency import step_cost, step_ms
+from twin.engine.latency import StepWork, step_cost, step_ms
 from twin.profile import Profile
 
 ANSWER_TOKENS = 100
@@ -71,7 +71,7 @@ def by_metrics(profile: Profile, scrape: Scrape, *, max_loras: int, max_lora_ran
     batch = max(round(scrape.counter(*GENERATION_TOKENS) / steps), 1)
     prompts = round(scrape.counter(*PROMPT_TOKENS) / steps)
     in_batch = round(float(distinct(float(batch), float(max_loras))))
-    predicted = step_ms(step_cost(profile, max_loras), batch, prompts, in_batch, 0)
+    predicted = step_ms(step_cost(profile, max_loras), StepWork(batch, prompts, 0, in_batch, 0))
     checks = (
         _kv_cache(profile, scrape.kv_capacity_tokens, max_loras, max_lora_rank),
         Check(f"step of {batch} requests, ms", predicted, 1e3 * seconds / gaps),
@@ -110,7 +110,7 @@ def by_traffic(
         used = min(len(adapters), max_loras)
         row = measure(FullBatch(batch, 1, ANSWER_TOKENS, used), site, capacity_tok_s=0.0, folders={}).row
         in_batch = round(float(distinct(float(batch), float(used))))
-        predicted = step_ms(cost, batch, round(batch / ANSWER_TOKENS), in_batch, 0)
+        predicted = step_ms(cost, StepWork(batch, round(batch / ANSWER_TOKENS), 0, in_batch, 0))
         checks.append(Check(f"step of {batch} requests, ms", predicted, float(row["tpot_mean_ms"])))
     try:
         same = behaviour_of(server.version) == behaviour_of(profile.pair.vllm)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin.engine import serving as engine
+from twin.engine.batch import NONE
 from twin.engine.latency import StepCost
 from twin.engine.reference import Server as ReferenceServer
 from twin.engine.state import Demand, Scheduler, SchedulerConfig, new_scheduler
@@ -21,6 +22,7 @@ COST = StepCost(
     per_adapter_ms=0.5,
     per_scanned_ms=0.0003,
     per_eager_token_ms=0.03,
+    lora_per_token_ms=0.02,
     graph_tokens=40,
 )
 UNTIL_S = 20.0
@@ -47,9 +49,11 @@ def situations(draw: st.DrawFn) -> tuple[SchedulerConfig, Demand, int, int]:
         skipped_waiting=draw(st.booleans()),
         async_scheduling=draw(st.booleans()),
     )
+    adapter = rng.integers(0, adapters, requests).astype(np.int32)
+    adapter[rng.random(requests) < draw(st.sampled_from([0.0, 0.3, 1.0]))] = NONE
     demand = Demand(
         arrival_s=np.sort(rng.uniform(0, draw(st.sampled_from([0.0, 1.0, 15.0])), requests)),
-        adapter=rng.integers(0, adapters, requests).astype(np.int32),
+        adapter=adapter,
         prompt=rng.integers(1, longest_prompt + 1, requests).astype(np.int32),
         answer=rng.integers(1, longest_answer + 1, requests).astype(np.int32),
         load_from_memory_ms=rng.uniform(1, 5, adapters),
@@ -151,7 +155,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "and finite": {"arrival_s": np.array([0.0, 1.0, np.inf])},
     "order of time": {"arrival_s": np.array([0.0, 2.0, 1.0])},
     "arrivals in order": {"arrival_s": np.array([0.0, np.nan, 1.0])},
-    "no adapter -1": {"adapter": np.array([0, -1, 0], dtype=np.int32)},
+    "no adapter -2": {"adapter": np.array([0, -2, 0], dtype=np.int32)},
     "none has number 1": {"adapter": np.array([0, 1, 0], dtype=np.int32)},
     "prompts of 1": {"prompt": np.array([1, 0, 1], dtype=np.int32)},
     "answers of 1": {"answer": np.array([1, -7, 1], dtype=np.int32)},
@@ -194,7 +198,7 @@ def check(state: Scheduler, log: engine.Log, chosen: SchedulerConfig, blocks: in
     assert sum(blocks_held(state, seat) for seat in seats) + state.state.free_blocks == blocks
     assert state.state.free_blocks >= 0
     running -= set(state.batch.request[state.ended[: state.state.ended]].tolist())
-    active = set(state.demand.adapter[list(running)].tolist())
+    active = set(state.demand.adapter[list(running)].tolist()) - {len(state.turn)}
     assert len(active) == state.state.active_adapters <= chosen.max_loras
     assert all(state.slots.resident[adapter] and state.host.resident[adapter] for adapter in active)
     assert state.slots.resident.sum() <= chosen.max_loras

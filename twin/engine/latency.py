@@ -17,10 +17,26 @@ class StepCost(NamedTuple):
     per_adapter_ms: float
     per_scanned_ms: float
     per_eager_token_ms: float = 0.0
+    lora_per_token_ms: float = 0.0
+    """What of the cost of a token is saved where its request names no adapter."""
     graph_tokens: int = 0
     """Batched tokens of the largest CUDA graph; those beyond are the eager ones."""
     merge_requests: int = 0
     """Running requests up to which the front end merges tokens (see `twin.profile.FrontEnd`); no cost."""
+
+
+class StepWork(NamedTuple):
+    """What a step does, loading of adapters excluded."""
+
+    decoding: int
+    """Requests that get one more token."""
+    prefill_tokens: int
+    base_tokens: int
+    """Of all tokens, a token per decoding request included, those of requests that name no adapter."""
+    adapters: int
+    """In the batch."""
+    scanned: int
+    """Waiting requests looked at."""
 
 
 def step_cost(profile: Profile, max_loras: int) -> StepCost:
@@ -33,19 +49,21 @@ def step_cost(profile: Profile, max_loras: int) -> StepCost:
         per_adapter_ms=step.per_adapter_ms,
         per_scanned_ms=scheduling.per_scanned_ms,
         per_eager_token_ms=step.per_eager_token_ms + step.per_eager_token_slot_ms * max_loras,
+        lora_per_token_ms=step.lora_per_token_ms,
         graph_tokens=step.graph_tokens,
         merge_requests=profile.front_end.merge_requests,
     )
 
 
 @jit
-def step_ms(cost: StepCost, requests: int, prefill_tokens: int, adapters: int, scanned: int) -> float:
-    """Duration of a step that decodes `requests` and computes `prefill_tokens`, loading of adapters excluded."""
+def step_ms(cost: StepCost, work: StepWork) -> float:
+    """Duration of a step."""
     return (
         cost.base_ms
-        + cost.per_request_ms * requests
-        + cost.per_prefill_token_ms * prefill_tokens
-        + cost.per_adapter_ms * adapters
-        + cost.per_scanned_ms * scanned
-        + cost.per_eager_token_ms * max(requests + prefill_tokens - cost.graph_tokens, 0)
+        + cost.per_request_ms * work.decoding
+        + cost.per_prefill_token_ms * work.prefill_tokens
+        + cost.per_adapter_ms * work.adapters
+        + cost.per_scanned_ms * work.scanned
+        + cost.per_eager_token_ms * max(work.decoding + work.prefill_tokens - cost.graph_tokens, 0)
+        - cost.lora_per_token_ms * work.base_tokens
     )

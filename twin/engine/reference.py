@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
+from twin.engine.batch import NONE
 from twin.engine.decisions import Decisions
-from twin.engine.latency import StepCost, step_ms
+from twin.engine.latency import StepCost, StepWork, step_ms
 from twin.engine.state import Demand, SchedulerConfig, turns
 
 
@@ -19,6 +20,7 @@ class Request:
 
     index: int
     adapter: int
+    """NONE: it names none."""
     prompt: int
     answer: int
     computed: int = 0
@@ -125,10 +127,13 @@ class Server:
 
         decoding = sum(not (request.prefilling or request.ended) for request in self.running)
         prefill = sum(scheduled.get(request.index, 0) for request in self.running if request.prefilling)
+        base = [request for request in self.running if request.adapter == NONE]
+        base_tokens = sum(scheduled.get(request.index, 0) for request in base)
         adapters = len(self.active())
         duration_s = 0.0
-        if adapters:
-            duration_s = 1e-3 * (load_ms + step_ms(self.cost, decoding, prefill, adapters, scanned))
+        if not all(request.ended for request in self.running):
+            work = StepWork(decoding, prefill, base_tokens, adapters, scanned)
+            duration_s = 1e-3 * (load_ms + step_ms(self.cost, work))
         self.seen_s = self.clock_s
         self.clock_s += duration_s
         if not self.config.async_scheduling:
@@ -190,7 +195,10 @@ class Server:
         return preempted
 
     def schedule_waiting(self, scheduled: dict[int, int]) -> int:
-        """Waiting requests in order of arrival; one whose adapter finds no slot is skipped and keeps its place."""
+        """Waiting requests in order of arrival; one whose adapter finds no slot is skipped and keeps its place.
+
+        One that names no adapter needs no slot and is never skipped.
+        """
         config = self.config
         budget = config.max_num_batched_tokens - sum(scheduled.values())
         active = self.active()
@@ -199,7 +207,7 @@ class Server:
         while (self.skipped_waiting or self.waiting) and budget > 0 and len(self.running) < config.max_num_seqs:
             queue = self.skipped_waiting or self.waiting
             request = queue[0]
-            if len(active) == config.max_loras and request.adapter not in active:
+            if len(active) == config.max_loras and self.needs_slot(request, active):
                 skipped.append(queue.popleft())
                 continue
             looked_at += 1
@@ -209,7 +217,8 @@ class Server:
             if not self.allocate(request, tokens):
                 break
             queue.popleft()
-            active.add(request.adapter)
+            if request.adapter != NONE:
+                active.add(request.adapter)
             self.running.append(request)
             scheduled[request.index] = tokens
             budget -= tokens
@@ -217,8 +226,13 @@ class Server:
         back.extendleft(reversed(skipped))
         if len(active) == config.max_loras:
             # As in the fast twin: all that cannot get a slot counts as looked at, however early the scan ended.
-            looked_at += sum(request.adapter not in active for request in (*self.skipped_waiting, *self.waiting))
+            looked_at += sum(self.needs_slot(request, active) for request in (*self.skipped_waiting, *self.waiting))
         return looked_at
+
+    @staticmethod
+    def needs_slot(request: Request, active: set[int]) -> bool:
+        """Whether the request's adapter, if it names one, is not in the batch yet."""
+        return request.adapter != NONE and request.adapter not in active
 
     def allocate(self, request: Request, tokens: int) -> bool:
         """Take the blocks for so many more tokens, if there are enough."""
@@ -236,7 +250,7 @@ class Server:
 
     def active(self) -> set[int]:
         """Adapters in the batch."""
-        return {request.adapter for request in self.running if not request.ended}
+        return {request.adapter for request in self.running if request.adapter != NONE and not request.ended}
 
     def in_system(self) -> int:
         """Requests that are waiting or running."""

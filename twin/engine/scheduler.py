@@ -22,8 +22,10 @@ def schedule(scheduler: Scheduler) -> float:
     _extend_running(scheduler)
     decoding = scheduler.batch.totals.running - state.ended
     partial = state.partial
+    output.base_tokens = scheduler.running_of[len(scheduler.turn)] - 1
     if partial != NONE:
         decoding -= 1
+        output.base_tokens -= _base_tokens(scheduler, scheduler.batch.request[partial], 1)
     budget = scheduler.config.max_num_batched_tokens - decoding
     if partial != NONE:
         budget -= _continue_prompt(scheduler, partial, budget)
@@ -109,6 +111,7 @@ def _continue_prompt(scheduler: Scheduler, seat: int, budget: int) -> int:
     scheduler.state.free_blocks -= needed
     seats.computed[seat] += chunk
     scheduler.output.prefill_tokens += chunk
+    scheduler.output.base_tokens += _base_tokens(scheduler, request, chunk)
     if seats.computed[seat] == tokens:
         scheduler.state.partial = NONE
         _complete_prompt(scheduler, seat)
@@ -142,6 +145,7 @@ def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
         scheduler.batch.computed[seat] = chunk
         budget -= chunk
         output.prefill_tokens += chunk
+        output.base_tokens += _base_tokens(scheduler, request, chunk)
         if chunk == tokens:
             _complete_prompt(scheduler, seat)
         else:
@@ -164,6 +168,12 @@ def _complete_prompt(scheduler: Scheduler, seat: int) -> None:
     scheduler.batch.origin[seat] = origin
     batch.schedule(scheduler.batch, seat, origin + scheduler.demand.answer[request])
     scheduler.batch.filling[_page(scheduler, seat)] += 1
+
+
+@jit
+def _base_tokens(scheduler: Scheduler, request: int, tokens: int) -> int:
+    """These tokens, if their request names no adapter, else 0."""
+    return tokens if scheduler.demand.adapter[request] == len(scheduler.turn) else 0
 
 
 @jit

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from twin.engine import batch, waiting
 from twin.engine.batch import NONE
 from twin.engine.compiled import Record, entry_point, jit
-from twin.engine.latency import StepCost, step_ms
+from twin.engine.latency import StepCost, StepWork, step_ms
 from twin.engine.scheduler import schedule, update
 from twin.engine.state import Scheduler
 
@@ -106,9 +106,10 @@ def step(scheduler: Scheduler, cost: StepCost, log: Log) -> float:
     prefilling = output.fresh + (1 if state.partial != NONE else 0)
     duration_s = 0.0
     if running:
-        duration_s = 1e-3 * (
-            load_ms + step_ms(cost, running - prefilling, output.prefill_tokens, state.active_adapters, output.scanned)
+        work = StepWork(
+            running - prefilling, output.prefill_tokens, output.base_tokens, state.active_adapters, output.scanned
         )
+        duration_s = 1e-3 * (load_ms + step_ms(cost, work))
     _advance(scheduler, log, duration_s)
     _account(scheduler, cost, log, duration_s, 1)
     now = log.clock.now_s
@@ -155,8 +156,8 @@ def _account(scheduler: Scheduler, cost: StepCost, log: Log, duration_s: float, 
     )
     log.sums.busy_s += duration_s * steps
     log.sums.eager_tokens += steps * max(running + scheduler.output.prefill_tokens - cost.graph_tokens, 0)
-    if running <= cost.merge_requests:
-        log.sums.merged += steps * running * adapters * (1.0 - adapters / len(scheduler.running_of))
+    if adapters and running <= cost.merge_requests:
+        log.sums.merged += steps * running * adapters * (1.0 - adapters / len(scheduler.turn))
     log.sums.running_s += duration_s * steps * running
     log.sums.waiting_s += duration_s * steps * queued
     log.sums.adapter_steps += steps * adapters

@@ -32,6 +32,7 @@ class Demand(NamedTuple):
 
     arrival_s: NDArray[np.float64]
     adapter: NDArray[np.int32]
+    """NONE where a request names no adapter."""
     prompt: NDArray[np.int32]
     """Tokens."""
     answer: NDArray[np.int32]
@@ -52,7 +53,7 @@ class Demand(NamedTuple):
             first, last = self.arrival_s[0], self.arrival_s[-1]
             assert first >= 0.0 and last < np.inf, f"arrivals from 0 on and finite, not {first} to {last}"
             assert (self.arrival_s[:-1] <= self.arrival_s[1:]).all(), "arrivals in order of time"
-            assert self.adapter.min() >= 0, f"no adapter {self.adapter.min()}"
+            assert self.adapter.min() >= NONE, f"no adapter {self.adapter.min()}"
             assert self.adapter.max() < adapters, f"{adapters} adapters, so none has number {self.adapter.max()}"
             assert self.prompt.min() >= 1, f"prompts of 1 token or more, not {self.prompt.min()}"
             assert self.answer.min() >= 1, f"answers of 1 token or more, not {self.answer.min()}"
@@ -85,6 +86,8 @@ class StepOutput(Record):
     prefill_tokens: int
     scanned: int
     """Waiting requests looked at."""
+    base_tokens: int
+    """Tokens computed for requests that name no adapter."""
     preempted: int
     """Requests."""
     fresh: int
@@ -102,6 +105,7 @@ class Scheduler(NamedTuple):
 
     config: SchedulerConfig
     demand: Demand
+    """Requests that name no adapter have the number after the last adapter here, that of their line in the queue."""
     queue: Queue
     batch: Batch
     slots: AdapterCache
@@ -111,7 +115,8 @@ class Scheduler(NamedTuple):
     in_turn: NDArray[np.int32]
     """The adapters in that order."""
     running_of: NDArray[np.int32]
-    """Of each adapter, its running requests."""
+    """Of each adapter, its running requests. Last, of those that name none, one more than there are: they never enter
+    or leave the batch as an adapter does."""
     generated: NDArray[np.int32]
     """Of each request, the tokens it had when it was last preempted."""
     state: State
@@ -134,6 +139,10 @@ def new_scheduler(config: SchedulerConfig, demand: Demand, blocks: int) -> Sched
     demand.check()
     adapters, requests = len(demand.load_from_memory_ms), len(demand.arrival_s)
     turn = turns(adapters)
+    if demand.adapter.min(initial=0) == NONE:
+        demand = demand._replace(adapter=np.where(demand.adapter == NONE, np.int32(adapters), demand.adapter))
+    running_of = np.zeros(adapters + 1, dtype=np.int32)
+    running_of[adapters] = 1
     host = adapter_cache.empty(adapters, config.max_cpu_loras)
     adapter_cache.insert_idle(host, turn)
     return Scheduler(
@@ -145,7 +154,7 @@ def new_scheduler(config: SchedulerConfig, demand: Demand, blocks: int) -> Sched
         host=host,
         turn=turn,
         in_turn=np.argsort(turn).astype(np.int32),
-        running_of=np.zeros(adapters, dtype=np.int32),
+        running_of=running_of,
         generated=np.zeros(requests, dtype=np.int32),
         state=State.of(free_blocks=blocks, partial=NONE),
         output=StepOutput.of(),

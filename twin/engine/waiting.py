@@ -3,6 +3,7 @@
 vLLM walks the whole queue in every step and puts back what it skipped. Here each adapter has a line of its own, and
 two heaps order the lines by their first request: lines of adapters in the batch, which can always be served, and the
 others, which need a free slot. The next request is the first of one heap or of both, and skipping costs nothing.
+Requests that name no adapter have a line, too, the last: it counts as one of an adapter that is always in the batch.
 
 vLLM 0.24 moves what it has passed over to a queue of its own (`skipped_waiting`), which it serves before `waiting`,
 where preempted requests return to. So these come after what was passed over, and a list of the requests that are
@@ -53,7 +54,7 @@ class Heap(NamedTuple):
 
 
 class Queue(NamedTuple):
-    """Lines of waiting requests, one per adapter, linked through the requests."""
+    """Lines of waiting requests, one per adapter and one of those that name none, linked through the requests."""
 
     first: NDArray[np.int32]
     last: NDArray[np.int32]
@@ -77,18 +78,21 @@ class Queue(NamedTuple):
 
 def empty(adapters: int, requests: int, skipped_waiting: bool) -> Queue:
     """An empty queue; `skipped_waiting` gives what is passed over a queue of its own."""
+    lines = adapters + 1
+    active = np.zeros(lines, dtype=np.bool_)
+    active[adapters] = True
     unseen = np.full((requests if skipped_waiting else 0) + 1, NONE, dtype=np.int32)
     unseen[-1] = len(unseen) - 1
-    none = np.full(adapters, NONE, dtype=np.int32)
+    none = np.full(lines, NONE, dtype=np.int32)
     return Queue(
         first=none,
         last=none.copy(),
-        length=np.zeros(adapters, dtype=np.int32),
-        active=np.zeros(adapters, dtype=np.bool_),
+        length=np.zeros(lines, dtype=np.int32),
+        active=active,
         behind=np.full(requests, NONE, dtype=np.int32),
         place=np.arange(requests, dtype=np.int64),
-        inside=_empty_heap(adapters),
-        outside=_empty_heap(adapters),
+        inside=_empty_heap(lines),
+        outside=_empty_heap(lines),
         totals=QueueTotals.of(first_place=-1, skipped_place=NOWHERE),
         ahead=unseen,
         unseen=unseen.copy(),
@@ -96,11 +100,11 @@ def empty(adapters: int, requests: int, skipped_waiting: bool) -> Queue:
     )
 
 
-def _empty_heap(adapters: int) -> Heap:
+def _empty_heap(lines: int) -> Heap:
     return Heap(
-        np.zeros(adapters, dtype=np.int32),
-        np.zeros(adapters, dtype=np.int64),
-        np.full(adapters, NONE, dtype=np.int32),
+        np.zeros(lines, dtype=np.int32),
+        np.zeros(lines, dtype=np.int64),
+        np.full(lines, NONE, dtype=np.int32),
         Held.of(),
     )
 

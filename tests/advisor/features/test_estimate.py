@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from advisor.features.estimate import estimate, estimate_slots, most_adapters
 from tests.advisor.small_zoo import profile
-from twin.engine.latency import step_cost, step_ms
+from twin.engine.latency import StepWork, step_cost, step_ms
 from twin.engine.simulation import Measures, simulate
 from twin.settings import Settings
 from twin.workload import Workload, draw
@@ -36,7 +36,7 @@ def test_steps_last_as_long_as_the_twin_says_of_the_same_batch() -> None:
     arrivals_per_step = count * rate * state.step_ms / 1e3
     running, prefill = arrivals_per_step * answer, arrivals_per_step * prompt
     cost = step_cost(PROFILE, count)
-    expected = step_ms.py_func(cost, running, prefill, state.active_adapters, 0)
+    expected = step_ms.py_func(cost, StepWork(running, prefill, 0, state.active_adapters, 0))
     assert state.step_ms == pytest.approx(expected, rel=0.02)
 
 
