@@ -27,9 +27,11 @@ from twin.behaviour import VERSIONS, behaviour_of
         ("0.31.9", "0.24.0"),
         ("0.32", "0.32.0"),
         ("0.32.0", "0.32.0"),
-        ("0.33", "0.32.0"),
-        ("1", "0.32.0"),
-        ("1.0.0", "0.32.0"),
+        ("0.32.4", "0.32.0"),
+        ("0.33", "0.33.0"),
+        ("0.33.0", "0.33.0"),
+        ("1", "0.33.0"),
+        ("1.0.0", "0.33.0"),
     ],
 )
 def test_a_version_behaves_like_the_newest_recorded_one_before_it(version: str, recorded: str) -> None:

@@ -48,6 +48,7 @@ def situations(draw: st.DrawFn) -> tuple[SchedulerConfig, Demand, int, int]:
         scheduler_reserve_full_isl=draw(st.booleans()),
         skipped_waiting=draw(st.booleans()),
         async_scheduling=draw(st.booleans()),
+        unscheduled_hold_slots=draw(st.booleans()),
     )
     adapter = rng.integers(0, adapters, requests).astype(np.int32)
     adapter[rng.random(requests) < draw(st.sampled_from([0.0, 0.3, 1.0]))] = NONE
@@ -82,6 +83,7 @@ def test_adapters_that_enter_together_are_loaded_in_the_same_order() -> None:
         scheduler_reserve_full_isl=False,
         skipped_waiting=False,
         async_scheduling=False,
+        unscheduled_hold_slots=False,
     )
     demand = Demand(
         arrival_s=np.zeros(4),
@@ -115,7 +117,9 @@ def agree(chosen: SchedulerConfig, demand: Demand, blocks: int, max_connections:
 
 def served(demand: Demand, **behaviour: bool) -> tuple[Scheduler, engine.Log, ReferenceServer]:
     """Both twins with one slot and ten blocks, after `UNTIL_S`."""
-    options = dict.fromkeys(("scheduler_reserve_full_isl", "skipped_waiting", "async_scheduling"), False)
+    options = dict.fromkeys(
+        ("scheduler_reserve_full_isl", "skipped_waiting", "async_scheduling", "unscheduled_hold_slots"), False
+    )
     chosen = SchedulerConfig(4, 64, 1, 1, block_size=16, **{**options, **behaviour})
     fast, log = new_scheduler(chosen, demand, 10), engine.new_log(len(demand.arrival_s))
     engine.serve(fast, COST, log, UNTIL_S, 0)
@@ -165,7 +169,7 @@ WRONG: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_nothing_that_would_break_compiled_code_passes_the_door(what: str) -> None:
-    chosen = SchedulerConfig(4, 64, 1, 1, 16, False, False, False)
+    chosen = SchedulerConfig(4, 64, 1, 1, 16, False, False, False, False)
     demand = asked([1, 1, 1], [1, 1, 1])._replace(**WRONG[what])
     with pytest.raises(AssertionError, match=what):
         new_scheduler(chosen, demand, 10)

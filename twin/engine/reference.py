@@ -201,7 +201,7 @@ class Server:
         """
         config = self.config
         budget = config.max_num_batched_tokens - sum(scheduled.values())
-        active = self.active()
+        active = self.slot_holders()
         skipped: list[Request] = []
         looked_at = 0
         while (self.skipped_waiting or self.waiting) and budget > 0 and len(self.running) < config.max_num_seqs:
@@ -251,6 +251,12 @@ class Server:
     def active(self) -> set[int]:
         """Adapters in the batch."""
         return {request.adapter for request in self.running if request.adapter != NONE and not request.ended}
+
+    def slot_holders(self) -> set[int]:
+        """Adapters that count against the slots."""
+        if self.config.unscheduled_hold_slots:
+            return {request.adapter for request in self.running if request.adapter != NONE}
+        return self.active()
 
     def in_system(self) -> int:
         """Requests that are waiting or running."""

@@ -124,7 +124,7 @@ def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
     state, output, queue, config = scheduler.state, scheduler.output, scheduler.queue, scheduler.config
     reached = waiting.NOWHERE
     while budget > 0 and scheduler.batch.totals.running < config.max_num_seqs:
-        adapter = waiting.next_adapter(queue, state.active_adapters == config.max_loras)
+        adapter = waiting.next_adapter(queue, state.slot_holders == config.max_loras)
         if adapter == waiting.NONE:
             reached = waiting.THE_END
             break
@@ -137,9 +137,7 @@ def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
         if _blocks(scheduler, room) > state.free_blocks:
             break
         waiting.pop(queue, adapter)
-        if scheduler.running_of[adapter] == 0:
-            _enter(scheduler, adapter)
-        scheduler.running_of[adapter] += 1
+        _enter(scheduler, adapter)
         seat = batch.admit(scheduler.batch, request)
         state.free_blocks -= _blocks(scheduler, chunk)
         scheduler.batch.computed[seat] = chunk
@@ -150,7 +148,7 @@ def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
             _complete_prompt(scheduler, seat)
         else:
             state.partial = seat
-    if state.active_adapters == config.max_loras:
+    if state.slot_holders == config.max_loras:
         # Deviation: a scan that ends early, for want of blocks or budget, is counted as if it had passed over
         # everything that cannot get a slot.
         output.scanned += queue.totals.outside
@@ -231,11 +229,16 @@ def _preempt(scheduler: Scheduler, seat: int) -> None:
 
 @jit
 def _enter(scheduler: Scheduler, adapter: int) -> None:
-    """The adapter is in the batch from now on."""
-    scheduler.entered[scheduler.output.entered] = adapter
-    scheduler.output.entered += 1
-    scheduler.state.active_adapters += 1
-    waiting.move(scheduler.queue, adapter, True)
+    """A request of the adapter is in the batch from now on."""
+    if scheduler.running_of[adapter] == 0:
+        scheduler.entered[scheduler.output.entered] = adapter
+        scheduler.output.entered += 1
+        scheduler.state.active_adapters += 1
+    scheduler.running_of[adapter] += 1
+    if scheduler.seats_of[adapter] == 0:
+        scheduler.state.slot_holders += 1
+        waiting.move(scheduler.queue, adapter, True)
+    scheduler.seats_of[adapter] += 1
 
 
 @jit
@@ -249,6 +252,16 @@ def _leave(scheduler: Scheduler, seat: int, last_step: int) -> None:
         scheduler.state.active_adapters -= 1
         adapter_cache.unpin(scheduler.slots, adapter, last_step, scheduler.turn)
         adapter_cache.unpin(scheduler.host, adapter, last_step, scheduler.turn)
+    if not scheduler.config.unscheduled_hold_slots:
+        _let_go(scheduler, adapter)
+
+
+@jit
+def _let_go(scheduler: Scheduler, adapter: int) -> None:
+    """A request of the adapter counts against the slots no longer."""
+    scheduler.seats_of[adapter] -= 1
+    if scheduler.seats_of[adapter] == 0:
+        scheduler.state.slot_holders -= 1
         waiting.move(scheduler.queue, adapter, False)
 
 
@@ -256,6 +269,8 @@ def _leave(scheduler: Scheduler, seat: int, last_step: int) -> None:
 def _release(scheduler: Scheduler, seat: int, last_step: int) -> None:
     """Seat and blocks are free again; `last_step` is the last one the seat was given tokens in."""
     scheduler.state.free_blocks += _blocks_held(scheduler, seat, last_step)
+    if scheduler.config.unscheduled_hold_slots:
+        _let_go(scheduler, scheduler.demand.adapter[scheduler.batch.request[seat]])
     batch.remove(scheduler.batch, seat)
 
 

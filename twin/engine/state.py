@@ -25,6 +25,7 @@ class SchedulerConfig(NamedTuple):
     scheduler_reserve_full_isl: bool
     skipped_waiting: bool
     async_scheduling: bool
+    unscheduled_hold_slots: bool
 
 
 class Demand(NamedTuple):
@@ -72,6 +73,8 @@ class State(Record):
     """The seat whose prompt is partly computed, or NONE."""
     active_adapters: int
     """Adapters in the batch."""
+    slot_holders: int
+    """Adapters that count against the slots: in the batch or, with `unscheduled_hold_slots`, of ended requests."""
     preemptions: int
     """So far."""
     adapter_loads: int
@@ -115,8 +118,10 @@ class Scheduler(NamedTuple):
     in_turn: NDArray[np.int32]
     """The adapters in that order."""
     running_of: NDArray[np.int32]
-    """Of each adapter, its running requests. Last, of those that name none, one more than there are: they never enter
-    or leave the batch as an adapter does."""
+    """Of each adapter, its running requests that have not ended. Last, of those that name none, one more than there
+    are: they never enter or leave the batch as an adapter does."""
+    seats_of: NDArray[np.int32]
+    """In the same way, the running requests that count against the slots."""
     generated: NDArray[np.int32]
     """Of each request, the tokens it had when it was last preempted."""
     state: State
@@ -155,6 +160,7 @@ def new_scheduler(config: SchedulerConfig, demand: Demand, blocks: int) -> Sched
         turn=turn,
         in_turn=np.argsort(turn).astype(np.int32),
         running_of=running_of,
+        seats_of=running_of.copy(),
         generated=np.zeros(requests, dtype=np.int32),
         state=State.of(free_blocks=blocks, partial=NONE),
         output=StepOutput.of(),

@@ -1,9 +1,9 @@
 """The waiting queue: first come, first served, but a request whose adapter finds no slot is passed over.
 
 vLLM walks the whole queue in every step and puts back what it skipped. Here each adapter has a line of its own, and
-two heaps order the lines by their first request: lines of adapters in the batch, which can always be served, and the
-others, which need a free slot. The next request is the first of one heap or of both, and skipping costs nothing.
-Requests that name no adapter have a line, too, the last: it counts as one of an adapter that is always in the batch.
+two heaps order the lines by their first request: lines of adapters that hold a slot, which can always be served, and
+the others, which need a free one. The next request is the first of one heap or of both, and skipping costs nothing.
+Requests that name no adapter have a line, too, the last: it counts as one of an adapter that always holds a slot.
 
 vLLM 0.24 moves what it has passed over to a queue of its own (`skipped_waiting`), which it serves before `waiting`,
 where preempted requests return to. So these come after what was passed over, and a list of the requests that are
@@ -60,7 +60,7 @@ class Queue(NamedTuple):
     last: NDArray[np.int32]
     length: NDArray[np.int32]
     active: NDArray[np.bool_]
-    """Whether the adapter is in the batch."""
+    """Whether the adapter is in the batch, or holds its slot still."""
     behind: NDArray[np.int32]
     """Of each request, the next one of its adapter."""
     place: NDArray[np.int64]
