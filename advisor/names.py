@@ -13,6 +13,11 @@ def printable(name: str) -> str:
     return name if name.isprintable() else repr(name)
 
 
+def counted(number: int, noun: str) -> str:
+    """So many of what the noun names: "1 adapter", "1,200 adapters"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def listed(names: Sequence[str], most: int = SHOWN) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""

@@ -49,7 +49,9 @@ def test_it_holds_pairs_and_templates(site: Path) -> None:
         shipped = {path.name for path in (site / "model_zoo" / "pairs" / pair).iterdir()}
         assert {"manifest.json", "profile.toml", "card.md"} <= shipped
         assert any(name.endswith(".onnx") for name in shipped)
-    ours = {path.name: path.read_text() for path in (ROOT / "templates").iterdir() if path.is_file()}
+    folder = ROOT / "templates"
+    files = [*folder.glob("*.py"), *folder.rglob("*.j2")]
+    ours = {str(path.relative_to(folder)): path.read_text() for path in files}
     assert {name: (site / "advisor" / "templates" / name).read_text() for name in ours} == ours
 
 

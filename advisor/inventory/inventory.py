@@ -99,7 +99,10 @@ class Inventory:
     def only(self, names: Iterable[str]) -> Inventory:
         """The inventory without the adapters that are not named."""
         wanted = set(names)
-        positions = np.array([i for i, name in enumerate(self.names) if name in wanted], dtype=np.int64)
+        return self.take(np.array([i for i, name in enumerate(self.names) if name in wanted], dtype=np.int64))
+
+    def take(self, positions: NDArray[np.int64]) -> Inventory:
+        """The adapters at these positions."""
         return replace(
             self,
             names=tuple(self.names[i] for i in positions),

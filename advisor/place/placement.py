@@ -88,6 +88,8 @@ class Placement:
     """So many GPUs at least serve what was placed, whatever the placement (see `bound`)."""
     algorithm: str
     """Name of the algorithm that found it."""
+    standby: Mapping[int, int] = field(default_factory=dict)
+    """Adapters -> number of the GPU that takes them over when theirs fails, where that was asked for."""
     seed: int = 0
     interrupted: bool = False
     """Whether it was stopped before it was done: the best that had been found by then."""

@@ -46,15 +46,16 @@ def render(
         raise InputError(f"nothing to render: {recommendation.reason}")
     ours = {known: text for known, text in template.shipped().items() if name in _names(known)}
     file, text = next(iter(ours.items())) if ours else (Path(name).name, template.read(Path(name)))
+    named = ".".join(filter(None, [options.server, file.removesuffix(template.SUFFIX) or file]))
     fill = template.fill if ours else confined.fill
     try:
-        rendered = fill(text, context(recommendation, inventory, pair, options))
+        rendered = fill(text, {**context(recommendation, inventory, pair, options), "file": named})
     except RefusedError as error:
         raise InputError(f"{name}: {error}") from error
     except MistakeError as error:
         line = f":{error.line}" if error.line else ""
         raise InputError(f"{name}{line}: mistake in the template: {error}") from error
-    return LaunchFile(file.removesuffix(template.SUFFIX) or file, rendered)
+    return LaunchFile(named, rendered)
 
 
 def unsourced(recommendation: Recommendation, inventory: Inventory) -> tuple[str, ...]:

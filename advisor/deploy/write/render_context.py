@@ -22,6 +22,8 @@ from twin.workload import Workload
 
 RUNTIME = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
 """The switch without which vLLM loads no adapter while it runs."""
+SERVER = "vllm"
+"""What the server is called, where there is one alone."""
 SHARES = 2_000
 """Names that a benchmark draws from at most: a share of 1/2,000 is one request in five minutes of the busiest mix."""
 
@@ -36,6 +38,8 @@ class Options:
     """Adapters are loaded while vLLM runs, not when it starts."""
     enforce: bool = False
     """vLLM itself refuses requests beyond those in flight."""
+    server: str | None = None
+    """What this server is called, where there are several: its files and whatever has a name begin with that."""
 
 
 AS_MEASURED = Options()
@@ -75,6 +79,7 @@ def context(recommendation: Recommendation, inventory: Inventory, pair: Pair, op
     return {
         **basis.document(),
         "vllm": vllm,
+        "server": options.server or SERVER,
         "summary": f"vLLM {vllm} for {len(adapters)} adapter{'s' if len(adapters) > 1 else ''} on one {basis.gpu}",
         "basis": (origin := _basis(pair, vllm)),
         "notes": [*origin, *_loading(len(modules), len(unsourced), options)],

@@ -30,14 +30,20 @@ class MistakeError(Exception):
 
 
 @cache
-def _ours() -> dict[str, str]:
-    templates = (entry for entry in files("advisor.templates").iterdir() if entry.name.endswith(SUFFIX))
+def _ours(folder: str = "") -> dict[str, str]:
+    entries = files("advisor.templates").joinpath(folder).iterdir()
+    templates = (entry for entry in entries if entry.name.endswith(SUFFIX))
     return {entry.name: entry.read_text(encoding="utf-8") for entry in sorted(templates, key=lambda entry: entry.name)}
 
 
 def shipped() -> dict[str, str]:
     """The templates that come with the package: file name to text."""
     return {file: text for file, text in _ours().items() if not file.startswith(PART)}
+
+
+def routers() -> dict[str, str]:
+    """Those of router maps, which see a placement and not a recommendation."""
+    return _ours("routers")
 
 
 def name(file: str) -> str:
