@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from twin.behaviour import behaviour_of
 from twin.profile import FrontEnd, Loading, Memory, Pair, Profile, Scheduling, Serving, Step
@@ -15,6 +16,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job of a shell'
 
 # For scikit-learn and for all that tests start: what runs side by side needs no threads of its own.
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+# Tests share the cores: how long an input took says nothing of the test.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -212,14 +212,14 @@ def _above_one(mu: Floats, sigma: Floats) -> tuple[Floats, Floats]:
     """How far the mean of log-normal lengths, kept between 1 token and `LONGEST`, is above 1; and its slope in mu."""
     mean, far = np.exp(mu + sigma**2 / 2), np.log(LONGEST)
     to_one, to_longest = mu / sigma, (mu - far) / sigma
-    share = _normal(to_one + sigma), _normal(to_longest + sigma)
-    above = (mean * share[0] - _normal(to_one)) - (mean * share[1] - LONGEST * _normal(to_longest))
+    share = normal_share(to_one + sigma), normal_share(to_longest + sigma)
+    above = (mean * share[0] - normal_share(to_one)) - (mean * share[1] - LONGEST * normal_share(to_longest))
     return above, mean * (share[0] - share[1])
 
 
-def _normal(score: Floats) -> Floats:
-    """The standard normal distribution function."""
-    return np.array([erfc(each) for each in score * -np.sqrt(0.5)]) / 2
+def normal_share(score: Floats) -> Floats:
+    """The share of normal draws below a score: the standard normal distribution function."""
+    return np.array([erfc(each) for each in score.ravel() * -np.sqrt(0.5)]).reshape(score.shape) / 2
 
 
 def by_law(laws: Sequence[Law | None], adapter: Ints) -> Iterator[tuple[Law, Positions]]:

@@ -10,6 +10,7 @@ from advisor import __version__
 from advisor.cli import streams
 from advisor.cli.check import check
 from advisor.cli.explain import explain
+from advisor.cli.inventory import inventory
 from advisor.cli.pairs import pairs
 from advisor.cli.place import place
 from advisor.cli.recommend import recommend
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 for command in (recommend, place, check, render, simulate, pairs, explain):
     app.command()(command)
+app.add_typer(inventory)
 
 
 def _version(asked: bool) -> None:

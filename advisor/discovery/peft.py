@@ -1,0 +1,71 @@
+"""A PEFT adapter's `adapter_config.json` as vLLM reads it.
+
+Which keys count, and what is refused, is that of `PEFTHelper` in vLLM 0.32; 0.8.5 refuses the same and more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from twin.settings import LORA_RANKS
+
+MAX_RANK = LORA_RANKS[-1]
+_SAVED = {"classifier", "score"}
+"""Modules that `modules_to_save` may hold: heads of classifiers, which vLLM loads by itself."""
+_INITIAL = {"pissa": "PiSSA", "olora": "OLoRA", "corda": "CorDA", "loftq": "LoftQ"}
+"""Ways to initialise that change the base model's weights, so that the adapter does not fit the original."""
+
+
+class NotServedError(Exception):
+    """vLLM does not serve such an adapter; the message says why, in one line."""
+
+
+class NoLoraError(NotServedError):
+    """It is an adapter of another kind."""
+
+
+def rank_of(config: Mapping[str, Any]) -> int:
+    """The rank that vLLM gives an adapter with this configuration: the largest of `r` and `rank_pattern`.
+
+    Raises:
+        NotServedError: vLLM refuses it, or no slot is large enough.
+    """
+    kind = config.get("peft_type")
+    if isinstance(kind, str) and kind.upper() != "LORA":
+        raise NoLoraError(f"no LoRA but {kind}")
+    for key in ("r", "lora_alpha", "target_modules"):
+        if config.get(key) is None:
+            raise NotServedError(f"{key} is missing, which vLLM needs")
+    rank, pattern = _whole(config["r"], "r"), config.get("rank_pattern") or {}
+    if not isinstance(pattern, Mapping):
+        raise NotServedError("rank_pattern is no table of modules and ranks")
+    rank = max([rank, *(_whole(each, f"rank_pattern of {module!r}") for module, each in pattern.items())])
+    if reason := _refused(config):
+        raise NotServedError(reason)
+    if rank > MAX_RANK:
+        raise NotServedError(f"rank {rank}, above {MAX_RANK}, the largest that vLLM has slots for")
+    return rank
+
+
+def _whole(value: Any, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise NotServedError(f"{what} is {str(value)[:40]!r}, but must be a whole number from 1 on")
+    return value
+
+
+def _refused(config: Mapping[str, Any]) -> str | None:
+    """Why vLLM refuses such an adapter whatever its rank, or None."""
+    if config.get("use_dora"):
+        return "DoRA (use_dora), which vLLM does not serve"
+    saved = config.get("modules_to_save") or []
+    if others := [str(each) for each in (saved if isinstance(saved, list) else [saved]) if str(each) not in _SAVED]:
+        return f"modules_to_save ({', '.join(others)[:80]}): whole modules beside the LoRA, which vLLM does not serve"
+    if config.get("bias", "none") not in (None, "none") or config.get("lora_bias"):
+        return "a bias beside the LoRA (bias or lora_bias), which vLLM does not serve"
+    way = config.get("init_lora_weights")
+    if isinstance(way, str) and (name := _INITIAL.get(way.lower().split("_")[0])):
+        return f"initialised by {name}, which changes the base model's weights; vLLM has the original ones"
+    if config.get("alora_invocation_tokens"):
+        return "an activated LoRA (alora_invocation_tokens), which vLLM does not serve"
+    return None

@@ -1,0 +1,124 @@
+"""What an inventory says, in figures: totals, who brings the load, and what in it is odd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.inventory.inventory import Inventory
+from advisor.names import listed
+from twin.settings import slot_rank
+
+BUSY = 0.5
+"""The adapters that bring this share of the load are shown by name."""
+ODD_LENGTH = 20.0
+"""A mean so many times the median adapter's is worth a look: it is often a unit, characters in place of tokens."""
+WIDE = 3.0
+"""A spread so many times the mean is seldom meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """An inventory in figures."""
+
+    model: str
+    gpu: str
+    adapters: int
+    silent: int
+    """Of rate 0."""
+    request_rate: float
+    """Requests/s."""
+    token_rate: float
+    """Tokens/s, input and output."""
+    input_mean: float
+    """Tokens, over all requests."""
+    output_mean: float
+    ranks: dict[int, int]
+    """Rank of the slots that an adapter needs -> adapters."""
+    busiest: tuple[tuple[str, float], ...]
+    """The busiest adapters and their shares of the tokens."""
+    oddities: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented shape."""
+        return asdict(self) | {"busiest": [{"name": name, "share": round(share, 4)} for name, share in self.busiest]}
+
+    def as_text(self) -> str:
+        """Lines for people."""
+        from advisor.names import printable
+
+        ranks = ", ".join(f"{count:,} of rank {rank}" for rank, count in self.ranks.items())
+        lines = [
+            f"{self.model} on {self.gpu}",
+            f"adapters     {self.adapters:,}{f', {self.silent:,} of them of rate 0' if self.silent else ''}",
+            f"slots        {ranks}",
+            f"traffic      {self.request_rate:,.3g} requests/s, {self.token_rate:,.0f} tokens/s",
+            f"lengths      {self.input_mean:,.0f} input and {self.output_mean:,.0f} output tokens on average",
+        ]
+        if self.busiest:
+            lines.append("busiest      " + ", ".join(f"{printable(name)} {share:.0%}" for name, share in self.busiest))
+        return "\n".join([*lines, *(f"odd: {each}" for each in self.oddities)])
+
+
+def portrait(inventory: Inventory) -> Portrait:
+    """The inventory in figures."""
+    mix = inventory.mix
+    tokens = mix.rate * (mix.input_mean + mix.output_mean)
+    requests, total = float(mix.rate.sum()), float(tokens.sum())
+    slots, counts = np.unique([slot_rank(rank) for rank in mix.rank], return_counts=True)
+    order = np.argsort(-tokens, kind="stable")
+    busiest = list[tuple[str, float]]()
+    for i in order[:5]:
+        if not total or sum(share for _, share in busiest) >= BUSY:
+            break
+        busiest.append((inventory.names[i], float(tokens[i]) / total))
+    return Portrait(
+        inventory.model,
+        inventory.gpu,
+        len(inventory),
+        int((mix.rate == 0).sum()),
+        requests,
+        total,
+        float(mix.rate @ mix.input_mean) / requests if requests else float(mix.input_mean.mean()),
+        float(mix.rate @ mix.output_mean) / requests if requests else float(mix.output_mean.mean()),
+        {int(rank): int(count) for rank, count in zip(slots, counts, strict=True)},
+        tuple(busiest),
+        tuple(_oddities(inventory, tokens)),
+    )
+
+
+def _those(names: Sequence[str], which: NDArray[np.bool_]) -> str:
+    return listed([name for name, here in zip(names, which, strict=True) if here])
+
+
+def _oddities(inventory: Inventory, tokens: NDArray[np.float64]) -> Iterator[str]:
+    mix, names = inventory.mix, inventory.names
+    total = float(tokens.sum())
+    if not total:
+        yield "no adapter is asked at all: every rate is 0"
+        return
+    if len(names) > 1 and tokens.max() > BUSY * total:
+        yield f"{listed([names[int(tokens.argmax())]])} alone brings {tokens.max() / total:.0%} of the tokens"
+    largest = mix.rank == mix.rank.max()
+    if largest.sum() < len(names) / 10 and mix.rank.max() >= 2 * np.median(mix.rank):
+        yield (
+            f"{int(largest.sum())} of {len(names):,} adapters have rank {mix.rank.max():g}, the others in the median "
+            f"{np.median(mix.rank):g}: every slot is as large as the largest rank needs"
+        )
+    for kind in ("input", "output"):
+        mean, std = getattr(mix, f"{kind}_mean"), getattr(mix, f"{kind}_std")
+        if (far := mean > ODD_LENGTH * np.median(mean)).any():
+            yield f"{kind} of {_those(names, far)}: {ODD_LENGTH:g} times the others' and more"
+        if (wide := std > WIDE * mean).any():
+            yield f"{kind} of {_those(names, wide)}: spread above {WIDE:g} times the mean"
+    if doubled := [name for name in names if name != name.strip()]:
+        yield f"blanks around names: {listed([repr(name) for name in doubled])}"
+    folded: dict[str, str] = {}
+    for name in names:
+        if (other := folded.setdefault(name.casefold(), name)) != name:
+            yield f"{listed([other, name])} differ in case alone"
+            break

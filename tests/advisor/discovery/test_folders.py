@@ -1,0 +1,206 @@
+"""Folders of PEFT adapters: ranks as vLLM reads them, and what it would refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.discovery.folders import CONFIG, scan
+from advisor.discovery.peft import NotServedError, rank_of
+from advisor.errors import InputError
+
+LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    plain = {
+        "base_model_name_or_path": LLAMA, "bias": "none", "init_lora_weights": True, "lora_alpha": 32,
+        "modules_to_save": None, "peft_type": "LORA", "r": 16, "rank_pattern": {},
+        "target_modules": ["q_proj", "v_proj"], "use_dora": False, "use_rslora": False,
+    }  # fmt: skip
+    return {key: value for key, value in (plain | changes).items() if value is not ...}
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).write_text(json.dumps(config(**changes)))
+    (folder / "adapter_model.safetensors").touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "rank"),
+    [
+        ({}, 16),
+        ({"r": 8, "rank_pattern": {"self_attn.q_proj": 64, "layers.31.mlp.down_proj": 32}}, 64),
+        ({"r": 64, "rank_pattern": {"q_proj": 8}}, 64),
+        ({"use_rslora": True}, 16),
+        ({"target_modules": r".*\.(q_proj|v_proj)$"}, 16),
+        ({"target_modules": "all-linear", "layers_to_transform": [1, 2]}, 16),
+        ({"modules_to_save": ["classifier", "score"]}, 16),
+        ({"init_lora_weights": "gaussian"}, 16),
+        ({"peft_type": ..., "bias": ..., "rank_pattern": ..., "use_dora": ..., "modules_to_save": ...}, 16),
+        ({"r": 512}, 512),
+    ],
+)
+def test_the_rank_is_what_vllm_reads(changes: dict[str, Any], rank: int) -> None:
+    assert rank_of(config(**changes)) == rank
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"use_dora": True}, "DoRA"),
+        ({"modules_to_save": ["embed_tokens", "lm_head"]}, "embed_tokens, lm_head"),
+        ({"modules_to_save": "lm_head"}, "lm_head"),
+        ({"bias": "all"}, "bias"),
+        ({"bias": "lora_only"}, "bias"),
+        ({"lora_bias": True}, "bias"),
+        ({"init_lora_weights": "pissa_niter_16"}, "PiSSA"),
+        ({"init_lora_weights": "olora"}, "OLoRA"),
+        ({"init_lora_weights": "corda"}, "CorDA"),
+        ({"init_lora_weights": "loftq"}, "LoftQ"),
+        ({"alora_invocation_tokens": [1, 2]}, "alora_invocation_tokens"),
+        ({"r": 1024}, "rank 1024"),
+        ({"rank_pattern": {"q_proj": 513}}, "rank 513"),
+        ({"r": ...}, "r is missing"),
+        ({"lora_alpha": ...}, "lora_alpha is missing"),
+        ({"target_modules": None}, "target_modules is missing"),
+        ({"r": "16"}, "r is '16'"),
+        ({"r": 0}, "r is '0'"),
+        ({"r": True}, "r is 'True'"),
+        ({"rank_pattern": {"q_proj": 1.5}}, "rank_pattern"),
+        ({"peft_type": "LOHA"}, "no LoRA but LOHA"),
+        ({"peft_type": "ADALORA"}, "no LoRA but ADALORA"),
+        ({"peft_type": "PROMPT_TUNING", "r": ...}, "no LoRA but PROMPT_TUNING"),
+    ],
+)
+def test_what_vllm_refuses_is_refused_by_name(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(NotServedError) as refusal:
+        rank_of(config(**changes))
+    assert said in str(refusal.value)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*sorted(config()), "lora_bias", "alora_invocation_tokens"]), json_values))
+def test_any_configuration_has_a_rank_or_a_reason(changes: dict[str, Any]) -> None:
+    try:
+        rank = rank_of({**config(), **changes})
+    except NotServedError as error:
+        assert "\n" not in str(error)
+    else:
+        assert 1 <= rank <= 512
+
+
+def found(*roots: Path, model: str | None = None) -> dict[str, int | None]:
+    return {each.name: each.rank for each in scan(roots, model).adapters}
+
+
+def test_adapters_are_named_after_their_folders(tmp_path: Path) -> None:
+    write(tmp_path / "legal")
+    write(tmp_path / "team" / "support", r=8)
+    assert found(tmp_path) == {"legal": 16, "support": 8}
+    assert found(tmp_path / "legal") == {"legal": 16}
+    assert found(tmp_path / "legal" / ".." / "team" / "support") == {"support": 8}
+
+
+def test_two_folders_of_one_name_keep_what_tells_them_apart(tmp_path: Path) -> None:
+    for team in ("a", "b"):
+        write(tmp_path / team / "final")
+    assert found(tmp_path) == {"a/final": 16, "b/final": 16}
+
+
+def test_checkpoints_inside_an_adapter_are_stages_of_it(tmp_path: Path) -> None:
+    write(tmp_path / "legal")
+    for stage in (500, 1000):
+        write(tmp_path / "legal" / f"checkpoint-{stage}", r=8)
+    told = scan([tmp_path], None)
+    assert [(each.name, each.rank) for each in told.adapters] == [("legal", 16)]
+    assert any("checkpoint-500" in note for note in told.notes)
+
+
+def test_the_last_of_checkpoints_alone_is_the_adapter(tmp_path: Path) -> None:
+    for stage, rank in ((500, 8), (1000, 16), (900, 32)):
+        write(tmp_path / "legal" / f"checkpoint-{stage}", r=rank)
+    assert found(tmp_path) == {"legal": 16}
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_hub_cache_gives_the_hubs_names(tmp_path: Path, linked: bool) -> None:
+    cache = tmp_path / "hub" / "models--org--legal-0"
+    snapshot = cache / "snapshots" / "0dfa347e"
+    snapshot.mkdir(parents=True)
+    (cache / "blobs").mkdir()
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("0dfa347e")
+    (cache / "blobs" / "9f2c").write_text(json.dumps(config()))
+    if linked:
+        (snapshot / CONFIG).symlink_to("../../blobs/9f2c")
+    else:  # as a copy that knows no links has it
+        (snapshot / CONFIG).write_text("../../blobs/9f2c")
+    write(cache / "snapshots" / "00older", r=8)
+    (told,) = scan([tmp_path], None).adapters
+    assert (told.name, told.rank, told.source) == ("org/legal-0", 16, "org/legal-0")
+
+
+def test_a_text_in_a_cache_leads_to_its_own_blobs_alone(tmp_path: Path) -> None:
+    secret = tmp_path / "blobs" / "secret"
+    secret.parent.mkdir()
+    secret.write_text(json.dumps(config(r=64)))
+    snapshot = tmp_path / "models--org--legal" / "snapshots" / "1"
+    snapshot.mkdir(parents=True)
+    (snapshot / CONFIG).write_text("../../../blobs/secret")
+    told = scan([tmp_path], None)
+    assert not told.adapters and "not JSON" in told.left_out[0].reason
+
+
+def test_another_base_is_told_and_left_out_and_a_quantised_one_is_not(tmp_path: Path) -> None:
+    write(tmp_path / "ours")
+    write(tmp_path / "packed", base_model_name_or_path="unsloth/Meta-Llama-3.1-8B-Instruct-bnb-4bit")
+    write(tmp_path / "other", base_model_name_or_path="Qwen/Qwen2.5-7B-Instruct")
+    write(tmp_path / "local", base_model_name_or_path="/mnt/models/Llama/")
+    told = scan([tmp_path], None)
+    assert [each.name for each in told.adapters] == ["local", "ours", "packed"]
+    assert told.model == LLAMA
+    assert [("other" in each.where, "Qwen" in each.reason) for each in told.left_out] == [(True, True)]
+    assert any("local path" in note for note in told.notes)
+    assert [each.name for each in scan([tmp_path], "Qwen/Qwen2.5-7B-Instruct").adapters] == ["local", "other"]
+
+
+def test_broken_files_are_told_and_the_others_found(tmp_path: Path) -> None:
+    write(tmp_path / "fine")
+    for name, text in (("cut", '{"r": 16, "lora_al'), ("list", "[1]"), ("deep", "[" * 100_000), ("empty", "")):
+        (write(tmp_path / name) / CONFIG).write_text(text)
+    (write(tmp_path / "binary") / CONFIG).write_bytes(b"\xff\xfe\x00")
+    told = scan([tmp_path], None)
+    assert [each.name for each in told.adapters] == ["fine"]
+    assert len(told.left_out) == 5
+    assert all("\n" not in each.reason for each in told.left_out)
+
+
+def test_links_that_go_in_circles_end(tmp_path: Path) -> None:
+    write(tmp_path / "legal")
+    (tmp_path / "again").symlink_to(tmp_path)
+    (tmp_path / "current").symlink_to(tmp_path / "legal")
+    assert len(found(tmp_path)) == 1
+
+
+def test_folders_without_adapters_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no adapter here.*adapter_config\.json"):
+        scan([tmp_path], None)
+    with pytest.raises(InputError, match="no such folder"):
+        scan([tmp_path / "none"], None)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="not a folder"):
+        scan([tmp_path / "file"], None)
