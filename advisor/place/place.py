@@ -6,9 +6,10 @@ from advisor.errors import InputError
 from advisor.nearest import nearest
 from advisor.place.algorithms import ALGORITHMS
 from advisor.place.bound import lower_bound
-from advisor.place.placement import Assignment, Placement
+from advisor.place.fleet import Fleet, settle
+from advisor.place.placement import Placement
 from advisor.place.problem import Problem
-from advisor.place.servers import Servers, group_of
+from advisor.place.servers import Servers
 
 DEFAULT = next(iter(ALGORITHMS))
 """Name of the algorithm that is used where none is named."""
@@ -25,31 +26,27 @@ def place(problem: Problem, algorithm: str = DEFAULT) -> Placement:
         hint = f"; did you mean {near!r}?" if near else ""
         raise InputError(f"no algorithm {algorithm!r}{hint}; there are {', '.join(ALGORITHMS)}")
     servers = Servers(problem)
-    groups = ALGORITHMS[algorithm](servers)
-    assignments: list[Assignment] = []
-    for group in groups:
-        if (assignment := servers.assign(len(assignments), group)) is not None:
+    fleet = Fleet(servers)
+    settle(fleet, ALGORITHMS[algorithm](servers))
+    return placement(fleet, algorithm)
+
+
+def placement(fleet: Fleet, algorithm: str) -> Placement:
+    """What a fleet has come to, as the answer."""
+    servers, unplaced = fleet.servers, dict(fleet.unplaced)
+    assignments = []
+    for number, group in fleet.groups().items():
+        if (assignment := servers.assign(number, group)) is not None:
             assignments.append(assignment)
+        else:
+            reason = "; ".join(servers.judge(group).missed)
+            unplaced |= dict.fromkeys(group.adapters, f"the server would not start: {reason}")
     placed = {adapter for each in assignments for adapter in each.adapters}
-    refused = servers.refused()
-    unplaced = {
-        adapter: refused.get(adapter) or _reason(servers, adapter)
-        for adapter in range(len(problem.inventory))
-        if adapter not in placed
-    }
     return Placement(
         assignments=tuple(assignments),
-        unplaced=unplaced,
+        unplaced={adapter: unplaced[adapter] for adapter in sorted(unplaced) if adapter not in placed},
         lower_bound=lower_bound(servers, placed),
         algorithm=algorithm,
-        seed=problem.seed,
+        seed=servers.problem.seed,
         warnings=servers.warnings,
     )
-
-
-def _reason(servers: Servers, adapter: int) -> str:
-    """Why an adapter is on no GPU."""
-    alone = servers.judge(group_of([adapter]))
-    if alone.missed:
-        return f"alone on a GPU: {'; '.join(alone.missed)}"
-    return f"no room on {servers.problem.gpus:,} GPUs" if servers.problem.gpus else "no room"

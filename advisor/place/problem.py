@@ -38,6 +38,8 @@ class Problem:
     """Adapters that have to be on a GPU: position -> number of the GPU."""
     apart: tuple[frozenset[int], ...] = ()
     """Sets of adapters, no two of which may be on the same GPU."""
+    copies: Mapping[int, int] = field(default_factory=dict)
+    """Adapters that have to be on so many GPUs, each with the same share of their requests: position -> number."""
     replicas: bool = False
     """Whether an adapter whose traffic exceeds one GPU may be on several."""
     failures: int = 0

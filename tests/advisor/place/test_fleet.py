@@ -1,0 +1,112 @@
+"""Pins, adapters that must be apart and copies are kept, or whoever cannot be placed so is told why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.place.place import place
+from advisor.place.placement import Placement
+from advisor.place.problem import GpuType, Problem
+from advisor.zoo.pairs import Pair
+from tests.advisor.inventories import of
+from tests.advisor.small_zoo import random_mix
+
+
+def where(answer: Placement) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for each in answer.assignments:
+        for adapter in each.adapters:
+            found.setdefault(adapter, []).append(each.gpu)
+    return found
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_what_is_demanded_is_kept_or_told(pair: Pair, data: st.DataObject) -> None:
+    mix = random_mix(np.random.default_rng(data.draw(st.integers(0, 2**32 - 1))), data.draw(st.integers(1, 60)))
+    mix = replace(mix, rate=mix.rate * data.draw(st.sampled_from([0.3, 3.0])))
+    positions = st.integers(0, len(mix) - 1)
+    gpus = data.draw(st.none() | st.integers(1, 5))
+    pins = data.draw(st.dictionaries(positions, st.integers(0, 6), max_size=5))
+    copies = data.draw(st.dictionaries(positions, st.integers(2, 4), max_size=3))
+    shuffled = data.draw(st.permutations(range(len(mix))))
+    sizes = data.draw(st.lists(st.integers(2, 6), max_size=3))
+    ends = np.cumsum([0, *sizes])
+    apart = [frozenset(shuffled[low:high]) for low, high in pairwise(ends)]
+    apart = [group for group in apart if len(group) > 1]
+    problem = Problem(
+        of(mix),
+        (GpuType(pair),),
+        gpus=gpus,
+        pins=pins,
+        copies=copies,
+        apart=tuple(apart),
+        replicas=data.draw(st.booleans()),
+    )
+    answer = place(problem)
+    on = where(answer)
+    assert sorted([*on, *answer.unplaced]) == list(range(len(mix)))
+    assert len({each.gpu for each in answer.assignments}) == answer.gpus <= (gpus or 99)
+    assert all(not each.missed for each in answer.assignments)
+    for adapter, pin in pins.items():
+        assert adapter in answer.unplaced or pin in on[adapter]
+    for group in apart:
+        together = Counter(gpu for adapter in group & on.keys() for gpu in on[adapter])
+        assert not together or max(together.values()) == 1
+    for adapter, wanted in copies.items():
+        assert adapter in answer.unplaced or len(on[adapter]) == wanted
+    for adapter, gpus_of_it in on.items():
+        weights = [each.weights.get(adapter, 1.0) for each in answer.assignments if adapter in each.adapters]
+        assert len(gpus_of_it) == len(set(gpus_of_it))
+        assert abs(sum(weights) - 1) < 1e-9
+    assert all(answer.unplaced.values())
+
+
+def test_an_adapter_that_exceeds_one_gpu_is_on_several(pair: Pair) -> None:
+    mix = random_mix(np.random.default_rng(1), 10)
+    rate = mix.rate.copy()
+    rate[3] = 40.0
+    problem = Problem(of(replace(mix, rate=rate)), (GpuType(pair),), replicas=True)
+    answer = place(problem)
+    assert not answer.unplaced
+    assert answer.holds
+    assert len(where(answer)[3]) > 1
+    alone = place(replace(problem, replicas=False))
+    assert list(alone.unplaced) == [3]
+    assert alone.unplaced[3].startswith("no GPU serves it, even alone: ")
+
+
+def test_contradictions_leave_the_rest_placed(pair: Pair) -> None:
+    mix = random_mix(np.random.default_rng(2), 8)
+    problem = Problem(
+        of(replace(mix, rate=mix.rate / 10)),
+        (GpuType(pair),),
+        gpus=2,
+        pins={0: 1, 1: 1, 2: 5},
+        apart=(frozenset({0, 1}), frozenset({3, 4, 5})),
+        copies={6: 3},
+    )
+    answer = place(problem)
+    assert answer.unplaced == {
+        1: "pinned to GPU 1 as is 'adapter-0', which it must be apart from",
+        2: "pinned to GPU 5, but there are 2 GPUs, numbered from 0",
+        5: "3 adapters must be apart, but there are 2 GPUs",
+        6: "3 replicas, but there are 2 GPUs",
+    }
+    assert where(answer)[0] == [1]
+
+
+def test_gpus_of_a_type_are_no_more_than_there_are(pair: Pair) -> None:
+    mix = random_mix(np.random.default_rng(3), 200)
+    problem = Problem(
+        of(replace(mix, rate=mix.rate * 4)), (GpuType(pair, 2.0, at_most=1), GpuType(pair, 1.0, at_most=1))
+    )
+    answer = place(problem)
+    assert sorted(Counter(id(each.gpu_type) for each in answer.assignments).values()) == [1, 1]
+    assert set(answer.unplaced.values()) == {"no room on 2 GPUs"}
