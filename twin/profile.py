@@ -107,14 +107,21 @@ class Step(_Section):
 
 
 class Scheduling(_Section):
-    """CPU time of one scheduler pass in ms: `base + per_request*R + per_scanned*S`.
+    """CPU time between two steps in ms: `base + per_request*R + per_scanned*S + per_arrival*N`.
 
-    S is the number of waiting requests looked at, those passed over for lack of a slot included.
+    S is the number of waiting requests looked at, those passed over for lack of a slot included; N that of the requests
+    that have arrived since the step before, whether they are served or must wait: beyond what a server bears, every
+    step pays for some that it does not serve.
     """
 
     base_ms: NonNegative = Field(description="ms per step")
     per_request_ms: NonNegative = Field(description="ms per running request")
     per_scanned_ms: NonNegative = Field(description="ms per waiting request looked at")
+    per_arrival_ms: NonNegative = Field(
+        default=0.0,
+        description="ms per request that arrives: its message is read, which holds up Python's one lock in the engine, "
+        "and where the API server has no core to itself, prompt and connection, too",
+    )
 
 
 class Loading(_Section):

@@ -23,6 +23,7 @@ COST = StepCost(
     per_scanned_ms=0.0003,
     per_eager_token_ms=0.03,
     lora_per_token_ms=0.02,
+    per_arrival_ms=0.6,
     graph_tokens=40,
 )
 UNTIL_S = 20.0
@@ -149,6 +150,37 @@ def test_a_request_too_long_for_the_kv_cache_blocks_the_queue_but_not_the_clock(
     assert plain.finish_s.keys() == {0}
     assert fast.queue.totals.waiting + fast.batch.totals.running == len(plain.waiting) + len(plain.running) == 2
     assert log.sums.waiting_s > 0.9 * 18  # the last one, from second 2 on
+
+
+def finish_of_the_first(cost: StepCost, *, seats: int, others: int) -> float:
+    """When a request of 100 tokens has its last one, on one slot, while so many for another adapter arrive and wait."""
+    chosen = SchedulerConfig(seats, 64, 1, 2, 16, False, False, False, False)
+    demand = Demand(
+        arrival_s=np.concatenate([[0.0], np.linspace(0.1, 0.5, others)]),
+        adapter=np.array([0] + [1] * others, dtype=np.int32),
+        prompt=np.full(others + 1, 5, dtype=np.int32),
+        answer=np.full(others + 1, 100, dtype=np.int32),
+        load_from_memory_ms=np.ones(2),
+        load_from_disk_ms=np.ones(2),
+    )
+    fast, log = new_scheduler(chosen, demand, 1000), engine.new_log(others + 1)
+    engine.serve(fast, cost, log, 4.0, 0)
+    return float(log.finish_s[0])
+
+
+def test_requests_that_arrive_hold_up_the_others_though_they_must_wait() -> None:
+    cost = COST._replace(per_scanned_ms=0.0, per_arrival_ms=0.0)
+    busy = finish_of_the_first(cost._replace(per_arrival_ms=2.0), seats=4, others=30)
+    assert busy - finish_of_the_first(cost, seats=4, others=30) == pytest.approx(31 * 2e-3)
+
+
+def test_a_full_batch_leaves_the_queue_unseen() -> None:
+    cost = COST._replace(per_arrival_ms=0.0, per_scanned_ms=0.1)
+    (alone, crowded), (_, passed_over) = (
+        [finish_of_the_first(cost, seats=seats, others=others) for others in (0, 30)] for seats in (1, 2)
+    )
+    assert crowded == alone
+    assert passed_over > alone + 30 * 0.1e-3 * 60  # steps after the last has come
 
 
 WRONG: dict[str, dict[str, Any]] = {

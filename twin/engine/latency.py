@@ -19,6 +19,8 @@ class StepCost(NamedTuple):
     per_eager_token_ms: float = 0.0
     lora_per_token_ms: float = 0.0
     """What of the cost of a token is saved where its request names no adapter."""
+    per_arrival_ms: float = 0.0
+    """Of every request that has arrived since the step before; no part of `step_ms`, for steps are repeated."""
     graph_tokens: int = 0
     """Batched tokens of the largest CUDA graph; those beyond are the eager ones."""
     merge_requests: int = 0
@@ -50,6 +52,7 @@ def step_cost(profile: Profile, max_loras: int) -> StepCost:
         per_scanned_ms=scheduling.per_scanned_ms,
         per_eager_token_ms=step.per_eager_token_ms + step.per_eager_token_slot_ms * max_loras,
         lora_per_token_ms=step.lora_per_token_ms,
+        per_arrival_ms=scheduling.per_arrival_ms,
         graph_tokens=step.graph_tokens,
         merge_requests=profile.front_end.merge_requests,
     )

@@ -58,6 +58,8 @@ class Server:
     seen_s: float = 0.0
     """The time up to which the next step knows what has arrived."""
     arrived: int = 0
+    received: int = 0
+    """Requests that were queued since the step before."""
     dropped: int = 0
     loads: int = 0
     running: list[Request] = field(default_factory=list)
@@ -113,6 +115,7 @@ class Server:
     def add(self, index: int) -> None:
         """A request arrives."""
         demand = self.demand
+        self.received += 1
         self.waiting.append(
             Request(index, int(demand.adapter[index]), int(demand.prompt[index]), int(demand.answer[index]))
         )
@@ -133,7 +136,8 @@ class Server:
         duration_s = 0.0
         if not all(request.ended for request in self.running):
             work = StepWork(decoding, prefill, base_tokens, adapters, scanned)
-            duration_s = 1e-3 * (load_ms + step_ms(self.cost, work))
+            duration_s = 1e-3 * (load_ms + step_ms(self.cost, work)) + 1e-3 * self.cost.per_arrival_ms * self.received
+        self.received = 0
         self.seen_s = self.clock_s
         self.clock_s += duration_s
         if not self.config.async_scheduling:
@@ -204,6 +208,8 @@ class Server:
         active = self.slot_holders()
         skipped: list[Request] = []
         looked_at = 0
+        if budget <= 0 or len(self.running) >= config.max_num_seqs:
+            return 0
         while (self.skipped_waiting or self.waiting) and budget > 0 and len(self.running) < config.max_num_seqs:
             queue = self.skipped_waiting or self.waiting
             request = queue[0]

@@ -120,8 +120,10 @@ def _continue_prompt(scheduler: Scheduler, seat: int, budget: int) -> int:
 
 @jit
 def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
-    """Admit waiting requests while budget, seats and blocks last."""
+    """Admit waiting requests while budget, seats and blocks last; a full batch leaves the queue unseen."""
     state, output, queue, config = scheduler.state, scheduler.output, scheduler.queue, scheduler.config
+    if budget <= 0 or scheduler.batch.totals.running >= config.max_num_seqs:
+        return
     reached = waiting.NOWHERE
     while budget > 0 and scheduler.batch.totals.running < config.max_num_seqs:
         adapter = waiting.next_adapter(queue, state.slot_holders == config.max_loras)

@@ -85,12 +85,12 @@ def serve(scheduler: Scheduler, cost: StepCost, log: Log, until_s: float, max_co
     """Serve until the clock reaches `until_s` or nothing is left to do."""
     clock = log.clock
     while clock.now_s < until_s:
-        _receive(scheduler, log, max_connections)
+        received = _receive(scheduler, log, max_connections)
         idle = scheduler.batch.totals.running == 0
         if idle and scheduler.queue.totals.waiting == 0:
             _await_arrival(scheduler, log, until_s)
             continue
-        duration_s = step(scheduler, cost, log)
+        duration_s = step(scheduler, cost, log, received)
         if idle and duration_s == 0.0:  # whoever is first in the queue is too long for the whole KV cache
             _await_arrival(scheduler, log, until_s)
         if _nothing_happened(scheduler):
@@ -98,20 +98,21 @@ def serve(scheduler: Scheduler, cost: StepCost, log: Log, until_s: float, max_co
 
 
 @jit
-def step(scheduler: Scheduler, cost: StepCost, log: Log) -> float:
-    """Schedule, run and account for one step; return its duration in s."""
+def step(scheduler: Scheduler, cost: StepCost, log: Log, received: int) -> float:
+    """Schedule, run and account for one step; return its duration in s, the work for those `received` excluded."""
     load_ms = schedule(scheduler)
     state, output = scheduler.state, scheduler.output
     running = _in_service(scheduler)
     prefilling = output.fresh + (1 if state.partial != NONE else 0)
-    duration_s = 0.0
+    duration_s = arrivals_s = 0.0
     if running:
+        arrivals_s = 1e-3 * cost.per_arrival_ms * received
         work = StepWork(
             running - prefilling, output.prefill_tokens, output.base_tokens, state.active_adapters, output.scanned
         )
         duration_s = 1e-3 * (load_ms + step_ms(cost, work))
-    _advance(scheduler, log, duration_s)
-    _account(scheduler, cost, log, duration_s, 1)
+    _advance(scheduler, log, duration_s + arrivals_s)
+    _account(scheduler, cost, log, duration_s + arrivals_s, 1)
     now = log.clock.now_s
     for i in range(output.fresh):
         request = scheduler.fresh[i]
@@ -124,10 +125,14 @@ def step(scheduler: Scheduler, cost: StepCost, log: Log) -> float:
 
 
 @jit
-def _receive(scheduler: Scheduler, log: Log, max_connections: int) -> None:
-    """Queue what has arrived, as far as the next step knows, unless the client has no connection left for it."""
+def _receive(scheduler: Scheduler, log: Log, max_connections: int) -> int:
+    """Queue what has arrived, as far as the next step knows, unless the client has no connection left for it.
+
+    Return how many were queued.
+    """
     queue, counts, arrival_s = scheduler.queue, log.counts, scheduler.demand.arrival_s
     request, seen_s = counts.next_arrival, log.clock.seen_s
+    before = request - counts.dropped
     while request < len(arrival_s) and arrival_s[request] <= seen_s:
         if max_connections and queue.totals.waiting + _in_service(scheduler) >= max_connections:
             counts.dropped += 1
@@ -135,6 +140,7 @@ def _receive(scheduler: Scheduler, log: Log, max_connections: int) -> None:
             waiting.append(queue, request, scheduler.demand.adapter[request])
         request += 1
     counts.next_arrival = request
+    return request - counts.dropped - before
 
 
 @jit
