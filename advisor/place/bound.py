@@ -1,12 +1,355 @@
-"""How many GPUs any placement needs at least."""
+"""How many GPUs any placement needs at least: a relaxation that no placement can beat, under the pair's Profile.
+
+Take any GPU that keeps up with what it is asked, with G adapter slots of rank r and steps of t seconds on average,
+so 1 / t steps per second while it works. In every second, of each adapter on it,
+
+    tokens      a request decodes in O - 1 steps and brings I prompt tokens, with their time by the Profile
+    presence    it is in the batch of a share p(t) = 1 - exp(-bursts O t) of the steps, and each of these takes longer
+    KV cache    a request holds its prompt and what it has written, O I + O^2 / 2 tokens x steps altogether
+
+and the GPU has one second (less what 1 / t empty steps of G slots take), G slots (presences add up to no more), the KV
+cache beside G slots of rank r, and the largest batch. Every adapter so takes a share of every resource; a resource in
+which the shares add up to more than 1 is overdrawn. The bound lets each GPU choose G, r and t as it likes, splits
+adapters over GPUs as it likes, and takes every average at its best: loading adapters is free, chance costs nothing, all
+requests of a burst come at once.
+
+That is a linear program; any solution of its dual is a bound. In each cell of (t, G, r) a mean of the resources, with
+weights of its own, is no more than 1 on any GPU. The least of these means over all cells is what an adapter takes of a
+GPU wherever it is: these minimal shares add up to no more than 1 on any GPU, so that their sum is a number of GPUs.
+Cells are split where they decide, and weights improved, to make the sum larger; it is valid at any time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from advisor.place.servers import Servers
+from advisor.recommend.objective import Objective, ObjectiveName
+from twin.profile import Profile
+from twin.service_level import STARVED_BELOW
+from twin.settings import LORA_RANKS
+from twin.workload import Workload
+
+Floats = NDArray[np.float64]
+Positions = NDArray[np.int64]
+
+SAMPLE = 400
+"""Adapters that cells and weights are chosen for; the bound is then of all."""
+ROUNDS, SPLIT = 12, 16
+"""Rounds in which the cells that decide most are split, and how many at a time."""
+STEPS, RATE, BLUR = 6, 0.3, 0.02
+"""Of each round: steps of improving the weights, how far each goes, and how close to the least a mean has to be to
+count, as a share of it."""
+PORTION = 4096
+"""Adapters looked at together, for the memory's sake."""
+LONGEST_S = 2.0
+"""Longer steps are one cell."""
+TOLERANCE = 1e-6
+"""Of a GPU, for what adds up in floating point."""
+
+
+class Demand(NamedTuple):
+    """What each adapter asks of whatever GPU it is on; arrays of shape (N,)."""
+
+    rank: Floats
+    """Of the slots that it needs at least."""
+    traffic: Floats
+    """Bursts per second times answer tokens: it is in the batch of 1 - exp(-traffic t) of the steps."""
+    time: Floats
+    """Of its tokens, s per second."""
+    tokens: Floats
+    """Batched tokens per second."""
+    requests: Floats
+    """Requests per second times the steps of each."""
+    held: Floats
+    """KV tokens x steps per second."""
+
+
+def demand_of(mix: Workload, profile: Profile) -> Demand:
+    """What the adapters ask, all of which are asked at times."""
+    excess = np.maximum(mix.cv**2 - 1, 1e-9)
+    decodes = np.maximum(mix.output_mean - 1, 0.0)
+    squares = mix.output_mean**2 + mix.output_std**2
+    step = profile.step
+    per_decode_ms = step.per_request_ms + step.lora_per_token_ms + profile.scheduling.per_request_ms
+    ranks = np.array(LORA_RANKS, dtype=np.float64)
+    return Demand(
+        rank=ranks[np.searchsorted(ranks, mix.rank)],
+        traffic=mix.rate * np.log1p(excess) / excess * mix.output_mean,
+        time=mix.rate * (decodes * per_decode_ms + mix.input_mean * step.lora_per_token_ms) / 1e3,
+        tokens=mix.rate * (decodes + mix.input_mean),
+        requests=mix.rate * mix.output_mean,
+        held=mix.rate * (_prompt_steps(mix) + np.maximum(squares - mix.output_mean, 0.0) / 2),
+    )
+
+
+def _prompt_steps(mix: Workload) -> Floats:
+    """Prompt tokens times the steps that they are held for, mean over requests; where nobody can know, the least."""
+    product = mix.input_mean * mix.output_mean
+    lognormal = product * np.exp(
+        mix.correlation
+        * np.sqrt(np.log1p((mix.input_std / mix.input_mean) ** 2) * np.log1p((mix.output_std / mix.output_mean) ** 2))
+    )
+    least = np.minimum(product, lognormal)
+    for laws in (mix.input_quantiles, mix.output_quantiles, mix.tables):
+        if laws and (mix.correlation < 0 or laws is mix.tables):
+            least = np.where([law is not None for law in laws], mix.output_mean, least)
+    return least
+
+
+class Cells(NamedTuple):
+    """Ranges of what a GPU can be run like, and the weights that each gives its resources; n of them."""
+
+    edges: Floats
+    """Rank, fewest and most slots, shortest and longest step, s; shape (n, 5)."""
+    weights: Floats
+    """Of time, time beyond the CUDA graphs, slots, KV cache, largest batch and tokens of a step; shape (n, 6)."""
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """One type of GPU, as the bound sees it."""
+
+    profile: Profile
+    fixed: Mapping[str, int | float]
+    """Settings that stay, by vLLM's names."""
+    longest_s: float = math.inf
+    """Steps are no longer than that, s."""
+    price: float = 1.0
+
+    def cells(self, ranks: Iterable[float]) -> Cells:
+        """All that a GPU can be run like that serves adapters on slots of these ranks, in coarse cells.
+
+        A GPU whose slots are larger than any of its adapters needs serves no more.
+        """
+        profile, fixed = self.profile, self.fixed
+        shortest_s = (profile.step.base_ms + profile.scheduling.base_ms) / 1e3
+        longest_s = max(min(LONGEST_S, self.longest_s), 1.5 * shortest_s)
+        times = [*np.geomspace(shortest_s, longest_s, 11), *([math.inf] if self.longest_s > longest_s else [])]
+        rows = []
+        for rank in [float(fixed["max_lora_rank"])] if "max_lora_rank" in fixed else sorted(set(ranks)):
+            most = float(fixed.get("max_loras", self._most_slots(int(rank))))
+            least = float(fixed.get("max_loras", 1.0))
+            if most >= least:
+                slots = np.unique(np.append(np.geomspace(least, most, 6), most)) if most > least else [most, most]
+                rows += [(rank, *some, *time) for some, time in product(pairwise(slots), pairwise(times))]
+        edges = np.array(rows, dtype=np.float64).reshape(-1, 5)
+        return self._startable(Cells(edges, np.full((len(edges), 6), 1 / 6)))
+
+    def _most_slots(self, rank: int) -> int:
+        """With which a server starts."""
+        needed = int(self.fixed.get("max_model_len", self.profile.memory.max_model_len))
+        low, high = 0, 1
+        while self._capacity(high, rank) >= needed and high < 1 << 20:
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._capacity(middle, rank) >= needed else (low, middle)
+        return low
+
+    def _capacity(self, slots: float, rank: int) -> float:
+        memory = self.profile.memory
+        utilization = float(self.fixed.get("gpu_memory_utilization", memory.gpu_memory_utilization))
+        return (
+            memory.kv_tokens_base
+            - (memory.kv_tokens_per_slot_rank * rank + memory.kv_tokens_per_slot) * slots
+            + memory.kv_tokens_per_utilization * (utilization - memory.gpu_memory_utilization)
+        )
+
+    def _startable(self, cells: Cells) -> Cells:
+        """Those in which a step takes no longer than it may: not even an empty one fits into the others."""
+        time = 1.0 - self._empty_s(cells.edges) / cells.edges[:, 4]
+        return Cells(*(each[time > 1e-9] for each in cells))
+
+    def _empty_s(self, edges: Floats) -> Floats:
+        step = self.profile.step
+        return (step.base_ms + self.profile.scheduling.base_ms + step.per_slot_ms * edges[:, 1]) / 1e3
+
+    def shares(self, demand: Demand, edges: Floats) -> Floats:
+        """What each adapter takes of each resource at its best in each cell; shape (adapters, cells, resources).
+
+        Infinite in cells whose slots are too small for it.
+        """
+        rank, fewest, most, shortest, longest = edges.T
+        step, serving = self.profile.step, self.profile.serving
+        capacity = np.array([self._capacity(g, int(r)) for g, r in zip(fewest, rank, strict=True)])
+        seats = float(self.fixed.get("max_num_seqs", serving.max_num_seqs))
+        budget = float(self.fixed.get("max_num_batched_tokens", serving.max_num_batched_tokens))
+        eager_s = (step.per_eager_token_ms + step.per_eager_token_slot_ms * fewest) / 1e3
+        time = 1.0 - self._empty_s(edges) / longest
+        beyond = time + eager_s * step.graph_tokens / shortest
+
+        present = -np.expm1(-np.outer(demand.traffic, shortest))
+        # The adapter's own time goes with how often it is in a step, which is least in the longest steps.
+        per_step = -np.expm1(-np.outer(demand.traffic, np.minimum(longest, 1e9))) / longest
+        busy = demand.time[:, np.newaxis] + step.per_adapter_ms / 1e3 * per_step
+        column = np.newaxis
+        shares = np.stack(
+            [
+                busy / time,
+                (busy + demand.tokens[:, column] * eager_s) / beyond,
+                present / most,
+                demand.held[:, column] * shortest / capacity,
+                demand.requests[:, column] * shortest / seats,
+                demand.tokens[:, column] * shortest / budget,
+            ],
+            axis=2,
+        )
+        shares[demand.rank[:, column] > rank] = np.inf
+        return shares * self.price
+
+    def least(self, demand: Demand, cells: Cells) -> Floats:
+        """What each adapter takes of a GPU at least, in the price of one; shape (adapters,)."""
+        found = np.empty(len(demand.rank))
+        for start in range(0, len(found), PORTION):
+            part = slice(start, start + PORTION)
+            shares = self.shares(Demand(*(each[part] for each in demand)), cells.edges)
+            found[part] = np.einsum("acm,cm->ac", shares, cells.weights).min(axis=1)
+        return found
+
+    def refined(self, demand: Demand, rounds: int = ROUNDS) -> Cells:
+        """Cells and weights with which the least shares of all adapters add up to much."""
+        cells = self.cells(demand.rank.tolist())
+        if not len(cells.edges):
+            return cells
+        sample, weight = self._sample(demand, cells)
+        cells = cells._replace(weights=_start(self.shares(sample, cells.edges), weight))
+        best, most = cells, -1.0
+        for _ in range(rounds):
+            shares = self.shares(sample, cells.edges)
+            for _ in range(STEPS):
+                means, pull = _means(shares, cells.weights, weight)
+                total = float(weight @ means.min(axis=1))
+                if total > most:
+                    best, most = cells, total
+                cells = cells._replace(weights=_pulled(shares, cells.weights, pull))
+            deciding = np.argsort(-_means(shares, cells.weights, weight)[1].sum(axis=0), kind="stable")[:SPLIT]
+            cells = self._startable(_split(cells, deciding))
+        return best
+
+    def _sample(self, demand: Demand, cells: Cells) -> tuple[Demand, Floats]:
+        """Some adapters, those that take more of a GPU more likely, and how many each stands for."""
+        count = len(demand.rank)
+        if count <= SAMPLE:
+            return demand, np.ones(count)
+        shares = self.least(demand, cells)
+        order = np.lexsort((demand.time, demand.rank))
+        taken = shares[order] + shares.mean() * 0.1
+        ends = np.cumsum(taken) / taken.sum()
+        where = np.unique(np.searchsorted(ends, (np.arange(SAMPLE) + 0.5) / SAMPLE))
+        return Demand(*(each[order[where]] for each in demand)), taken.sum() / SAMPLE / taken[where]
+
+
+def _start(shares: Floats, weight: Floats) -> Floats:
+    """Weights to start from: nearly all on the resource of each cell that all adapters together overdraw most."""
+    finite = np.where(np.isfinite(shares), shares, 0.0)
+    scarce = np.einsum("acm,a->cm", finite, weight).argmax(axis=1)
+    weights = np.full(shares.shape[1:], 0.1 / shares.shape[2])
+    weights[np.arange(len(weights)), scarce] += 0.9
+    return weights
+
+
+def _means(shares: Floats, weights: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """The weighted mean of the shares in each cell, and how much each cell decides of each adapter's least one."""
+    means = np.einsum("acm,cm->ac", shares, weights)
+    least = means.min(axis=1, keepdims=True)
+    near = np.exp(-(means - least) / (BLUR * least))
+    return means, weight[:, np.newaxis] * least * near / near.sum(axis=1, keepdims=True)
+
+
+def _pulled(shares: Floats, weights: Floats, pull: Floats) -> Floats:
+    """Weights moved to the resources that are scarce for those adapters that a cell decides for."""
+    finite = np.where(np.isfinite(shares), shares, 0.0)
+    slope = np.einsum("acm,ac->cm", finite / np.maximum(finite.max(axis=2, keepdims=True), 1e-300), pull)
+    largest = np.maximum(slope.max(axis=1, keepdims=True), 1e-300)
+    moved = weights * np.exp(RATE * slope / largest)
+    return moved / moved.sum(axis=1, keepdims=True)
+
+
+def _split(cells: Cells, which: Positions) -> Cells:
+    """These cells halved, where they are widest: in the time of a step or, if that is narrow, in the slots."""
+    kept = np.delete(np.arange(len(cells.edges)), which)
+    rows, weights = [cells.edges[kept]], [cells.weights[kept]]
+    for cell in which:
+        rank, fewest, most, shortest, longest = cells.edges[cell]
+        if math.isinf(longest):
+            parts = [(rank, fewest, most, shortest, 2 * shortest), (rank, fewest, most, 2 * shortest, longest)]
+        elif math.log(longest / shortest) > 0.5 * math.log(most / fewest):
+            middle = math.sqrt(longest * shortest)
+            parts = [(rank, fewest, most, shortest, middle), (rank, fewest, most, middle, longest)]
+        else:
+            middle = math.sqrt(fewest * most)
+            parts = [(rank, fewest, middle, shortest, longest), (rank, middle, most, shortest, longest)]
+        rows.append(np.array(parts))
+        weights.append(np.repeat(cells.weights[cell : cell + 1], 2, axis=0))
+    return Cells(np.concatenate(rows), np.concatenate(weights))
 
 
 def lower_bound(servers: Servers, placed: Collection[int]) -> int:
-    """GPUs that these adapters need at least."""
-    return 1 if placed and servers.problem.gpu_types else 0
+    """GPUs that serve these adapters at least, all that they are asked, whatever the placement."""
+    if not placed:
+        return 0
+    problem, where = servers.problem, np.array(sorted(placed), dtype=np.int64)
+    shares = np.min([least_shares(servers, number, where) for number in range(len(problem.gpu_types))], axis=0)
+    together = [len(group & set(placed)) for group in problem.apart]
+    pinned = len({gpu for adapter, gpu in problem.pins.items() if adapter in placed})
+    return max(1, _bins(shares), pinned, *together) + problem.failures
+
+
+def least_shares(servers: Servers, gpu_type: int, where: Positions) -> Floats:
+    """Of one type of GPU, what each of these adapters takes at least; 0 for those that are not asked."""
+    problem = servers.problem
+    mix = servers.mix(gpu_type).take(where)
+    asked = np.flatnonzero(mix.rate > 0)
+    shares = np.zeros(len(where))
+    if len(asked):
+        served = mix.take(asked)
+        served = replace(served, rate=served.rate * (1.0 + problem.headroom))
+        relaxation = Relaxation(
+            problem.gpu_types[gpu_type].pair.profile, servers.fixed(gpu_type), _longest_s(problem.objective)
+        )
+        demand = demand_of(served, relaxation.profile)
+        found = relaxation.least(demand, relaxation.refined(demand))
+        shares[asked] = _served(found, demand.tokens) if problem.objective.name is ObjectiveName.PUBLISHED else found
+    return shares
+
+
+def _longest_s(objective: Objective) -> float:
+    """Steps are no longer on average than the mean time between tokens may be."""
+    return objective.itl_limit_s if objective.itl_limit_s is not None else math.inf
+
+
+def _served(shares: Floats, tokens: Floats) -> Floats:
+    """The shares without a tenth of the tokens, which need not be served: those that take most of a GPU."""
+    order = np.argsort(-shares / np.maximum(tokens, 1e-300), kind="stable")
+    before = np.cumsum(tokens[order]) - tokens[order]
+    left_out = np.clip(((1 - STARVED_BELOW) * tokens.sum() - before) / np.maximum(tokens[order], 1e-300), 0.0, 1.0)
+    kept = shares.copy()
+    kept[order] *= 1.0 - left_out
+    return kept
+
+
+def _bins(shares: Floats) -> int:
+    """Bins of size 1 that items of these sizes need at least, no item split (Martello and Toth's bound L2).
+
+    Items above 1 are on several GPUs and count as they are.
+    """
+    whole = int(np.ceil(shares.sum() - TOLERANCE))
+    sizes = np.sort(np.minimum(shares, 1.0))
+    beyond = float(np.maximum(shares - 1.0, 0.0).sum())
+    best = whole
+    for smallest in [*np.unique(sizes[sizes <= 0.5]).tolist()[-200:], 0.5]:
+        alone = sizes > 1 - smallest + TOLERANCE
+        large = (sizes > 0.5 + TOLERANCE) & ~alone
+        small = (sizes >= smallest) & (sizes <= 0.5 + TOLERANCE)
+        room = float(large.sum() - sizes[large].sum())
+        extra = max(0, math.ceil(float(sizes[small].sum()) - room - TOLERANCE))
+        best = max(best, int(alone.sum()) + int(large.sum()) + extra + math.floor(beyond))
+    return best

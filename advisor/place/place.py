@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from advisor.errors import InputError
 from advisor.nearest import nearest
-from advisor.place.algorithms import ALGORITHMS
+from advisor.place.algorithms import ALGORITHMS, Algorithm
 from advisor.place.bound import lower_bound
 from advisor.place.fleet import Fleet, settle
-from advisor.place.placement import Placement
+from advisor.place.placement import Group, Placement
 from advisor.place.problem import Problem
 from advisor.place.servers import Servers
 
@@ -27,11 +27,25 @@ def place(problem: Problem, algorithm: str = DEFAULT) -> Placement:
         raise InputError(f"no algorithm {algorithm!r}{hint}; there are {', '.join(ALGORITHMS)}")
     servers = Servers(problem)
     fleet = Fleet(servers)
-    settle(fleet, ALGORITHMS[algorithm](servers))
-    return placement(fleet, algorithm)
+    groups, interrupted = _best(servers, ALGORITHMS[algorithm])
+    settle(fleet, groups)
+    return placement(fleet, algorithm, interrupted=interrupted)
 
 
-def placement(fleet: Fleet, algorithm: str) -> Placement:
+def _best(servers: Servers, algorithm: Algorithm) -> tuple[list[Group], bool]:
+    """The last placement that an algorithm found, and whether it was interrupted before it was done."""
+    groups: list[Group] | None = None
+    try:
+        for found in algorithm(servers):
+            groups = found
+    except KeyboardInterrupt:
+        if groups is None:
+            raise
+        return groups, True
+    return groups or [], False
+
+
+def placement(fleet: Fleet, algorithm: str, *, interrupted: bool = False) -> Placement:
     """What a fleet has come to, as the answer."""
     servers, unplaced = fleet.servers, dict(fleet.unplaced)
     assignments = []
@@ -48,5 +62,6 @@ def placement(fleet: Fleet, algorithm: str) -> Placement:
         lower_bound=lower_bound(servers, placed),
         algorithm=algorithm,
         seed=servers.problem.seed,
+        interrupted=interrupted,
         warnings=servers.warnings,
     )

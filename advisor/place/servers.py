@@ -41,6 +41,8 @@ class Servers:
         self.problem = problem
         self.evaluations = 0
         """Groups judged so far."""
+        self._known: dict[tuple[object, ...], Server] = {}
+        self._kind = kinds(problem.inventory.mix)
         self._contexts = [self._settled(each) for each in problem.gpu_types]
 
     @property
@@ -62,7 +64,19 @@ class Servers:
 
     def judge(self, group: Group) -> Server:
         """Settings for a group, by the rules or the group's own slots, and whether it keeps the objective."""
-        self.evaluations += 1
+        key = self._key(group)
+        if key not in self._known:
+            self.evaluations += 1
+            self._known[key] = self._judged(group)
+        return self._known[key]
+
+    def _key(self, group: Group) -> tuple[object, ...]:
+        """What is the same for groups of alike adapters."""
+        kinds = np.sort(self._kind[np.array(group.adapters, dtype=np.int64)])
+        weights = sorted((int(self._kind[adapter]), weight) for adapter, weight in group.weights.items())
+        return group.gpu_type, group.max_loras, tuple(weights), kinds.tobytes()
+
+    def _judged(self, group: Group) -> Server:
         workload = self.workload(group, scale=1.0 + self.problem.headroom)
         if not (workload.rate > 0).any():
             return self._idle(group)
@@ -104,7 +118,7 @@ class Servers:
 
     def _configure(self, group: Group, workload: Workload, max_loras: int | None) -> Configuration:
         gpu_type, asked = self.problem.gpu_types[group.gpu_type], np.flatnonzero(workload.rate > 0)
-        fixed = self._fixed(group.gpu_type)
+        fixed = self.fixed(group.gpu_type)
         if max_loras is not None and "max_loras" not in fixed:
             fixed["max_loras"] = min(max_loras, len(workload))
         idle = np.flatnonzero(workload.rate == 0)
@@ -137,7 +151,8 @@ class Servers:
             raise InputError(f"no request fits into max_model_len {context.max_model_len:,}")
         return context
 
-    def _fixed(self, gpu_type: int) -> dict[str, int | float]:
+    def fixed(self, gpu_type: int) -> dict[str, int | float]:
+        """Settings that stay on this type of GPU, by vLLM's names."""
         fixed, context = dict(self.problem.inventory.fixed), self._contexts[gpu_type]
         if context.max_model_len != self.problem.gpu_types[gpu_type].pair.profile.memory.max_model_len:
             fixed["max_model_len"] = context.max_model_len
@@ -153,3 +168,9 @@ class Servers:
 def group_of(adapters: Sequence[int] | Positions, gpu_type: int = 0, max_loras: int | None = None) -> Group:
     """A group of these adapters, in the order of the inventory."""
     return Group(tuple(sorted(map(int, adapters))), gpu_type, max_loras=max_loras)
+
+
+def kinds(mix: Workload) -> Positions:
+    """A number for each adapter, the same for those that are alike."""
+    traits = [mix.rank, mix.rate, mix.input_mean, mix.input_std, mix.output_mean, mix.output_std, mix.cv]
+    return np.unique(np.stack(traits), axis=1, return_inverse=True)[1].astype(np.int64).reshape(-1)

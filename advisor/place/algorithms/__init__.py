@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from advisor.place.algorithms.first_fit import first_fit
+from advisor.place.algorithms.packing import pack
 from advisor.place.placement import Group
 from advisor.place.servers import Servers
 
-Algorithm = Callable[[Servers], list[Group]]
-"""From a problem, with what judges its groups, to groups: the number of a GPU is the place of its group in the list.
+Algorithm = Callable[[Servers], Iterator[list[Group]]]
+"""From a problem, with what judges its groups, to groups: placements, each better than the one before.
 
-Adapters that are in no group have been found to fit on no GPU, or not on the number of GPUs that there is.
+The number of a GPU is the place of its group in the list; a group may be empty. Adapters that are in no group have been
+found to fit on no GPU, or not on the number of GPUs that there is.
 """
 
-ALGORITHMS: dict[str, Algorithm] = {"first-fit": first_fit}
+ALGORITHMS: dict[str, Algorithm] = {"packing": pack, "first-fit": first_fit}
 """By name, the default first."""

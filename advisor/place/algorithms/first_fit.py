@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from advisor.place.placement import Group
@@ -9,7 +11,7 @@ from advisor.place.servers import Servers, group_of
 from advisor.recommend.search import largest
 
 
-def first_fit(servers: Servers) -> list[Group]:
+def first_fit(servers: Servers) -> Iterator[list[Group]]:
     """Adapters by rank, then by rate, both descending; every GPU takes as many of the next as it serves."""
     mix = servers.mix()
     order = np.lexsort((-mix.rate, -mix.rank))
@@ -29,4 +31,4 @@ def first_fit(servers: Servers) -> list[Group]:
             groups.append(group_of(left[:size]))
             guess = size
         start += max(size, 1)
-    return groups
+    yield groups

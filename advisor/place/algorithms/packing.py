@@ -1,0 +1,140 @@
+"""Ours: fill GPUs in the order that suits the inventory best, level them, and try to save one more.
+
+Every slot is as large as the largest rank on its GPU, so adapters of a rank stay together. Within a rank GPUs are
+either all of the same mix, or sorted by tokens per adapter in flight: a busy server needs few slots, and its many
+tokens are then cheap, while one of many adapters that are seldom asked needs many slots and has few tokens. What is
+better depends on the inventory. All orders are tried, on a part of it where it is large; how much a GPU serves of
+adapters in an order is learned from the pair's models, GPU by GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from advisor.place.filling import FINE, Filled, fill_all
+from advisor.place.items import Floats, Items, Positions, items_of
+from advisor.place.placement import Group
+from advisor.place.servers import Servers
+from advisor.recommend.order import admission_order
+
+THINNED = 8.0
+"""Orders are compared on so many GPUs' worth of items."""
+PER_SECOND = 100
+"""Groups that are judged in a second: how time is counted, so that a seed gives one placement on any machine."""
+FINER = 0.2
+"""How much closer to what a GPU serves GPUs are filled in the end, where there is time."""
+CLOSE = 0.35
+"""Of a GPU: what is beyond whole GPUs may be saved by filling closer."""
+STEP_S = 0.06
+"""A step of a busy server, s: adapters are sorted by how many of them are in flight with such steps."""
+
+
+def pack(servers: Servers) -> Iterator[list[Group]]:
+    """Placements of all adapters, each better than the one before."""
+    items = items_of(servers)
+    types = _cheapest_first(servers)
+    free = items.free
+    orders = _orders(servers, items, free)
+    judged = servers.evaluations
+    best: list[Filled] | None = None
+    ranked = sorted(orders, key=lambda name: _gpus(_thinned(servers, items, orders[name], types)))
+    for name in ranked:
+        if best is not None and (servers.evaluations - judged > PER_SECOND * servers.problem.time_s):
+            break
+        found = fill_all(servers, items, orders[name], types)
+        if best is None or _cost(servers, found) < _cost(servers, best):
+            best, order = found, orders[name]
+            yield _groups(items, best)
+    if best is None:
+        return
+    while servers.evaluations - judged < PER_SECOND * servers.problem.time_s and len(best) > 1:
+        if _gpus(best) - (len(best) - 1) > CLOSE:
+            break
+        found = fill_all(servers, items, order, types, fine=FINE * FINER)
+        if _cost(servers, found) >= _cost(servers, best):
+            break
+        best = found
+        yield _groups(items, best)
+    if (levelled := _levelled(servers, items, order, types, best)) is not None:
+        yield _groups(items, levelled)
+
+
+def _cheapest_first(servers: Servers) -> tuple[int, ...]:
+    """Types of GPU by the price of what they serve of the whole inventory."""
+    problem = servers.problem
+    everyone = np.arange(len(problem.inventory), dtype=np.int64)
+    if len(problem.gpu_types) == 1:
+        return (0,)
+    from advisor.place.bound import least_shares
+
+    cost = [
+        problem.gpu_types[each].price * float(least_shares(servers, each, everyone).sum())
+        for each in range(len(problem.gpu_types))
+    ]
+    return tuple(int(each) for each in np.argsort(cost, kind="stable"))
+
+
+def _orders(servers: Servers, items: Items, free: Positions) -> dict[str, Positions]:
+    """Orders of the items to fill GPUs in, by name."""
+    mix = servers.mix().take(items.adapter[free])
+    rate = mix.rate * items.weight[free]
+    names = servers.problem.inventory.names
+    asked = np.flatnonzero(rate > 0)
+    turn = np.empty(len(free), dtype=np.int64)
+    turn[asked[admission_order(mix.take(asked), tuple(names[items.adapter[free[i]]] for i in asked))]] = np.arange(
+        len(asked)
+    )
+    idle = np.flatnonzero(rate <= 0)
+    turn[idle] = len(asked) + np.arange(len(idle))
+    tokens = rate * (mix.input_mean + mix.output_mean)
+    in_flight = -np.expm1(-rate * mix.output_mean * STEP_S)
+    busy = tokens / np.maximum(in_flight, 1e-300)
+    held = mix.input_mean + mix.output_mean / 2
+    keys: dict[str, tuple[Floats | Positions, ...]] = {
+        "mixed within a rank": (turn, -mix.rank),
+        "by tokens per adapter in flight": (turn, -busy, -mix.rank),
+        "all mixed": (turn,),
+        "by context": (turn, -held, -mix.rank),
+        "by tokens per adapter in flight, ranks mixed": (turn, -busy),
+    }
+    return {name: free[np.lexsort(key)] for name, key in keys.items()}
+
+
+def _thinned(servers: Servers, items: Items, order: Positions, types: tuple[int, ...]) -> list[Filled]:
+    """GPUs for an even part of the items, no more than a few GPUs' worth."""
+    stride = max(int(items.share[types[0]].sum() / THINNED), 1)
+    return fill_all(servers, items, order[stride // 2 :: stride], types)
+
+
+def _gpus(filled: list[Filled]) -> float:
+    """GPUs, the last only as far as it is filled."""
+    return sum(min(each.fill / each.limit, 1.0) if each.limit else 0.0 for each in filled)
+
+
+def _cost(servers: Servers, filled: list[Filled]) -> tuple[int, float, float]:
+    """What matters: how many items are placed, then the price, then how far the GPUs are filled."""
+    price = sum(servers.problem.gpu_types[each.gpu_type].price for each in filled if len(each.items))
+    return -sum(len(each.items) for each in filled), price, _gpus(filled)
+
+
+def _levelled(
+    servers: Servers, items: Items, order: Positions, types: tuple[int, ...], best: list[Filled]
+) -> list[Filled] | None:
+    """As many GPUs, all filled to the same share of what they serve; None where that does not work out."""
+    count = servers.problem.gpus or len(best)
+    level = _gpus(best) / count
+    if count < 2 or level > 1 - FINE or len(types) > 1 or items.pinned:
+        return None
+    limits = [each.limit for each in best] + [best[-1].limit] * (count - len(best))
+    found = fill_all(servers, items, order, types, most=[level * (1 + 1e-6) * limit for limit in limits])
+    return found if len(found) <= count and _placed(found) >= _placed(best) else None
+
+
+def _placed(filled: list[Filled]) -> int:
+    return sum(len(each.items) for each in filled)
+
+
+def _groups(items: Items, filled: list[Filled]) -> list[Group]:
+    return [items.group(each.items, each.gpu_type) for each in filled]
