@@ -10,7 +10,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from advisor.names import counted
 from advisor.place.placement import Group
@@ -52,7 +51,6 @@ class Fleet:
         for group in self.problem.apart:
             for adapter in group:
                 self._apart[adapter].append(group)
-        self._judged: dict[tuple[Any, ...], Server] = {}
         mix = servers.mix()
         self.load = mix.rate * (mix.input_mean + mix.output_mean)
         """Offered tokens/s of each adapter."""
@@ -71,11 +69,7 @@ class Fleet:
 
     def judge(self, gpu: Gpu) -> Server:
         """What becomes of the adapters on a GPU."""
-        shared = tuple((each, self.copies[each]) for each in sorted(gpu.adapters) if self.copies.get(each, 1) > 1)
-        key = (gpu.gpu_type, frozenset(gpu.adapters), shared, gpu.max_loras)
-        if key not in self._judged:
-            self._judged[key] = self.servers.judge(gpu.group(self.copies))
-        return self._judged[key]
+        return self.servers.judge(gpu.group(self.copies))
 
     def holds(self, gpu: Gpu, more: Iterable[int] = ()) -> bool:
         """Whether a GPU keeps the objective, with more adapters than there are on it."""

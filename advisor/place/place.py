@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from advisor.errors import InputError
 from advisor.nearest import nearest
 from advisor.place.algorithms import ALGORITHMS, Algorithm
@@ -10,26 +12,28 @@ from advisor.place.fleet import Fleet, settle
 from advisor.place.placement import Group, Placement
 from advisor.place.problem import Problem
 from advisor.place.servers import Servers
+from advisor.place.verification import ExactServers, make_hold
 
 DEFAULT = next(iter(ALGORITHMS))
 """Name of the algorithm that is used where none is named."""
 
 
-def place(problem: Problem, algorithm: str = DEFAULT) -> Placement:
-    """Place an inventory on GPUs.
+def place(problem: Problem, algorithm: str = DEFAULT, *, exact: bool = False) -> Placement:
+    """Place an inventory on GPUs, so that every GPU holds by the models or, where that is asked, by the twin.
 
     Raises:
-        InputError: no such algorithm, or a shipped file is missing or altered.
+        InputError: no such algorithm, a shipped file is missing or altered, or the twin is not installed.
     """
     if algorithm not in ALGORITHMS:
         near = nearest(algorithm, ALGORITHMS)
         hint = f"; did you mean {near!r}?" if near else ""
         raise InputError(f"no algorithm {algorithm!r}{hint}; there are {', '.join(ALGORITHMS)}")
-    servers = Servers(problem)
+    servers = ExactServers(problem) if exact else Servers(problem)
     fleet = Fleet(servers)
     groups, interrupted = _best(servers, ALGORITHMS[algorithm])
     settle(fleet, groups)
-    return placement(fleet, algorithm, interrupted=interrupted)
+    answer = partial(placement, fleet, algorithm, interrupted=interrupted)
+    return make_hold(fleet, servers, answer) if isinstance(servers, ExactServers) else answer()
 
 
 def _best(servers: Servers, algorithm: Algorithm) -> tuple[list[Group], bool]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from advisor.place.bound import least_shares
 from advisor.place.filling import FINE, Filled, fill_all
 from advisor.place.items import Floats, Items, Positions, items_of
 from advisor.place.placement import Group
@@ -64,15 +65,7 @@ def pack(servers: Servers) -> Iterator[list[Group]]:
 def _cheapest_first(servers: Servers) -> tuple[int, ...]:
     """Types of GPU by the price of what they serve of the whole inventory."""
     problem = servers.problem
-    everyone = np.arange(len(problem.inventory), dtype=np.int64)
-    if len(problem.gpu_types) == 1:
-        return (0,)
-    from advisor.place.bound import least_shares
-
-    cost = [
-        problem.gpu_types[each].price * float(least_shares(servers, each, everyone).sum())
-        for each in range(len(problem.gpu_types))
-    ]
+    cost = [gpu.price * float(least_shares(servers, each).sum()) for each, gpu in enumerate(problem.gpu_types)]
     return tuple(int(each) for each in np.argsort(cost, kind="stable"))
 
 
