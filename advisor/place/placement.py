@@ -102,8 +102,8 @@ class Placement:
 
     @property
     def optimal(self) -> bool:
-        """Whether no placement of the same adapters needs fewer GPUs."""
-        return self.gpus <= self.lower_bound
+        """Whether it keeps the objective and no placement of the same adapters needs fewer GPUs."""
+        return self.gpus <= self.lower_bound and not any(each.missed for each in self.assignments)
 
     @property
     def price(self) -> float:
