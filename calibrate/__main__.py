@@ -13,6 +13,7 @@ from typing import Annotated, cast
 import typer
 
 from calibrate import output as out
+from calibrate.derive import command as deriving
 from calibrate.errors import CalibrationError
 from calibrate.live import command
 from twin.profile import ProfileError, Serving, load
@@ -28,6 +29,8 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 app.command("run")(command.run)
 app.command("drift")(command.drift)
 app.command("verify-client")(command.verify_client)
+for each in (deriving.derive, deriving.operators, deriving.host):
+    app.command()(each)
 
 
 @app.command()

@@ -18,6 +18,8 @@ from twin.behaviour import Behaviour
 from twin.settings import Settings
 
 NonNegative = Annotated[float, Field(ge=0)]
+_MORE_IS_BETTER = {"kv_tokens_base", "kv_tokens_per_utilization"}
+"""Of the constants; of all others more is worse: they are times, and memory that is taken."""
 
 
 class ProfileError(ValueError):
@@ -170,6 +172,18 @@ class Fit(_Section):
     note: str = Field(default="", description="what was assumed")
 
 
+class Derivation(_Section):
+    """Of constants that were computed, not measured: how far they may be off, and where they come from."""
+
+    gpus: int = Field(default=1, ge=1, description="that a server spans (tensor_parallel_size)")
+    weights: str = Field(description="what the weights are packed into: bf16, fp8, int4")
+    intervals: dict[str, tuple[float, float]] = Field(
+        description="lowest and highest likely value of a constant, by 'section.name'"
+    )
+    sources: dict[str, str] = Field(description="where a constant comes from, in the same way")
+    notes: list[str] = Field(default=[], description="what was left out of account")
+
+
 class Profile(_Section):
     """All calibrated constants of a pair, with their provenance."""
 
@@ -183,6 +197,7 @@ class Profile(_Section):
     serving: Serving
     behaviour: Behaviour
     fits: dict[str, Fit] = Field(description="one entry per fitted section")
+    derivation: Derivation | None = Field(default=None, description="None: everything was measured")
     command: str = Field(description="the command that made this file")
 
     def settings(
@@ -216,6 +231,16 @@ class Profile(_Section):
                 f"sequence of {self.pair.model}"
             )
         return settings
+
+    def pessimistic(self) -> Profile:
+        """The same with every constant at the end of its interval that serves less; itself where all was measured."""
+        if self.derivation is None:
+            return self
+        sections = self.model_dump()
+        for place, (low, high) in self.derivation.intervals.items():
+            section, name = place.split(".")
+            sections[section][name] = low if name in _MORE_IS_BETTER else high
+        return Profile.model_validate(sections)
 
     def to_toml(self) -> str:
         """The profile as the text of its TOML file."""

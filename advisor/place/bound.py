@@ -297,18 +297,24 @@ def lower_bound(servers: Servers, placed: Collection[int]) -> int:
     if not placed:
         return 0
     problem, where = servers.problem, np.array(sorted(placed), dtype=np.int64)
-    shares = np.min([least_shares(servers, number, where) for number in range(len(problem.gpu_types))], axis=0)
+    shares = np.min([least_shares(servers, number)[where] for number in range(len(problem.gpu_types))], axis=0)
+    if problem.objective.name is ObjectiveName.PUBLISHED:
+        mix = servers.mix().take(where)
+        shares = _served(shares, mix.rate * (mix.input_mean + mix.output_mean))
     together = [len(group & set(placed)) for group in problem.apart]
     pinned = len({gpu for adapter, gpu in problem.pins.items() if adapter in placed})
-    return max(1, _bins(shares), pinned, *together) + problem.failures
+    copies = [problem.copies[adapter] for adapter in problem.copies.keys() & set(placed)]
+    return max(1, _bins(shares), pinned, *together, *copies) + problem.failures
 
 
-def least_shares(servers: Servers, gpu_type: int, where: Positions) -> Floats:
-    """Of one type of GPU, what each of these adapters takes at least; 0 for those that are not asked."""
+def least_shares(servers: Servers, gpu_type: int) -> Floats:
+    """Of one type of GPU, what each adapter of the inventory takes at least; 0 for those that are not asked."""
+    if gpu_type in servers.shares:
+        return servers.shares[gpu_type]
     problem = servers.problem
-    mix = servers.mix(gpu_type).take(where)
+    mix = servers.mix(gpu_type)
     asked = np.flatnonzero(mix.rate > 0)
-    shares = np.zeros(len(where))
+    shares = np.zeros(len(mix))
     if len(asked):
         served = mix.take(asked)
         served = replace(served, rate=served.rate * (1.0 + problem.headroom))
@@ -316,8 +322,8 @@ def least_shares(servers: Servers, gpu_type: int, where: Positions) -> Floats:
             problem.gpu_types[gpu_type].pair.profile, servers.fixed(gpu_type), _longest_s(problem.objective)
         )
         demand = demand_of(served, relaxation.profile)
-        found = relaxation.least(demand, relaxation.refined(demand))
-        shares[asked] = _served(found, demand.tokens) if problem.objective.name is ObjectiveName.PUBLISHED else found
+        shares[asked] = relaxation.least(demand, relaxation.refined(demand))
+    servers.shares[gpu_type] = shares
     return shares
 
 

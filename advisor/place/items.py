@@ -64,7 +64,7 @@ def items_of(servers: Servers) -> Items:
     problem, types = servers.problem, range(len(servers.problem.gpu_types))
     refused = servers.refused()
     adapters = np.array([i for i in range(len(problem.inventory)) if i not in refused], dtype=np.int64)
-    share = np.stack([least_shares(servers, each, adapters) for each in types])
+    share = np.stack([least_shares(servers, each)[adapters] for each in types])
     counts = np.ones((len(types), len(adapters)), dtype=np.int64)
     for place in np.flatnonzero(share.max(axis=0, initial=0.0) > GIANT).tolist():
         counts[:, place] = [_parts(servers, int(adapters[place]), each) for each in types]

@@ -2,92 +2,38 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import replace
-from enum import StrEnum
+from functools import partial
 
 from advisor.errors import InputError
 from advisor.nearest import nearest
 from advisor.place.algorithms import ALGORITHMS, Algorithm
 from advisor.place.bound import lower_bound
-from advisor.place.changes import kept_in_place, plan
-from advisor.place.failure import protected
 from advisor.place.fleet import Fleet, settle
-from advisor.place.placement import Assignment, Group, Placement
-from advisor.place.previous import Running, continued
+from advisor.place.placement import Group, Placement
 from advisor.place.problem import Problem
 from advisor.place.servers import Servers
-from advisor.place.verification import Progress, repaired, verified
+from advisor.place.verification import ExactServers, make_hold
 
 DEFAULT = next(iter(ALGORITHMS))
 """Name of the algorithm that is used where none is named."""
 
 
-class Twin(StrEnum):
-    """What the digital twin is asked for."""
-
-    UNASKED = "unasked"
-    VERIFIES = "verifies"
-    """To simulate every GPU of the answer."""
-    REPAIRS = "repairs"
-    """To have the placement changed until every GPU keeps the objective."""
-
-
-ROOM = 1.25
-"""Times the adapters of a GPU is what its host memory is to hold."""
-
-
-def place(
-    problem: Problem,
-    algorithm: str = DEFAULT,
-    previous: Mapping[int, Running] | None = None,
-    *,
-    twin: Twin = Twin.UNASKED,
-    progress: Progress | None = None,
-) -> Placement:
-    """Place an inventory on GPUs; where there was a placement before, with few changes to that, and how to make them.
+def place(problem: Problem, algorithm: str = DEFAULT, *, exact: bool = False) -> Placement:
+    """Place an inventory on GPUs, so that every GPU holds by the models or, where that is asked, by the twin.
 
     Raises:
-        InputError: no such algorithm, a shipped file is missing or altered, or the twin is asked and not installed.
+        InputError: no such algorithm, a shipped file is missing or altered, or the twin is not installed.
     """
     if algorithm not in ALGORITHMS:
         near = nearest(algorithm, ALGORITHMS)
         hint = f"; did you mean {near!r}?" if near else ""
         raise InputError(f"no algorithm {algorithm!r}{hint}; there are {', '.join(ALGORITHMS)}")
-    if problem.failures and problem.gpus is not None:
-        if problem.gpus <= problem.failures:
-            raise InputError("one GPU may fail, so that two are needed at least")
-        problem = replace(problem, gpus=problem.gpus - problem.failures)
-    servers = Servers(problem)
-    positions = {name: i for i, name in enumerate(problem.inventory.names)} if previous else {}
-
-    def answer(fleet: Fleet) -> Placement:
-        found = placement(fleet, algorithm, interrupted=interrupted)
-        if previous:
-            found = kept_in_place(found, previous, problem, positions)
-        if problem.failures:
-            idle = [gpu for gpu, running in (previous or {}).items() if not running.adapters]
-            found = protected(found, servers, idle)
-        return found
-
+    servers = ExactServers(problem) if exact else Servers(problem)
     fleet = Fleet(servers)
     groups, interrupted = _best(servers, ALGORITHMS[algorithm])
     settle(fleet, groups)
-    if previous and not _cheaper(fleet, continuing := continued(servers, previous, positions)):
-        fleet = continuing
-    if twin is Twin.REPAIRS and not interrupted:
-        found = repaired(fleet, answer, problem.inventory, problem.objective, progress=progress)
-    else:
-        found = answer(fleet)
-        if twin is not Twin.UNASKED and not interrupted:
-            found = verified(found, problem.inventory, problem.objective, progress=progress)
-    return replace(found, changes=plan(servers, found, previous, positions)) if previous is not None else found
-
-
-def _cheaper(fleet: Fleet, other: Fleet) -> bool:
-    """Whether a fleet serves more adapters than another one or, if as many, for less."""
-    return (len(fleet.unplaced), fleet.price) < (len(other.unplaced), other.price)
+    answer = partial(placement, fleet, algorithm, interrupted=interrupted)
+    return make_hold(fleet, servers, answer) if isinstance(servers, ExactServers) else answer()
 
 
 def _best(servers: Servers, algorithm: Algorithm) -> tuple[list[Group], bool]:
@@ -109,7 +55,7 @@ def placement(fleet: Fleet, algorithm: str, *, interrupted: bool = False) -> Pla
     assignments = []
     for number, group in fleet.groups().items():
         if (assignment := servers.assign(number, group)) is not None:
-            assignments.append(roomy(assignment, servers))
+            assignments.append(assignment)
         else:
             reason = "; ".join(servers.judge(group).missed)
             unplaced |= dict.fromkeys(group.adapters, f"the server would not start: {reason}")
@@ -123,17 +69,3 @@ def placement(fleet: Fleet, algorithm: str, *, interrupted: bool = False) -> Pla
         interrupted=interrupted,
         warnings=servers.warnings,
     )
-
-
-def roomy(assignment: Assignment, servers: Servers) -> Assignment:
-    """The same with room for some more adapters in host memory, which costs nothing until they come.
-
-    A server is started anew to change its flags, and adapters come and go.
-    """
-    problem = servers.problem
-    if "max_cpu_loras" in problem.inventory.fixed:
-        return assignment
-    room = math.ceil(ROOM * len(assignment.adapters))
-    settings = replace(assignment.settings, max_cpu_loras=max(assignment.settings.max_cpu_loras, room))
-    own = assignment.gpu_type.pair.profile.memory.max_model_len
-    return replace(assignment, settings=settings, flags=settings.flags(own))

@@ -18,6 +18,7 @@ from twin.settings import LORA_RANKS
 from twin.workload import Workload
 
 Positions = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Servers:
         """Groups judged so far."""
         self._known: dict[tuple[object, ...], Server] = {}
         self._kind = kinds(problem.inventory.mix)
+        self.shares: dict[int, Floats] = {}
+        """By type of GPU, what each adapter takes of one at least (see `bound`), once that is known."""
         self._contexts = [self._settled(each) for each in problem.gpu_types]
 
     @property
@@ -69,6 +72,10 @@ class Servers:
             self.evaluations += 1
             self._known[key] = self._judged(group)
         return self._known[key]
+
+    def forget(self) -> None:
+        """Judge all groups anew."""
+        self._known.clear()
 
     def _key(self, group: Group) -> tuple[object, ...]:
         """What is the same for groups of alike adapters."""

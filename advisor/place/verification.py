@@ -1,136 +1,141 @@
-"""Placements through the digital twin: what it measures of every GPU, and repair until it finds nothing missed."""
+"""Placements through the digital twin: does every GPU hold, and if not, what holds instead?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from advisor.inventory.inventory import Inventory
-from advisor.place.fleet import Fleet
-from advisor.place.placement import Assignment, Placement
-from advisor.recommend.objective import Objective
+import numpy as np
+
+from advisor.place.fleet import Fleet, Gpu
+from advisor.place.placement import Assignment, Group, Placement
+from advisor.place.problem import Problem
+from advisor.place.servers import Server, Servers
+from advisor.recommend.configuration import Configuration, DoesNotFitError
 from advisor.simulation import MEASURES, Simulation
+from twin.settings import Settings
 
-SEEDS = 3
-"""Hours that are simulated of every GPU, each with other requests."""
-EVICTED = 0.1
-"""Of the load of a GPU that misses the objective, what goes elsewhere at a time."""
-ROUNDS = 12
-"""After so many rounds of repair it is over: a GPU that misses with a third of its load is no close call."""
-Progress = Callable[[int, int], None]
-"""Told how many GPUs of how many have been simulated."""
+SEEDS = (0, 1, 2)
+"""Of the hours that every GPU is verified with."""
+SEARCH_SEEDS = (1000, 1001)
+"""Of the hours that an exact placement is sought with: others, for chance favours what was chosen by it."""
+MARGIN = 0.03
+"""So much more traffic is served while an exact placement is sought: other hours bring other requests."""
+REPAIRS = 5
+"""Times that a placement is changed until all GPUs hold."""
+OTHER_SLOTS = (1.4, 0.7)
+"""Times the slots of the models: what the twin tries where these miss the objective."""
 
 
-def verified(
-    placement: Placement,
-    inventory: Inventory,
-    objective: Objective,
-    *,
-    seeds: int = SEEDS,
-    progress: Progress | None = None,
-) -> Placement:
-    """The placement with what the twin measures of every GPU, the worst of several hours, and what that misses.
-
-    Of a GPU that stands by, every state that the failure of another one leaves it in is simulated.
+def verified(placement: Placement, problem: Problem, seeds: Sequence[int] = SEEDS) -> Placement:
+    """The placement with what the twin measures of every GPU: of the hours with these seeds, the worst.
 
     Raises:
-        InputError: the twin is not installed.
+        InputError: the twin is not installed, or the traffic of a GPU is too much to simulate.
     """
-    done = []
-    for number, each in enumerate(placement.assignments):
-        done.append(_verified(each, placement, inventory, objective, seeds) if each.verified is None else each)
-        if progress is not None:
-            progress(number + 1, placement.gpus)
-    return replace(placement, assignments=tuple(done))
+    measured = (_measured(each, problem, seeds) for each in placement.assignments)
+    return replace(placement, assignments=tuple(measured))
 
 
-def _verified(
-    assignment: Assignment, placement: Placement, inventory: Inventory, objective: Objective, seeds: int
-) -> Assignment:
-    states = {"": assignment} if assignment.adapters else {}
-    if assignment.standby:
-        own, standby = set(assignment.adapters), set(assignment.standby)
-        for other in placement.assignments:
-            if other.gpu != assignment.gpu and (taken := standby & set(other.adapters)):
-                weights = {each: share for each, share in other.weights.items() if each in taken} | dict(
-                    assignment.weights
-                )
-                together = replace(assignment, adapters=tuple(sorted(own | taken)), weights=weights)
-                states[f"when GPU {other.gpu} fails: "] = together
-    worst: dict[str, Any] = {}
-    missed: list[str] = []
-    for state, served in states.items():
-        for seed in range(seeds):
-            measures = _measured(served, inventory, objective, seed)
-            missed += [f"{state}{each}" for each in objective.missed_by(measures)]
-            if not worst or _badness(measures) > _badness(worst):
-                worst = measures
-    return replace(assignment, verified={**worst, "seeds": seeds, "missed": list(dict.fromkeys(missed))})
+def _measured(assignment: Assignment, problem: Problem, seeds: Sequence[int]) -> Assignment:
+    gpu_type = problem.gpu_types.index(assignment.gpu_type)
+    group = Group(assignment.adapters, gpu_type, assignment.weights)
+    hours = [measure(problem, group, assignment.settings, seed) for seed in seeds]
+    worst = max(hours, key=lambda hour: (len(hour["missed"]), hour["ttft_ms"] or 0.0))
+    return replace(assignment, verified={**worst, "hours": len(hours), "held": sum(not h["missed"] for h in hours)})
 
 
-def _measured(assignment: Assignment, inventory: Inventory, objective: Objective, seed: int) -> dict[str, Any]:
-    served, pair = assignment.served(inventory), assignment.gpu_type.pair
-    if not (served.workload.rate > 0).any():  # nothing comes, so nothing can be missed
-        return {"oom": False, "starved": False, "steady": True, "ttft_ms": None, "itl_ms": None}
-    simulation = Simulation(f"GPU {assignment.gpu}", pair.basis, served, pair.profile, assignment.settings)
-    measures = simulation.measure(seed=seed, ttft_limit_s=objective.ttft_limit_s)
-    return {key: measures[key] for key in MEASURES if key != "wall_s"}
+def measure(problem: Problem, group: Group, settings: Settings, seed: int, *, scale: float = 1.0) -> Mapping[str, Any]:
+    """What the twin measures of an hour of a group, all rates times `scale`, and what of the objective that misses."""
+    positions = np.array(group.adapters, dtype=np.int64)
+    weights = np.array([group.weights.get(adapter, 1.0) for adapter in group.adapters])
+    inventory = problem.inventory.take(positions)
+    inventory = replace(inventory, workload=replace(inventory.workload, rate=inventory.workload.rate * weights * scale))
+    pair = problem.gpu_types[group.gpu_type].pair
+    simulation = Simulation(pair.name, pair.basis, inventory, pair.profile, settings)
+    measures = simulation.measure(seed=seed, ttft_limit_s=problem.objective.ttft_limit_s)
+    return {key: measures[key] for key in MEASURES} | {"missed": problem.objective.missed_by(measures)}
 
 
-def _badness(measures: dict[str, Any]) -> tuple[bool, bool, float]:
-    return measures["oom"], measures["starved"], measures["ttft_ms"] or 0.0
+class ExactServers(Servers):
+    """Judges groups by the twin, under the settings of the models or, where these miss the objective, with other slots.
 
-
-def repaired(
-    fleet: Fleet,
-    answer: Callable[[Fleet], Placement],
-    inventory: Inventory,
-    objective: Objective,
-    *,
-    progress: Progress | None = None,
-) -> Placement:
-    """A placement in which the twin finds nothing missed: from GPUs that miss something, adapters go elsewhere.
-
-    `answer` makes a placement of a fleet. GPUs that stay as they are, are simulated once. Where the rounds are over or
-    there is no other place, what is missed still stands in the answer.
+    What to expect is what the models say; the twin only says whether that will do.
     """
-    known: dict[tuple[Any, ...], Assignment] = {}
-    for _ in range(ROUNDS):
-        placement = answer(fleet)
-        remembered = [known.get(_key(each), each) for each in placement.assignments]
-        placement = verified(replace(placement, assignments=tuple(remembered)), inventory, objective, progress=progress)
-        known |= {_key(each): each for each in placement.assignments}
-        bad = [each for each in placement.assignments if each.verified is not None and each.verified["missed"]]
-        evicted = {each.gpu: _evicted(fleet, each) for each in bad if each.gpu in fleet.gpus}
-        if not any(evicted.values()):
+
+    def __init__(self, problem: Problem, seeds: Sequence[int] = SEARCH_SEEDS, margin: float = MARGIN) -> None:
+        super().__init__(problem)
+        self._seeds, self._margin = seeds, margin
+        self._held_to: tuple[int, ...] = ()
+
+    def hold_to(self, seeds: Sequence[int]) -> None:
+        """From now on a group also has to serve the hours with these seeds, as verification does."""
+        self._held_to = tuple(seeds)
+        self.forget()
+
+    def _judged(self, group: Group) -> Server:
+        by_models = super()._judged(group)
+        if by_models.configuration is None:
+            return by_models
+        missed: list[str] = []
+        for configuration in self._configurations(group, by_models.configuration):
+            now = self._missed(group, configuration.settings)
+            if not now:
+                return Server(configuration, ())
+            missed = missed or now
+        return Server(by_models.configuration, tuple(missed))
+
+    def _configurations(self, group: Group, configuration: Configuration) -> Iterator[Configuration]:
+        """That of the models, then some with other slots."""
+        yield configuration
+        workload, asked = self.workload(group, scale=1.0 + self.problem.headroom), configuration.settings.max_loras
+        if group.max_loras is not None or "max_loras" in self.problem.inventory.fixed:
+            return
+        for slots in dict.fromkeys(min(max(round(asked * factor), 1), len(workload)) for factor in OTHER_SLOTS):
+            if slots != asked:
+                try:
+                    yield self._configure(group, workload, slots)
+                except DoesNotFitError:
+                    continue
+
+    def _missed(self, group: Group, settings: Settings) -> list[str]:
+        scale = (1.0 + self.problem.headroom) * (1.0 + self._margin)
+        hours = [(seed, scale) for seed in self._seeds] + [(seed, 1.0) for seed in self._held_to]
+        for seed, times in hours:
+            if missed := measure(self.problem, group, settings, seed, scale=times)["missed"]:
+                return [f"digital twin: {each}" for each in missed]
+        return []
+
+
+def make_hold(fleet: Fleet, servers: ExactServers, answer: Callable[[], Placement]) -> Placement:
+    """The placement of a fleet, verified, and changed until every GPU holds or that has been tried often enough.
+
+    A GPU that does not hold gives adapters away, the least busy first, to others or to one more.
+    """
+    placement = verified(answer(), servers.problem)
+    servers.hold_to(SEEDS)
+    for _ in range(REPAIRS):
+        failing = [each.gpu for each in placement.assignments if each.verified and each.verified["missed"]]
+        if not failing:
             break
-        for gpu, adapters in evicted.items():
-            fleet.closed.add(gpu)
-            for adapter in adapters:
-                fleet.take(adapter, gpu)
-        fleet.insert({adapter for adapters in evicted.values() for adapter in adapters})
+        moved = [adapter for number in failing for adapter in _given_away(fleet, number)]
+        fleet.insert(moved)
+        placement = verified(answer(), servers.problem)
     return placement
 
 
-def _key(assignment: Assignment) -> tuple[Any, ...]:
-    weights = tuple(sorted(assignment.weights.items()))
-    return assignment.gpu, assignment.adapters, weights, assignment.standby, tuple(sorted(assignment.flags.items()))
-
-
-def _evicted(fleet: Fleet, assignment: Assignment) -> list[int]:
-    """A tenth of a GPU's load, in as many adapters as that takes of those that are asked and may be elsewhere."""
-    free = [
-        each
-        for each in assignment.adapters
-        if each not in fleet.problem.pins and fleet.copies.get(each, 1) == 1 and fleet.load[each] > 0
-    ]
-    if len(free) < 2:
-        return []
-    wanted, taken, found = EVICTED * sum(fleet.load[each] for each in assignment.adapters), 0.0, list[int]()
-    for each in sorted(free, key=lambda each: (-fleet.load[each], each))[len(free) // 4 :]:
-        if taken >= wanted:
-            break
-        found.append(each)
-        taken += fleet.load[each]
-    return found
+def _given_away(fleet: Fleet, number: int) -> list[int]:
+    """Take as many adapters off a GPU as it takes for it to hold; those that have to be there stay."""
+    gpu, problem = fleet.gpus[number], fleet.problem
+    movable = sorted(
+        (each for each in gpu.adapters if each not in problem.pins and fleet.copies.get(each, 1) == 1),
+        key=lambda each: (fleet.load[each], each),
+    )
+    kept, taken = gpu.adapters - set(movable), 0
+    stride = max(len(movable) // 25, 1)
+    while taken < len(movable) and not fleet.holds(Gpu(gpu.gpu_type, kept | set(movable[taken:]))):
+        taken, stride = min(taken + stride, len(movable)), 2 * stride
+    for adapter in movable[:taken]:
+        fleet.take(adapter, number)
+    return movable[:taken]

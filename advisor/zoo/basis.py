@@ -29,7 +29,9 @@ class Basis:
     def __str__(self) -> str:
         parts = [
             f"for vLLM {self.vllm} on {self.gpu}",
-            self.measured if self.measured.startswith("measured ") else f"measured: {self.measured or 'unknown'}",
+            self.measured
+            if self.measured.startswith(("measured ", "derived"))
+            else f"measured: {self.measured or 'unknown'}",
             f"pair built {self.built}" if self.built else "",
         ]
         return "; ".join(filter(None, parts))

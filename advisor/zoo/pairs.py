@@ -70,6 +70,8 @@ class Pair:
         """
         found = self.manifest
         measured = "; ".join(sorted({fit.source for fit in self.profile.fits.values()}))
+        if self.profile.derivation is not None:
+            measured = "derived, not measured"
         return Basis(found.pair, found.model, found.gpu, found.vllm, measured, found.date)
 
     def summary(self) -> dict[str, Any]:

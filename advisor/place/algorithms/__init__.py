@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from advisor.place.algorithms.first_fit import first_fit
+from advisor.place.algorithms.dlora import dlora
+from advisor.place.algorithms.greedy import greedy
+from advisor.place.algorithms.loraserve import loraserve
+from advisor.place.algorithms.max_backbone import max_backbone
 from advisor.place.algorithms.packing import pack
+from advisor.place.algorithms.random import random
 from advisor.place.placement import Group
 from advisor.place.servers import Servers
 
@@ -16,5 +20,12 @@ The number of a GPU is the place of its group in the list; a group may be empty.
 found to fit on no GPU, or not on the number of GPUs that there is.
 """
 
-ALGORITHMS: dict[str, Algorithm] = {"packing": pack, "first-fit": first_fit}
-"""By name, the default first."""
+ALGORITHMS: dict[str, Algorithm] = {
+    "packing": pack,
+    "greedy": greedy,
+    "loraserve": loraserve,
+    "dlora": dlora,
+    "random": random,
+    "max-backbone": max_backbone,
+}
+"""By name: ours, which is the default, then the baselines."""

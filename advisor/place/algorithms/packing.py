@@ -9,10 +9,12 @@ adapters in an order is learned from the pair's models, GPU by GPU.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 
 import numpy as np
 
+from advisor.place.bound import least_shares
 from advisor.place.filling import FINE, Filled, fill_all
 from advisor.place.items import Floats, Items, Positions, items_of
 from advisor.place.placement import Group
@@ -57,22 +59,18 @@ def pack(servers: Servers) -> Iterator[list[Group]]:
             break
         best = found
         yield _groups(items, best)
-    if (levelled := _levelled(servers, items, order, types, best)) is not None:
+    fewer, count = None, len(best)
+    while count > 1 and (dealt := _dealt(servers, items, order, count - 1)) is not None:
+        fewer, count = dealt, count - 1
+        yield [items.group(each) for each in fewer]
+    if fewer is None and (levelled := _levelled(servers, items, order, types, best)) is not None:
         yield _groups(items, levelled)
 
 
 def _cheapest_first(servers: Servers) -> tuple[int, ...]:
     """Types of GPU by the price of what they serve of the whole inventory."""
     problem = servers.problem
-    everyone = np.arange(len(problem.inventory), dtype=np.int64)
-    if len(problem.gpu_types) == 1:
-        return (0,)
-    from advisor.place.bound import least_shares
-
-    cost = [
-        problem.gpu_types[each].price * float(least_shares(servers, each, everyone).sum())
-        for each in range(len(problem.gpu_types))
-    ]
+    cost = [gpu.price * float(least_shares(servers, each).sum()) for each, gpu in enumerate(problem.gpu_types)]
     return tuple(int(each) for each in np.argsort(cost, kind="stable"))
 
 
@@ -117,6 +115,36 @@ def _cost(servers: Servers, filled: list[Filled]) -> tuple[int, float, float]:
     """What matters: how many items are placed, then the price, then how far the GPUs are filled."""
     price = sum(servers.problem.gpu_types[each.gpu_type].price for each in filled if len(each.items))
     return -sum(len(each.items) for each in filled), price, _gpus(filled)
+
+
+def _dealt(servers: Servers, items: Items, order: Positions, gpus: int) -> list[Positions] | None:
+    """The items dealt out evenly to so many GPUs, in one way or another that keeps the objective; None if none does."""
+    problem = servers.problem
+    if problem.gpus is not None or len(problem.gpu_types) > 1 or items.apart or items.pinned:
+        return None
+    share = items.share[0][order]
+    if share.sum() > gpus:
+        return None
+    ways = [
+        np.split(order, np.searchsorted(np.cumsum(share), share.sum() * np.arange(1, gpus) / gpus)),
+        [order[each] for each in _evenly(share, np.argsort(-share, kind="stable"), gpus)],
+    ]
+    for way in ways:
+        by_share = sorted(way, key=lambda each: -float(items.share[0][each].sum()))
+        if all(not servers.judge(items.group(each)).missed for each in by_share if len(each)):
+            return way
+    return None
+
+
+def _evenly(share: Floats, order: Positions, gpus: int) -> list[Positions]:
+    """The next one always to the GPU that has least so far."""
+    least = [(0.0, 0, gpu) for gpu in range(gpus)]
+    dealt: list[list[int]] = [[] for _ in range(gpus)]
+    for each in order.tolist():
+        has, count, gpu = heapq.heappop(least)
+        dealt[gpu].append(each)
+        heapq.heappush(least, (has + float(share[each]), count + 1, gpu))
+    return [np.array(each, dtype=np.int64) for each in dealt]
 
 
 def _levelled(

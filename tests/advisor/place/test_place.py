@@ -27,6 +27,6 @@ def test_every_adapter_is_placed_once_or_told_why_not(pair: Pair, seed: int, idl
     answer = place(problem, algorithm)
     where = [adapter for each in answer.assignments for adapter in each.adapters]
     assert sorted([*where, *answer.unplaced]) == list(range(len(mix)))
-    assert answer.lower_bound <= answer.gpus or answer.unplaced
+    assert answer.lower_bound <= answer.gpus or any(each.missed for each in answer.assignments)
     assert place(problem, algorithm) == answer
     json.dumps(answer.document(problem.inventory))

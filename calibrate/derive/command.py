@@ -1,0 +1,128 @@
+"""`python -m calibrate derive`, `operators` and `host`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from calibrate import output as out
+from calibrate.errors import CalibrationError
+
+MEASURED = Path("model_zoo/pairs/llama-3.1-8b-instruct--h100-64gb/profile.toml")
+CATALOGUE = Path("calibrate/derive/gpus.toml")
+NOTICE = """\
+# GPU types: figures of their data sheets, and how much of them vLLM's kernels get (`calibrate/derive/gpu.py` says what
+# the keys mean). The efficiencies are fitted to operator times of aiconfigurator-core, Copyright (c) 2025-2026 NVIDIA
+# CORPORATION & AFFILIATES, Apache-2.0, by `python -m calibrate operators`; no row of its tables stands here.
+
+"""
+
+
+class Weights(StrEnum):
+    """What the weights are packed into."""
+
+    BF16 = "bf16"
+    FP8 = "fp8"
+    INT4 = "int4"
+
+
+class Kv(StrEnum):
+    """What the KV cache holds."""
+
+    BF16 = "bf16"
+    FP8 = "fp8"
+
+
+class Lineage(StrEnum):
+    """Generations of vLLM whose costs differ."""
+
+    OLD = "0.8.5"
+    CURRENT = "current"
+
+
+def derive(
+    *,
+    model: Annotated[str, typer.Option(help="Hugging Face id; with --config any name")],
+    gpu: Annotated[str, typer.Option(help="short name of the GPU type, such as l40s")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="profile to write")],
+    config: Annotated[Path | None, typer.Option(help="the model's config.json, where the catalogue lacks it")] = None,
+    tensor_parallel: Annotated[int, typer.Option(min=1, max=64, help="GPUs that the server spans")] = 1,
+    weights: Annotated[Weights, typer.Option(help="int4: AWQ, GPTQ, bitsandbytes")] = Weights.BF16,
+    kv_cache: Annotated[Kv, typer.Option(help="what the KV cache holds")] = Kv.BF16,
+    vllm: Annotated[Lineage, typer.Option(help="generation of vLLM")] = Lineage.CURRENT,
+    context: Annotated[float, typer.Option(min=1, help="tokens that a request holds on average")] = 400.0,
+    measured: Annotated[Path, typer.Option(help="measured profile that LoRA's costs come from")] = MEASURED,
+) -> None:
+    """Compute the profile of a pair that nobody measured, with how far each constant may be off."""
+    from calibrate.derive import gpu as gpus
+    from calibrate.derive import model_shape
+    from calibrate.derive.derive import Subject
+    from calibrate.derive.derive import derive as derived
+    from twin.profile import load
+
+    donor = load(measured)
+    subject = Subject(
+        model=model,
+        shape=model_shape.find(model) if config is None else model_shape.read(config),
+        gpu_name=gpu.casefold(),
+        gpu=gpus.find(gpu),
+        tensor_parallel=tensor_parallel,
+        precision=weights.value,
+        kv_bytes=2.0 if kv_cache is Kv.BF16 else 1.0,
+        generation=vllm.value,
+        context=context,
+    )
+    profile = derived(subject, donor, model_shape.find(donor.pair.model), command=out.called())
+    out.write(output, profile.to_toml().encode())
+    print(f"{output}: {profile.pair.name}, derived, not measured")
+    assert profile.derivation is not None
+    for note in profile.derivation.notes:
+        print(f"note: {note}")
+
+
+def operators(
+    tables: Annotated[Path, typer.Option(help="folder of aiconfigurator-core's wheel, unpacked")],
+    version: Annotated[str, typer.Option(help="its version")] = "0.12.0",
+    output: Annotated[Path, typer.Option("--output", "-o", help="catalogue to write")] = CATALOGUE,
+) -> None:
+    """Fit the catalogue's efficiencies to measured operator times."""
+    import tomli_w
+
+    from calibrate.derive import gpu, operator_tables
+
+    systems = tables / "aiconfigurator_core" / "systems" / "data"
+    if not systems.is_dir():
+        raise CalibrationError(f"{tables}: no aiconfigurator_core/systems/data in it; unpack the wheel there")
+    found = operator_tables.refit(gpu.catalogue(), systems, f"aiconfigurator-core {version}")
+    out.write(output, (NOTICE + tomli_w.dumps(found.model_dump(exclude_defaults=True))).encode())
+    for kind, each in found.efficiencies.items():
+        fits = ", ".join(f"{name} {100 * one.residual:.1f} %" for name, one in each.gemm.items() if one.residual)
+        if fits:
+            attention = f"attention {100 * each.attention.residual:.0f} %"
+            print(f"{kind}: median error of products while decoding: {fits}; {attention}")
+
+
+def host(
+    runs: Annotated[Path, typer.Option(help="servers without LoRA, as `vllm-0.15-no-lora/runs.csv` has them")],
+) -> None:
+    """Fit the host's share of a step to measured servers, and show how near the operators then come."""
+    from statistics import median
+
+    from calibrate.derive import host as hosts
+    from calibrate.derive.step import HOST_MS
+
+    found = hosts.stages(runs)
+    if not found:
+        raise CalibrationError(f"{runs}: no stage of a known model at a known rate")
+    for each in found:
+        print(
+            f"{each.model:<34}x{each.tensor_parallel}  {each.workload:<13}ITL {each.itl_ms:6.2f} ms, "
+            f"{100 * each.error(HOST_MS):+.1f} %"
+        )
+    off = 100 * median(abs(each.error(HOST_MS)) for each in found)
+    print(
+        f"host {HOST_MS:g} ms a step: median error {off:.1f} % over {len(found)} stages; best {hosts.fit(found):.2f} ms"
+    )

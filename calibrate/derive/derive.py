@@ -1,0 +1,234 @@
+"""A model's shape, a GPU's figures and one measured Profile -> the Profile of a pair that nobody measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from calibrate.derive.gpu import Gpu, Precision, catalogue
+from calibrate.derive.memory import MemoryModel
+from calibrate.derive.model_shape import ModelShape
+from calibrate.derive.operators import Operators
+from calibrate.derive.step import HOST_MS, StepModel
+from calibrate.errors import CalibrationError
+from twin.behaviour import behaviour_of
+from twin.profile import Derivation, FrontEnd, Loading, Pair, Profile, Scheduling, Serving, Step
+
+Generation = Literal["0.8.5", "current"]
+"""LoRA's costs changed with vLLM's kernels: 0.8.5 was measured, of current versions little is public."""
+
+OF_THE_MODEL = ("base_ms", "per_request_ms", "per_eager_token_ms")
+"""Terms of a step that are there without LoRA; all others are LoRA's and go with the number of layers."""
+FIXED_US = (62.0, 50.0, 75.0)
+"""What LoRA adds to a layer of a current vLLM, whatever the batch, us: middle, lowest, highest. EXAONE-3.5-2.4B on an
+H100 NVL under 0.15: 64 us; an engineer's figure elsewhere: 60."""
+CURRENT = (0.6, 0.2, 1.0)
+"""Slots', adapters' and tokens' costs under a current vLLM, times those of 0.8.5: not measured. Its kernels are newer
+builds of the same, so that more than before is unlikely; a third less a fifth is what MoE's gained."""
+BY_LAYERS = 0.1
+"""How far off LoRA's costs are when they are scaled by layers: on two measured models 1 and 10 %."""
+HOST_OFF = 0.25
+"""How far off the host's share of a step may be, relative: machines differ."""
+LIKE_OFF = 0.08
+"""How much further off a GPU is whose efficiencies were measured on another of its kind."""
+OPERATORS_OFF = 0.05
+"""How far off a model's products are in sum, relative, where the GPU's were measured."""
+MEASURED_ON = "h100-64gb"
+"""The catalogue's name of the GPU that the measured Profile is of."""
+CURRENT_VLLM = "0.33.0"
+CURRENT_FRONT_END = FrontEnd(ttft_ms=7.0, merged_per_adapter=0.0, merge_requests=0)
+"""The API server adds to a first token what was measured on both pairs; what merged tokens was 0.8's metrics."""
+SERVING: Mapping[Generation, Serving] = {
+    "0.8.5": Serving(max_num_seqs=2048, max_num_batched_tokens=2048),
+    "current": Serving(max_num_seqs=1024, max_num_batched_tokens=8192),
+}
+"""Settings; of current versions vLLM's own defaults on GPUs of 70 GiB and more."""
+SMALL = Serving(max_num_seqs=256, max_num_batched_tokens=2048)
+"""vLLM's defaults on smaller GPUs."""
+SMALL_GIB = 70.0
+UTILIZATION: Mapping[Generation, float] = {"0.8.5": 0.9, "current": 0.92}
+"""vLLM's own defaults of gpu_memory_utilization."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is to be derived."""
+
+    model: str
+    """Hugging Face id, or a name of the user's own."""
+    shape: ModelShape
+    gpu_name: str
+    gpu: Gpu
+    tensor_parallel: int = 1
+    precision: Precision = "bf16"
+    kv_bytes: float = 2.0
+    generation: Generation = "current"
+    context: float = 400.0
+    """Tokens that a request holds on average while it is answered."""
+
+    @property
+    def name(self) -> str:
+        """Short name of the pair."""
+        model = self.model.rstrip("/").rpartition("/")[2].lower()
+        packed = "" if self.precision == "bf16" else f"-{self.precision}"
+        several = f"-x{self.tensor_parallel}" if self.tensor_parallel > 1 else ""
+        return f"{model}{packed}--{self.gpu_name}{several}"
+
+
+def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, command: str) -> Profile:
+    """The Profile of `subject`.
+
+    Args:
+        subject: model, GPU and how they are used.
+        measured: the Profile that LoRA's costs are taken from, of one GPU and vLLM 0.8.5.
+        measured_shape: the shape of its model.
+        command: what made it, for its provenance.
+
+    Raises:
+        CalibrationError: the model does not fit into the memory, or adapters on it are not understood.
+    """
+    _check(subject)
+    shape, current = subject.shape, subject.generation == "current"
+    memory_model = MemoryModel(
+        shape, subject.gpu, subject.precision, subject.kv_bytes, subject.tensor_parallel, old=not current
+    )
+    serving = _serving(subject)
+    memory = memory_model.memory(UTILIZATION[subject.generation], max_num_seqs=serving.max_num_seqs)
+    if memory.kv_tokens_base <= memory.block_size:
+        raise CalibrationError(
+            f"{subject.model}: {memory_model.weight_bytes / 2**30:.1f} GiB of weights do not fit into "
+            f"{subject.gpu.memory_gib:g} GiB of {subject.gpu_name} with room for a KV cache: more GPUs "
+            "(tensor_parallel), or weights in fewer bits"
+        )
+    step, intervals = _step(subject, measured, measured_shape)
+    off = memory_model.off
+    intervals["memory.kv_tokens_base"] = (memory.kv_tokens_base * (1 - off), memory.kv_tokens_base * (1 + off))
+    same = _loading(measured.loading, memory_model.slot_rank_bytes() / _slot_rank_bytes(measured_shape))
+    return Profile(
+        pair=Pair(
+            name=subject.name,
+            model=subject.model,
+            gpu=subject.gpu_name,
+            vllm=CURRENT_VLLM if current else "0.8.5",
+        ),
+        memory=memory,
+        step=step,
+        scheduling=Scheduling(**measured.scheduling.model_dump()),
+        loading=same,
+        front_end=CURRENT_FRONT_END if current else measured.front_end,
+        serving=serving,
+        behaviour=behaviour_of(CURRENT_VLLM if current else "0.8.5"),
+        fits={},
+        derivation=Derivation(
+            gpus=subject.tensor_parallel,
+            weights=subject.precision,
+            intervals={place: _rounded(interval) for place, interval in intervals.items()},
+            sources=_sources(subject, measured),
+            notes=_notes(shape),
+        ),
+        command=command,
+    )
+
+
+def _check(subject: Subject) -> None:
+    shape, gpus = subject.shape, subject.tensor_parallel
+    if shape.heads % gpus:
+        raise CalibrationError(f"{shape.heads} attention heads are not shared by {gpus} GPUs: vLLM does not start")
+    if subject.precision == "fp8" and not subject.gpu.fp8_tflops:
+        raise CalibrationError(f"{subject.gpu_name} multiplies no fp8; bf16 and int4 are derived for it")
+    if shape.experts:
+        raise CalibrationError(
+            f"{subject.model} has experts: what LoRA costs on them changes with every version of vLLM; not derived"
+        )
+
+
+def _serving(subject: Subject) -> Serving:
+    if subject.generation == "current" and subject.gpu.memory_gib < SMALL_GIB:
+        return SMALL
+    return SERVING[subject.generation]
+
+
+def step_model(shape: ModelShape, gpu: Gpu, subject: Subject | None = None) -> StepModel:
+    """The steps of a model on a GPU without LoRA."""
+    operators = Operators(gpu, catalogue().efficiencies[gpu.kind])
+    if subject is None:
+        return StepModel(shape, operators)
+    return StepModel(shape, operators, subject.precision, subject.kv_bytes, subject.tensor_parallel)
+
+
+def _step(
+    subject: Subject, measured: Profile, measured_shape: ModelShape
+) -> tuple[Step, dict[str, tuple[float, float]]]:
+    """A step with LoRA, and how far its terms may be off."""
+    layers = subject.shape.layers / measured_shape.layers
+    own = step_model(subject.shape, subject.gpu, subject).step(subject.context)
+    efficiency = catalogue().efficiencies[subject.gpu.kind]
+    off = OPERATORS_OFF + efficiency.uncertainty + (LIKE_OFF if subject.gpu.like else 0.0)
+    of_lora = {k: v for k, v in measured.step.model_dump().items() if k not in (*OF_THE_MODEL, "graph_tokens")}
+    terms, intervals = own.model_dump(), dict[str, tuple[float, float]]()
+    host = HOST_OFF * HOST_MS
+    if subject.generation == "current":
+        fixed, least, most = (us * subject.shape.layers / 1e3 for us in FIXED_US)
+        base, (low, high) = own.base_ms, (own.base_ms * (1 - off) - host, own.base_ms * (1 + off) + host)
+        terms["base_ms"], intervals["step.base_ms"] = base + fixed, (low + least, high + most)
+        middle, lowest, highest = CURRENT
+    else:
+        # What 0.8.5 takes beyond the operators, with LoRA on, was measured on the other model: it goes with the layers.
+        there = step_model(measured_shape, _measured_gpu()).step(subject.context)
+        here = step_model(measured_shape, subject.gpu).step(subject.context)
+        arithmetic = subject.shape.body_parameters / measured_shape.body_parameters
+        gpus = here.per_eager_token_ms / there.per_eager_token_ms
+        terms |= {
+            "base_ms": own.base_ms + layers * (measured.step.base_ms - there.base_ms),
+            "per_request_ms": layers * measured.step.per_request_ms * here.per_request_ms / there.per_request_ms,
+            "per_eager_token_ms": arithmetic * measured.step.per_eager_token_ms * gpus,
+        }
+        intervals["step.base_ms"] = (terms["base_ms"] * (1 - off) - host, terms["base_ms"] * (1 + off) + host)
+        middle, lowest, highest = 1.0, 1.0, 1.0
+    for name in ("per_request_ms", "per_eager_token_ms"):
+        intervals[f"step.{name}"] = (terms[name] * (1 - 2 * off), terms[name] * (1 + 2 * off))
+    for name, value in of_lora.items():
+        scaled = value * layers
+        terms[name] = scaled * middle
+        intervals[f"step.{name}"] = (scaled * lowest * (1 - BY_LAYERS), scaled * highest * (1 + BY_LAYERS))
+    return Step.model_validate({name: float(f"{value:.6g}") for name, value in terms.items()}), intervals
+
+
+def _measured_gpu() -> Gpu:
+    return catalogue().gpus[MEASURED_ON]
+
+
+def _slot_rank_bytes(shape: ModelShape) -> float:
+    return MemoryModel(shape, _measured_gpu()).slot_rank_bytes()
+
+
+def _loading(measured: Loading, ratio: float) -> Loading:
+    """Loading by bytes: so many times those of the measured model."""
+    return Loading(**{name: float(f"{value * ratio:.6g}") for name, value in measured.model_dump().items()})
+
+
+def _sources(subject: Subject, measured: Profile) -> dict[str, str]:
+    lora = f"{measured.pair.name}, measured under vLLM {measured.pair.vllm}, times layers"
+    if subject.generation == "current":
+        lora += f" and {CURRENT[0]:g}: nobody has measured a current vLLM"
+    return {
+        "memory": "shapes" + ("; activations: llm-d-planner" if subject.generation == "current" else " and both pairs"),
+        "step.base_ms": catalogue().efficiencies[subject.gpu.kind].source + "; host: vLLM 0.15 on H100s",
+        "step.lora": lora,
+        "loading": f"{measured.pair.name}, times an adapter's bytes",
+    }
+
+
+def _notes(shape: ModelShape) -> list[str]:
+    notes = []
+    if shape.sliding_layers:
+        notes.append(
+            f"{shape.sliding_layers} of {shape.layers} layers look back over a window only: the KV cache holds more"
+        )
+    return notes
+
+
+def _rounded(interval: tuple[float, float]) -> tuple[float, float]:
+    low, high = (float(f"{max(end, 0.0):.6g}") for end in interval)
+    return low, high

@@ -1,0 +1,128 @@
+"""Derived Profiles beside the two that were measured, and what must hold of any."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calibrate.derive import gpu as gpus
+from calibrate.derive import model_shape
+from calibrate.derive.derive import Subject, derive
+from calibrate.derive.memory import MemoryModel
+from calibrate.derive.operators import Operators
+from calibrate.derive.step import StepModel
+from calibrate.errors import CalibrationError
+from twin.profile import Profile, load, parse
+
+PAIRS = Path("model_zoo/pairs")
+LLAMA = load(PAIRS / "llama-3.1-8b-instruct--h100-64gb" / "profile.toml")
+QWEN = load(PAIRS / "qwen2.5-7b-instruct--h100-64gb" / "profile.toml")
+DENSE = sorted(name for name, shape in model_shape.catalogue().items() if not shape.experts)
+
+
+def subject(model: str, gpu: str, **changes: object) -> Subject:
+    found = Subject(model, model_shape.find(model), gpu, gpus.find(gpu))
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def derived(of: Subject, measured: Profile = LLAMA) -> Profile:
+    return derive(of, measured, model_shape.find(measured.pair.model), command="made up for tests")
+
+
+@pytest.mark.parametrize(("measured", "other"), [(LLAMA, QWEN), (QWEN, LLAMA)])
+def test_each_measured_pair_follows_from_the_other(measured: Profile, other: Profile) -> None:
+    found = derived(subject(other.pair.model, "h100-64gb", generation="0.8.5"), measured)
+    assert found.step.base_ms == pytest.approx(other.step.base_ms, rel=0.03)
+    assert found.step.per_request_ms == pytest.approx(other.step.per_request_ms, rel=0.1)
+    assert found.memory.kv_tokens_base == pytest.approx(other.memory.kv_tokens_base, rel=0.01)
+    assert found.memory.kv_tokens_per_slot_rank == pytest.approx(other.memory.kv_tokens_per_slot_rank, rel=0.01)
+    assert found.memory.kv_tokens_per_slot == pytest.approx(other.memory.kv_tokens_per_slot, rel=0.01)
+    assert found.behaviour == other.behaviour
+
+
+@pytest.mark.parametrize("gpu", gpus.catalogue().gpus)
+def test_every_gpu_serves_a_small_model_and_its_profile_is_read_back(gpu: str) -> None:
+    found = derived(subject("meta-llama/Llama-3.2-3B-Instruct", gpu))
+    assert found.derivation is not None
+    again = parse(found.to_toml().encode(), "profile")
+    assert again.step == found.step and again.derivation == found.derivation
+    worse = found.pessimistic()
+    assert worse.step.base_ms > found.step.base_ms
+    assert worse.memory.kv_tokens_base < found.memory.kv_tokens_base
+    assert LLAMA.pessimistic() is LLAMA
+
+
+@given(st.sampled_from(DENSE), st.sampled_from(sorted(gpus.catalogue().gpus)), st.sampled_from([1, 2, 4, 8]),
+       st.sampled_from(["bf16", "fp8", "int4"]), st.sampled_from(["0.8.5", "current"]))  # fmt: skip
+def test_any_pair_is_derived_within_its_own_intervals_or_refused(
+    model: str, gpu: str, tensor_parallel: int, precision: str, generation: str
+) -> None:
+    of = subject(model, gpu, tensor_parallel=tensor_parallel, precision=precision, generation=generation)
+    try:
+        found = derived(of)
+    except CalibrationError as error:
+        assert "\n" not in str(error)
+        return
+    assert found.derivation is not None
+    for place, (low, high) in found.derivation.intervals.items():
+        section, name = place.split(".")
+        value = getattr(getattr(found, section), name)
+        assert low * (1 - 1e-4) <= value <= high * (1 + 1e-4), place
+
+
+def test_fewer_bits_and_more_gpus_make_room_and_haste() -> None:
+    one = subject("meta-llama/Llama-3.1-8B-Instruct", "h100-80gb")
+    found = derived(one)
+    for better in (replace(one, precision="fp8"), replace(one, tensor_parallel=2), replace(one, kv_bytes=1.0)):
+        other = derived(better)
+        assert other.memory.kv_tokens_base > found.memory.kv_tokens_base
+        assert other.step.base_ms <= found.step.base_ms
+
+
+def test_more_of_anything_takes_longer() -> None:
+    found = subject("meta-llama/Llama-3.1-8B-Instruct", "a100-80gb")
+    steps = StepModel(found.shape, Operators(found.gpu, gpus.catalogue().efficiencies[found.gpu.kind]))
+    assert steps.decode_ms(1, 100) < steps.decode_ms(64, 100) < steps.decode_ms(64, 4000) < steps.decode_ms(512, 4000)
+    assert steps.prefill_ms(1024, 500) < steps.prefill_ms(8192, 500) < steps.prefill_ms(8192, 8000)
+
+
+def test_slots_take_what_adapters_of_their_rank_weigh() -> None:
+    """83.9 MB for an adapter of rank 16 on Llama-3.1-8B; the slot also holds embeddings and the output layer."""
+    shape = model_shape.find("meta-llama/Llama-3.1-8B-Instruct")
+    of_rank_16 = 16 * MemoryModel(shape, gpus.find("h100-80gb")).slot_rank_bytes()
+    embeddings = 16 * 2 * 2 * (shape.vocabulary + shape.hidden)
+    assert (of_rank_16 - embeddings) / 1e6 == pytest.approx(83.9, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model": "meta-llama/Llama-3.1-70B-Instruct", "gpu": "l40s"}, "GiB of weights do not fit"),
+        ({"model": "Qwen/Qwen3-30B-A3B", "gpu": "h200"}, "experts"),
+        ({"model": "meta-llama/Llama-3.1-8B-Instruct", "gpu": "a100-80gb", "precision": "fp8"}, "fp8"),
+        ({"model": "Qwen/Qwen2.5-7B-Instruct", "gpu": "h200", "tensor_parallel": 8}, "28 attention heads"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(changes: dict[str, object], said: str) -> None:
+    model, gpu = str(changes.pop("model")), str(changes.pop("gpu"))
+    with pytest.raises(CalibrationError, match=said):
+        derived(subject(model, gpu, **changes))
+
+
+def test_the_command_writes_a_profile_and_tells_mistakes_in_one_line(tmp_path: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "calibrate", "derive", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    path = tmp_path / "pair" / "profile.toml"
+    done = run("--model", "Qwen3-8B", "--gpu", "L40S", "-o", str(path))
+    assert done.returncode == 0 and "derived, not measured" in done.stdout, done.stderr
+    assert load(path).pair.name == "qwen3-8b--l40s"
+    wrong = run("--model", "Qwen3-8B", "--gpu", "h900", "-o", str(path))
+    assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1 and "h100-80gb" in wrong.stderr
