@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,8 +18,15 @@ from advisor.cli.options import (
     objective_of,
     recommendation_of,
 )
+from advisor.errors import InputError
 from advisor.recommend.objective import ObjectiveName
 from advisor.report import Format, write
+
+if TYPE_CHECKING:
+    from advisor.inventory.inventory import Inventory
+    from advisor.recommend.objective import Objective
+    from advisor.recommend.recommendation import Recommendation
+    from advisor.zoo.pairs import Pair
 
 
 def recommend(
@@ -28,11 +36,18 @@ def recommend(
     ttft_limit: TtftLimit = TTFT_LIMIT,  # type: ignore[assignment]  # typer parses defaults, too
     itl_limit: ItlLimit = None,
     verify: Annotated[bool, typer.Option("--verify", help="Let the digital twin check the answer")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE.html", help="Write a page: curves, memory, the trace"),
+    ] = None,
+    chart: Annotated[bool, typer.Option("--chart", help="Show what becomes of it as adapters are added")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 unless every adapter is admitted")] = False,
     form: Annotated[Format, typer.Option("--format", help="How the answer is written")] = Format.TEXT,
     zoo: Zoo = None,
 ) -> None:
     """Recommend launch flags and an admission limit."""
+    if chart and form is not Format.TEXT:
+        raise typer.BadParameter("--chart belongs to --format text; --report draws a page beside any format")
     wanted = objective_of(objective, ttft_limit, itl_limit)
     loaded, pair, answer = recommendation_of(inventory, wanted, zoo)
     if verify and answer.feasible:
@@ -42,8 +57,36 @@ def recommend(
         with compiling_noted():
             answer = verified(answer, loaded, pair.profile, wanted)
     streams.write(write(answer, form))
+    if report is not None or chart:
+        _draw(loaded, pair, wanted, answer, report=report, chart=chart)
     if form is Format.ARGS and not answer.feasible:
         streams.note(f"not feasible: {answer.reason}")
     refused = strict and (not answer.feasible or answer.admission.rejected)
     if refused or answer.disproved:
         raise typer.Exit(1)
+
+
+def _draw(
+    inventory: Inventory, pair: Pair, objective: Objective, answer: Recommendation, *, report: Path | None, chart: bool
+) -> None:
+    """Show, or write into a page, what becomes of the server as adapters are added."""
+    from advisor.recommend.growth import grow
+
+    growth = grow(inventory, pair, objective, answer)
+    if chart and growth is not None and answer.settings is not None:
+        from advisor.report import bars
+
+        slots = answer.settings.max_loras
+        curve = min(growth.curves, key=lambda each: abs(each.max_loras - slots))
+        streams.write("\n" + bars.write(curve, answer.admission.adapters, plain=not streams.draws_blocks()))
+        more = "at least " if growth.at_most else ""
+        streams.write(f"Of this mix one GPU takes {more}{growth.adapters:,} adapters, with slots to match.")
+    if report is not None:
+        from advisor.report import html
+        from twin.files import write_whole
+
+        page = html.write(answer, growth, pair.profile, objective)
+        try:
+            write_whole(report, page.encode())
+        except OSError as error:
+            raise InputError(f"{report}: cannot write the page: {error.strerror}") from error

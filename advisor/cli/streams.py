@@ -80,3 +80,12 @@ def _on_closed_pipe(action: Any) -> Any:
 def width() -> int | None:
     """Columns of the terminal that the answer goes to; None where it goes elsewhere."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def draws_blocks() -> bool:
+    """Whether stdout takes more than ASCII."""
+    try:
+        "█▏".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

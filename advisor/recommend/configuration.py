@@ -121,6 +121,19 @@ class Configurator:
         settings = self._settings(mix, slots, int(rank.result))
         return Configuration(settings, expected, tuple(trace), served, memory_bound=fitting is not None)
 
+    def expect(self, mix: Workload, max_loras: int) -> Expectation:
+        """What to expect of all adapters of `mix` with so many slots, or with one for each where there are fewer.
+
+        Raises:
+            DoesNotFitError: the server would not start with so many.
+        """
+        rank = int(self._slot_rank(mix).result)
+        if (fitting := self._fitting_slots(max_loras, rank)) is not None:
+            raise DoesNotFitError(fitting.rule[0], (fitting,))
+        values = measure(mix, self.profile, ttft_limit_s=self.objective.ttft_limit_s)
+        ((_, _, expected),) = self._expect(values, mix, [min(max_loras, len(mix))], rank)
+        return replace(expected, kv_capacity_tokens=self._capacity(max_loras, rank))
+
     def _others(self, asked: int, adapters: int, rank: int) -> list[int]:
         """Slots to try instead, the nearest first: those that memory and the adapters leave a use for."""
         if "max_loras" in self._fixed:

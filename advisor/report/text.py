@@ -12,7 +12,7 @@ from advisor.recommend.recommendation import Recommendation, Step
 
 def write(recommendation: Recommendation) -> str:
     """The answer as lines for a terminal, without colours."""
-    blocks = [_headline(recommendation)]
+    blocks = [headline(recommendation)]
     if recommendation.feasible:
         blocks += [_command(recommendation), _admission(recommendation), _expected(recommendation)]
     blocks += [_verified(recommendation), _changes(recommendation), _why(recommendation.trace)]
@@ -20,7 +20,7 @@ def write(recommendation: Recommendation) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def _headline(recommendation: Recommendation) -> str:
+def headline(recommendation: Recommendation) -> str:
     admission = recommendation.admission
     if not recommendation.feasible:
         what = f"not feasible: {recommendation.reason}"

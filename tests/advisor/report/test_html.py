@@ -1,0 +1,116 @@
+"""The page of an answer: whole by itself, nothing of an inventory in it but text, and quiet in a real browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from advisor.report.chart import Axis, chart
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+LIMIT_KB = 300
+
+
+class Page(HTMLParser):
+    """The elements of a page, and its text."""
+
+    VOID = ("meta", "input", "line", "path", "br", "link", "img")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags, self.links, self.text = list[str](), list[str](), ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "action", "data")]
+        assert not any(name.startswith("on") for name, _ in attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def inventory(folder: Path, name: str = "tenant", count: int = 400) -> Path:
+    path = folder / "inventory.toml"
+    path.write_text(f"""
+model = "meta-llama/Llama-3.1-8B-Instruct"
+gpu = "h100-64gb"
+[lengths]
+input = {{ mean = 223, std = 191 }}
+output = {{ mean = 196, std = 181 }}
+[server]
+max_loras = 32
+[[adapters]]
+name = '{name}'
+count = {count}
+rank = 16
+rate = 0.05
+""")
+    return path
+
+
+def report(path: Path) -> str:
+    page = path.with_name("page.html")
+    command = [sys.executable, "-m", "advisor", "recommend", str(path), "--report", str(page), "--chart"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "objective missed" in done.stdout and re.search(r"^> +\d+ .*served$", done.stdout, re.MULTILINE)
+    assert max(map(len, done.stdout.partition("as adapters are added")[2].splitlines())) <= 80
+    return page.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return report(inventory(tmp_path_factory.mktemp("report")))
+
+
+def test_the_page_is_whole_by_itself_and_small(page: str) -> None:
+    found = Page(page)
+    assert not found.links and "script" not in found.tags and "url(" not in page
+    assert len(page.encode()) <= 1000 * LIMIT_KB
+    assert found.tags.count("svg") == 3
+    assert found.tags.count("input") >= 3
+    for word in ("one GPU serves", "vllm serve", "--max-loras=", "KV cache", "Today and recommended", "Why", "TTFT"):
+        assert word in page, word
+
+
+def test_names_of_an_inventory_stay_text(tmp_path: Path) -> None:
+    name = "<script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}&amp;"
+    found = Page(text := report(inventory(tmp_path, name)))
+    assert "script" not in found.tags and "img" not in found.tags
+    assert name.replace("&amp;", "&amp;") in found.text and "49" not in re.findall(r"serves (\d+)", text)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_a_browser_shows_the_page_without_complaint(page: str, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    for width in (1000, 390):
+        done = subprocess.run(
+            [
+                str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
+                f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},1500", "--virtual-time-budget=2000",
+                "--dump-dom", (tmp_path / "page.html").as_uri(),
+            ],
+            capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert "CONSOLE" not in done.stderr, done.stderr
+        assert "Of this mix one GPU takes" in done.stdout
+
+
+def test_axes_have_round_numbers_within_them() -> None:
+    across = Axis(0, 437, 0, 100)
+    assert [tick.text for tick in across.ticks()] == ["0", "100", "200", "300", "400"]
+    assert [tick.text for tick in Axis(10, 10_000, 0, 3, logarithmic=True).ticks()] == ["10", "100", "1,000", "10,000"]
+    assert [across.place(value) for value in (-5, 0, 437, 9999)] == [0, 0, 100, 100]
+
+
+def test_a_chart_takes_what_has_no_number() -> None:
+    drawn = chart("TTFT", "ms", [("8", [(1, 5.0), (2, float("nan"))])], limit=2000, logarithmic=True)
+    assert drawn.lines[0].path.startswith("M") and drawn.limit is not None
