@@ -66,7 +66,7 @@ def render(
     from advisor.deploy.write import render as rendering
     from advisor.deploy.write.render_context import Options
 
-    _undo_when_killed()
+    undo_when_killed()
     if output is None and len(template) > 1:
         raise typer.BadParameter("several templates need a directory to write to: add -o DIR")
     loaded, pair, answer = recommendation_of(inventory, objective_of(objective, ttft_limit, itl_limit), zoo)
@@ -93,7 +93,7 @@ def render(
         streams.write(str(path))
 
 
-def _undo_when_killed() -> None:
+def undo_when_killed() -> None:
     """Have SIGTERM and SIGHUP end the process as an error does, so that no half written file stays behind."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP

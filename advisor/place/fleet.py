@@ -9,13 +9,17 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
+from itertools import count
 
 from advisor.names import counted
 from advisor.place.placement import Group
 from advisor.place.problem import Problem
 from advisor.place.servers import Server, Servers
 
+NO_ROOM = "no room"
+"""How reasons begin that are none of the adapter's: there are too few GPUs."""
 MOST_COPIES = 256
 """GPUs that one adapter's requests are shared among at most."""
 
@@ -46,6 +50,10 @@ class Fleet:
         self.gpus: dict[int, Gpu] = {}
         self.unplaced: dict[int, str] = {}
         """Adapters that are on no GPU, and why."""
+        self.may_open = True
+        """Whether GPUs may be taken into use that are not yet."""
+        self.closed: set[int] = set()
+        """GPUs that take no more adapters."""
         self.copies = dict(self.problem.copies)
         self._apart = defaultdict[int, list[frozenset[int]]](list)
         for group in self.problem.apart:
@@ -54,6 +62,18 @@ class Fleet:
         mix = servers.mix()
         self.load = mix.rate * (mix.input_mean + mix.output_mean)
         """Offered tokens/s of each adapter."""
+
+    @property
+    def price(self) -> float:
+        """Of all GPUs together."""
+        return sum(self.problem.gpu_types[gpu.gpu_type].price for gpu in self.gpus.values() if gpu.adapters)
+
+    def copy(self) -> Fleet:
+        """Another fleet that is the same, and may change."""
+        other = copy(self)
+        other.gpus = {number: Gpu(gpu.gpu_type, set(gpu.adapters), gpu.max_loras) for number, gpu in self.gpus.items()}
+        other.unplaced, other.copies, other.closed = dict(self.unplaced), dict(self.copies), set(self.closed)
+        return other
 
     def groups(self) -> dict[int, Group]:
         """What is on each GPU, by its number; GPUs with nothing on them are not used."""
@@ -78,6 +98,8 @@ class Fleet:
 
     def may(self, adapter: int, number: int) -> bool:
         """Whether an adapter is allowed on the GPU of this number, and not there yet."""
+        if number in self.closed:
+            return False
         if self.problem.pins.get(adapter, number) != number and not self._is_spare_copy(adapter):
             return False
         there = self.gpus[number].adapters if number in self.gpus else set()
@@ -96,7 +118,9 @@ class Fleet:
         """Take one more GPU of a type into use, under the lowest free number or this one; None if there is none."""
         most, of_type = self.problem.gpus, self.problem.gpu_types[gpu_type].at_most
         used = sum(gpu.gpu_type == gpu_type for gpu in self.gpus.values())
-        if (most is not None and len(self.gpus) >= most) or (of_type is not None and used >= of_type):
+        if not self.may_open or (most is not None and len(self.gpus) >= most):
+            return None
+        if of_type is not None and used >= of_type:
             return None
         if number is None:
             taken = self.gpus.keys() | set(self.problem.pins.values())
@@ -132,7 +156,7 @@ class Fleet:
                 if self._shared(adapter):
                     left = [adapter] * self.copies[adapter] + left
                 else:
-                    self.unplaced[adapter] = self.judge_alone(adapter) or "no room"
+                    self.unplaced[adapter] = self.judge_alone(adapter) or NO_ROOM
             waiting = left
         for adapter in dict.fromkeys(waiting):
             self._remove(adapter)
@@ -141,7 +165,7 @@ class Fleet:
     def _no_room(self, adapter: int) -> str:
         copies, gpus = self.copies.get(adapter, 1), self.problem.gpus or len(self.gpus)
         where = f"on {counted(gpus, 'GPU')}"
-        return f"no room for its {copies} replicas {where}" if copies > 1 else f"no room {where}"
+        return f"{NO_ROOM} for its {copies} replicas {where}" if copies > 1 else f"{NO_ROOM} {where}"
 
     def judge_alone(self, adapter: int) -> str | None:
         """What keeps any GPU from serving an adapter (a copy of it) by itself; None if nothing does."""
@@ -233,19 +257,29 @@ def _taken(counter: Counter[int], adapter: int) -> bool:
     return counter[adapter] >= 0
 
 
-def settle(fleet: Fleet, groups: Sequence[Group]) -> None:
-    """Take over what an algorithm made, and see to pins, adapters that must be apart, and copies."""
+def settle(fleet: Fleet, groups: Sequence[Group], numbers: Sequence[int] | None = None) -> None:
+    """Take over what an algorithm made, and see to pins, adapters that must be apart, and copies.
+
+    Groups that have `numbers` keep them, and have to keep the objective: who does not fit goes elsewhere.
+    """
     problem = fleet.problem
     for adapter, reason in contradictions(problem).items():
         fleet.unplaced[adapter] = reason
-    groups = _available(problem, groups)
-    numbers = _numbers(problem, groups, set(fleet.unplaced))
-    for number, group in zip(numbers, groups, strict=True):
+    if numbers is None:
+        groups = _available(problem, groups)
+        at = _numbers(problem, groups, set(fleet.unplaced))
+    else:
+        at = list(numbers)
+    for number, group in zip(at, groups, strict=True):
         fleet.gpus[number] = Gpu(group.gpu_type, set(group.adapters) - fleet.unplaced.keys(), group.max_loras)
     times = Counter(adapter for group in groups for adapter in group.adapters)
     fleet.copies |= {adapter: count for adapter, count in times.items() if count > 1}
     _pin(fleet)
     _separate(fleet)
+    if numbers is not None:
+        for number in fleet.gpus:
+            pinned = {each for each in fleet.gpus[number].adapters if problem.pins.get(each) == number}
+            _make_room(fleet, number, keep=pinned)
     there = fleet.where()
     everyone = range(len(problem.inventory))
     refused = fleet.servers.refused()
@@ -264,8 +298,8 @@ def _available(problem: Problem, groups: Sequence[Group]) -> list[Group]:
     left = [math.inf if each.at_most is None else each.at_most for each in problem.gpu_types]
     kept: list[Group] = []
     for group in groups:
-        left[group.gpu_type] -= 1
-        if left[group.gpu_type] >= 0 and len(kept) < (problem.gpus or len(groups)):
+        left[group.gpu_type] -= bool(group.adapters)
+        if group.adapters and left[group.gpu_type] >= 0 and len(kept) < (problem.gpus or len(groups)):
             kept.append(group)
     return kept
 
@@ -316,8 +350,11 @@ def _numbers(problem: Problem, groups: Sequence[Group], without: set[int]) -> li
         if place not in numbers and pin not in numbers.values():
             numbers[place] = pin
     taken = set(numbers.values())
-    free = iter(each for each in range(len(groups) + len(taken)) if each not in taken)
-    return [numbers[place] if place in numbers else next(free) for place in range(len(groups))]
+    for place in range(len(groups)):
+        if place not in numbers:
+            numbers[place] = next(each for each in count(0) if each not in taken)
+            taken.add(numbers[place])
+    return [numbers[place] for place in range(len(groups))]
 
 
 def _pin(fleet: Fleet) -> None:

@@ -2,38 +2,79 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from advisor.errors import InputError
 from advisor.nearest import nearest
 from advisor.place.algorithms import ALGORITHMS, Algorithm
 from advisor.place.bound import lower_bound
+from advisor.place.changes import kept_in_place, plan
+from advisor.place.failure import protected
 from advisor.place.fleet import Fleet, settle
-from advisor.place.placement import Group, Placement
+from advisor.place.placement import Assignment, Group, Placement
+from advisor.place.previous import Running, continued
 from advisor.place.problem import Problem
 from advisor.place.servers import Servers
-from advisor.place.verification import ExactServers, make_hold
+from advisor.place.verification import ExactServers, Progress, make_hold, verified
 
 DEFAULT = next(iter(ALGORITHMS))
 """Name of the algorithm that is used where none is named."""
 
 
-def place(problem: Problem, algorithm: str = DEFAULT, *, exact: bool = False) -> Placement:
-    """Place an inventory on GPUs, so that every GPU holds by the models or, where that is asked, by the twin.
+ROOM = 1.25
+"""Times the adapters of a GPU is what its host memory is to hold."""
+
+
+def place(
+    problem: Problem,
+    algorithm: str = DEFAULT,
+    previous: Mapping[int, Running] | None = None,
+    *,
+    verify: bool = False,
+    exact: bool = False,
+    progress: Progress | None = None,
+) -> Placement:
+    """Place an inventory on GPUs, so that every GPU holds by the models or, if that is to be exact, by the twin.
+
+    Where there was a placement before, with few changes to that one, and how to make them.
 
     Raises:
-        InputError: no such algorithm, a shipped file is missing or altered, or the twin is not installed.
+        InputError: no such algorithm, too few GPUs for one to fail, a shipped file is missing or altered, or the twin
+            is asked and not installed.
     """
     if algorithm not in ALGORITHMS:
         near = nearest(algorithm, ALGORITHMS)
         hint = f"; did you mean {near!r}?" if near else ""
         raise InputError(f"no algorithm {algorithm!r}{hint}; there are {', '.join(ALGORITHMS)}")
+    if problem.failures and problem.gpus is not None:
+        if problem.gpus <= problem.failures:
+            raise InputError("one GPU may fail, so that two are needed at least")
+        problem = replace(problem, gpus=problem.gpus - problem.failures)
     servers = ExactServers(problem) if exact else Servers(problem)
     fleet = Fleet(servers)
     groups, interrupted = _best(servers, ALGORITHMS[algorithm])
     settle(fleet, groups)
+    positions = {name: i for i, name in enumerate(problem.inventory.names)} if previous else {}
+    if previous and not _cheaper(fleet, continuing := continued(servers, previous, positions)):
+        fleet = continuing
     answer = partial(placement, fleet, algorithm, interrupted=interrupted)
-    return make_hold(fleet, servers, answer) if isinstance(servers, ExactServers) else answer()
+    found = make_hold(fleet, servers, answer) if isinstance(servers, ExactServers) and not interrupted else answer()
+    if previous:
+        found = kept_in_place(found, previous, problem, positions)
+    if problem.failures:
+        idle = [gpu for gpu, running in (previous or {}).items() if not running.adapters]
+        found = protected(found, servers, idle)
+    if (verify or exact) and not interrupted:
+        found = verified(found, problem, progress=progress)
+    return replace(found, changes=plan(servers, found, previous, positions)) if previous is not None else found
+
+
+def _cheaper(fleet: Fleet, other: Fleet) -> bool:
+    """Whether a fleet serves more adapters than another one or, if as many, for less."""
+    return (len(fleet.unplaced), fleet.price) < (len(other.unplaced), other.price)
 
 
 def _best(servers: Servers, algorithm: Algorithm) -> tuple[list[Group], bool]:
@@ -55,7 +96,7 @@ def placement(fleet: Fleet, algorithm: str, *, interrupted: bool = False) -> Pla
     assignments = []
     for number, group in fleet.groups().items():
         if (assignment := servers.assign(number, group)) is not None:
-            assignments.append(assignment)
+            assignments.append(roomy(assignment, servers))
         else:
             reason = "; ".join(servers.judge(group).missed)
             unplaced |= dict.fromkeys(group.adapters, f"the server would not start: {reason}")
@@ -69,3 +110,17 @@ def placement(fleet: Fleet, algorithm: str, *, interrupted: bool = False) -> Pla
         interrupted=interrupted,
         warnings=servers.warnings,
     )
+
+
+def roomy(assignment: Assignment, servers: Servers) -> Assignment:
+    """The same with room for some more adapters in host memory, which costs nothing until they come.
+
+    A server is started anew to change its flags, and adapters come and go.
+    """
+    problem = servers.problem
+    if "max_cpu_loras" in problem.inventory.fixed:
+        return assignment
+    room = math.ceil(ROOM * len(assignment.adapters))
+    settings = replace(assignment.settings, max_cpu_loras=max(assignment.settings.max_cpu_loras, room))
+    own = assignment.gpu_type.pair.profile.memory.max_model_len
+    return replace(assignment, settings=settings, flags=settings.flags(own))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from advisor.inventory.inventory import Inventory
 from advisor.place.problem import GpuType
+from advisor.place.steps import Changes
 from advisor.recommend.objective import Expectation
 from advisor.recommend.recommendation import Step
 from twin.settings import Settings, arguments
@@ -58,6 +61,21 @@ class Assignment:
     """The rules behind the settings."""
     verified: Mapping[str, Any] | None = None
     """What the digital twin measured, the worst of its seeds, where it was asked."""
+    standby: tuple[int, ...] = ()
+    """Adapters that it takes over when their GPU fails: positions in the inventory, ascending."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it keeps the objective, by the models and, where asked, the twin."""
+        return not self.missed and not (self.verified is not None and self.verified["missed"])
+
+    def served(self, inventory: Inventory) -> Inventory:
+        """Its adapters, with the share of their requests that comes here."""
+        found = inventory.take(np.array(self.adapters, dtype=np.int64))
+        if not self.weights:
+            return found
+        weights = np.array([self.weights.get(adapter, 1.0) for adapter in self.adapters])
+        return replace(found, workload=replace(found.workload, rate=found.workload.rate * weights))
 
     @property
     def args(self) -> list[str]:
@@ -88,9 +106,9 @@ class Placement:
     """So many GPUs at least serve what was placed, whatever the placement (see `bound`)."""
     algorithm: str
     """Name of the algorithm that found it."""
-    standby: Mapping[int, int] = field(default_factory=dict)
-    """Adapters -> number of the GPU that takes them over when theirs fails, where that was asked for."""
     seed: int = 0
+    changes: Changes | None = None
+    """From the placement before, where there was one."""
     interrupted: bool = False
     """Whether it was stopped before it was done: the best that had been found by then."""
     warnings: tuple[str, ...] = ()
@@ -99,6 +117,11 @@ class Placement:
     def gpus(self) -> int:
         """GPUs that are used."""
         return len(self.assignments)
+
+    @property
+    def standby(self) -> dict[int, int]:
+        """Adapters -> number of the GPU that takes them over when theirs fails, where that was asked for."""
+        return {adapter: each.gpu for each in self.assignments for adapter in each.standby}
 
     @property
     def optimal(self) -> bool:
@@ -113,13 +136,13 @@ class Placement:
     @property
     def holds(self) -> bool:
         """Whether everyone is placed and every GPU keeps the objective, by the models and, where asked, the twin."""
-        missed = (each.missed or (each.verified is not None and each.verified["missed"]) for each in self.assignments)
-        return not self.unplaced and not any(missed)
+        return not self.unplaced and all(each.holds for each in self.assignments)
 
     def document(self, inventory: Inventory) -> dict[str, Any]:
         """The answer as plain data: the documented keys of the JSON format."""
         return {
             "gpus": self.gpus,
+            "price": round(self.price, 6),
             "lower_bound": self.lower_bound,
             "optimal": self.optimal,
             "algorithm": self.algorithm,
@@ -129,6 +152,7 @@ class Placement:
             "unplaced": [
                 {"name": inventory.names[adapter], "reason": reason} for adapter, reason in self.unplaced.items()
             ],
+            **({"changes": self.changes.document(inventory)} if self.changes is not None else {}),
             "warnings": list(self.warnings),
         }
 
@@ -138,12 +162,15 @@ def _document(assignment: Assignment, inventory: Inventory) -> dict[str, Any]:
     return {
         "gpu": assignment.gpu,
         "pair": assignment.gpu_type.pair.name,
+        "gpu_type": assignment.gpu_type.pair.manifest.gpu,
         "adapters": [inventory.names[adapter] for adapter in assignment.adapters],
         **({"weights": weights} if weights else {}),
+        **({"standby": [inventory.names[adapter] for adapter in assignment.standby]} if assignment.standby else {}),
         "flags": dict(assignment.flags),
         "args": assignment.args,
         "request_rate": round(assignment.request_rate, 6),
         "token_rate": round(assignment.token_rate, 3),
+        "load": round(assignment.load, 4),
         "expected": assignment.figures(),
         **({"missed": list(assignment.missed)} if assignment.missed else {}),
         **({"verified": dict(assignment.verified)} if assignment.verified is not None else {}),

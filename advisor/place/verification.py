@@ -16,6 +16,8 @@ from advisor.recommend.configuration import Configuration, DoesNotFitError
 from advisor.simulation import MEASURES, Simulation
 from twin.settings import Settings
 
+Progress = Callable[[int, int], None]
+"""Told how many GPUs of how many have been simulated."""
 SEEDS = (0, 1, 2)
 """Of the hours that every GPU is verified with."""
 SEARCH_SEEDS = (1000, 1001)
@@ -28,20 +30,46 @@ OTHER_SLOTS = (1.4, 0.7)
 """Times the slots of the models: what the twin tries where these miss the objective."""
 
 
-def verified(placement: Placement, problem: Problem, seeds: Sequence[int] = SEEDS) -> Placement:
+def verified(
+    placement: Placement, problem: Problem, seeds: Sequence[int] = SEEDS, *, progress: Progress | None = None
+) -> Placement:
     """The placement with what the twin measures of every GPU: of the hours with these seeds, the worst.
+
+    Of a GPU that stands by for others, every state is simulated that the failure of one of them leaves it in.
 
     Raises:
         InputError: the twin is not installed, or the traffic of a GPU is too much to simulate.
     """
-    measured = (_measured(each, problem, seeds) for each in placement.assignments)
+    measured = []
+    for number, each in enumerate(placement.assignments):
+        states = _states(each, placement)
+        measured.append(_measured(each, states, problem, seeds) if each.verified is None else each)
+        if progress is not None:
+            progress(number + 1, placement.gpus)
     return replace(placement, assignments=tuple(measured))
 
 
-def _measured(assignment: Assignment, problem: Problem, seeds: Sequence[int]) -> Assignment:
+def _states(assignment: Assignment, placement: Placement) -> dict[str, Assignment]:
+    """What a GPU may have to serve, and when."""
+    own, standby = set(assignment.adapters), set(assignment.standby)
+    states = {"": assignment} if own or not standby else {}
+    for other in placement.assignments:
+        if other.gpu != assignment.gpu and (taken := standby & set(other.adapters)):
+            together, weights = tuple(sorted(own | taken)), {**other.weights, **assignment.weights}
+            states[f"when GPU {other.gpu} fails: "] = replace(assignment, adapters=together, weights=weights)
+    return states
+
+
+def _measured(
+    assignment: Assignment, states: Mapping[str, Assignment], problem: Problem, seeds: Sequence[int]
+) -> Assignment:
     gpu_type = problem.gpu_types.index(assignment.gpu_type)
-    group = Group(assignment.adapters, gpu_type, assignment.weights)
-    hours = [measure(problem, group, assignment.settings, seed) for seed in seeds]
+    hours = []
+    for when, state in states.items():
+        group = Group(state.adapters, gpu_type, state.weights)
+        for seed in seeds:
+            hour = measure(problem, group, assignment.settings, seed)
+            hours.append({**hour, "missed": [f"{when}{each}" for each in hour["missed"]]})
     worst = max(hours, key=lambda hour: (len(hour["missed"]), hour["ttft_ms"] or 0.0))
     return replace(assignment, verified={**worst, "hours": len(hours), "held": sum(not h["missed"] for h in hours)})
 

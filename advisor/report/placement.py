@@ -1,29 +1,228 @@
-"""A placement as text: a line for each GPU, then what is on none."""
+"""A placement as text: how many GPUs, a bar for each, who is on none and why, and what there is to do."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+
 from advisor.inventory.inventory import Inventory
-from advisor.names import listed
+from advisor.names import counted, listed, printable
 from advisor.place.placement import Assignment, Placement
+from advisor.place.steps import SPARE, Changes, Place, Step
+
+BAR = 10
+"""Characters of a bar."""
+REASONS = 8
+"""Reasons for being on no GPU that are shown before the rest is only counted."""
+STEPS = 40
+"""Steps of a change that are shown before the rest is only counted."""
+Row = Sequence[str]
 
 
-def write(placement: Placement, inventory: Inventory) -> str:
-    """The placement as lines for a terminal, without colours."""
-    placed = sum(len(set(each.adapters)) for each in placement.assignments)
-    bound = "optimal" if placement.optimal else f"at least {placement.lower_bound:,} are needed"
-    lines = [f"{placement.gpus:,} GPUs serve {placed:,} of {len(inventory):,} adapters ({bound})"]
-    lines += [_line(each) for each in placement.assignments]
-    if placement.unplaced:
-        names = listed([inventory.names[each] for each in placement.unplaced])
-        lines.append(f"on no GPU: {names}")
-        lines += [f"  {inventory.names[each]}: {why}" for each, why in list(placement.unplaced.items())[:8]]
+def write(placement: Placement, inventory: Inventory, *, full: str = "█", empty: str = "░") -> str:
+    """The placement as lines for a terminal, without colours; bars are made of these two characters."""
+    blocks = [_headline(placement, inventory)]
+    if placement.assignments:
+        blocks.append(_table(placement, inventory, full, empty))
+    blocks += [
+        _titled("On no GPU", _unplaced(placement, inventory)),
+        _titled("Not kept", _missed(placement)),
+        _titled("Digital twin", _verified(placement)),
+        _titled("Replicas", _replicas(placement, inventory)),
+        _titled("If a GPU fails", _standby(placement)),
+        _titled("Changes", _changes(placement.changes, inventory)),
+        _titled("Warnings", [f"- {warning}" for warning in placement.warnings]),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _headline(placement: Placement, inventory: Inventory) -> str:
+    placed = len({adapter for each in placement.assignments for adapter in each.adapters})
+    everyone = placed == len(inventory)
+    who = (
+        f"all {counted(len(inventory), 'adapter')}"
+        if everyone
+        else f"{placed:,} of {counted(len(inventory), 'adapter')}"
+    )
+    verb = "serves" if placement.gpus == 1 else "serve"
+    lines = [f"{counted(placement.gpus, 'GPU')} {verb} {who}{_bound(placement)}"]
+    if placement.interrupted:
+        lines.append("interrupted: the best placement found by then")
+    if len({each.gpu_type.price for each in placement.assignments}) > 1 or placement.price != placement.gpus:
+        lines.append(f"price {placement.price:,.10g}")
+    lines += dict.fromkeys(f"{each.gpu_type.pair.name}: {each.gpu_type.pair.basis}" for each in placement.assignments)
     return "\n".join(lines)
 
 
-def _line(assignment: Assignment) -> str:
-    settings = assignment.settings
+def _bound(placement: Placement) -> str:
+    if not placement.assignments:
+        return ""
+    if placement.optimal:
+        return ": optimal, no placement of them needs fewer"
+    beyond = placement.gpus / max(placement.lower_bound, 1) - 1
     return (
-        f"GPU {assignment.gpu}: {len(assignment.adapters):,} adapters, {assignment.token_rate:,.0f} tokens/s, "
-        f"max_loras {settings.max_loras}, max_lora_rank {settings.max_lora_rank}, "
-        f"ITL {assignment.expected.itl_ms:.1f} ms, TTFT {assignment.expected.ttft_ms:.0f} ms"
+        f"; at least {placement.lower_bound:,} are needed, so that it is at most {beyond:.0%} above the fewest possible"
     )
+
+
+def _table(placement: Placement, inventory: Inventory, full: str, empty: str) -> str:
+    several = len({each.gpu_type.pair.name for each in placement.assignments}) > 1
+    header = ["GPU", *(["type"] if several else []), "load", "slots in use", "KV cache in use"]
+    header += ["adapters", "max rank", "tokens/s", "ITL ms", "TTFT ms"]
+    rows: list[Row] = []
+    for each in placement.assignments:
+        settings, expected = each.settings, each.expected
+        slots = each.active_adapters / settings.max_loras
+        kv_cache = kv_in_use(each, inventory) / max(expected.kv_capacity_tokens, 1)
+        rows.append(
+            [
+                f"{each.gpu}",
+                *([each.gpu_type.pair.manifest.gpu] if several else []),
+                f"{_bar(each.load, full, empty)} {each.load:4.0%}",
+                f"{_bar(slots, full, empty)} {each.active_adapters:.0f} of {settings.max_loras:,}",
+                f"{_bar(kv_cache, full, empty)} {kv_cache:4.0%}",
+                f"{len(each.adapters):,}",
+                f"{settings.max_lora_rank}",
+                f"{each.token_rate:,.0f}",
+                f"{expected.itl_ms:,.1f}",
+                f"{expected.ttft_ms:,.0f}",
+            ]
+        )
+    words = {"type", "load", "slots in use", "KV cache in use"}
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if name in words else cell.rjust(width)
+            for cell, width, name in zip(row, widths, header, strict=True)
+        ).rstrip()
+        for row in (header, *rows)
+    )
+
+
+def _bar(share: float, full: str, empty: str) -> str:
+    count = min(max(round(share * BAR), 1 if share > 0.005 else 0), BAR)
+    return full * count + empty * (BAR - count)
+
+
+def kv_in_use(assignment: Assignment, inventory: Inventory) -> float:
+    """Tokens that requests in flight hold in the KV cache on average, by Little's law."""
+    mix = inventory.mix.take(np.array(assignment.adapters, dtype=np.int64))
+    weights = np.array([assignment.weights.get(adapter, 1.0) for adapter in assignment.adapters])
+    running = mix.rate * weights * mix.output_mean * assignment.expected.itl_ms / 1e3
+    # A request holds its prompt and what it has written; long answers are seen more often.
+    written = (mix.output_mean**2 + mix.output_std**2) / mix.output_mean / 2
+    return float(running @ (mix.input_mean + written))
+
+
+def _unplaced(placement: Placement, inventory: Inventory) -> list[str]:
+    by_reason = defaultdict[str, list[str]](list)
+    for adapter, reason in placement.unplaced.items():
+        by_reason[reason].append(inventory.names[adapter])
+    reasons = sorted(by_reason.items(), key=lambda each: -len(each[1]))
+    lines = [f"{listed(names)}: {reason}" for reason, names in reasons[:REASONS]]
+    if more := sum(len(names) for _, names in reasons[REASONS:]):
+        lines.append(f"and {counted(more, 'adapter')} more for other reasons")
+    return lines
+
+
+def _missed(placement: Placement) -> list[str]:
+    return [f"GPU {each.gpu}: {'; '.join(each.missed)}" for each in placement.assignments if each.missed]
+
+
+def _verified(placement: Placement) -> list[str]:
+    verified = {each.gpu: each.verified for each in placement.assignments if each.verified is not None}
+    if not verified:
+        return []
+    wrong = {gpu: measures["missed"] for gpu, measures in verified.items() if measures["missed"]}
+    kept = len(verified) - len(wrong)
+    lines = [f"{counted(kept, 'GPU')} of {len(verified):,} keep the objective"] if wrong or kept > 1 else []
+    if not lines:
+        lines = ["the GPU keeps the objective"]
+    return [*lines, *(f"GPU {gpu}: {'; '.join(missed)}" for gpu, missed in wrong.items())]
+
+
+def _replicas(placement: Placement, inventory: Inventory) -> list[str]:
+    shares = defaultdict[int, list[tuple[int, float]]](list)
+    for each in placement.assignments:
+        for adapter, share in each.weights.items():
+            shares[adapter].append((each.gpu, share))
+    return [
+        f"{printable(inventory.names[adapter])}: " + ", ".join(f"GPU {gpu} {share:.0%}" for gpu, share in on)
+        for adapter, on in _first(shares)
+    ]
+
+
+def _standby(placement: Placement) -> list[str]:
+    return [
+        f"GPU {each.gpu} takes over: it stands by for {counted(len(each.standby), 'adapter')}"
+        for each in placement.assignments
+        if each.standby
+    ]
+
+
+def _changes(changes: Changes | None, inventory: Inventory) -> list[str]:
+    if changes is None:
+        return []
+    if not changes.steps:
+        return ["nothing: all adapters stay where they are"]
+    names = inventory.names
+    lines = [
+        f"{len(changes.moved):,} moved, {len(changes.added):,} added, {len(changes.removed):,} removed, "
+        f"{changes.kept:,} stay; {counted(len(changes.restarted), 'server')} with other flags"
+    ]
+    if changes.spare:
+        lines.append(f"a spare GPU is needed meanwhile: {listed([names[each] for each in changes.detours])}")
+    elif changes.detours:
+        lines.append(f"by way of another GPU: {listed([names[each] for each in changes.detours])}")
+    if changes.paused:
+        lines.append(f"served by nobody for a while: {listed([names[each] for each in changes.paused])}")
+    if changes.overloaded:
+        lines.append(f"overloaded before the first step: {_gpus(changes.overloaded)}")
+    if changes.forced:
+        lines.append(f"overloaded on the way, there is no other: {_gpus(changes.forced)}")
+    number = len(str(len(changes.steps)))
+    steps = list(_runs(changes.steps))
+    lines += [f"{i + 1:>{number}}. {_step(run, inventory)}" for i, run in enumerate(steps[:STEPS])]
+    if len(steps) > STEPS:
+        lines.append(f"and {len(steps) - STEPS:,} more: --format json has them all")
+    return lines
+
+
+def _gpus(numbers: Iterable[int]) -> str:
+    return ", ".join(f"GPU {gpu}" for gpu in numbers)
+
+
+def _runs(steps: Sequence[Step]) -> Iterable[list[Step]]:
+    """Steps of a kind that follow each other."""
+    return (list(run) for _, run in groupby(steps, key=lambda step: (step.what, step.source, step.gpu)))
+
+
+def _step(run: Sequence[Step], inventory: Inventory) -> str:
+    first = run[0]
+    who = listed([inventory.names[each.adapter] if each.adapter is not None else each.name or "" for each in run], 4)
+    gpu, source = _called(first.gpu), _called(first.source)
+    if first.what == "move" and first.source is None:
+        return f"load on {gpu} again: {who}"
+    return {
+        "start": f"start {gpu}",
+        "stop": f"stop {gpu}",
+        "restart": f"start {gpu} anew with its flags: beside the old server on a spare GPU, or with a pause",
+        "add": f"load on {gpu}: {who}",
+        "remove": f"unload from {gpu}: {who}",
+        "move": f"load on {gpu}, route there, unload from {source}: {who}",
+    }[first.what]
+
+
+def _called(gpu: Place | None) -> str:
+    return "the spare GPU" if gpu == SPARE else f"GPU {gpu}"
+
+
+def _first(shares: Mapping[int, list[tuple[int, float]]]) -> Iterable[tuple[int, list[tuple[int, float]]]]:
+    return sorted(shares.items())[:20]
+
+
+def _titled(title: str, lines: Sequence[str]) -> str:
+    return "\n  ".join([title, *lines]) if lines else ""

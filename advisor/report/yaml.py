@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import yaml
 
 from advisor.recommend.recommendation import Recommendation
@@ -11,5 +14,10 @@ _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast whe
 
 def write(recommendation: Recommendation) -> str:
     """The whole answer as YAML text."""
-    text: str = yaml.dump(recommendation.document(), Dumper=_Dumper, sort_keys=False, width=120)
+    return dump(recommendation.document())
+
+
+def dump(document: Mapping[str, Any]) -> str:
+    """Plain data as YAML text."""
+    text: str = yaml.dump(dict(document), Dumper=_Dumper, sort_keys=False, width=120)
     return text.rstrip("\n")

@@ -31,7 +31,7 @@ def launch_files(
         render(
             name,
             recommendation(assignment, inventory),
-            weighted(inventory, assignment),
+            _served(assignment, inventory),
             assignment.gpu_type.pair,
             replace(options, server=server_name(assignment.gpu)),
         )
@@ -42,7 +42,7 @@ def launch_files(
 
 def recommendation(assignment: Assignment, inventory: Inventory) -> Recommendation:
     """One GPU's part of a placement, as what is recommended for its adapters alone."""
-    names = tuple(inventory.names[adapter] for adapter in assignment.adapters)
+    names = tuple(inventory.names[adapter] for adapter in sorted((*assignment.adapters, *assignment.standby)))
     return Recommendation(
         basis=assignment.gpu_type.pair.basis,
         settings=assignment.settings,
@@ -55,12 +55,8 @@ def recommendation(assignment: Assignment, inventory: Inventory) -> Recommendati
     )
 
 
-def weighted(inventory: Inventory, assignment: Assignment) -> Inventory:
-    """The adapters of one GPU, with the share of their requests that comes to it."""
-    served = inventory.take(np.array(assignment.adapters, dtype=np.int64))
-    if not assignment.weights:
-        return served
-    rate = served.workload.rate.copy()
-    for position, adapter in enumerate(assignment.adapters):
-        rate[position] *= assignment.weights.get(adapter, 1.0)
-    return replace(served, workload=replace(served.workload, rate=rate))
+def _served(assignment: Assignment, inventory: Inventory) -> Inventory:
+    """Its adapters, and those that it stands by for: they are loaded from the same place."""
+    if not assignment.standby:
+        return assignment.served(inventory)
+    return inventory.take(np.array(sorted((*assignment.adapters, *assignment.standby)), dtype=np.int64))

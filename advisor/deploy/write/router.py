@@ -43,13 +43,7 @@ def render(name: str, placement: Placement, inventory: Inventory, url: str = URL
     """
     if not placement.assignments:
         raise InputError("nothing to route: no adapter is on a GPU")
-    found = {file: text for file, text in template.routers().items() if template.name(file) == name}
-    if not found:
-        known = descriptions()
-        near = nearest(name, known)
-        hint = f"; did you mean {near!r}?" if near else ""
-        raise InputError(f"no router {name!r}{hint}; there are {', '.join(known)}")
-    ((file, text),) = found.items()
+    file, text = template_of(name)
     named = f"router.{file.removesuffix(template.SUFFIX)}"
     try:
         return LaunchFile(named, template.fill(text, {**context(placement, inventory, url), "file": named}))
@@ -57,6 +51,21 @@ def render(name: str, placement: Placement, inventory: Inventory, url: str = URL
         raise InputError(f"{name}: {error}") from error
     except MistakeError as error:
         raise InputError(f"{name}: mistake in the template: {error}") from error
+
+
+def template_of(name: str) -> tuple[str, str]:
+    """The file and text of the template of that router.
+
+    Raises:
+        InputError: there is none; the message names those there are.
+    """
+    for file, text in template.routers().items():
+        if template.name(file) == name:
+            return file, text
+    known = descriptions()
+    near = nearest(name, known)
+    hint = f"; did you mean {near!r}?" if near else ""
+    raise InputError(f"no router {name!r}{hint}; there are {', '.join(known)}")
 
 
 def context(placement: Placement, inventory: Inventory, url: str) -> Mapping[str, Any]:

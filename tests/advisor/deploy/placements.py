@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from advisor.inventory.inventory import Inventory, parse
 from advisor.place.placement import Assignment, Group, Placement
@@ -43,4 +44,7 @@ def placed(
         assignments.append(assigned)
     there = {adapter for adapters in gpus.values() for adapter in adapters}
     unplaced = {adapter: "no room" for adapter in range(len(names)) if adapter not in there}
-    return inventory, Placement(tuple(assignments), unplaced, 1, "by hand", standby=standby or {})
+    for adapter, gpu in (standby or {}).items():
+        place = list(gpus).index(gpu)
+        assignments[place] = replace(assignments[place], standby=(*assignments[place].standby, adapter))
+    return inventory, Placement(tuple(assignments), unplaced, 1, "by hand")

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from advisor.deploy.write import template
-from advisor.deploy.write.fleet import launch_files, weighted
+from advisor.deploy.write.fleet import launch_files
 from advisor.zoo.pairs import Pair
 from tests.advisor.deploy.placements import placed
 from tests.advisor.deploy.rendered import modules, undollared
@@ -46,7 +46,7 @@ def test_what_has_a_name_is_named_after_its_server(pair: Pair) -> None:
 
 def test_limits_are_for_the_share_of_the_requests_that_comes(pair: Pair) -> None:
     inventory, placement = placed(pair, NAMES, GPUS)
-    first, second = (weighted(inventory, each) for each in placement.assignments)
+    first, second = (each.served(inventory) for each in placement.assignments)
     assert first.names == ("a", "both")
     assert first.workload.rate.tolist() == pytest.approx([0.05, 0.0375])
     assert second.workload.rate.tolist() == pytest.approx([0.05, 0.0125])

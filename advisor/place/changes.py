@@ -1,0 +1,394 @@
+"""From an earlier placement to another one: few moves, in an order in which no GPU is ever overloaded.
+
+A server that runs keeps its flags, so its GPU is judged under these at every step. Where they do not serve what is to
+come, it is started anew with others: beside the old one on a spare GPU, or with a pause.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from advisor.place.matching import match
+from advisor.place.placement import Assignment, Group, Placement
+from advisor.place.previous import Running
+from advisor.place.problem import Problem
+from advisor.place.running import missed_under
+from advisor.place.servers import Servers
+from advisor.place.steps import SPARE, Changes, Place, Step
+
+
+def kinds(problem: Problem) -> list[int]:
+    """A number for each adapter, the same for those that may take each other's place: alike, and allowed anywhere."""
+    mix = problem.inventory.mix
+    traits = [mix.rank, mix.rate, mix.input_mean, mix.input_std, mix.output_mean, mix.output_std, mix.cv]
+    found: list[int] = np.unique(np.stack(traits), axis=1, return_inverse=True)[1].reshape(-1).tolist()
+    apart = {adapter for group in problem.apart for adapter in group}
+    own = apart | problem.pins.keys() | problem.copies.keys()
+    return [len(found) + each if each in own else kind for each, kind in enumerate(found)]
+
+
+def kept_in_place(
+    placement: Placement, previous: Mapping[int, Running], problem: Problem, positions: Mapping[str, int]
+) -> Placement:
+    """The same placement with numbers of GPUs, and adapters that are alike, exchanged so that as many as can be stay.
+
+    Groups keep their kinds of adapters, so that settings and expectations are the same. The number that stay is within
+    one in a hundred of the most, of small fleets the most (see `matching`).
+    """
+    kind = kinds(problem)
+    copied = {adapter for each in placement.assignments for adapter in each.weights}
+    kind = [len(kind) * 2 + each if each in copied else number for each, number in enumerate(kind)]
+    old = {
+        gpu: [
+            positions[name] for name in each.adapters if name in positions and positions[name] not in placement.unplaced
+        ]
+        for gpu, each in previous.items()
+    }
+    old_kinds = {gpu: Counter(kind[each] for each in adapters) for gpu, adapters in old.items()}
+    of_kind = defaultdict[int, list[int]](list)
+    for gpu, counter in old_kinds.items():
+        for each in counter:
+            of_kind[each].append(gpu)
+    pinned = set(problem.pins.values())
+    values: dict[int, dict[int, int]] = {}
+    for place, assignment in enumerate(placement.assignments):
+        stay = Counter[int]()
+        for each, count in Counter(kind[adapter] for adapter in assignment.adapters).items():
+            for gpu in of_kind.get(each, ()):
+                stay[gpu] += min(count, old_kinds[gpu][each])
+        same = {gpu: count for gpu, count in stay.items() if _same_type(assignment, previous[gpu])}
+        if assignment.gpu in pinned:
+            same = {assignment.gpu: same.get(assignment.gpu, 0) + 1}
+        else:
+            same = {gpu: count for gpu, count in same.items() if gpu not in pinned}
+        values[place] = same
+    matched = match(values)
+    numbers = _numbered(placement, matched, previous)
+    chosen = _exchanged(placement.assignments, numbers, old, kind)
+    renumbered = [
+        replace(
+            assignment,
+            gpu=numbers[place],
+            adapters=chosen[place],
+            verified=assignment.verified if chosen[place] == assignment.adapters else None,
+        )
+        for place, assignment in enumerate(placement.assignments)
+    ]
+    return replace(placement, assignments=tuple(sorted(renumbered, key=lambda each: each.gpu)))
+
+
+def _same_type(assignment: Assignment, running: Running) -> bool:
+    return running.pair is None or running.pair == assignment.gpu_type.pair.name
+
+
+def _numbered(placement: Placement, matched: Mapping[int, int], previous: Mapping[int, Running]) -> list[int]:
+    """The number of each group's GPU; those without an old one get numbers that no old one has, if they can."""
+    taken = set(matched.values()) | set(previous)
+    numbers = []
+    for place in range(len(placement.assignments)):
+        if place in matched:
+            numbers.append(matched[place])
+            continue
+        number = next(each for each in range(len(taken) + 1) if each not in taken)
+        taken.add(number)
+        numbers.append(number)
+    return numbers
+
+
+def _exchanged(
+    assignments: Sequence[Assignment], numbers: Sequence[int], old: Mapping[int, list[int]], kind: Sequence[int]
+) -> list[tuple[int, ...]]:
+    """Which adapters each group has, of its kinds: first those that are on its GPU already."""
+    wanted = [Counter(kind[adapter] for adapter in each.adapters) for each in assignments]
+    pool = defaultdict[int, list[int]](list)
+    for each in assignments:
+        for adapter in each.adapters:
+            pool[kind[adapter]].append(adapter)
+    copied = {number for number, adapters in pool.items() if len(set(adapters)) < len(adapters)}
+    placed = {adapter for adapters in pool.values() for adapter in adapters}
+    chosen: list[list[int]] = []
+    taken = set[int]()
+    for place, number in enumerate(numbers):
+        left, here = wanted[place], list[int]()
+        for adapter in old.get(number, ()):
+            if adapter in placed and adapter not in taken and kind[adapter] not in copied and left[kind[adapter]] > 0:
+                left[kind[adapter]] -= 1
+                taken.add(adapter)
+                here.append(adapter)
+        chosen.append(here)
+    for place, assignment in enumerate(assignments):
+        here, left = chosen[place], wanted[place]
+        here += [adapter for adapter in assignment.adapters if kind[adapter] in copied]
+        for adapter in assignment.adapters:  # its own first, so that nothing changes without need
+            if kind[adapter] not in copied and adapter not in taken and left[kind[adapter]] > 0:
+                left[kind[adapter]] -= 1
+                taken.add(adapter)
+                here.append(adapter)
+    rest = {number: [each for each in adapters if each not in taken] for number, adapters in pool.items()}
+    for place in range(len(assignments)):
+        for number, count in wanted[place].items():
+            if number not in copied:
+                chosen[place] += [rest[number].pop() for _ in range(count)]
+    return [tuple(sorted(here)) for here in chosen]
+
+
+@dataclass(slots=True)
+class _State:
+    """A GPU on the way."""
+
+    adapters: set[int]
+    fixed: dict[str, int | float] | None
+    """The flags of its server; None where it is to be started anew, with what suits it."""
+    gpu_type: int = 0
+    weights: dict[int, float] = field(default_factory=dict)
+
+
+def plan(
+    servers: Servers, placement: Placement, previous: Mapping[int, Running], positions: Mapping[str, int]
+) -> Changes:
+    """What has to be done, step by step; after each of them every GPU keeps the objective, headroom included.
+
+    But for those that do not keep it before: they only ever get less. Where GPUs wait for each other, adapters take a
+    detour over another GPU that has room, then over a spare one, and where even that one is full they pause.
+    """
+    return _Planner(servers, placement, previous, positions).changes()
+
+
+class _Planner:
+    def __init__(
+        self, servers: Servers, placement: Placement, previous: Mapping[int, Running], positions: Mapping[str, int]
+    ) -> None:
+        self._servers, self._previous, self._positions = servers, previous, positions
+        self._new = {each.gpu: each for each in placement.assignments}
+        types = {id(each): number for number, each in enumerate(servers.problem.gpu_types)}
+        self._type = {gpu: types[id(each.gpu_type)] for gpu, each in self._new.items()}
+        by_pair = {each.pair.name: number for number, each in enumerate(servers.problem.gpu_types)}
+        self._now: dict[Place, _State] = {}
+        for gpu, running in previous.items():
+            there = {positions[name] for name in running.adapters if name in positions}
+            gpu_type = by_pair.get(running.pair or "", self._type.get(gpu, 0))
+            self._now[gpu] = _State(there, dict(running.flags), gpu_type)
+        self._steps: list[Step] = []
+        self._detours: list[int] = []
+        self._paused: list[int] = []
+        self._forced: list[int] = []
+        self._judged: dict[tuple[Any, ...], bool] = {}
+
+    def changes(self) -> Changes:
+        old = {gpu: set(state.adapters) for gpu, state in self._now.items()}
+        new = {gpu: set(each.adapters) for gpu, each in self._new.items()}
+        before, after = _where(old), _where(new)
+        overloaded = tuple(
+            gpu for gpu, state in self._now.items() if isinstance(gpu, int) and not self._holds(gpu, state.adapters)
+        )
+        self._remove(after)
+        started = sorted(self._new.keys() - self._previous.keys())
+        for gpu in started:
+            self._steps.append(Step("start", gpu))
+            self._now[gpu] = _State(set(), self._final_flags(gpu), self._type[gpu])
+        restarted = [gpu for gpu in self._new if gpu in self._previous and not self._suits(gpu)]
+        self._move(new, set(restarted))
+        for gpu in sorted(self._previous.keys() - self._new.keys()):
+            self._steps.append(Step("stop", gpu))
+        everyone = before.keys() | after.keys()
+        names = self._servers.problem.inventory.names
+        unknown = [name for each in self._previous.values() for name in each.adapters if name not in self._positions]
+        return Changes(
+            steps=tuple(self._steps),
+            kept=sum(before.get(each) == after.get(each) for each in everyone),
+            moved=tuple(sorted(each for each in before.keys() & after.keys() if before[each] != after[each])),
+            added=tuple(sorted(after.keys() - before.keys())),
+            removed=(*(names[each] for each in sorted(before.keys() - after.keys())), *dict.fromkeys(unknown)),
+            restarted=tuple(sorted(restarted)),
+            paused=tuple(self._paused),
+            detours=tuple(self._detours),
+            overloaded=overloaded,
+            forced=tuple(dict.fromkeys(self._forced)),
+        )
+
+    def _remove(self, after: Mapping[int, set[Place]]) -> None:
+        """First what only makes room."""
+        for gpu, running in self._previous.items():
+            for name in running.adapters:
+                adapter = self._positions.get(name)
+                if adapter is None:
+                    self._steps.append(Step("remove", gpu, name=name))
+                elif adapter not in after:
+                    self._steps.append(Step("remove", gpu, adapter))
+                    self._now[gpu].adapters.discard(adapter)
+
+    def _suits(self, gpu: int) -> bool:
+        """Whether the flags that its server runs with serve what is to come."""
+        assignment, running = self._new[gpu], self._previous[gpu]
+        if not _same_type(assignment, running):
+            return False
+        if dict(running.flags) == dict(assignment.flags):
+            return True
+        return not assignment.standby and self._holds(gpu, set(assignment.adapters))
+
+    def _final_flags(self, gpu: int) -> dict[str, int | float]:
+        return dict(self._new[gpu].flags)
+
+    def _move(self, new: Mapping[int, set[int]], restarting: set[int]) -> None:
+        """Every adapter to where it belongs; servers that need other flags are started anew as soon as that can be."""
+        waiting: dict[Place, list[int]] = {gpu: self._arrivals(gpu, new[gpu]) for gpu in new}
+        while True:
+            progress = self._restart(restarting)
+            for gpu in sorted(new, key=lambda each: len(waiting[each])):
+                if gpu not in restarting:
+                    progress |= self._receive(gpu, waiting, new)
+            left = {gpu: adapters for gpu, adapters in waiting.items() if adapters}
+            if not left and not restarting:
+                break
+            if not progress:
+                self._unlock(waiting, restarting, new)
+        for gpu, adapters in new.items():
+            for adapter in sorted(self._now[gpu].adapters - adapters):  # a copy less
+                self._steps.append(Step("remove", gpu, adapter))
+                self._now[gpu].adapters.discard(adapter)
+
+    def _arrivals(self, gpu: Place, wanted: set[int]) -> list[int]:
+        rank = self._servers.mix().rank
+        return sorted(wanted - self._now[gpu].adapters, key=lambda each: (-rank[each], each))
+
+    def _restart(self, restarting: set[int]) -> bool:
+        """Start servers anew whose adapters the new flags serve already."""
+        ready = [
+            gpu
+            for gpu in sorted(restarting)
+            if self._holds_under(self._type[gpu], self._now[gpu].adapters, self._final_flags(gpu))
+        ]
+        for gpu in ready:
+            self._steps.append(Step("restart", gpu))
+            self._now[gpu].fixed = self._final_flags(gpu)
+            self._now[gpu].gpu_type = self._type[gpu]
+            restarting.discard(gpu)
+        return bool(ready)
+
+    def _receive(self, gpu: int, waiting: dict[Place, list[int]], new: Mapping[int, set[int]]) -> bool:
+        """Move as many of those that wait to a GPU as it bears at once with what it has."""
+        candidates, there = waiting[gpu], self._now[gpu].adapters
+        if not candidates:
+            return False
+        if self._holds(gpu, there | set(candidates)):
+            some = list(candidates)
+        else:
+            low, high = 0, len(candidates)
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if self._holds(gpu, there | set(candidates[:middle])) else (low, middle)
+            some = candidates[:low]
+            if not some:  # the first may be the one that is too large
+                some = next(([each] for each in candidates[1:4] if self._holds(gpu, there | {each})), [])
+        for adapter in some:
+            self._go(adapter, gpu, new)
+        waiting[gpu] = [each for each in candidates if each not in set(some)]
+        return bool(some)
+
+    def _go(self, adapter: int, gpu: Place, new: Mapping[int, set[int]], detour: bool = False) -> None:
+        source = self._leaving(adapter, new, gpu)
+        known = source is not None or adapter in self._paused
+        self._steps.append(Step("move" if known else "add", gpu, adapter, source=source))
+        self._now[gpu].adapters.add(adapter)
+        if source is not None:
+            self._now[source].adapters.discard(adapter)
+        if detour and adapter not in self._detours:
+            self._detours.append(adapter)
+
+    def _leaving(self, adapter: int, new: Mapping[int, set[int]], target: Place) -> Place | None:
+        """A GPU where the adapter is and does not stay."""
+        for gpu, state in self._now.items():
+            if (
+                gpu != target
+                and adapter in state.adapters
+                and adapter not in (new.get(gpu, ()) if isinstance(gpu, int) else ())
+            ):
+                return gpu
+        return None
+
+    def _unlock(self, waiting: dict[Place, list[int]], restarting: set[int], new: Mapping[int, set[int]]) -> None:
+        """Nothing can be done: take an adapter out of the way, where it is waited for most."""
+        blocked = [gpu for gpu in new if waiting[gpu] or gpu in restarting]
+        leaving = {
+            gpu: [
+                each
+                for each in sorted(self._now[gpu].adapters - new[gpu] - set(self._detours))
+                if self._belongs_elsewhere(each, waiting)
+            ]
+            for gpu in blocked
+        }
+        gpu = max(blocked, key=lambda each: (bool(leaving[each]), len(waiting[each])))
+        if not leaving[gpu]:
+            self._force(gpu, waiting, restarting, new)
+            return
+        adapter = leaving[gpu][0]
+        others = [each for each in self._now if each not in (gpu, SPARE) and each not in restarting]
+        for other in others:
+            if self._holds(other, self._now[other].adapters | {adapter}):
+                self._go(adapter, other, new, detour=True)
+                return
+        if SPARE not in self._now:
+            self._steps.append(Step("start", SPARE))
+            self._now[SPARE] = _State(set(), None, self._type[gpu])
+        if self._holds(SPARE, self._now[SPARE].adapters | {adapter}):
+            self._go(adapter, SPARE, new, detour=True)
+            return
+        self._pause(adapter, gpu)
+
+    def _belongs_elsewhere(self, adapter: int, waiting: Mapping[Place, Sequence[int]]) -> bool:
+        return any(adapter in candidates for candidates in waiting.values())
+
+    def _pause(self, adapter: int, gpu: Place) -> None:
+        self._steps.append(Step("remove", gpu, adapter))
+        self._now[gpu].adapters.discard(adapter)
+        self._paused.append(adapter)
+
+    def _force(
+        self, gpu: int, waiting: dict[Place, list[int]], restarting: set[int], new: Mapping[int, set[int]]
+    ) -> None:
+        """Nothing leaves this GPU any more, and yet it cannot go on: what it is to be, it becomes."""
+        self._forced.append(gpu)
+        if gpu in restarting:
+            self._steps.append(Step("restart", gpu))
+            self._now[gpu].fixed, self._now[gpu].gpu_type = self._final_flags(gpu), self._type[gpu]
+            restarting.discard(gpu)
+            return
+        for adapter in waiting[gpu]:
+            self._go(adapter, gpu, new)
+        waiting[gpu] = []
+
+    def _holds(self, gpu: Place, adapters: set[int]) -> bool:
+        state = self._now[gpu]
+        return self._holds_under(state.gpu_type, adapters, state.fixed)
+
+    def _holds_under(self, gpu_type: int, adapters: Iterable[int], flags: Mapping[str, int | float] | None) -> bool:
+        """Whether a server with these flags keeps the objective with these adapters."""
+        group = Group(tuple(sorted(adapters)), gpu_type, self._weights(adapters))
+        key = (group.gpu_type, group.adapters, tuple(sorted((flags or {}).items())), flags is None)
+        if key not in self._judged:
+            self._judged[key] = self._judge(group, flags)
+        return self._judged[key]
+
+    def _weights(self, adapters: Iterable[int]) -> dict[int, float]:
+        shared = {adapter: share for each in self._new.values() for adapter, share in each.weights.items()}
+        return {adapter: shared[adapter] for adapter in adapters if adapter in shared}
+
+    def _judge(self, group: Group, flags: Mapping[str, int | float] | None) -> bool:
+        if not group.adapters:
+            return True
+        if flags is None:
+            return not self._servers.judge(group).missed
+        return not missed_under(self._servers, group, flags)
+
+
+def _where(gpus: Mapping[Any, set[int]]) -> dict[int, set[Place]]:
+    found = defaultdict[int, set[Place]](set)
+    for gpu, adapters in gpus.items():
+        for adapter in adapters:
+            found[adapter].add(gpu)
+    return dict(found)

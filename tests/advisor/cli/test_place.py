@@ -1,0 +1,232 @@
+"""`advisor place` as an operator runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.advisor import inventories
+from tests.advisor.cli.test_cli import COMMAND, Run, run
+from tests.advisor.inventories import PLAIN
+from tests.advisor.small_zoo import NAME
+
+__all__ = ["run"]
+
+BUSY = PLAIN.replace("rate = 0.1", "rate = 0.4")
+
+
+def answer(run: Run, *words: str | Path, code: int = 0) -> dict:  # type: ignore[type-arg]
+    done = run("place", *words, "--format", "json")
+    assert (done.returncode, done.stderr) == (code, ""), done.stderr
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def test_json_and_yaml_have_the_documented_keys(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, BUSY)
+    found = answer(run, path)
+    assert yaml.safe_load(run("place", path, "--format", "yaml").stdout) == found
+    assert found["gpus"] == len(found["assignments"]) > 1
+    assert found["lower_bound"] >= 1
+    assert (found["unplaced"], found["warnings"], found["optimal"]) == ([], [], found["gpus"] == found["lower_bound"])
+    names = [name for each in found["assignments"] for name in each["adapters"]]
+    assert sorted(names) == sorted([f"sql-{i}" for i in range(60)] + ["tenant"])
+    for gpu, each in enumerate(found["assignments"]):
+        assert (each["gpu"], each["pair"], each["gpu_type"]) == (gpu, NAME, "test-gpu")
+        assert each["expected"]["steady"] is True
+        assert each["flags"]["max_cpu_loras"] > len(each["adapters"])
+        assert f"--max-loras={each['flags']['max_loras']}" in each["args"]
+        assert 0 < each["load"] < 1.1
+
+
+def test_text_tells_the_same(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, BUSY)
+    found, text = answer(run, path), run("place", path).stdout
+    assert text.startswith(f"{found['gpus']} GPUs serve all 61 adapters")
+    rows = [line.split() for line in text.splitlines() if line.lstrip()[:1].isdigit() and "█" in line]
+    assert [int(row[0]) for row in rows] == [each["gpu"] for each in found["assignments"]]
+    for row, each in zip(rows, found["assignments"], strict=True):
+        assert f"{len(each['adapters']):,}" in row
+        assert f"{each['expected']['ttft_ms']:,.0f}" == row[-1]
+
+
+def test_a_fixed_number_of_gpus(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, BUSY)
+    found = answer(run, path, "--gpus", "1")
+    assert found["gpus"] == 1
+    assert {each["reason"] for each in found["unplaced"]} == {"no room on 1 GPU"}
+    assert run("place", path, "--gpus", "1", "--strict").returncode == 1
+    assert "On no GPU\n  sql-" in run("place", path, "--gpus", "1").stdout
+    assert answer(run, path, "--gpus", "6")["unplaced"] == []
+    assert run("place", path, "--gpus", "6", "--strict").returncode == 0
+
+
+def test_what_no_gpu_serves_is_told_and_the_rest_is_placed(run: Run, tmp_path: Path) -> None:
+    text = PLAIN + '[[adapters]]\nname = "giant"\nrank = 8\nrate = 900\nreplicas = 1\n'
+    text += '[[adapters]]\nname = "lost"\nrank = 8\nrate = 0.01\ngpu = 3\n'
+    found = answer(run, inventories.write(tmp_path, text), "--gpus", "2", code=1)
+    reasons = {each["name"]: each["reason"] for each in found["unplaced"]}
+    assert reasons.keys() == {"giant", "lost"}
+    assert reasons["giant"].startswith("no GPU serves it, even alone: ")
+    assert reasons["lost"] == "pinned to GPU 3, but there are 2 GPUs, numbered from 0"
+    assert sum(len(each["adapters"]) for each in found["assignments"]) == 61
+
+
+def test_the_inventory_says_who_goes_where(run: Run, tmp_path: Path) -> None:
+    types = '[[gpus]]\ntype = "test-gpu"\nprice = 2.5\nat_most = 4\n'
+    text = PLAIN.replace('gpu = "test-gpu"', types) + "gpu = 2\n"
+    text += '[[adapters]]\nname = "pair"\ncount = 2\nrank = 8\nrate = 0.01\napart = "pair"\n'
+    text += '[[adapters]]\nname = "twice"\nrank = 8\nrate = 0.02\nreplicas = 2\n'
+    found = answer(run, inventories.write(tmp_path, text))
+    on = {name: [] for name in ("tenant", "pair-0", "pair-1", "twice")}
+    for each in found["assignments"]:
+        for name in on.keys() & set(each["adapters"]):
+            on[name].append(each["gpu"])
+        assert each.get("weights", {"twice": 0.5}) == {"twice": 0.5}
+    assert on["tenant"] == [2]
+    assert len(on["twice"]) == 2
+    assert on["pair-0"] != on["pair-1"]
+    assert found["price"] == 2.5 * found["gpus"]
+
+
+def test_files_for_every_gpu_and_the_router(run: Run, tmp_path: Path) -> None:
+    path, out = inventories.write(tmp_path, BUSY), tmp_path / "launch"
+    words = ["place", path, "-t", "compose", "-t", "serve", "--router", "nginx", "--router", "json", "-o", out]
+    done = run(*words)
+    assert done.returncode == 0
+    assert "adapters have no source in the inventory" in done.stderr
+    gpus = answer(run, path)["gpus"]
+    wanted = {f"gpu-{gpu}.{file}" for gpu in range(gpus) for file in ("compose.yaml", "serve.sh")}
+    assert {each.name for each in out.iterdir()} == wanted | {"router.nginx.conf", "router.json"}
+    assert os.access(out / "gpu-0.serve.sh", os.X_OK)
+    routes = json.loads((out / "router.json").read_text())
+    assert routes["servers"] == {f"gpu-{gpu}": f"http://gpu-{gpu}:8000" for gpu in range(gpus)}
+    again = run(*words)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "already there; --force replaces it" in again.stderr
+    assert run(*words, "--force", "--url", "http://10.0.0.1{gpu}:80").returncode == 0
+    assert json.loads((out / "router.json").read_text())["servers"]["gpu-1"] == "http://10.0.0.11:80"
+
+
+def test_nothing_is_written_where_something_cannot_be(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, PLAIN.replace('"tenant"', '"a*b"'))
+    done = run("place", path, "-t", "compose", "--router", "litellm", "-o", tmp_path / "launch")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'a*b': LiteLLM takes names without * and not of os.environ/ alone" in done.stderr
+    assert not (tmp_path / "launch").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-t", "compose"], "need a directory to write to: add -o DIR"),
+        (["-o", "x"], "nothing to write into a directory: add --template NAME or --router NAME"),
+        (["--algorithm", "pcking"], "no algorithm 'pcking'; did you mean 'packing'?; there are "),
+        (["--router", "ngnix", "-o", "x"], "no router 'ngnix'; did you mean 'nginx'?"),
+        (["-t", "compse", "-o", "x"], "compse: cannot read: No such file or directory"),
+        (["--url", "localhost"], "not where a server answers: 'localhost'"),
+        (["--gpus", "0"], "Input should be greater than or equal to 1"),
+        (["--gpus", "1", "--n-plus-one"], "one GPU may fail, so that two are needed at least"),
+        (["--itl-limit", "9ms"], "--itl-limit belongs to --objective latency"),
+        (
+            ["--previous", "none.json"],
+            "none.json: cannot read: No such file or directory; an earlier placement",
+        ),
+        (["--headroom", "-1"], "Input should be greater than or equal to 0"),
+    ],
+)
+def test_bad_usage_is_told_in_one_line(run: Run, tmp_path: Path, words: list[str], message: str) -> None:
+    done = run("place", inventories.write(tmp_path), *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert done.stderr.startswith("advisor: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_plan_from_the_placement_before(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, BUSY)
+    before = tmp_path / "before.json"
+    before.write_text(run("place", path, "--format", "json").stdout)
+    same = answer(run, path, "--previous", before)
+    assert same["changes"]["steps"] == []
+    assert same["assignments"] == json.loads(before.read_text())["assignments"]
+    assert "Changes\n  nothing: all adapters stay where they are" in run("place", path, "--previous", before).stdout
+    grown = inventories.write(tmp_path, BUSY + '[[adapters]]\nname = "new"\nrank = 8\nrate = 0.01\n')
+    found = answer(run, grown, "--previous", before)
+    assert (found["changes"]["moved"], found["changes"]["added"], found["changes"]["kept"]) == ([], ["new"], 61)
+    assert [step["step"] for step in found["changes"]["steps"]] == ["add"]
+    shrunk = inventories.write(tmp_path, BUSY.replace("count = 60", "count = 58"))
+    found = answer(run, shrunk, "--previous", before, code=1)
+    assert sorted(found["changes"]["removed"]) == ["sql-58", "sql-59"]
+    assert found["warnings"] == ["2 adapters of the previous placement are not in the inventory: sql-58, sql-59"]
+
+
+def test_any_gpu_may_fail(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, BUSY)
+    found = answer(run, path, "--n-plus-one")
+    assert found["gpus"] == answer(run, path)["gpus"] + 1
+    (spare,) = (each for each in found["assignments"] if "standby" in each)
+    assert (spare["adapters"], len(spare["standby"])) == ([], 61)
+    assert "If a GPU fails\n  GPU" in run("place", path, "--n-plus-one").stdout
+    done = run("place", path, "--n-plus-one", "-t", "load-adapters", "--router", "json", "-o", tmp_path / "out")
+    assert done.returncode == 0
+    routes = json.loads((tmp_path / "out" / "router.json").read_text())
+    assert all(
+        targets[-1] == {"server": f"gpu-{spare['gpu']}", "standby": True} for targets in routes["adapters"].values()
+    )
+
+
+def test_the_twin_verifies(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, PLAIN)
+    found = json.loads(run("place", path, "--verify", "--format", "json").stdout)
+    assert all(each["verified"]["missed"] == [] for each in found["assignments"])
+    assert "Digital twin\n  " in run("place", path, "--exact").stdout
+
+
+def test_the_routers_are_named(run: Run) -> None:
+    done = run("place", "--routers", zoo=None)
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["gateway-api", "json", "litellm", "nginx"]
+
+
+def test_interrupted_it_says_what_it_has(zoo: Path, tmp_path: Path) -> None:
+    text = PLAIN.replace("count = 60", "count = 3000")
+    text += "".join(f'[[adapters]]\nname = "x{i}"\nrank = {1 + i % 64}\nrate = {0.01 + i / 9000}\n' for i in range(900))
+    command = [COMMAND, "place", inventories.write(tmp_path, text), "--time", "10m", "--zoo", zoo, "--format", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(12)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=120)
+    assert "Traceback" not in errors
+    if process.returncode == 130 and out:
+        assert json.loads(out)["interrupted"] is True
+        assert errors == "advisor: interrupted: this is the best placement found by then\n"
+    else:
+        assert process.returncode in (0, 130)
+
+
+def test_bars_are_drawn_on_a_terminal_alone(zoo: Path, tmp_path: Path) -> None:
+    """Progress goes to stderr, and nothing but text to a stdout that is none."""
+    leader, follower = pty.openpty()
+    command = [COMMAND, "place", inventories.write(tmp_path), "--verify", "--zoo", zoo]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=follower, check=False, timeout=300)
+    os.close(follower)
+    os.close(leader)
+    assert done.returncode == 0
+    assert b"\x1b" not in done.stdout
+
+
+def test_without_the_letters_for_bars(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = run("place", inventories.write(tmp_path, BUSY))
+    assert done.returncode == 0
+    assert "####" in done.stdout
+    assert "\\u" not in done.stdout

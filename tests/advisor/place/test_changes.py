@@ -1,0 +1,154 @@
+"""The steps lead from one placement to the other, and no GPU is overloaded on the way; who can stays where it is."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.errors import InputError
+from advisor.inventory.inventory import Inventory
+from advisor.place.place import place
+from advisor.place.placement import Group, Placement
+from advisor.place.previous import Running, read
+from advisor.place.problem import GpuType, Problem
+from advisor.place.running import missed_under
+from advisor.place.servers import Servers
+from advisor.place.steps import SPARE
+from advisor.zoo.pairs import Pair
+from tests.advisor.inventories import of
+from tests.advisor.small_zoo import random_mix
+
+
+def saved(answer: Placement, inventory: Inventory, folder: Path) -> dict[int, Running]:
+    path = folder / "previous.json"
+    path.write_text(json.dumps(answer.document(inventory)))
+    return read(path)
+
+
+def replayed(answer: Placement, previous: dict[int, Running], problem: Problem) -> None:
+    """Does the steps, and looks at every state."""
+    servers, inventory = Servers(problem), problem.inventory
+    position = {name: i for i, name in enumerate(inventory.names)}
+    new = {each.gpu: each for each in answer.assignments}
+    types = {gpu: next(i for i, t in enumerate(problem.gpu_types) if t is each.gpu_type) for gpu, each in new.items()}
+    there: dict[Any, set[int]] = {
+        gpu: {position[name] for name in each.adapters if name in position} for gpu, each in previous.items()
+    }
+    flags: dict[Any, Any] = {gpu: each.flags for gpu, each in previous.items()}
+    assert answer.changes is not None
+    changes = answer.changes
+    served_before = Counter(adapter for adapters in there.values() for adapter in adapters)
+    for step in changes.steps:
+        if step.what == "start":
+            there[step.gpu] = set()
+            flags[step.gpu] = None if step.gpu == SPARE else new[step.gpu].flags  # type: ignore[index]
+        elif step.what == "restart":
+            flags[step.gpu] = new[step.gpu].flags  # type: ignore[index]
+        elif step.what == "stop":
+            assert not there.pop(step.gpu)
+        elif step.what == "remove":
+            if step.adapter is not None:
+                there[step.gpu].remove(step.adapter)
+        else:
+            assert step.adapter is not None
+            assert step.adapter not in there[step.gpu]
+            there[step.gpu].add(step.adapter)
+            if step.source is not None:
+                there[step.source].remove(step.adapter)
+            gpu_type = types.get(step.gpu, 0)  # type: ignore[arg-type]
+            group = Group(tuple(sorted(there[step.gpu])), gpu_type)
+            if step.gpu not in changes.forced:
+                missed = (
+                    servers.judge(group).missed
+                    if flags[step.gpu] is None
+                    else missed_under(servers, group, flags[step.gpu])
+                )
+                assert not missed, (step, missed)
+    there.pop(SPARE, None)
+    assert {gpu: adapters for gpu, adapters in there.items() if gpu in new} == {
+        gpu: set(each.adapters) for gpu, each in new.items()
+    }
+    assert all(not adapters for gpu, adapters in there.items() if gpu not in new)
+    moves = [step for step in changes.steps if step.what == "move"]
+    assert (
+        len(moves) == len(changes.moved) + len(changes.detours) - len(changes.paused) + len(set(changes.paused))
+        or problem.copies
+    )
+    assert changes.kept + len(changes.moved) + len(changes.added) + len(changes.removed) >= len(served_before)
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_steps_lead_to_the_new_placement(
+    pair: Pair, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    mix = random_mix(np.random.default_rng(data.draw(st.integers(0, 2**32 - 1))), data.draw(st.integers(2, 120)))
+    mix = replace(mix, rate=mix.rate * 2)
+    problem = Problem(of(mix), (GpuType(pair),))
+    before = place(problem)
+    previous = saved(before, problem.inventory, tmp_path_factory.mktemp("previous"))
+    factor = data.draw(st.sampled_from([0.4, 0.9, 1.0, 1.3, 2.0]))
+    left = data.draw(st.integers(1, len(mix)))
+    kept = np.arange(len(mix))[:left]
+    changed = replace(mix.take(kept), rate=mix.rate[:left] * factor)
+    later = Problem(of(changed), (GpuType(pair),), pins=data.draw(st.sampled_from([{}, {0: 0}, {left - 1: 1}])))
+    answer = place(later, previous=previous)
+    replayed(answer, previous, later)
+    fresh = place(later)
+    assert (len(answer.unplaced), answer.gpus) <= (len(fresh.unplaced), fresh.gpus)
+    assert all(not each.missed for each in answer.assignments)
+    assert place(later, previous=previous) == answer
+    json.dumps(answer.document(later.inventory))
+
+
+def test_nothing_changes_where_nothing_has(pair: Pair, tmp_path: Path) -> None:
+    mix = random_mix(np.random.default_rng(5), 150)
+    problem = Problem(of(replace(mix, rate=mix.rate * 2)), (GpuType(pair),))
+    before = place(problem)
+    answer = place(problem, previous=saved(before, problem.inventory, tmp_path))
+    assert before.gpus > 1
+    assert answer.assignments == before.assignments
+    assert answer.changes is not None
+    assert (answer.changes.steps, answer.changes.kept) == ((), 150)
+
+
+def test_one_more_adapter_moves_no_other(pair: Pair, tmp_path: Path) -> None:
+    mix = random_mix(np.random.default_rng(6), 150)
+    mix = replace(mix, rate=mix.rate * 1.5)
+    problem = Problem(of(mix.take(np.arange(149))), (GpuType(pair),))
+    previous = saved(place(problem), problem.inventory, tmp_path)
+    answer = place(replace(problem, inventory=of(mix)), previous=previous)
+    assert answer.changes is not None
+    assert (answer.changes.moved, answer.changes.added) == ((), (149,))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "Invalid JSON"),
+        ("[]", "Input should be an object"),
+        ("{}", "assignments: Field required"),
+        ('{"assignments": [{"gpu": "0", "adapters": []}]}', r"assignments\.0\.gpu: Input should be a valid integer"),
+        (
+            '{"assignments": [{"gpu": 0, "adapters": [1]}]}',
+            r"assignments\.0\.adapters\.0: Input should be a valid string",
+        ),
+        ('{"assignments": [{"gpu": 0, "adapters": ["a", "a"]}]}', "GPU 0 has an adapter twice"),
+        ('{"assignments": [{"gpu": 0, "adapters": []}, {"gpu": 0, "adapters": []}]}', "GPU 0 is there twice"),
+        ('{"assignments": [{"gpu": 0, "adapters": [], "flags": {"max_loras": NaN}}]}', "Invalid JSON|finite"),
+    ],
+)
+def test_what_is_no_placement(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "previous.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as error:
+        read(path)
+    assert str(error.value).endswith("an earlier placement is the JSON of `advisor place --format json`")

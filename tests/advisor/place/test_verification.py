@@ -1,0 +1,58 @@
+"""The twin simulates every GPU; a placement is changed until it finds nothing missed, or that is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from advisor.place.place import place
+from advisor.place.problem import GpuType, Problem
+from advisor.zoo.pairs import Pair
+from tests.advisor.inventories import of
+from tests.advisor.small_zoo import random_mix
+from twin.arrivals import Phase
+
+
+@pytest.fixture(scope="module")
+def problem(pair: Pair) -> Problem:
+    """Adapters for a few GPUs of the small zoo, some of them never asked."""
+    mix = random_mix(np.random.default_rng(3), 80)
+    return Problem(of(replace(mix, rate=np.where(np.arange(80) < 3, 0.0, mix.rate * 2))), (GpuType(pair),))
+
+
+def test_every_gpu_is_simulated(problem: Problem) -> None:
+    seen: list[tuple[int, int]] = []
+    answer = place(problem, verify=True, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(i + 1, answer.gpus) for i in range(answer.gpus)]
+    for each in answer.assignments:
+        assert each.verified is not None
+        assert each.verified["hours"] == 3
+        assert bool(each.verified["missed"]) != each.verified["steady"]
+    assert answer.holds == all(each.verified["steady"] for each in answer.assignments if each.verified)
+    assert [replace(each, verified=None) for each in answer.assignments] == list(place(problem).assignments)
+
+
+def test_what_misses_is_repaired(problem: Problem) -> None:
+    # Models know mean rates alone; the twin serves a minute that brings nearly all.
+    phases = (Phase(1140.0, 0.05), Phase(60.0, 19.0))
+    workload = replace(problem.inventory.workload, phases=phases)
+    strict = replace(problem, inventory=replace(problem.inventory, workload=workload))
+    before = place(strict, verify=True)
+    after = place(strict, exact=True)
+    assert not before.holds
+    assert after.holds
+    assert after.gpus >= before.gpus
+    assert sorted(adapter for each in after.assignments for adapter in each.adapters) == list(range(80))
+    assert all(each.verified is not None and each.verified["missed"] == [] for each in after.assignments)
+
+
+def test_every_state_that_a_failure_leaves_is_simulated(problem: Problem) -> None:
+    answer = place(replace(problem, failures=1), verify=True)
+    (spare,) = (each for each in answer.assignments if each.standby)
+    assert spare.verified is not None
+    assert spare.verified["arrivals"] > 0
+    served = [each for each in answer.assignments if each.adapters]
+    busiest = max(each.verified["offered_tok_s"] for each in served if each.verified)
+    assert spare.verified["offered_tok_s"] == pytest.approx(busiest) or spare.verified["missed"]
