@@ -63,9 +63,7 @@ def _bound(placement: Placement) -> str:
     if placement.optimal:
         return ": optimal, no placement of them needs fewer"
     beyond = placement.gpus / max(placement.lower_bound, 1) - 1
-    return (
-        f"; at least {placement.lower_bound:,} are needed, so that it is at most {beyond:.0%} above the fewest possible"
-    )
+    return f"; at least {placement.lower_bound:,} are needed: {beyond:.0%} above the fewest possible at most"
 
 
 def _table(placement: Placement, inventory: Inventory, full: str, empty: str) -> str:
@@ -157,10 +155,15 @@ def _replicas(placement: Placement, inventory: Inventory) -> list[str]:
 
 def _standby(placement: Placement) -> list[str]:
     return [
-        f"GPU {each.gpu} takes over: it stands by for {counted(len(each.standby), 'adapter')}"
+        f"GPU {each.gpu} stands by for {_gpus(_homes(each, placement))}: {counted(len(each.standby), 'adapter')}"
         for each in placement.assignments
         if each.standby
     ]
+
+
+def _homes(spare: Assignment, placement: Placement) -> list[int]:
+    standby = set(spare.standby)
+    return [each.gpu for each in placement.assignments if each.gpu != spare.gpu and standby & set(each.adapters)]
 
 
 def _changes(changes: Changes | None, inventory: Inventory) -> list[str]:
