@@ -15,6 +15,7 @@ import typer
 from calibrate import output as out
 from calibrate.derive import command as deriving
 from calibrate.errors import CalibrationError
+from calibrate.kernels import command as kernel
 from calibrate.live import command
 from twin.profile import ProfileError, Serving, load
 
@@ -29,7 +30,10 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 app.command("run")(command.run)
 app.command("drift")(command.drift)
 app.command("verify-client")(command.verify_client)
-for each in (deriving.derive, deriving.operators, deriving.host):
+for each in (
+    *(deriving.derive, deriving.operators, deriving.host),
+    *(kernel.carry_kernels, kernel.kernels, kernel.check_kernels),
+):
     app.command()(each)
 
 

@@ -7,6 +7,9 @@
 # every single request and the servers' logs, also when the time is over early or a measurement fails; unpacked
 # elsewhere, `python -m calibrate run --work` with the same flags fits the profile without a server.
 #
+# KERNELS folder that vLLM's LoRA kernels were carried to (`python -m calibrate carry-kernels`): they are timed first, for
+#         KERNEL_SECONDS [180], for they tell most in the least time and need no server
+# SERVER  0: no more than the kernels
 # WHEELS  folder of wheels that the machine lacks (vLLM's among them); installed once, without their dependencies
 # SHAPE   of the model, whose weights are made up [llama-3.1-8b-instruct]
 set -euo pipefail
@@ -33,12 +36,19 @@ if [ -n "${WHEELS:-}" ]; then
 fi
 export PYTHONPATH="$project" HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 PYTHONUNBUFFERED=1
 
+begin=$SECONDS
+if [ -n "${KERNELS:-}" ]; then
+    "$python" -m calibrate kernels --kernels "$KERNELS" --seconds "${KERNEL_SECONDS:-180}" -o "$results/kernels.jsonl" \
+        2>&1 | tee -a "$results/calibrate.log" || true
+fi
+[ "${SERVER:-1}" != 0 ] || exit 0
+
 pack() {
     [ ! -e "$work/profile.toml" ] || cp "$work/profile.toml" "$results/"
     tar -C "$work/figures" --exclude=adapters -czf "$results/figures.tar.gz" .
 }
 trap pack EXIT
 "$python" -m calibrate dummy-model "$work/$shape" --shape "$shape"
-timeout --signal=INT --kill-after=60 "${minutes}m" \
+timeout --signal=INT --kill-after=60 "$((60 * minutes - SECONDS + begin))s" \
     "$python" -m calibrate run --model "$work/$shape" --scale brief --experiments \
     --work "$work/figures" --output "$work/profile.toml" "$@" 2>&1 | tee -a "$results/calibrate.log"

@@ -1,0 +1,83 @@
+"""Tensors of a case, and the calls that a layer makes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from calibrate.kernels.cases import Case
+from calibrate.kernels.vllm_kernels import Kernels
+
+
+class Batch:
+    """A batch of tokens of several adapters, as a layer gets it."""
+
+    def __init__(self, kernels: Kernels, case: Case, device: str) -> None:
+        import torch
+
+        self._kernels, self.case = kernels, case
+        # The interpreter multiplies the bits of bf16 as if they were whole numbers.
+        precision = torch.float16 if device == "cpu" else torch.bfloat16
+        made = torch.Generator(device="cpu").manual_seed(0)
+
+        def random(*shape: int) -> Any:
+            return torch.randn(shape, generator=made, dtype=torch.float32).to(precision).to(device)
+
+        self.tokens = random(case.tokens, case.inputs)
+        self.down = [random(case.slots, case.rank, case.inputs) / case.inputs**0.5 for _ in case.outputs]
+        self.up = [random(case.slots, outputs, case.rank) / case.rank**0.5 for outputs in case.outputs]
+        self.hidden = torch.zeros((len(case.outputs), case.tokens, case.rank), dtype=torch.float32, device=device)
+        self.result = torch.zeros((case.tokens, sum(case.outputs)), dtype=precision, device=device)
+        # Tokens of the adapters in turn, spread over the slots.
+        slots = torch.arange(case.adapters) * (case.slots // case.adapters)
+        self.adapter = slots[torch.arange(case.tokens) % case.adapters].to(torch.int32)
+        meta = kernels.metadata.make(case.slots, case.tokens, device=device)
+        meta.prepare_tensors(self.adapter.to(device))
+        self._arguments = meta.meta_args(case.tokens, case.specialize)
+
+    def shrink(self) -> None:
+        """Tokens times A."""
+        self._kernels.shrink(self.tokens, self.down, self.hidden, *self._arguments, 1.0)
+
+    def expand(self) -> None:
+        """What came of it times B, added to the layer's own result."""
+        self._kernels.expand(self.hidden, self.up, self.result, *self._arguments, offset_start=0, add_inputs=True)
+
+    def expected(self) -> Any:
+        """What shrink and expand together add to a result of zeros, by torch."""
+        import torch
+
+        own = self.adapter.to(self.tokens.device).long()
+        parts = [
+            torch.einsum(
+                "tor,tr->to", up.float()[own], torch.einsum("tri,ti->tr", down.float()[own], self.tokens.float())
+            )
+            for down, up in zip(self.down, self.up, strict=True)
+        ]
+        return torch.cat(parts, dim=1)
+
+
+def microseconds(call: Callable[[], None], *, repeats: int = 20, rounds: int = 5) -> float:
+    """A call in a CUDA graph, us: of `rounds` of so many calls, the median."""
+    import torch
+
+    call()  # compiles
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        call()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(repeats):
+            call()
+    graph.replay()
+    times = []
+    for _ in range(rounds):
+        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        begin.record()
+        graph.replay()
+        end.record()
+        end.synchronize()
+        times.append(1e3 * begin.elapsed_time(end) / repeats)
+    return sorted(times)[rounds // 2]
