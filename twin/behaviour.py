@@ -27,6 +27,10 @@ class Behaviour(BaseModel):
         description="a step is scheduled while the one before it runs: what that one finishes keeps its seat and its "
         "blocks for one step more, and what arrives during it waits for one step more"
     )
+    unhashed_first: bool = Field(
+        default=False,
+        description="free KV blocks that are not full, whose tokens nobody can find, are reused before all others",
+    )
     unscheduled_hold_slots: bool = Field(
         default=False,
         description="the adapters of all running requests count against the slots, also of those that a step schedules "
@@ -36,10 +40,18 @@ class Behaviour(BaseModel):
 
 VERSIONS = {
     "0.8.5": Behaviour(scheduler_reserve_full_isl=False, skipped_waiting=False, async_scheduling=False),
-    "0.24.0": Behaviour(scheduler_reserve_full_isl=True, skipped_waiting=True, async_scheduling=True),
-    "0.32.0": Behaviour(scheduler_reserve_full_isl=True, skipped_waiting=False, async_scheduling=True),
+    "0.24.0": Behaviour(
+        scheduler_reserve_full_isl=True, skipped_waiting=True, async_scheduling=True, unhashed_first=True
+    ),
+    "0.32.0": Behaviour(
+        scheduler_reserve_full_isl=True, skipped_waiting=False, async_scheduling=True, unhashed_first=True
+    ),
     "0.33.0": Behaviour(
-        scheduler_reserve_full_isl=True, skipped_waiting=False, async_scheduling=True, unscheduled_hold_slots=True
+        scheduler_reserve_full_isl=True,
+        skipped_waiting=False,
+        async_scheduling=True,
+        unhashed_first=True,
+        unscheduled_hold_slots=True,
     ),
 }
 """Versions whose decisions are recorded, as they behave by default on a GPU."""

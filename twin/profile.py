@@ -158,6 +158,7 @@ class Serving(_Section):
 
     max_num_seqs: int = Field(gt=0, description="running requests at most")
     max_num_batched_tokens: int = Field(gt=0, description="token budget of a step")
+    enable_prefix_caching: bool = Field(default=False, description="whether requests that begin alike share KV blocks")
 
 
 class Fit(_Section):
@@ -218,6 +219,7 @@ class Profile(_Section):
             "max_num_batched_tokens": self.serving.max_num_batched_tokens,
             "gpu_memory_utilization": self.memory.gpu_memory_utilization,
             "max_model_len": self.memory.max_model_len,
+            "enable_prefix_caching": self.serving.enable_prefix_caching,
         }
         settings = Settings(
             max_loras=max_loras,

@@ -30,6 +30,8 @@ class Settings:
     """Fraction of the GPU's memory vLLM may take."""
     max_model_len: int
     """Longest sequence in tokens; the KV cache must hold one such request or the server does not start."""
+    enable_prefix_caching: bool = False
+    """Whether requests that begin alike share KV blocks, as they do by default in vLLM."""
 
     def __post_init__(self) -> None:
         if self.max_loras < 1:
@@ -45,8 +47,12 @@ class Settings:
             )
 
     def flags(self, model_max_len: int) -> dict[str, int | float]:
-        """By vLLM's names; `max_model_len` only where it is not the model's own, which vLLM takes anyway."""
+        """By vLLM's names; `max_model_len` only where it is not the model's own, which vLLM takes anyway.
+
+        Prefix caching is left as vLLM has it: it is what simulations go by, not what is recommended.
+        """
         named: dict[str, int | float] = asdict(self)
+        del named["enable_prefix_caching"]
         if self.max_model_len == model_max_len:
             del named["max_model_len"]
         return named

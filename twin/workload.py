@@ -45,6 +45,14 @@ class Workload:
     """Prompt and answer lengths that are drawn together, in the same way; they come before quantiles."""
     phases: tuple[Phase, ...] = ()
     """How rates and gaps switch over time, over and over; empty where they do not."""
+    shared_prefix: Ints | None = None
+    """Tokens that all prompts of an adapter begin with, its system prompt; None where no prompts begin alike.
+
+    They are part of the prompts' length (`input_mean` includes them): log-normal prompts are the prefix and, behind it,
+    tokens of their own, whose mean is `input_mean - shared_prefix` and whose spread is all of `input_std`; drawn
+    otherwise, a prompt has at least one token behind the prefix. What vLLM computes of a prefix again is up to prefix
+    caching: whole KV blocks of it, per adapter, cost no prefill while they are in the KV cache, and those that requests
+    use at the same time take room once."""
 
     @classmethod
     def alike(
@@ -109,6 +117,7 @@ class Workload:
             input_quantiles=some(self.input_quantiles),
             output_quantiles=some(self.output_quantiles),
             tables=some(self.tables),
+            shared_prefix=None if self.shared_prefix is None else self.shared_prefix[indices],
         )
 
 
@@ -156,6 +165,8 @@ def draw(workload: Workload, duration_s: float, seed: int) -> Requests:
     for table, where in by_law(workload.tables, adapter):
         row = rng.integers(len(table), size=len(where))
         requests.input[where], requests.output[where] = table.input[row], table.output[row]
+    if workload.shared_prefix is not None:
+        np.maximum(requests.input, workload.shared_prefix[adapter] + np.int32(1), out=requests.input)
     return requests
 
 
@@ -167,18 +178,22 @@ def _draw_lengths(rng: np.random.Generator, workload: Workload, adapter: Ints) -
         normal_out[portion] *= np.sqrt(1 - workload.correlation**2)
         normal_out[portion] += workload.correlation * normal_in[portion]
 
-    def lengths(normal: Floats, mean: Floats, std: Floats, laws: tuple[Quantiles | None, ...]) -> Ints:
-        lognormal = LogNormal.of(mean, std)
+    def lengths(
+        normal: Floats, mean: Floats, std: Floats, laws: tuple[Quantiles | None, ...], prefix: Ints | None = None
+    ) -> Ints:
+        lognormal = LogNormal.of(mean if prefix is None else mean - prefix, std)
         tokens = np.empty(len(normal), dtype=np.int32)
         for portion in portions(len(normal)):
             scores, who = normal[portion], adapter[portion]
             drawn = lognormal(scores, who)
+            if prefix is not None:
+                drawn += prefix[who]
             for law, where in by_law(laws, who):
                 drawn[where] = law(scores[where])
             tokens[portion] = rounded(rng, drawn)
         return tokens
 
     return (
-        lengths(normal_in, workload.input_mean, workload.input_std, workload.input_quantiles),
+        lengths(normal_in, workload.input_mean, workload.input_std, workload.input_quantiles, workload.shared_prefix),
         lengths(normal_out, workload.output_mean, workload.output_std, workload.output_quantiles),
     )

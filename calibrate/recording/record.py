@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from calibrate.dummy_model import VOCABULARY, write_model
+from calibrate.dummy_model import write_model
 from calibrate.errors import CalibrationError
 from calibrate.live.server.adapters import Lora, read_decoder, write_adapters
-from calibrate.recording.recordings import Arrivals, Host, Limits, Recording, steps
+from calibrate.recording.recordings import Arrivals, Host, Limits, Recording, prompt, steps
 from twin.engine.decisions import Decisions
 from twin.progress import watched
 
@@ -27,6 +27,10 @@ ADAPTERS = 24
 KINDS = tuple(Lora(rank, modules=("q_proj",), dtype="float32", scale=0) for rank in (8, 16))
 LARGEST = Limits(max_num_seqs=64, max_num_batched_tokens=512, max_loras=16, block_size=32, blocks=4000)
 """What the engine is started with; the workloads stay below."""
+LONGEST_PREFIXES = (0, 40, 200, 600)
+"""Tokens that the prompts of an adapter have in common at most; 0: what is found is found by preempted requests."""
+SHORTER = 0.1
+"""Share of the prompts that have no room for their adapter's prefix beside their own tokens."""
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -46,10 +50,29 @@ class Case:
     arrivals: Arrivals
 
 
-def cases(count: int, seed: int, block_size: int) -> list[Case]:
-    """Random workloads: slots, KV blocks, seats and token budget each scarce or plentiful, in lulls and in bursts."""
+def cases(count: int, seed: int, block_size: int, *, prefixes: bool = False) -> list[Case]:
+    """Random workloads: slots, KV blocks, seats and token budget each scarce or plentiful, in lulls and in bursts.
+
+    With `prefixes`, prompts begin as others of their adapter do, and prefix caching is on.
+    """
     rng = np.random.default_rng(seed)
-    return [_case(rng, index, block_size) for index in range(count)]
+    found = [_case(rng, index, block_size) for index in range(count)]
+    return [_with_prefixes(rng, case) for case in found] if prefixes else found
+
+
+def _with_prefixes(rng: np.random.Generator, case: Case) -> Case:
+    """The prompts, all but a few of them, behind a prefix of their adapter's; as scarce KV blocks as before."""
+    arrivals, size = case.arrivals, case.limits.block_size
+    adapter, before, answer = (np.array(part) for part in (arrivals.adapter, arrivals.prompt, arrivals.answer))
+    prefix = rng.integers(0, rng.choice(LONGEST_PREFIXES) + 1, ADAPTERS + 1)
+    longer = before + np.where(rng.random(len(before)) < SHORTER, 0, prefix[adapter])
+    needed = -(-(longer + answer) // size)
+    blocks = max(int(needed.max()), int(case.limits.blocks * (longer + answer).mean() / (before + answer).mean()))
+    return Case(
+        f"{case.name}, prefixes of up to {prefix.max()} tokens",
+        case.limits.model_copy(update={"blocks": min(blocks, LARGEST.blocks), "enable_prefix_caching": True}),
+        arrivals.model_copy(update={"prompt": tuple(longer.tolist()), "shared_prefix": tuple(prefix.tolist())}),
+    )
 
 
 def _case(rng: np.random.Generator, index: int, block_size: int) -> Case:
@@ -116,7 +139,9 @@ def through_scheduler(chosen: list[Case], *, async_scheduling: bool) -> list[Rec
     recordings = []
     for case in watched(chosen, "recording"):
         watch = Watch(new_scheduler(case.limits, MAX_MODEL_LEN, async_scheduling), case.limits.blocks)
-        recordings.append(_record(case, SchedulerHost(watch.scheduler, case.arrivals, async_scheduling), watch))
+        recordings.append(
+            _record(case, SchedulerHost(watch.scheduler, case.arrivals, case.limits, async_scheduling), watch)
+        )
     return recordings
 
 
@@ -190,7 +215,7 @@ def _start_engine(folder: Path) -> Any:
             max_model_len=MAX_MODEL_LEN,
             block_size=LARGEST.block_size,
             num_gpu_blocks_override=LARGEST.blocks + 1,
-            enable_prefix_caching=False,
+            enable_prefix_caching=True,  # of the whole engine; each workload's scheduler has its own setting
             enforce_eager=True,
         )
     )
@@ -214,6 +239,7 @@ class EngineHost:
                 max_num_batched_tokens=limits.max_num_batched_tokens,
             ),
             lora_config=_with(old.vllm_config.lora_config, max_loras=limits.max_loras),
+            cache_config=_with(old.vllm_config.cache_config, enable_prefix_caching=limits.enable_prefix_caching),
         )
         core.scheduler = type(old)(
             vllm_config=config,
@@ -232,7 +258,7 @@ class EngineHost:
         adapter = self._arrivals.adapter[request]
         self._engine.add_request(
             str(request),
-            {"prompt_token_ids": [2 + request % (VOCABULARY - 2)] * self._arrivals.prompt[request]},
+            {"prompt_token_ids": prompt(self._arrivals, request)},
             SamplingParams(
                 max_tokens=self._arrivals.answer[request], ignore_eos=True, temperature=0.0, detokenize=False
             ),

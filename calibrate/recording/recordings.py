@@ -17,6 +17,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from twin.engine.decisions import Decisions
 
+SHARED = 2
+"""The token of prefixes, and of answers where the model is a stand-in; requests have further ones, each its own."""
+
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +34,7 @@ class Limits(_Data):
     block_size: int
     blocks: int
     """KV blocks that requests can have."""
+    enable_prefix_caching: bool = False
 
 
 class Arrivals(_Data):
@@ -42,6 +46,13 @@ class Arrivals(_Data):
     """Tokens."""
     answer: tuple[int, ...]
     """Tokens."""
+    shared_prefix: tuple[int, ...] = ()
+    """Tokens that the prompts of each adapter begin with and, last, of those that name none; empty where nothing is
+    shared."""
+
+    def shared_tokens(self, request: int) -> int:
+        """Tokens that the request's prompt begins with as others of its adapter do; its last one is its own."""
+        return min(self.shared_prefix[self.adapter[request]], self.prompt[request] - 1) if self.shared_prefix else 0
 
 
 class Recording(_Data):
@@ -93,6 +104,12 @@ def steps(host: Host[Step_co], arrivals: Arrivals) -> Iterator[Step_co]:
             host.add(coming.popleft()[0])
         yield host.step()
         clock += 1
+
+
+def prompt(arrivals: Arrivals, request: int) -> list[int]:
+    """Tokens of a request's prompt: all prefixes are alike, whose blocks adapters still do not share."""
+    shared = arrivals.shared_tokens(request)
+    return [SHARED] * shared + [SHARED + 1 + request] * (arrivals.prompt[request] - shared)
 
 
 _FILE = TypeAdapter(Recordings)

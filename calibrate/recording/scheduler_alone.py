@@ -5,21 +5,22 @@ Works with every vLLM from 0.8.5 on, as far as its scheduler can be imported; wh
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import pickle
 from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
-from calibrate.recording.recordings import Arrivals, Limits
-
-TOKEN = 2
+from calibrate.recording.recordings import SHARED, Arrivals, Limits, prompt
 
 
 class SchedulerHost:
     """A scheduler whose steps are run by the stand-in."""
 
-    def __init__(self, scheduler: Any, arrivals: Arrivals, async_scheduling: bool) -> None:
+    def __init__(self, scheduler: Any, arrivals: Arrivals, limits: Limits, async_scheduling: bool) -> None:
         self._scheduler, self._arrivals = scheduler, arrivals
+        self._block_hasher = _block_hasher(limits)
         self._depth = 2 if async_scheduling else 1
         self._in_flight = deque[tuple[Any, Any]]()
 
@@ -34,7 +35,7 @@ class SchedulerHost:
             _call(
                 Request,
                 request_id=str(request),
-                prompt_token_ids=[TOKEN] * self._arrivals.prompt[request],
+                prompt_token_ids=prompt(self._arrivals, request),
                 sampling_params=SamplingParams(max_tokens=answer, ignore_eos=True),
                 pooling_params=None,
                 lora_request=LoRARequest(str(adapter), adapter + 1, str(adapter)),
@@ -43,6 +44,7 @@ class SchedulerHost:
                 multi_modal_inputs=None,
                 multi_modal_hashes=None,
                 multi_modal_placeholders=None,
+                block_hasher=self._block_hasher,
             )
         )
 
@@ -66,7 +68,7 @@ class SchedulerHost:
             ModelRunnerOutput,
             req_ids=names,
             req_id_to_index={name: index for index, name in enumerate(names)},
-            sampled_token_ids=[[TOKEN] if one.num_computed_tokens >= one.num_tokens else [] for one in requests],
+            sampled_token_ids=[[SHARED] if one.num_computed_tokens >= one.num_tokens else [] for one in requests],
             spec_token_ids=None,
             logprobs=None,
             prompt_logprobs_dict={},
@@ -75,14 +77,14 @@ class SchedulerHost:
 
 
 def new_scheduler(limits: Limits, max_model_len: int, async_scheduling: bool) -> Any:
-    """A scheduler with these limits; prefix caching is off."""
+    """A scheduler with these limits."""
     import torch
     from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig, KVCacheGroupSpec
 
     cache = _Unset(
         block_size=limits.block_size,
         num_gpu_blocks=limits.blocks + 1,
-        enable_prefix_caching=False,
+        enable_prefix_caching=limits.enable_prefix_caching,
         prefix_caching_hash_algo="builtin",
         mamba_cache_mode="none",
     )
@@ -139,6 +141,20 @@ def new_scheduler(limits: Limits, max_model_len: int, async_scheduling: bool) ->
         block_size=limits.block_size,
         log_stats=False,
     )
+
+
+def _block_hasher(limits: Limits) -> Any:
+    """What gives blocks their hashes, where the requests and not the scheduler do that."""
+    from vllm.v1.core import kv_cache_utils
+
+    if not limits.enable_prefix_caching or not hasattr(kv_cache_utils, "get_request_block_hasher"):
+        return None
+    kv_cache_utils.init_none_hash(_hash)
+    return kv_cache_utils.get_request_block_hasher(limits.block_size, _hash)
+
+
+def _hash(content: object) -> bytes:
+    return hashlib.sha256(pickle.dumps(content)).digest()
 
 
 def _scheduler_class(async_scheduling: bool) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twin.behaviour import Behaviour
 from twin.engine import serving as engine
 from twin.engine.batch import NONE
 from twin.engine.latency import StepCost
@@ -49,7 +50,9 @@ def situations(draw: st.DrawFn) -> tuple[SchedulerConfig, Demand, int, int]:
         scheduler_reserve_full_isl=draw(st.booleans()),
         skipped_waiting=draw(st.booleans()),
         async_scheduling=draw(st.booleans()),
+        unhashed_first=draw(st.booleans()),
         unscheduled_hold_slots=draw(st.booleans()),
+        enable_prefix_caching=draw(st.booleans()),
     )
     adapter = rng.integers(0, adapters, requests).astype(np.int32)
     adapter[rng.random(requests) < draw(st.sampled_from([0.0, 0.3, 1.0]))] = NONE
@@ -60,6 +63,7 @@ def situations(draw: st.DrawFn) -> tuple[SchedulerConfig, Demand, int, int]:
         answer=rng.integers(1, longest_answer + 1, requests).astype(np.int32),
         load_from_memory_ms=rng.uniform(1, 5, adapters),
         load_from_disk_ms=rng.uniform(20, 50, adapters),
+        shared_prefix=rng.integers(0, draw(st.sampled_from([1, 40, 300])), adapters + 1).astype(np.int32),
     )
     fits_one = -(-(longest_prompt + longest_answer) // 16)
     blocks = max(1, fits_one + draw(st.sampled_from([-2, 0, 3, 20, 2000])))
@@ -84,6 +88,7 @@ def test_adapters_that_enter_together_are_loaded_in_the_same_order() -> None:
         scheduler_reserve_full_isl=False,
         skipped_waiting=False,
         async_scheduling=False,
+        unhashed_first=False,
         unscheduled_hold_slots=False,
     )
     demand = Demand(
@@ -114,13 +119,50 @@ def agree(chosen: SchedulerConfig, demand: Demand, blocks: int, max_connections:
     assert fast.queue.totals.waiting == len(plain.waiting) + len(plain.skipped_waiting)
     assert log.counts.dropped == plain.dropped
     assert log.sums.adapter_steps == sum(step.decisions.adapters for step in steps)
+    if chosen.enable_prefix_caching:
+        assert fast.prefixes.totals.queries == plain.prefix_queries
+        assert fast.prefixes.totals.hits == plain.prefix_hits
+        assert in_queue(fast) == in_plain_queue(plain)
+
+
+def in_queue(state: Scheduler) -> list[tuple[str, int] | None]:
+    """Of each free KV block, the next to be reused first, who can find it."""
+    cache = state.prefixes
+    found: list[tuple[str, int] | None] = []
+    for run in runs(state):
+        owner, adapters = int(cache.owner[run]), len(cache.prefix)
+        who = None if owner < 0 else ("prefix", owner) if owner < adapters else ("request", owner - adapters)
+        found += [who] * int(cache.blocks[run])
+    return found
+
+
+def runs(state: Scheduler) -> list[int]:
+    """The runs of free blocks in the queue."""
+    found, cache = [], state.prefixes
+    run = int(cache.later[-1])
+    while run != len(cache.blocks) - 1:
+        found.append(run)
+        run = int(cache.later[run])
+    return found
+
+
+def in_plain_queue(plain: ReferenceServer) -> list[tuple[str, int] | None]:
+    """The same of the reference, where also what nobody will ask for any more can be found."""
+    coming_back = {request.index for request in (*plain.waiting, *plain.skipped_waiting)}
+    adapters = len(plain.turn)
+    found: list[tuple[str, int] | None] = []
+    for block in plain.pool.free:
+        kind, owner, _ = cast(tuple[str, int, int], plain.pool.content[block] or ("", NONE, 0))
+        if kind == "prefix":
+            found.append((kind, owner % (adapters + 1)))
+        else:
+            found.append((kind, owner) if owner in coming_back else None)
+    return found
 
 
 def served(demand: Demand, **behaviour: bool) -> tuple[Scheduler, engine.Log, ReferenceServer]:
     """Both twins with one slot and ten blocks, after `UNTIL_S`."""
-    options = dict.fromkeys(
-        ("scheduler_reserve_full_isl", "skipped_waiting", "async_scheduling", "unscheduled_hold_slots"), False
-    )
+    options = dict.fromkeys(Behaviour.model_fields, False)
     chosen = SchedulerConfig(4, 64, 1, 1, block_size=16, **{**options, **behaviour})
     fast, log = new_scheduler(chosen, demand, 10), engine.new_log(len(demand.arrival_s))
     engine.serve(fast, COST, log, UNTIL_S, 0)
@@ -154,7 +196,7 @@ def test_a_request_too_long_for_the_kv_cache_blocks_the_queue_but_not_the_clock(
 
 def finish_of_the_first(cost: StepCost, *, seats: int, others: int) -> float:
     """When a request of 100 tokens has its last one, on one slot, while so many for another adapter arrive and wait."""
-    chosen = SchedulerConfig(seats, 64, 1, 2, 16, False, False, False, False)
+    chosen = SchedulerConfig(seats, 64, 1, 2, 16, *[False] * len(Behaviour.model_fields))
     demand = Demand(
         arrival_s=np.concatenate([[0.0], np.linspace(0.1, 0.5, others)]),
         adapter=np.array([0] + [1] * others, dtype=np.int32),
@@ -201,7 +243,7 @@ WRONG: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_nothing_that_would_break_compiled_code_passes_the_door(what: str) -> None:
-    chosen = SchedulerConfig(4, 64, 1, 1, 16, False, False, False, False)
+    chosen = SchedulerConfig(4, 64, 1, 1, 16, *[False] * len(Behaviour.model_fields))
     demand = asked([1, 1, 1], [1, 1, 1])._replace(**WRONG[what])
     with pytest.raises(AssertionError, match=what):
         new_scheduler(chosen, demand, 10)
@@ -231,7 +273,10 @@ def check(state: Scheduler, log: engine.Log, chosen: SchedulerConfig, blocks: in
     seats = np.flatnonzero(state.batch.request >= 0)
     running = set(state.batch.request[seats].tolist())
     assert len(running) == state.batch.totals.running <= chosen.max_num_seqs
-    assert sum(blocks_held(state, seat) for seat in seats) + state.state.free_blocks == blocks
+    shared = state.prefixes.held.sum() - state.prefixes.share[seats].sum()
+    assert sum(blocks_held(state, seat) for seat in seats) + shared + state.state.free_blocks == blocks
+    if chosen.enable_prefix_caching:
+        assert state.prefixes.blocks[runs(state)].sum() == state.state.free_blocks
     assert state.state.free_blocks >= 0
     running -= set(state.batch.request[state.ended[: state.state.ended]].tolist())
     active = set(state.demand.adapter[list(running)].tolist()) - {len(state.turn)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -162,3 +163,14 @@ def test_a_server_that_can_take_none_of_the_requests(profile: Profile) -> None:
     assert measures.refused == measures.arrivals > 0
     assert measures.throughput_tok_s == 0.0
     assert math.isnan(measures.ttft_penalised_ms)
+
+
+def test_shared_prefixes_cost_no_prefill_where_prefix_caching_is_on(profile: Profile) -> None:
+    workload = dataclasses.replace(make_workload([0.5] * 8, prompt=600), shared_prefix=np.full(8, 500, dtype=np.int32))
+    off = simulate(profile, make_server(8), workload, duration_s=600)
+    on = simulate(profile, make_server(8, enable_prefix_caching=True), workload, duration_s=600)
+    assert math.isnan(off.prefix_cache_hit_rate)
+    # 31 whole blocks of 500 tokens are found by all but the first request of an adapter.
+    assert on.prefix_cache_hit_rate == pytest.approx(31 * 16 / 600, rel=0.05)
+    assert on.ttft_ms < off.ttft_ms
+    assert on.arrivals == off.arrivals

@@ -164,3 +164,28 @@ def test_requests_until_some_time() -> None:
     requests = drawn([1.0])
     assert len(requests.until(HOUR)) == len(requests)
     assert requests.until(60.0).arrival.tolist() == [time for time in requests.arrival if time < 60.0]
+
+
+@pytest.mark.parametrize("prefix", [0, 50, 100])
+def test_a_shared_prefix_is_part_of_the_prompts_and_leaves_their_mean_and_spread(prefix: int) -> None:
+    plain = make_workload([2.0, 1.0])
+    workload = replace(plain, shared_prefix=np.array([prefix, 0], dtype=np.int32))
+    requests, without = draw(workload, 40 * HOUR, 0), draw(plain, 40 * HOUR, 0)
+    sharing = requests.adapter == 0
+    assert requests.input[sharing].min() > prefix
+    assert requests.input[sharing].mean() == pytest.approx(223, rel=0.02)
+    assert requests.input[sharing].std() == pytest.approx(0.85 * 223, rel=0.06)
+    assert (requests.input[~sharing] == without.input[~sharing]).all()
+    assert (requests.output == without.output).all()
+
+
+def test_prompts_of_other_laws_are_longer_than_their_prefix() -> None:
+    law = Quantiles.of({0.5: 100.0, 0.95: 600.0})
+    workload = replace(
+        make_workload([2.0, 1.0]), input_quantiles=(law, None), shared_prefix=np.array([90, 7], dtype=np.int32)
+    )
+    requests = draw(workload, HOUR, 0)
+    assert requests.input[requests.adapter == 0].min() == 91
+    part = workload.take(np.array([1]))
+    assert part.shared_prefix is not None
+    assert part.shared_prefix.tolist() == [7]

@@ -6,9 +6,11 @@ It is what the fast twin is tested against, and the place to see what a step doe
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from twin.engine.batch import NONE
+from twin.engine.block_pool import BlockPool
 from twin.engine.decisions import Decisions
 from twin.engine.latency import StepCost, StepWork, step_ms
 from twin.engine.state import Demand, SchedulerConfig, turns
@@ -23,10 +25,15 @@ class Request:
     """NONE: it names none."""
     prompt: int
     answer: int
+    shared: int = 0
+    """Tokens that its prompt begins with as others of its adapter do."""
     computed: int = 0
     """Tokens whose KV is stored."""
     generated: int = 0
-    blocks: int = 0
+    blocks: list[int] = field(default_factory=list)
+    known: int = 0
+    """Of its blocks, those whose content can be found."""
+    preemptions: int = 0
     prefilling: bool = True
     ended: bool = False
     """With async scheduling: it has all its tokens, but the scheduler has not been told."""
@@ -52,7 +59,7 @@ class Server:
     config: SchedulerConfig
     demand: Demand
     cost: StepCost
-    free_blocks: int
+    total_blocks: int
     max_connections: int = 0
     clock_s: float = 0.0
     seen_s: float = 0.0
@@ -62,6 +69,9 @@ class Server:
     """Requests that were queued since the step before."""
     dropped: int = 0
     loads: int = 0
+    prefix_queries: int = 0
+    prefix_hits: int = 0
+    """Tokens of admitted prompts, and those of them whose KV was there; preempted requests do not count again."""
     running: list[Request] = field(default_factory=list)
     waiting: deque[Request] = field(default_factory=deque)
     skipped_waiting: deque[Request] = field(default_factory=deque)
@@ -76,7 +86,7 @@ class Server:
         self.demand.check()
         adapters = len(self.demand.load_from_memory_ms)
         self.turn = turns(adapters)
-        self.total_blocks = self.free_blocks
+        self.pool = BlockPool(self.total_blocks, unhashed_first=self.config.unhashed_first)
         for adapter in range(max(0, adapters - self.config.max_cpu_loras), adapters):
             self.host[adapter] = None
 
@@ -116,9 +126,9 @@ class Server:
         """A request arrives."""
         demand = self.demand
         self.received += 1
-        self.waiting.append(
-            Request(index, int(demand.adapter[index]), int(demand.prompt[index]), int(demand.answer[index]))
-        )
+        adapter, prompt = int(demand.adapter[index]), int(demand.prompt[index])
+        shared = min(int(demand.shared_prefix[adapter]), prompt - 1) if len(demand.shared_prefix) else 0
+        self.waiting.append(Request(index, adapter, prompt, int(demand.answer[index]), shared))
 
     def step(self) -> StepOutcome:
         """Schedule, run, update."""
@@ -158,6 +168,7 @@ class Server:
         """Account for the tokens the step has computed; return the requests that are finished."""
         finished = []
         for request in [request for request in self.running if request.ended]:
+            self.keep(request, request.computed)
             self.leave(request)
         for request in list(self.running):
             request.computed += scheduled.get(request.index, 0)
@@ -188,7 +199,8 @@ class Server:
                 victim = self.running[-1]
                 self.leave(victim)
                 if not victim.ended:
-                    victim.blocks, victim.computed, victim.prefilling = 0, 0, True
+                    victim.blocks, victim.known, victim.computed, victim.prefilling = [], 0, 0, True
+                    victim.preemptions += 1
                     self.waiting.appendleft(victim)
                 preempted.append(victim.index)
                 if victim is request:
@@ -217,11 +229,18 @@ class Server:
                 skipped.append(queue.popleft())
                 continue
             looked_at += 1
-            tokens = min(request.tokens, budget)
-            if config.scheduler_reserve_full_isl and self.blocks(request.tokens) > self.free_blocks:
+            found = self.find(request)
+            cached = len(found) * config.block_size
+            tokens = min(request.tokens - cached, budget)
+            until = request.tokens if config.scheduler_reserve_full_isl else cached + tokens
+            if self.blocks(until) - len(found) + self.pool.unused(found) > self.free_blocks:
                 break
-            if not self.allocate(request, tokens):
-                break
+            self.pool.use(found)
+            request.blocks, request.known, request.computed = found, len(found), cached
+            self.allocate(request, tokens)
+            if not request.preemptions:
+                self.prefix_queries += request.tokens
+                self.prefix_hits += cached
             queue.popleft()
             if request.adapter != NONE:
                 active.add(request.adapter)
@@ -242,13 +261,39 @@ class Server:
 
     def allocate(self, request: Request, tokens: int) -> bool:
         """Take the blocks for so many more tokens, if there are enough."""
-        needed = self.blocks(request.computed + tokens) - request.blocks
+        needed = self.blocks(request.computed + tokens) - len(request.blocks)
         if needed > self.free_blocks:
             return False
-        if needed > 0:
-            request.blocks += needed
-            self.free_blocks -= needed
+        request.blocks += self.pool.take(needed)
+        # With async scheduling the token that is computed now is not known yet, nor what block it ends.
+        on_its_way = self.config.async_scheduling and not request.prefilling
+        self.keep(request, min(request.computed + tokens, request.tokens - on_its_way))
         return True
+
+    def keep(self, request: Request, tokens: int) -> None:
+        """The request's blocks that so many tokens fill can be found from now on."""
+        if self.config.enable_prefix_caching:
+            for block in range(request.known, tokens // self.config.block_size):
+                self.pool.keep(request.blocks[block], self.content(request, block))
+                request.known += 1
+
+    def find(self, request: Request) -> list[int]:
+        """The blocks of the request that are there; its last token is computed in any case."""
+        if not self.config.enable_prefix_caching:
+            return []
+        return self.pool.find(
+            self.content(request, block) for block in range((request.tokens - 1) // self.config.block_size)
+        )
+
+    def content(self, request: Request, block: int) -> Hashable:
+        """What a full block of the request holds, as those know it who might find it."""
+        shared = (block + 1) * self.config.block_size <= request.shared
+        return ("prefix", request.adapter, block) if shared else ("request", request.index, block)
+
+    @property
+    def free_blocks(self) -> int:
+        """KV blocks that can be had."""
+        return len(self.pool.free)
 
     def blocks(self, tokens: int) -> int:
         """KV blocks that hold so many tokens."""
@@ -272,7 +317,7 @@ class Server:
     def leave(self, request: Request) -> None:
         """A request leaves the batch and frees its blocks."""
         self.running.remove(request)
-        self.free_blocks += request.blocks
+        self.pool.give_back(request.blocks)
 
     def load_adapters(self) -> float:
         """Go through the batch's adapters in turn; return the ms that loading takes."""

@@ -7,7 +7,7 @@ over but counted (see `waiting`).
 
 from __future__ import annotations
 
-from twin.engine import adapter_cache, batch, waiting
+from twin.engine import adapter_cache, batch, prefix_cache, waiting
 from twin.engine.batch import NONE
 from twin.engine.compiled import jit
 from twin.engine.loading import load_adapters
@@ -58,6 +58,8 @@ def update(scheduler: Scheduler) -> None:
         due[count] = seat
         count += 1
         seat = seats.after[seat]
+    if scheduler.config.enable_prefix_caching:
+        _sort_by_admission(scheduler, count)
     for i in range(count):
         seat = due[i]
         due[i] = seats.request[seat]
@@ -66,7 +68,7 @@ def update(scheduler: Scheduler) -> None:
             batch.unschedule(seats, seat)
             scheduler.ended[i] = seat
         else:
-            _release(scheduler, seat, state.step)
+            _release(scheduler, seat, state.step, 0, NONE)
     if scheduler.config.async_scheduling:
         scheduler.ended[count] = NONE
         state.ended = count
@@ -80,7 +82,7 @@ def _extend_running(scheduler: Scheduler) -> None:
     seats, state = scheduler.batch, scheduler.state
     filled = batch.filled_by(seats, state.step)
     if filled <= state.free_blocks:
-        state.free_blocks -= filled
+        _take(scheduler, filled)
         return
     page, head = state.step % len(seats.filling), len(seats.request)
     seat = seats.later[head]
@@ -90,7 +92,7 @@ def _extend_running(scheduler: Scheduler) -> None:
                 _preempt(scheduler, batch.last(seats))
             if seats.request[seat] == NONE:
                 return
-            state.free_blocks -= 1
+            _take(scheduler, 1)
         seat = seats.later[seat]
 
 
@@ -108,8 +110,9 @@ def _continue_prompt(scheduler: Scheduler, seat: int, budget: int) -> int:
     if needed > scheduler.state.free_blocks:
         _preempt(scheduler, seat)
         return 0
-    scheduler.state.free_blocks -= needed
+    _take(scheduler, needed)
     seats.computed[seat] += chunk
+    _hold_prefix(scheduler, seat)
     scheduler.output.prefill_tokens += chunk
     scheduler.output.base_tokens += _base_tokens(scheduler, request, chunk)
     if seats.computed[seat] == tokens:
@@ -134,19 +137,23 @@ def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
         request = queue.first[adapter]
         reached = queue.place[request]
         tokens = scheduler.demand.prompt[request] + scheduler.generated[request]
-        chunk = min(tokens, budget)
-        room = tokens if config.scheduler_reserve_full_isl else chunk
-        if _blocks(scheduler, room) > state.free_blocks:
+        found = _find(scheduler, adapter, request)
+        cached = found * config.block_size
+        chunk = min(tokens - cached, budget)
+        room = tokens if config.scheduler_reserve_full_isl else cached + chunk
+        if _blocks(scheduler, room) - found + _unused(scheduler, adapter, request, found) > state.free_blocks:
             break
         waiting.pop(queue, adapter)
         _enter(scheduler, adapter)
         seat = batch.admit(scheduler.batch, request)
-        state.free_blocks -= _blocks(scheduler, chunk)
-        scheduler.batch.computed[seat] = chunk
+        scheduler.batch.computed[seat] = cached + chunk
+        _use(scheduler, seat, found)
+        _take(scheduler, _blocks(scheduler, cached + chunk) - found)
+        _hold_prefix(scheduler, seat)
         budget -= chunk
         output.prefill_tokens += chunk
         output.base_tokens += _base_tokens(scheduler, request, chunk)
-        if chunk == tokens:
+        if cached + chunk == tokens:
             _complete_prompt(scheduler, seat)
         else:
             state.partial = seat
@@ -190,15 +197,24 @@ def _page(scheduler: Scheduler, seat: int) -> int:
 
 
 @jit
-def _blocks_held(scheduler: Scheduler, seat: int, step: int) -> int:
-    """KV blocks of a seat after step `step`, the last one it was given tokens in.
+def _tokens_held(scheduler: Scheduler, seat: int, step: int) -> int:
+    """Tokens that a seat has KV for after step `step`, the last one it was given tokens in.
 
-    Room for the prompt as far as it was computed and then, in step s, for the s - 1 - origin tokens produced before.
+    The prompt as far as it was computed and then, in step s, the s - 1 - origin tokens produced before.
     """
     seats = scheduler.batch
     if seat == scheduler.state.partial:
-        return _blocks(scheduler, seats.computed[seat])
-    return _blocks(scheduler, scheduler.demand.prompt[seats.request[seat]] + step - 1 - seats.origin[seat])
+        return seats.computed[seat]
+    return scheduler.demand.prompt[seats.request[seat]] + step - 1 - seats.origin[seat]
+
+
+@jit
+def _on_its_way(scheduler: Scheduler, seat: int, step: int) -> int:
+    """Of these tokens, the one that is not known yet: with async scheduling, that which step `step` has computed."""
+    seats = scheduler.batch
+    request = seats.request[seat]
+    first = seats.origin[seat] + scheduler.generated[request] + 1
+    return 1 if scheduler.config.async_scheduling and seat != scheduler.state.partial and step > first else 0
 
 
 @jit
@@ -213,6 +229,7 @@ def _preempt(scheduler: Scheduler, seat: int) -> None:
     seats, state = scheduler.batch, scheduler.state
     request = seats.request[seat]
     last_step = state.step - 1
+    on_its_way = _on_its_way(scheduler, seat, last_step)
     state.preemptions += 1
     scheduler.output.preempted += 1
     if _decodes(scheduler, seat):
@@ -220,10 +237,10 @@ def _preempt(scheduler: Scheduler, seat: int) -> None:
     elif seat != state.partial:
         # It has ended (async scheduling): its last token is on its way, it does not return to the queue.
         state.ended -= 1
-        _release(scheduler, seat, last_step)
+        _release(scheduler, seat, last_step, on_its_way, NONE)
         return
     _leave(scheduler, seat, last_step)
-    _release(scheduler, seat, last_step)
+    _release(scheduler, seat, last_step, on_its_way, request)
     if seat == state.partial:
         state.partial = NONE
     waiting.append_left(scheduler.queue, request, scheduler.demand.adapter[request])
@@ -268,9 +285,16 @@ def _let_go(scheduler: Scheduler, adapter: int) -> None:
 
 
 @jit
-def _release(scheduler: Scheduler, seat: int, last_step: int) -> None:
-    """Seat and blocks are free again; `last_step` is the last one the seat was given tokens in."""
-    scheduler.state.free_blocks += _blocks_held(scheduler, seat, last_step)
+def _release(scheduler: Scheduler, seat: int, last_step: int, on_its_way: int, preempted: int) -> None:
+    """Seat and blocks are free again; `last_step` is the last one the seat was given tokens in.
+
+    `on_its_way` of the tokens are not known yet; `preempted` is the request, or NONE if it does not come back.
+    """
+    tokens = _tokens_held(scheduler, seat, last_step)
+    blocks = _blocks(scheduler, tokens)
+    if scheduler.config.enable_prefix_caching:
+        blocks = _give_back(scheduler, seat, blocks, (tokens - on_its_way) // scheduler.config.block_size, preempted)
+    scheduler.state.free_blocks += blocks
     if scheduler.config.unscheduled_hold_slots:
         _let_go(scheduler, scheduler.demand.adapter[scheduler.batch.request[seat]])
     batch.remove(scheduler.batch, seat)
@@ -283,6 +307,101 @@ def _release_ended(scheduler: Scheduler) -> None:
     while scheduler.ended[i] != NONE:
         seat = scheduler.ended[i]
         if scheduler.batch.request[seat] != NONE:  # else it was preempted
-            _release(scheduler, seat, scheduler.state.step - 1)
+            _release(scheduler, seat, scheduler.state.step - 1, 0, NONE)
         i += 1
     scheduler.output.released = i
+
+
+@jit
+def _take(scheduler: Scheduler, blocks: int) -> None:
+    """Take so many of the free KV blocks."""
+    scheduler.state.free_blocks -= blocks
+    if scheduler.config.enable_prefix_caching:
+        prefix_cache.take(scheduler.prefixes, blocks)
+
+
+@jit
+def _prefix_blocks(scheduler: Scheduler, request: int, adapter: int) -> int:
+    """Blocks of a request that hold nothing but its adapter's prefix; the last token of a prompt is its own."""
+    shared = min(scheduler.prefixes.prefix[adapter], scheduler.demand.prompt[request] - 1)
+    return shared // scheduler.config.block_size
+
+
+@jit
+def _find(scheduler: Scheduler, adapter: int, request: int) -> int:
+    """Blocks of a waiting request that are there already."""
+    if not scheduler.config.enable_prefix_caching:
+        return 0
+    return prefix_cache.find(scheduler.prefixes, adapter, request, _prefix_blocks(scheduler, request, adapter))
+
+
+@jit
+def _unused(scheduler: Scheduler, adapter: int, request: int, found: int) -> int:
+    """Those of the blocks found that nobody uses."""
+    if found == 0:
+        return 0
+    return prefix_cache.unused(scheduler.prefixes, adapter, _prefix_blocks(scheduler, request, adapter), found)
+
+
+@jit
+def _use(scheduler: Scheduler, seat: int, found: int) -> None:
+    """The seat's request, just admitted, uses the blocks that it has found."""
+    if not scheduler.config.enable_prefix_caching:
+        return
+    request, prefixes = scheduler.batch.request[seat], scheduler.prefixes
+    adapter = scheduler.demand.adapter[request]
+    prefixes.found[seat] = found
+    prefixes.admission[seat] = prefixes.totals.admissions
+    prefixes.totals.admissions += 1
+    if prefixes.known[len(prefixes.prefix) + request] == NONE:
+        prefixes.totals.queries += scheduler.demand.prompt[request]
+        prefixes.totals.hits += found * scheduler.config.block_size
+    scheduler.state.free_blocks -= _unused(scheduler, adapter, request, found)
+    prefix_cache.use(prefixes, adapter, request, _prefix_blocks(scheduler, request, adapter), found)
+
+
+@jit
+def _hold_prefix(scheduler: Scheduler, seat: int) -> None:
+    """What the seat has computed of its adapter's prefix can be found by others."""
+    if scheduler.config.enable_prefix_caching:
+        request = scheduler.batch.request[seat]
+        adapter = scheduler.demand.adapter[request]
+        computed = scheduler.batch.computed[seat] // scheduler.config.block_size
+        share = min(computed, _prefix_blocks(scheduler, request, adapter))
+        prefix_cache.hold(scheduler.prefixes, seat, adapter, share)
+
+
+@jit
+def _give_back(scheduler: Scheduler, seat: int, blocks: int, full: int, preempted: int) -> int:
+    """Put the seat's blocks, of which `full` are, into the queue, but for those that others use; return their number.
+
+    The last of them are reused first.
+    """
+    prefixes, demand = scheduler.prefixes, scheduler.demand
+    share = prefixes.share[seat]
+    own = full - share
+    if scheduler.config.unhashed_first:
+        prefix_cache.prepend(prefixes, blocks - full)
+    else:
+        prefix_cache.append(prefixes, NONE, blocks - full)
+    owner = NONE
+    if preempted != NONE:
+        owner = len(prefixes.prefix) + preempted
+        prefixes.known[owner] = own
+    prefix_cache.append(prefixes, owner, own)
+    adapter = demand.adapter[scheduler.batch.request[seat]]
+    freed = prefix_cache.let_go(prefixes, seat, adapter, scheduler.batch.request, demand.adapter)
+    return blocks - share + freed
+
+
+@jit
+def _sort_by_admission(scheduler: Scheduler, count: int) -> None:
+    """Insertion sort of the seats that are due: they give their blocks back in the order of the running requests."""
+    due, admission = scheduler.due, scheduler.prefixes.admission
+    for i in range(1, count):
+        seat = due[i]
+        j = i
+        while j > 0 and admission[due[j - 1]] > admission[seat]:
+            due[j] = due[j - 1]
+            j -= 1
+        due[j] = seat

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.engine import batch, waiting
+from twin.engine import batch, prefix_cache, waiting
 from twin.engine.batch import NONE
 from twin.engine.compiled import Record, entry_point, jit
 from twin.engine.latency import StepCost, StepWork, step_ms
@@ -199,6 +199,8 @@ def _repeat(scheduler: Scheduler, cost: StepCost, log: Log, duration_s: float, u
         now_s += duration_s
         seen_s = before_s if asynchronous else now_s
         upcoming += 1
+    if scheduler.config.enable_prefix_caching:
+        prefix_cache.take(scheduler.prefixes, state.free_blocks - free_blocks)
     steps = upcoming - state.step
     clock.now_s, clock.seen_s, state.step, state.free_blocks = now_s, seen_s, upcoming, free_blocks
     _account(scheduler, cost, log, duration_s, steps)

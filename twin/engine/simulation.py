@@ -65,6 +65,9 @@ class Measures:
     adapter_loads: int = 0
     """Adapters brought into a slot."""
     preemptions: int = 0
+    prefix_cache_hit_rate: float = NAN
+    """Share of the prompt tokens whose KV was found, as vLLM counts: preempted requests not again. NaN where prefix
+    caching is off."""
     wall_s: float = 0.0
     """What the simulation took, drawing the requests included."""
 
@@ -164,6 +167,7 @@ def serve(
         token_ms=token_ms,
         adapter_loads=int(state.state.adapter_loads),
         preemptions=int(state.state.preemptions),
+        prefix_cache_hit_rate=_ratio(float(state.prefixes.totals.hits), int(state.prefixes.totals.queries)),
         wall_s=time.perf_counter() - started,
     )
 
@@ -177,6 +181,7 @@ def prepare(profile: Profile, server: Settings, workload: Workload, requests: Re
         max_loras=server.max_loras,
         max_cpu_loras=server.max_cpu_loras,
         block_size=block_size,
+        enable_prefix_caching=server.enable_prefix_caching,
         **profile.behaviour.model_dump(),
     )
     demand = Demand(
@@ -186,9 +191,17 @@ def prepare(profile: Profile, server: Settings, workload: Workload, requests: Re
         answer=requests.output,
         load_from_memory_ms=loading.memory_base_ms + loading.memory_per_rank_ms * workload.rank,
         load_from_disk_ms=loading.disk_base_ms + loading.disk_per_rank_ms * workload.rank,
+        shared_prefix=_shared_prefix(workload),
     )
     # vLLM keeps one block for itself.
     return new_scheduler(config, demand, blocks=kv_tokens // block_size - 1)
+
+
+def _shared_prefix(workload: Workload) -> NDArray[np.int32]:
+    """Of each adapter and, last, of requests that name none."""
+    if workload.shared_prefix is None:
+        return np.zeros(0, dtype=np.int32)
+    return np.append(workload.shared_prefix, 0).astype(np.int32)
 
 
 def _ratio(total: float, count: int) -> float:

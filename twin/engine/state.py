@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.engine import adapter_cache, batch, waiting
+from twin.engine import adapter_cache, batch, prefix_cache, waiting
 from twin.engine.adapter_cache import AdapterCache
 from twin.engine.batch import NONE, Batch
 from twin.engine.compiled import Record
+from twin.engine.prefix_cache import PrefixCache
 from twin.engine.waiting import Queue
 
 
@@ -25,7 +26,9 @@ class SchedulerConfig(NamedTuple):
     scheduler_reserve_full_isl: bool
     skipped_waiting: bool
     async_scheduling: bool
+    unhashed_first: bool
     unscheduled_hold_slots: bool
+    enable_prefix_caching: bool = False
 
 
 class Demand(NamedTuple):
@@ -42,6 +45,9 @@ class Demand(NamedTuple):
     """Of each adapter."""
     load_from_disk_ms: NDArray[np.float64]
     """Of each adapter."""
+    shared_prefix: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
+    """Tokens that the prompts of each adapter begin with and, last, of those that name none; empty where nothing is
+    shared. The last token of a prompt is its own, however long the prefix."""
 
     def check(self) -> None:
         """Compiled code looks at no bounds: what does not hold here would be written somewhere into the memory."""
@@ -50,6 +56,10 @@ class Demand(NamedTuple):
             assert len(getattr(self, name)) == requests, f"as many arrivals as entries in {name}"
             assert getattr(self, name).dtype == np.int32, f"{name} in 32 bits"
         assert len(self.load_from_disk_ms) == adapters, "one loading time from disk per adapter"
+        if len(self.shared_prefix):
+            assert len(self.shared_prefix) == adapters + 1, "a shared prefix per adapter and one more"
+            assert self.shared_prefix.dtype == np.int32, "shared_prefix in 32 bits"
+            assert self.shared_prefix.min() >= 0, f"prefixes of 0 tokens or more, not {self.shared_prefix.min()}"
         if requests:
             first, last = self.arrival_s[0], self.arrival_s[-1]
             assert first >= 0.0 and last < np.inf, f"arrivals from 0 on and finite, not {first} to {last}"
@@ -111,6 +121,7 @@ class Scheduler(NamedTuple):
     """Requests that name no adapter have the number after the last adapter here, that of their line in the queue."""
     queue: Queue
     batch: Batch
+    prefixes: PrefixCache
     slots: AdapterCache
     host: AdapterCache
     turn: NDArray[np.int32]
@@ -155,6 +166,13 @@ def new_scheduler(config: SchedulerConfig, demand: Demand, blocks: int) -> Sched
         demand=demand,
         queue=waiting.empty(adapters, requests, config.skipped_waiting),
         batch=batch.empty(config.max_num_seqs, int(demand.answer.max(initial=1)), config.block_size),
+        prefixes=prefix_cache.empty(
+            demand.shared_prefix if len(demand.shared_prefix) else np.zeros(adapters + 1, dtype=np.int32),
+            requests,
+            config.max_num_seqs,
+            blocks,
+            enabled=config.enable_prefix_caching,
+        ),
         slots=adapter_cache.empty(adapters, config.max_loras),
         host=host,
         turn=turn,

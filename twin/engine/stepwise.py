@@ -26,8 +26,9 @@ def step(scheduler: Scheduler, blocks: int) -> Decisions:
     computed = {request: int(seats.computed[seat]) for request, seat in before.items()}
     schedule(scheduler)
     preempted = tuple(reversed(before))[: output.preempted]
+    found = scheduler.prefixes.found * scheduler.config.block_size
     scheduled = {
-        request: max(1, int(seats.computed[seat]) - computed.get(request, 0))
+        request: max(1, int(seats.computed[seat]) - computed.get(request, int(found[seat])))
         for request, seat in _running(scheduler).items()
         if not _ended(scheduler, seat)
     }
