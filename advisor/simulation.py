@@ -28,7 +28,7 @@ MAX_REQUESTS = 50_000_000
 MEASURES = (
     "oom", "kv_capacity_tokens", "offered_tok_s", "throughput_tok_s", "starved", "steady", "itl_ms", "ttft_ms",
     "ttft_p99_ms", "ttft_penalised_ms", "arrivals", "refused", "completed", "running_mean", "waiting_mean",
-    "adapter_loads", "preemptions", "wall_s",
+    "adapter_loads", "preemptions", "prefix_cache_hit_rate", "wall_s",
 )  # fmt: skip
 """What is reported of a simulation, in order."""
 
@@ -67,15 +67,18 @@ class Simulation:
             raise InputError(
                 f"the digital twin needs {error.name}, which is not installed: pip install 'adapter-advisor[twin]'"
             ) from error
-        workload = self.inventory.workload
+        workload, server = self.inventory.workload, self.server
+        if workload.shared_prefix is not None:  # else as the pair was measured; the file may say otherwise
+            on = bool(self.inventory.server.get("enable_prefix_caching", True))
+            server = replace(server, enable_prefix_caching=on)
         if self.requests is None:
             duration_s = duration_s or DURATION_S
             self._check_size(duration_s)
-            measures = simulate(self.profile, self.server, workload, duration_s=duration_s, seed=seed)
+            measures = simulate(self.profile, server, workload, duration_s=duration_s, seed=seed)
         else:
             duration_s = duration_s or request_log.span_s(self.requests)
             requests = self.requests.until(duration_s)
-            measures = serve(self.profile, self.server, workload, requests, duration_s=duration_s)
+            measures = serve(self.profile, server, workload, requests, duration_s=duration_s)
         found = {**asdict(measures), "starved": measures.starved, "steady": measures.steady(ttft_limit_s)}
         settings = {"max_loras": self.server.max_loras, "max_lora_rank": self.server.max_lora_rank}
         return {

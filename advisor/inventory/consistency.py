@@ -47,6 +47,7 @@ def _check_gpus(file: File) -> None:
 def _check_traffic(file: File) -> None:
     """Something arrives, and it has lengths."""
     _check_lengths(file)
+    _check_prefixes(file)
     if not any(row.rate for row in file.adapters):
         raise RefusedError(
             "every rate is 0, so there is no traffic to size a server for; "
@@ -72,6 +73,24 @@ def _check_lengths(file: File) -> None:
                     f"no {kind} lengths; add {kind} = {{ mean = ..., std = ... }} to it or to [lengths]",
                     *("adapters", i, kind),
                 )
+
+
+def _check_prefixes(file: File) -> None:
+    """A shared prefix is shorter than the prompts are in the mean, as far as this file tells their lengths."""
+    common = file.lengths
+    for i, row in enumerate(file.adapters):
+        prefix, lengths = row.shared_prefix, row.input or common.input
+        place: tuple[str | int, ...] = ("adapters", i, "shared_prefix")
+        if prefix is None:
+            prefix, place = common.shared_prefix, ("lengths", "shared_prefix")
+        if not prefix or lengths is None or row.lengths is not None:
+            continue
+        if prefix >= lengths.mean:
+            raise RefusedError(
+                f"shared_prefix is {prefix}, but the mean input of {row.name!r} is {lengths.mean:g} tokens; it must be "
+                "less, for it is part of the input",
+                *place,
+            )
 
 
 def _check_names(file: File) -> None:

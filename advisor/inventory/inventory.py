@@ -169,7 +169,15 @@ def _ranks(file: File) -> Workload:
     """A workload in which nothing arrives."""
     rank = np.repeat([float(row.rank) for row in file.adapters], [row.count or 1 for row in file.adapters])
     none, token = np.zeros(len(rank)), np.ones(len(rank))
-    return Workload(rank, none, token, none, token, none, token)
+    return Workload(rank, none, token, none, token, none, token, shared_prefix=_shared_prefix(file))
+
+
+def _shared_prefix(file: File) -> NDArray[np.int32] | None:
+    """The tokens that the prompts of each adapter begin with; None where no entry says any."""
+    told = [file.lengths.shared_prefix if row.shared_prefix is None else row.shared_prefix for row in file.adapters]
+    if not any(told):
+        return None
+    return np.repeat(np.array([each or 0 for each in told], dtype=np.int32), [row.count or 1 for row in file.adapters])
 
 
 def _workload(file: File, folder: Path) -> Workload:
@@ -211,6 +219,7 @@ def _workload(file: File, folder: Path) -> Workload:
         output_quantiles=quantiles("output"),
         tables=laws(tables),
         phases=tuple(phase.phase() for phase in file.phases),
+        shared_prefix=_shared_prefix(file),
     )
 
 

@@ -108,6 +108,13 @@ def _quantiles(percentiles: tuple[tuple[int, float], ...]) -> Quantiles:
 
 AnyLength = Annotated[Length | Quantiles, PlainValidator(_length)]
 
+_SHARED_PREFIX = Field(
+    default=None,
+    ge=0,
+    le=MAX_TOKENS,
+    description="a whole number of tokens that all prompts of the adapter begin with, fewer than its input has",
+)
+
 _LENGTH = Field(
     default=None,
     description="a table { mean = tokens, std = tokens }, or of two or more quantiles { p50 = tokens, p95 = tokens } "
@@ -122,6 +129,7 @@ class Lengths(_Section):
     output: AnyLength | None = _LENGTH
     file: Text | None = Field(default=None, description="the path of a CSV or JSONL file with input and output tokens")
     correlation: Number = Field(default=0.0, ge=-1, le=1, description="from -1 to 1")
+    shared_prefix: int | None = _SHARED_PREFIX
 
 
 class Adapter(_Section):
@@ -142,6 +150,7 @@ class Adapter(_Section):
     lengths: Text | None = Field(
         default=None, description="the path of a CSV or JSONL file with input and output tokens"
     )
+    shared_prefix: int | None = _SHARED_PREFIX
     gaps: Gaps = Field(default="gamma", description=_GAPS)
     cv: Number = Field(default=1.0, ge=0.01, le=100, description=_CV)
     source: Text | None = Field(default=None, description="the path or hub id the adapter is loaded from")
@@ -217,6 +226,14 @@ class SettingsTable(_Section):
         return self.model_dump(exclude_none=True)
 
 
+class ServerTable(SettingsTable):
+    """Settings of the server in force today."""
+
+    enable_prefix_caching: bool | None = Field(
+        default=None, description="true or false: whether requests that begin alike share KV blocks"
+    )
+
+
 class File(_Section):
     """The whole file."""
 
@@ -235,7 +252,7 @@ class File(_Section):
     phases: list[PhaseEntry] = Field(
         default=[], max_length=1000, description="at most 1,000 [[phases]] entries, each with a duration"
     )
-    server: SettingsTable = Field(default=SettingsTable(), description="a table of vLLM settings, such as max_loras")
+    server: ServerTable = Field(default=ServerTable(), description="a table of vLLM settings, such as max_loras")
     fixed: SettingsTable = Field(
         default=SettingsTable(), description="a table of vLLM settings that must stay, such as gpu_memory_utilization"
     )

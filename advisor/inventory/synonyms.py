@@ -14,6 +14,7 @@ SYNONYMS = {
     "output": "answer completion completion_tokens osl output_len output_length output_tokens response",
     "gaps": "arrival arrivals arrival_process distribution",
     "cv": "coefficient_of_variation gap_cv variation",
+    "shared_prefix": "common_prefix prefix prefix_len prefix_length prefix_tokens system_prompt system_prompt_tokens",
     "source": "adapter_path dir directory folder hf_id hub_id local_path lora_path path repo repo_id uri url",
     "apart": "anti_affinity antiaffinity exclusive keep_apart separate spread",
     "replicas": "min_replicas num_replicas replica replica_count",

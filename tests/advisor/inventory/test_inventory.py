@@ -239,6 +239,16 @@ def test_a_value_of_any_type_anywhere_gives_one_line(value: Any, place: str) -> 
             "rank = 16\nreplicas = 0",
             "replicas is 0, but must be a whole number from 1 to 100,000: t",
         ),
+        (
+            "output =",
+            "shared_prefix = 100\noutput =",
+            "inventory:6: lengths: shared_prefix is 100, but the mean input of 'sql' is 100 tokens; it must be less",
+        ),
+        ("rank = 8", "rank = 8\nshared_prefix = 200", "('tenant'): shared_prefix is 200, but the mean input"),
+        ("rank = 8", "rank = 8\nshared_prefix = -1", "shared_prefix is -1, but must be a whole number of tokens that"),
+        ("rank = 8", "rank = 8\nsystem_prompt = 9", "unknown key 'system_prompt'; did you mean 'shared_prefix'?"),
+        ("[lengths]", "[server]\nenable_prefix_caching = 1\n[lengths]", "is 1, but must be true or false"),
+        ("[lengths]", "[fixed]\nenable_prefix_caching = true\n[lengths]", "fixed: unknown key 'enable_prefix_caching'"),
         ("rank = 16", "rank = 16\nreplica = 2", "unknown key 'replica'; did you mean 'replicas'?"),
         ("rank = 16", "rank = 16\nanti-affinity = 2", "unknown key 'anti-affinity'; did you mean 'apart'?"),
         ("rank = 16", "rank = 16\napart = 2", "apart is 2, but must be a text that names a group of adapters"),
@@ -328,6 +338,19 @@ def test_settings_that_must_stay_are_in_force_today() -> None:
     assert inventory.fixed == {"max_loras": 8, "max_model_len": 999}
     assert inventory.server == {"max_loras": 8, "max_num_seqs": 64, "max_model_len": 999}
     assert parse(PLAIN).fixed == {}
+
+
+def test_prompts_that_begin_alike() -> None:
+    for_all = parse(
+        PLAIN.replace("output =", "shared_prefix = 40\noutput =", 1).replace("rank = 8", "rank = 8\nshared_prefix = 0")
+    )
+    assert for_all.workload.shared_prefix is not None
+    assert for_all.workload.shared_prefix.tolist() == [40] * 60 + [0]
+    of_one = parse(PLAIN.replace("rank = 8", "rank = 8\nshared_prefix = 99"))
+    assert of_one.workload.shared_prefix is not None
+    assert of_one.workload.shared_prefix.tolist() == [0] * 60 + [99]
+    assert parse(PLAIN).workload.shared_prefix is None
+    assert parse(PLAIN + "[server]\nenable_prefix_caching = false\n").server == {"enable_prefix_caching": False}
 
 
 def test_where_adapters_may_be_placed() -> None:
