@@ -173,6 +173,9 @@ def record_schedule(
     async_scheduling: Annotated[
         bool, typer.Option("--async-scheduling", help="with --alone: two steps in flight")
     ] = False,
+    prefix_caching: Annotated[
+        bool, typer.Option("--prefix-caching", help="prefix caching on, and prompts that begin alike")
+    ] = False,
 ) -> None:
     """Record, step by step, what the scheduler of the installed vLLM decides; the tests hold the twin to it."""
     from calibrate.recording import record
@@ -182,15 +185,40 @@ def record_schedule(
         raise CalibrationError("--async-scheduling: the CPU engine cannot schedule ahead; add --alone")
     vllm = record.version()
     if alone:
-        found = record.through_scheduler(record.cases(cases, seed, block_size=16), async_scheduling=async_scheduling)
+        found = record.through_scheduler(
+            record.cases(cases, seed, block_size=16, prefixes=prefix_caching), async_scheduling=async_scheduling
+        )
     else:
         with tempfile.TemporaryDirectory() as folder:
-            found = record.through_engine(record.cases(cases, seed, record.LARGEST.block_size), Path(folder))
+            chosen = record.cases(cases, seed, record.LARGEST.block_size, prefixes=prefix_caching)
+            found = record.through_engine(chosen, Path(folder))
     recordings = Recordings(
         vllm=vllm, engine=not alone, async_scheduling=async_scheduling, command=out.called(), recordings=tuple(found)
     )
     out.write(output, encode(recordings))
     print(f"{output}: vLLM {vllm}, {len(found)} workloads, {sum(len(one.steps) for one in found):,} steps")
+
+
+@app.command()
+def check_schedule(
+    *,
+    python: Annotated[Path, typer.Option(help="a Python that has vLLM, or what vLLM needs to be imported")] = Path(
+        sys.executable
+    ),
+    vllm: Annotated[
+        Path | None, typer.Option(help="a wheel of vLLM, or a folder with its package [default: what Python has]")
+    ] = None,
+    cases: Annotated[int, typer.Option(min=1, help="workloads of each kind")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="of the workloads")] = 1,
+) -> None:
+    """Tell whether the twin decides as the scheduler of any vLLM, in every step: exit code 0 if so, 1 if not."""
+    from calibrate.recording import check
+
+    recorded = check.record_with(python, vllm, cases, seed)
+    verdicts = check.compare(recorded)
+    print(check.report(next(iter(recorded.values())).vllm, verdicts))
+    if any(one.differing for one in verdicts):
+        raise typer.Exit(1)
 
 
 @app.command("cross-validate")
