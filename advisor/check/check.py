@@ -72,12 +72,13 @@ class Checker:
         """Judge the servers that were found in a file."""
         wishes = list(suppression.suppressions(text))
         found: list[Finding] = list(suppression.unreasoned(wishes, file)) if deployments else []
+        held = suppression.Wishes(wishes)
         several = len({deployment.name or deployment.kind for deployment in deployments}) > 1
         for deployment in deployments:
             server = Server(deployment, text, self.target, self.vllm)
             for finding in rules.judge(server):
                 named = replace(finding, message=f"{server.title}: {finding.message}") if several else finding
-                found.append(suppression.suppressed(named, wishes, deployment.place.line))
+                found.append(held.suppressed(named, deployment.place.line))
         return Checked(file, text, len(deployments), tuple(_in_order(each for each in found if each in self.selection)))
 
 

@@ -44,6 +44,8 @@ class Suppression:
     first: int
     """First line that it covers; findings about a server that begins there are covered, too."""
     last: int
+    document: bool = False
+    """Whether it is an annotation, which covers the whole document that it stands in."""
 
 
 def covers(selectors: Iterable[str], code: str, name: str) -> bool:
@@ -56,10 +58,11 @@ def suppressions(text: str) -> Iterator[Suppression]:
     if "advisor" not in text.lower():
         return
     lines = [0, *(found.end() for found in re.finditer("\n", text))]
+    following = _following(text, lines)
     for found in _COMMENT.finditer(text):
         place = _place(lines, found.start(), found.end())
         alone = not text[lines[place.line - 1] : found.start()].strip()
-        last = _next_line(text, lines, place.line) if alone else place.line
+        last = following[place.line - 1] if alone else place.line
         reason = found[2].strip().removesuffix("-->").strip(" \t\r:-")
         yield Suppression(_selectors(found[1]), reason, place, place.line, last)
     documents = [0, *(found.start() for found in _DOCUMENT.finditer(text)), len(text)]
@@ -67,17 +70,39 @@ def suppressions(text: str) -> Iterator[Suppression]:
         index = bisect_right(documents, found.start(), hi=len(documents) - 1)
         first, last = (_place(lines, at, at).line for at in (documents[index - 1], documents[index]))
         reason = found[2].strip("\"' \t\r")
-        yield Suppression((found[1],), reason, _place(lines, found.start(), found.end()), first, last)
+        yield Suppression((found[1],), reason, _place(lines, found.start(), found.end()), first, last, document=True)
 
 
-def suppressed(finding: Finding, wishes: Iterable[Suppression], server: int) -> Finding:
-    """The finding, marked with the reason where it is to be ignored; its server begins in line `server`."""
-    for wish in wishes:
-        lines = (server,) if finding.place.file else (finding.place.line, server)
-        inside = any(wish.first <= line <= wish.last for line in lines)
-        if wish.reason and inside and covers(wish.rules, finding.code, finding.rule):
-            return replace(finding, suppressed=wish.reason)
-    return finding
+class Wishes:
+    """The suppressions of a text by where they hold: a file may have one for each of thousands of lines."""
+
+    def __init__(self, wishes: Iterable[Suppression]) -> None:
+        self._lines: dict[int, list[Suppression]] = {}
+        """Comments, by the lines that they stand in and speak of: between the two are comments alone."""
+        self._documents: dict[int, dict[tuple[str, ...], Suppression]] = {}
+        """Annotations, by the first line of their document."""
+        for wish in wishes:
+            if wish.reason and wish.document:
+                self._documents.setdefault(wish.first, {}).setdefault(wish.rules, wish)
+            elif wish.reason:
+                for line in {wish.first, wish.last}:
+                    self._lines.setdefault(line, []).append(wish)
+        self._firsts = sorted(self._documents)
+
+    def suppressed(self, finding: Finding, server: int) -> Finding:
+        """The finding, marked with the reason where it is to be ignored; its server begins in line `server`."""
+        for line in (server,) if finding.place.file else (finding.place.line, server):
+            for wish in self._at(line):
+                if covers(wish.rules, finding.code, finding.rule):
+                    return replace(finding, suppressed=wish.reason)
+        return finding
+
+    def _at(self, line: int) -> Iterator[Suppression]:
+        yield from self._lines.get(line, ())
+        index = bisect_right(self._firsts, line)
+        for wish in self._documents[self._firsts[index - 1]].values() if index else ():
+            if line <= wish.last:
+                yield wish
 
 
 def unreasoned(wishes: Iterable[Suppression], file: str) -> Iterator[Finding]:
@@ -97,10 +122,12 @@ def _place(lines: list[int], start: int, end: int) -> Place:
     return Place(line, start - lines[line - 1] + 1, start, end)
 
 
-def _next_line(text: str, lines: list[int], line: int) -> int:
-    """The first line behind this one that is more than a comment."""
-    for number in range(line + 1, len(lines) + 1):
+def _following(text: str, lines: list[int]) -> list[int]:
+    """Of each line, by its number less one, the first behind it that is more than a comment; the last has itself."""
+    found, following = list[int](), len(lines)
+    for number in range(len(lines), 0, -1):
+        found.append(following)
         words = text[lines[number - 1] : lines[number] if number < len(lines) else None].strip()
         if words and not words.startswith(("#", "//", "<!--")):
-            return number
-    return line
+            following = number
+    return found[::-1]

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+MAX_SERVERS = 1_000
+"""Of one file: what a chart renders has a dozen, and to judge one takes some milliseconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -126,3 +129,13 @@ class Deployment:
 
 class NotReadableError(Exception):
     """A file that cannot be read as what it seems to be; the message is one line that says so and what would help."""
+
+
+def bounded(servers: int) -> None:
+    """Refuse a file in which more than `MAX_SERVERS` are found.
+
+    Raises:
+        NotReadableError: there are more.
+    """
+    if servers > MAX_SERVERS:
+        raise NotReadableError(f"more than {MAX_SERVERS:,} vLLM servers in one file")

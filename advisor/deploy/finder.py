@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from advisor.deploy.arguments.vllm_flags import Word
-from advisor.deploy.deployment import Deployment, NotReadableError
+from advisor.deploy.deployment import Deployment, NotReadableError, bounded
 from advisor.deploy.source import Source, relocated
 
 if TYPE_CHECKING:
@@ -163,6 +163,7 @@ class _Finder:
         for document in documents if depth < MAX_NESTING else ():
             if PurePath(document.name).name not in self.used:
                 every += self.inner(document.source, document.name, depth + 1)
+                bounded(len(every))
         return sorted(every, key=lambda each: each.place.start)
 
     def inner(self, source: Source, name: str, depth: int) -> list[Deployment]:

@@ -10,7 +10,7 @@ from advisor.deploy import container
 from advisor.deploy.arguments import command, engine_arguments
 from advisor.deploy.arguments.vllm_flags import ReadConfig, Word
 from advisor.deploy.context import ENVIRONMENT, MAX_NESTING, Context
-from advisor.deploy.deployment import Deployment, NotReadableError, Value
+from advisor.deploy.deployment import Deployment, NotReadableError, Value, bounded
 from advisor.deploy.formats.scripts import held_config, read_script
 from advisor.deploy.platforms import adapter_lists, kubernetes
 from advisor.deploy.platforms.all import PLATFORMS
@@ -48,7 +48,9 @@ def search(
     found: list[Deployment] = []
     for document in documents:
         own = engine_arguments.read_config(document, context) if isinstance(document, Mapping) else None
-        found += own if own is not None else servers(document, context)
+        for each in own if own is not None else servers(document, context):
+            found.append(each)
+            bounded(len(found))
     lists = [each for each in found if each.kind in adapter_lists.KINDS]
     calls = list(_calls(documents)) if command.LOADS in source.text else []
     loader = None

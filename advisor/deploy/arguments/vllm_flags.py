@@ -439,9 +439,9 @@ class _Reader:
         self.found.flags.append(Flag(spelling.name, None if on else Value("False", place), option, place))
 
     def _unknown_flag(self, option: str, place: Place) -> None:
-        options, current = spellings()
+        options, _ = spellings()
         self.hints += 1
-        meant = nearest(option, current) if self.hints <= MAX_HINTS else None
+        meant = _meant(option) if self.hints <= MAX_HINTS else None
         hint = f"; {meant}?" if meant else ""
         letters = re.sub(r"[-_]", "", option).lower()
         sure = meant is not None and letters == meant.replace("-", "")
@@ -453,6 +453,12 @@ class _Reader:
         # What follows is its value, rather than the model.
         if self.at < len(self.words) and not self._is_flag(self.words[self.at]) and not self.words[self.at].unknown:
             self.at += 1
+
+
+@lru_cache(maxsize=1024)
+def _meant(option: str) -> str | None:
+    """The flag of this version that a spelling is nearest to."""
+    return nearest(option, spellings()[1])
 
 
 def split(word: Word) -> list[Word]:

@@ -17,7 +17,7 @@ from advisor.deploy.arguments.command import LOADS, SWITCH
 from advisor.deploy.arguments.vllm_flags import ReadConfig, read_value, setting
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
-from advisor.deploy.deployment import Deployment, Flag, Insertion, NotReadableError, Problem, Value
+from advisor.deploy.deployment import Deployment, Flag, Insertion, NotReadableError, Problem, Value, bounded
 from advisor.deploy.formats import shell
 from advisor.deploy.search import servers
 from advisor.deploy.source import Source, shown
@@ -25,7 +25,7 @@ from advisor.deploy.syntax.python_values import ENGINES, STAR, Evaluator, Names,
 from advisor.deploy.syntax.tree import Layout, Mapping, Node, Scalar
 from advisor.deploy.syntax.tree import Sequence as Items
 
-MAX_STEPS = 20_000
+MAX_STEPS = 12_000
 """Statements that are followed, those in loops and functions each time."""
 MAX_CALLS = 20
 """Functions that call functions."""
@@ -504,6 +504,7 @@ class _Program:
             if key not in self.told:
                 self.told.add(key)
                 self.found.append(each)
+                bounded(len(self.found))
 
     # Functions
 

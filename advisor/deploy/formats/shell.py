@@ -16,7 +16,7 @@ from advisor.deploy.arguments import command
 from advisor.deploy.arguments.command import LOADS, Launch
 from advisor.deploy.arguments.vllm_flags import ReadConfig, Word, read_arguments
 from advisor.deploy.context import Context
-from advisor.deploy.deployment import Deployment, Insertion, NotReadableError, Problem, Value
+from advisor.deploy.deployment import Deployment, Insertion, NotReadableError, Problem, Value, bounded
 from advisor.deploy.formats import docker_run
 from advisor.deploy.source import Source, joined, shown
 from advisor.deploy.syntax.shell_words import (
@@ -44,6 +44,8 @@ MAX_NESTED = 8
 MAX_WORK = 200_000
 """Characters that variables, loops, functions and strings put together, beside three times the script's own: a script
 that doubles a variable over and over ends here, within a second."""
+MAX_STEPS = 20_000
+"""Statements that are followed, a second's worth: people's scripts have hundreds."""
 
 _ESCAPED_BLANK = re.compile(r"[ \t]*(\\[ \t])")
 _PRINTS = re.compile(r"echo|printf|[ef]?grep|pgrep|pkill|killall|which|type|test|pip3?|cat|log")
@@ -115,13 +117,18 @@ class _Shell:
     def __init__(self, file: str, kind: str, config: ReadConfig | None, unknown: Sequence[str]) -> None:
         self.file, self.kind, self.config, self.unknown = file, kind, config, unknown
         self.found = Script()
-        self.work, self.limit, self.nested = 0, MAX_WORK, 0
+        self.work, self.limit, self.nested, self.steps, self.launches = 0, MAX_WORK, 0, 0, 0
         self.seen: set[tuple[object, ...]] = set()
 
     def spend(self, characters: int) -> None:
         self.work += characters
         if self.work > self.limit:
             raise NotReadableError("a script that puts together more than can be followed")
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            raise NotReadableError(f"a script of more than {MAX_STEPS:,} steps, which is not followed further")
 
     def marked(self, word: Word) -> Word:
         """A word that is said not to be known where it has such a part."""
@@ -156,6 +163,8 @@ class _Run(Expander):
         self.shell, self.exported = shell, exported
         self.functions: dict[str, tree_sitter.Node] = {}
         self.called: set[str] = set()
+        self.running: set[str] = set()
+        """Functions that are being followed: one that calls itself is not followed again."""
         self.loader: Value | None = None
         """The first call that has a server load an adapter."""
 
@@ -171,6 +180,7 @@ class _Run(Expander):
     def statement(self, node: tree_sitter.Node, depth: int) -> None:
         if depth > MAX_DEPTH or not node.is_named or node.type in _NO_STATEMENTS:
             return
+        self.shell.step()
         match node.type:
             case "command":
                 self.command(node, depth)
@@ -268,6 +278,7 @@ class _Run(Expander):
         before = self.variables
         left: list[dict[str, Variable]] = []
         for body in bodies:
+            self.shell.spend(len(before) // 10)  # a tenth of a character each
             self.variables = dict(before)
             self.statements(body, depth + 1)
             left.append(self.variables)
@@ -408,16 +419,19 @@ class _Run(Expander):
         return replace(whole, line_break=self.source.line_break)
 
     def command(self, node: tree_sitter.Node, depth: int) -> None:
-        self.shell.spend(50)
+        self.shell.spend(node.end_byte - node.start_byte)
         words, environment = self.command_words(node)
         if not words:
             return
         name = words[0].text.rpartition("/")[2]
         if name in self.functions and depth < MAX_DEPTH:
             self.called.add(name)
-            kept, self.positional = self.positional, tuple(self._as_pieces(word) for word in words[1:])
-            self.statements([self.functions[name]], depth + 1)
-            self.positional = kept
+            if name not in self.running:
+                self.running.add(name)
+                kept, self.positional = self.positional, tuple(self._as_pieces(word) for word in words[1:])
+                self.statements([self.functions[name]], depth + 1)
+                self.positional = kept
+                self.running.remove(name)
         elif name == "set" and len(words) > 1 and words[1].text == "--":
             self.positional = tuple(self._as_pieces(word) for word in words[2:])
         elif name == "shift" and self.positional:
@@ -495,6 +509,8 @@ class _Run(Expander):
         environment: dict[str, Value],
         container: docker_run.Container | None,
     ) -> None:
+        self.shell.launches += 1  # also those that loops start again and again
+        bounded(self.shell.launches)
         arguments = [self.shell.marked(word) for word in launch.words]
         broken = self.broken(span[1])
         while broken and arguments and not arguments[-1].text.strip():
@@ -576,8 +592,12 @@ def _same(one: Variable, other: Variable) -> bool:
 
 def _adds_to(name: str, value: str) -> bool:
     """Whether an assignment adds a word to the variable's own value, as a loop does from an empty one."""
-    name = re.escape(name)
-    return bool(re.match(rf'"?\$\{{?{name}\}}?[ ,]', value) or re.search(rf'[ ,]\$\{{?{name}\}}?"?$', value))
+    if name not in value:
+        return False
+    own = (f"${name}", f"${{{name}}}")
+    text = value.removeprefix('"').removesuffix('"')
+    in_front = any(text.startswith((f"{each} ", f"{each},")) for each in own)
+    return in_front or any(text.endswith((f" {each}", f",{each}")) for each in own)
 
 
 def _leaves(node: tree_sitter.Node | None, type_: str) -> Iterator[tree_sitter.Node]:

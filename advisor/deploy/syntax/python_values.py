@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 from advisor.deploy.arguments.vllm_flags import Word, setting
@@ -45,6 +46,8 @@ class Evaluator:
     def __init__(self, source: Source) -> None:
         self.source, self.text = source, source.text
         self.starts = [0, *(match.end() for match in _LINE.finditer(self.text))]
+        self.ascii = self.text.isascii()
+        self.columns: dict[int, Sequence[int]] = {}
         self.names = Names()
         self.attributes: dict[str, Node | None] = {}
         """Defaults of attributes whose object is not known: of argparse's options, of classes; None if they differ."""
@@ -61,10 +64,17 @@ class Evaluator:
     def offset(self, line: int, column: int) -> int:
         start = self.starts[min(line, len(self.starts)) - 1]
         end = self.starts[line] if line < len(self.starts) else len(self.text)
-        text = self.text[start:end]
-        if not text.isascii():
-            column = len(text.encode()[:column].decode(errors="ignore"))
+        if not self.ascii:
+            table = self._characters(start, end)
+            column = table[min(column, len(table) - 1)]
         return min(start + column, end)
+
+    def _characters(self, start: int, end: int) -> Sequence[int]:
+        """Characters before each byte of a line, which Python counts columns in."""
+        if start not in self.columns:
+            line = self.text[start:end].encode()
+            self.columns[start] = [0, *accumulate(int(byte & 0xC0 != 0x80) for byte in line)]
+        return self.columns[start]
 
     def span(self, node: ast.expr | ast.keyword) -> tuple[int, int]:
         start = self.offset(node.lineno, node.col_offset)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _ANSI = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b", "E": "\x1b"}
 _BLANKS = re.compile(r"[ \t\r\n]+")
+EXPANSION = 20
+"""Characters that would take as long as to put one variable in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,7 @@ class Expander:
             return rest
         if words is None:
             return unknown
-        self.spend(sum(len(piece.source.text) + 1 for word in words for piece in word))
+        self.spend(EXPANSION + sum(len(piece.source.text) + 1 for word in words for piece in word))
         pieces: list[Piece] = []
         for number, word in enumerate(words):
             pieces += (Piece(piece.source, piece.unknown, splits=True) for piece in word)

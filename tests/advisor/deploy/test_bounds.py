@@ -8,6 +8,7 @@ import pytest
 
 from advisor.deploy.deployment import NotReadableError
 from advisor.deploy.documents import read_document
+from advisor.deploy.finder import find
 
 POD = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: vllm/vllm-openai:v1\n"
 AIBRIX = "metadata: {labels: {adapter.model.aibrix.ai/enabled: 'true'}}\n"
@@ -26,17 +27,28 @@ FILES = {
     "self.tf": 'locals { a = [local.a, "--max-loras=1"] }\nresource "a" "b" { args = local.a }\n',
     "lines.properties": "option.max_loras=1\\\n" * 30_000,
     "quotes.env": "A='" * 50_000,
+    "recursion.sh": "start() {\n" + "  vllm serve m\n  start x\n" * 8 + "}\nstart\n",
+    "calls.sh": "".join(f"f{i}() {{ f{i + 1}; f{i + 1}; }}\n" for i in range(40)) + "f40() { vllm serve m; }\nf0\n",
+    "loops.sh": "for a in 1 2 3 4 5 6 7 8 9; do " * 20 + " x= ; " + "done; " * 20 + "\nvllm serve m\n",
+    "branches.sh": "".join(f"if [ -z $A ]; then A{i}={i}; fi\n" for i in range(15_000)) + "vllm serve m\n",
+    "commands.sh": "A='x y z'\n" + "foo $A $B\n" * 60_000 + "vllm serve m\n",
+    "words.sh": "vllm serve m --enable-lora " + "$A " * 100_000,
+    "flags.sh": "vllm serve m " + " ".join(f"--flag{i} {i}" for i in range(30_000)),
+    "servers.sh": "".join(f"vllm serve m --max-loras {i}\n" for i in range(20_000)),
+    "documents.sh": "".join(f"cat <<E > {i}.yaml\nmax-loras: 2\nenable-lora: true\nE\n" for i in range(12_000)),
+    "servers.py": "from vllm import LLM\n" + "a = LLM(model='m', enable_lora=True, max_loras=4)\n" * 15_000,
+    "long_line.py": "from vllm import LLM\nLLM(**{" + ", ".join(f"'é{i}': {i}" for i in range(50_000)) + "})\n",
 }
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_is_read_or_refused_in_time(file: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     try:
-        read_document(FILES[file], file)
+        find(FILES[file], file)
     except NotReadableError as error:
         assert "\n" not in str(error)
-    assert time.perf_counter() - start < 10  # 2 s on a machine of one's own
+    assert time.process_time() - start < 10  # 2 s on a machine of one's own
 
 
 @pytest.mark.parametrize(
@@ -98,9 +110,10 @@ def test_properties_whose_values_are_missing_are_read_too() -> None:
     assert server.flags == ()
 
 
-def test_many_servers_on_one_line_are_read_in_time() -> None:
+def test_too_many_servers_are_refused_in_time() -> None:
     commands = "vllm serve m " + "; vllm serve m --enable-lora" * 12_000
     text = f'{POD}    command: [sh, -c, "{commands}"]\n'
-    start = time.perf_counter()
-    assert len(read_document(text, "x.yaml")) == 12_001
-    assert time.perf_counter() - start < 10  # one second on a machine of one's own; their square took a minute
+    start = time.process_time()
+    with pytest.raises(NotReadableError, match="servers in one file"):
+        read_document(text, "x.yaml")
+    assert time.process_time() - start < 10  # one second on a machine of one's own; their square took a minute
