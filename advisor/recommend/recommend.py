@@ -88,6 +88,11 @@ def _not_learned(workload: Workload) -> list[str]:
     if workload.lognormal_gaps is not None:
         count = int(workload.lognormal_gaps.sum())
         warnings.append(f"gaps are log-normal for {count:,} adapters, which the models were not trained on")
+    if workload.shared_prefix is not None:
+        warnings.append(
+            "prompts begin alike (shared_prefix), which the models were not trained on: they answer as if every prompt "
+            "were computed whole; a verification by the digital twin finds what is there"
+        )
     if workload.phases:
         peak = max(phase.scale for phase in workload.phases) / mean_scale(workload.phases)
         warnings.append(

@@ -230,12 +230,15 @@ def test_the_answer_does_not_depend_on_the_order_of_the_file(pair: Pair) -> None
 def test_traffic_that_was_not_learned_is_answered_by_its_mean_with_a_warning(pair: Pair) -> None:
     plain = of(uniform(60, 0.1))
     phases = (Phase(300, scale=0.5), Phase(300, scale=1.5, cv=2.0, lognormal=True))
-    switching = replace(plain, workload=replace(plain.workload, phases=phases, lognormal_gaps=np.arange(60) < 7))
+    alike = np.full(60, 9, dtype=np.int32)
+    traffic = replace(plain.workload, phases=phases, lognormal_gaps=np.arange(60) < 7, shared_prefix=alike)
+    switching = replace(plain, workload=traffic)
     asked, answer = recommend(plain, pair, Objective()), recommend(switching, pair, Objective())
     assert answer.flags == asked.flags
     assert answer.admission == asked.admission
-    gaps, rates = answer.warnings[len(asked.warnings) :]
+    gaps, prefixes, rates = answer.warnings[len(asked.warnings) :]
     assert gaps == "gaps are log-normal for 7 adapters, which the models were not trained on"
+    assert prefixes.startswith("prompts begin alike (shared_prefix), which the models were not trained on")
     assert "the busiest phase brings 1.5 times as much" in rates
 
 
