@@ -97,6 +97,8 @@ class Spelling:
     """Whether it may stand alone, although it is no switch."""
     former: bool = False
     """Whether only earlier releases know it."""
+    absent: str = ""
+    """The last release before it came; empty where the oldest that counts has it."""
 
 
 @dataclass(slots=True)
@@ -518,6 +520,7 @@ def spellings() -> tuple[dict[str, Spelling], tuple[str, ...]]:
             strings,
             type_,
             *(mark in marks for mark in ("or-none", "many", "may-have", "former")),
+            absent=next((mark.removeprefix("absent=") for mark in marks if mark.startswith("absent=")), ""),
         )
         options.update(dict.fromkeys(strings, spelling))
     return options, tuple(name for name, spelling in options.items() if not spelling.former)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from advisor import deploy
 from advisor.check.check import Checker
@@ -17,7 +18,9 @@ from advisor.check.finding import Finding, Severity
 from advisor.check.rules import RULES
 from advisor.check.server import SETTINGS
 from advisor.check.spellings import PROBLEMS
+from advisor.deploy.arguments.vllm_flags import setting
 from advisor.deploy.deployment import Adapter, Flag, Place, Problem, Value
+from advisor.deploy.vllm_version import SINCE
 from tests.advisor.check.commands import GOOD, INVENTORY, MODEL, check, codes, read, target
 
 SERVE = f"vllm serve {MODEL}"
@@ -268,6 +271,28 @@ def test_routes_of_kserve_are_bounded(count: int, found: list[str]) -> None:
     assert [f"{each.code} {each.severity}" for each in checked.findings] == found
     regex = f"{GOOD} # serving.kserve.io/lora-model-routing-strategy: regex"
     assert check(regex, None, kind="KServe LLMInferenceService", adapters=adapters).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("flag", "last", "first"),  # in the sources of the releases
+    [
+        ("--lora-target-modules q_proj", "0.18.1", "0.19.0"),
+        ("--specialize-active-lora", "0.14.1", "0.16.0"),
+        ("--enable-log-requests", "0.10.0", "0.10.1"),
+        ("--max-num-queued-reqs 8", "0.28.0", "0.29.0"),
+        ("--api-key x", None, "0.8.0"),
+    ],
+)
+def test_a_flag_is_there_from_its_first_release_on(flag: str, last: str | None, first: str) -> None:
+    assert "AD408" not in codes(check(f"{GOOD} {flag}", None, vllm=first))
+    assert last is None or "AD408" in codes(check(f"{GOOD} {flag}", None, vllm=last))
+
+
+def test_no_flag_is_written_for_a_version_without_it() -> None:
+    for name, first in SINCE.items():
+        spelling = setting(name)
+        assert spelling is not None
+        assert Version(spelling.absent) < Version(first)
 
 
 def test_an_image_older_than_a_flag() -> None:
