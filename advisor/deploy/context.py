@@ -147,11 +147,20 @@ class Context:
         for source in mapping.items("envFrom"):
             data = self.config_maps.get(source.text("configMapRef", "name")) if isinstance(source, Mapping) else None
             found |= {key.text: value for key, value in data.entries if isinstance(value, Scalar)} if data else {}
+        for file in self._named_files(mapping.get("env_file")):
+            for name, words in (self.config(file) if self.config else None) or ():
+                found |= {name: Scalar(words[0].source, unknown=words[0].unknown)} if words else {}
         for key in ENVIRONMENT:
             node = mapping.get(key)
             for name, value in self._variables(node) if node is not None else ():
                 found[name] = self.filled(value, found)
         return found
+
+    def _named_files(self, node: Node | None) -> list[str]:
+        """The files of compose's env_file: one, or a list of names and of mappings with a path."""
+        items = node.items if isinstance(node, Sequence) else (node,)
+        paths = [item.get("path") if isinstance(item, Mapping) else item for item in items]
+        return [self.filled(path).text for path in paths if isinstance(path, Scalar)]
 
     def _variables(self, node: Node) -> list[tuple[str, Scalar]]:
         if isinstance(node, Mapping):

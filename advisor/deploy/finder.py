@@ -21,7 +21,8 @@ MAX_NESTING = 4
 """Documents in scripts in documents."""
 
 HINT = re.compile(
-    r"vllm|lora|NIM_|OPTION_|option\.|gpu.?memory.?utili[sz]ation|max.?num.?seqs|max.?model.?len|LLM\(", re.IGNORECASE
+    r"vllm|lora|NIM_|nvcr\.io/nim/|OPTION_|option\.|gpu.?memory.?utili[sz]ation|max.?num.?seqs|max.?model.?len|LLM\(",
+    re.IGNORECASE,
 )
 """What a text has in it if a server in it may be one of vLLM's."""
 _NAMES = (
@@ -180,8 +181,8 @@ class _Finder:
         return [relocated(each, source, file=self.file) for each in found]
 
     def config(self, name: str) -> Sequence[tuple[str, Sequence[Word]]] | None:
-        """What a file that --config names says: one that the file holds, or one beside it."""
-        from advisor.deploy.formats import yaml_format
+        """What a file that is named says, one that the file holds or one beside it: YAML of --config, or variables."""
+        from advisor.deploy.formats import env_format, yaml_format
 
         base = PurePath(name).name
         held = self.held.get(base)
@@ -193,7 +194,8 @@ class _Finder:
             path = self._beside(name)
             if path is None:
                 return None
-            entries = yaml_format.read_config(path.read_text(encoding="utf-8"), str(path))
+            read = yaml_format.read_config if path.suffix in (".yaml", ".yml") else env_format.read_variables
+            entries = read(path.read_text(encoding="utf-8"), str(path))
             return [(key, [_of(word, str(path)) for word in words]) for key, words in entries]
         except (NotReadableError, OSError, ValueError):
             return None

@@ -519,7 +519,10 @@ def spellings() -> tuple[dict[str, Spelling], tuple[str, ...]]:
             strings[0][2:].replace("-", "_"),
             strings,
             type_,
-            *(mark in marks for mark in ("or-none", "many", "may-have", "former")),
+            or_none="or-none" in marks,
+            many="many" in marks,
+            may_have="may-have" in marks,
+            former="former" in marks,
             absent=next((mark.removeprefix("absent=") for mark in marks if mark.startswith("absent=")), ""),
         )
         options.update(dict.fromkeys(strings, spelling))

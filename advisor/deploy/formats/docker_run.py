@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping as Variables
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from advisor.deploy import container
 from advisor.deploy.arguments import command
@@ -43,8 +44,8 @@ class Container:
         return {name: scalar.value for name, scalar in self.variables.items()}
 
 
-def read(words: Sequence[Word]) -> Container | None:
-    """The container that a command runs; None if it runs none."""
+def read(words: Sequence[Word], exported: Variables[str, Word] = MappingProxyType({})) -> Container | None:
+    """The container that a command runs, with the exported variables that it is given by name; None if it runs none."""
     at = next(
         (i for i, word in enumerate(words) if word.text.rpartition("/")[2] in (*_PROGRAMS, "kubectl", "oc")), None
     )
@@ -62,6 +63,9 @@ def read(words: Sequence[Word]) -> Container | None:
         if assigned := _ASSIGNED.match(value.text):
             part = value.source.part(assigned.end(), len(value.text))
             variables[assigned[1]] = Scalar(part, quote=value.quote, unknown=value.unknown)
+        elif value.text in exported:
+            word = exported[value.text]
+            variables[value.text] = Scalar(word.source, quote=word.quote, unknown=word.unknown)
         elif _NAME.fullmatch(value.text):  # passed on from where the command runs
             variables[value.text] = Scalar(value.source, quote=value.quote, unknown=f"${value.text}")
     given = dict(options)
@@ -72,7 +76,7 @@ def read(words: Sequence[Word]) -> Container | None:
         entry, rest = rest[0], rest[1:]
     if image is None:
         return None
-    return _contained(f"{program} run", image.value(), variables, entry, rest)
+    return contained(f"{program} run", image.value(), variables, [entry] if entry else [], rest)
 
 
 def _options(words: Sequence[Word], docker: bool) -> tuple[list[tuple[str, Word]], list[Word]]:
@@ -101,11 +105,12 @@ def _options(words: Sequence[Word], docker: bool) -> tuple[list[tuple[str, Word]
     return found, list(words[at:])
 
 
-def _contained(
-    kind: str, image: Value, variables: dict[str, Scalar], entry: Word | None, rest: list[Word]
+def contained(
+    kind: str, image: Value, variables: dict[str, Scalar], entry: Sequence[Word], rest: list[Word]
 ) -> Container:
-    if entry is not None or not command.serves(image.text or ""):
-        return Container(kind, image, variables, None, [entry, *rest] if entry else rest)
+    """A container with what takes the place of the image's entry point, if anything does, and the words behind it."""
+    if entry or not command.serves(image.text or ""):
+        return Container(kind, image, variables, None, [*entry, *rest])
     launch = command.launched(rest)
     doubled = None
     if launch is not None and rest[0].text.rpartition("/")[2] in ("vllm", "python", "python3"):

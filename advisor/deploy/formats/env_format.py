@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 
 from advisor.deploy.arguments import insertions, wrappers
+from advisor.deploy.arguments.vllm_flags import Word
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, NotReadableError
@@ -45,6 +46,18 @@ def read(text: str, file: str) -> list[Deployment]:
         kind=f"{wrapped.wrapper} environment",
     )
     return [deployment(server, context)]
+
+
+def read_variables(text: str, file: str) -> list[tuple[str, list[Word]]]:
+    """The variables of a file that another one names, each with its value in one word.
+
+    Raises:
+        NotReadableError: they are no variables.
+    """
+    source = Source.of(text)
+    variables = dict(_read(source))
+    context = Context(file, source, "environment file")
+    return [(name, [context.word(value, variables)]) for name, value in variables.items()]
 
 
 def _read(source: Source) -> Iterator[tuple[str, Scalar]]:

@@ -17,7 +17,7 @@ from advisor.deploy.arguments.command import LOADS, Launch
 from advisor.deploy.arguments.vllm_flags import ReadConfig, Word, read_arguments
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Insertion, NotReadableError, Problem, Value, bounded
-from advisor.deploy.formats import docker_run
+from advisor.deploy.formats import docker_run, gcloud
 from advisor.deploy.source import Source, joined, shown
 from advisor.deploy.syntax.shell_words import (
     Expander,
@@ -32,6 +32,7 @@ from advisor.deploy.syntax.shell_words import (
     value_of,
     whole,
     without_tabs,
+    word_of,
 )
 
 if TYPE_CHECKING:
@@ -470,8 +471,9 @@ class _Run(Expander):
         """The servers that a command starts."""
         start, end = self.span(node)
         exported = {name: self.variables[name].words[:1] for name in self.exported & self.variables.keys()}
-        environment = {name: value_of(each[0]) for name, each in exported.items() if each and each[0]} | own
-        container = docker_run.read(words)
+        passed = {name: word_of(each[0]) for name, each in exported.items() if each and each[0]}
+        environment = {name: word.value() for name, word in passed.items()} | own
+        container = docker_run.read(words, passed) or gcloud.read(words)
         launch = container.launch if container else None
         if container is not None:
             environment = container.environment

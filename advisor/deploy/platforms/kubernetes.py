@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from advisor.deploy.arguments import command, insertions
 from advisor.deploy.arguments.vllm_flags import Word
-from advisor.deploy.container import Server, deployment
+from advisor.deploy.container import Server, deployment, wrapped
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Value
 from advisor.deploy.platforms.found import Found, below
+from advisor.deploy.source import shown
 from advisor.deploy.syntax.tree import Mapping, Node, Scalar, Sequence
 
 WORKLOADS = frozenset(
@@ -52,9 +53,20 @@ def _objects(mapping: Mapping, context: Context) -> tuple[tuple[Node, Context], 
 
 
 def _data(mapping: Mapping, context: Context) -> tuple[tuple[Node, Context], ...]:
-    """What a ConfigMap holds, but for what some --config names: that is read where it is named."""
+    """What a ConfigMap holds, but for what is read where it is named: by --config, or as a container's variables."""
     data = mapping.mapping("data") or mapping
+    if data.entries and not _given(mapping.text("metadata", "name"), context.source.text):
+        title = Scalar(shown("env", data.entries[0][0].source))
+        container = Mapping(((title, data),), data.place, data.layout)
+        if wrapped(container, context) is not None:
+            return ((container, replace(context, partial=True)),)
     return below(data, context, (key.text for key, _ in data.entries if key.text in context.configs))
+
+
+def _given(config_map: str, text: str) -> bool:
+    """Whether a container of the file has the variables of a ConfigMap."""
+    name = rf"\bname[\"']?\s*:\s*[\"']?{re.escape(config_map)}\b"
+    return bool(re.search(rf"configMap(?:Key)?Ref\b[^\n]*\n?[^\n]*{name}", text))
 
 
 def config_maps(documents: list[Node]) -> dict[str, Mapping]:
