@@ -40,13 +40,17 @@ from twin.workload import Workload
 Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
 
-SAMPLE = 400
+SAMPLE = 200
 """Adapters that cells and weights are chosen for; the bound is then of all."""
-ROUNDS, SPLIT = 12, 16
+ROUNDS, SPLIT = 30, 16
 """Rounds in which the cells that decide most are split, and how many at a time."""
 STEPS, RATE, BLUR = 6, 0.3, 0.02
 """Of each round: steps of improving the weights, how far each goes, and how close to the least a mean has to be to
 count, as a share of it."""
+NEAR = 1.2
+"""Times the least mean: cells further above it are let be."""
+SLOTS_PER_STEP = 0.5
+"""How much less a bound gains from a narrower range of slots than of the time of a step."""
 PORTION = 4096
 """Adapters looked at together, for the memory's sake."""
 LONGEST_S = 2.0
@@ -220,18 +224,27 @@ class Relaxation:
         if not len(cells.edges):
             return cells
         sample, weight = self._sample(demand, cells)
-        cells = cells._replace(weights=_start(self.shares(sample, cells.edges), weight))
+        shares = self.shares(sample, cells.edges)
+        cells = cells._replace(weights=_start(shares, weight))
         best, most = cells, -1.0
-        for _ in range(rounds):
-            shares = self.shares(sample, cells.edges)
+        for left in range(rounds, -1, -1):
+            means = np.einsum("acm,cm->ac", shares, cells.weights)
+            least = means.min(axis=1, keepdims=True)
+            if (total := float(weight @ least[:, 0])) > most:
+                best, most = Cells(cells.edges, cells.weights.copy()), total
+            # The others are too far above the least to decide of any adapter.
+            near = np.flatnonzero((means / least).min(axis=0) < NEAR)
+            mine, weights = shares[:, near], cells.weights[near]
             for _ in range(STEPS):
-                means, pull = _means(shares, cells.weights, weight)
-                total = float(weight @ means.min(axis=1))
-                if total > most:
-                    best, most = cells, total
-                cells = cells._replace(weights=_pulled(shares, cells.weights, pull))
-            deciding = np.argsort(-_means(shares, cells.weights, weight)[1].sum(axis=0), kind="stable")[:SPLIT]
-            cells = self._startable(_split(cells, deciding))
+                weights = _pulled(mine, weights, _pull(mine, weights, weight))
+            cells.weights[near] = weights
+            if left == 0:
+                break
+            deciding = near[np.argsort(-_pull(mine, weights, weight).sum(axis=0), kind="stable")[:SPLIT]]
+            halves = self._startable(_halved(cells, deciding))
+            kept = np.delete(np.arange(len(cells.edges)), deciding)
+            shares = np.concatenate([shares[:, kept], self.shares(sample, halves.edges)], axis=1)
+            cells = Cells(*(np.concatenate([old[kept], new]) for old, new in zip(cells, halves, strict=True)))
         return best
 
     def _sample(self, demand: Demand, cells: Cells) -> tuple[Demand, Floats]:
@@ -256,12 +269,12 @@ def _start(shares: Floats, weight: Floats) -> Floats:
     return weights
 
 
-def _means(shares: Floats, weights: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    """The weighted mean of the shares in each cell, and how much each cell decides of each adapter's least one."""
+def _pull(shares: Floats, weights: Floats, weight: Floats) -> Floats:
+    """How much each cell decides of each adapter's least mean share; shape (adapters, cells)."""
     means = np.einsum("acm,cm->ac", shares, weights)
     least = means.min(axis=1, keepdims=True)
     near = np.exp(-(means - least) / (BLUR * least))
-    return means, weight[:, np.newaxis] * least * near / near.sum(axis=1, keepdims=True)
+    return np.asarray(weight[:, np.newaxis] * least * near / near.sum(axis=1, keepdims=True))
 
 
 def _pulled(shares: Floats, weights: Floats, pull: Floats) -> Floats:
@@ -273,23 +286,19 @@ def _pulled(shares: Floats, weights: Floats, pull: Floats) -> Floats:
     return moved / moved.sum(axis=1, keepdims=True)
 
 
-def _split(cells: Cells, which: Positions) -> Cells:
+def _halved(cells: Cells, which: Positions) -> Cells:
     """These cells halved, where they are widest: in the time of a step or, if that is narrow, in the slots."""
-    kept = np.delete(np.arange(len(cells.edges)), which)
-    rows, weights = [cells.edges[kept]], [cells.weights[kept]]
-    for cell in which:
-        rank, fewest, most, shortest, longest = cells.edges[cell]
+    rows: list[tuple[float, ...]] = []
+    for rank, fewest, most, shortest, longest in cells.edges[which].tolist():
         if math.isinf(longest):
-            parts = [(rank, fewest, most, shortest, 2 * shortest), (rank, fewest, most, 2 * shortest, longest)]
-        elif math.log(longest / shortest) > 0.5 * math.log(most / fewest):
+            rows += [(rank, fewest, most, shortest, 2 * shortest), (rank, fewest, most, 2 * shortest, longest)]
+        elif math.log(longest / shortest) > SLOTS_PER_STEP * math.log(most / fewest):
             middle = math.sqrt(longest * shortest)
-            parts = [(rank, fewest, most, shortest, middle), (rank, fewest, most, middle, longest)]
+            rows += [(rank, fewest, most, shortest, middle), (rank, fewest, most, middle, longest)]
         else:
             middle = math.sqrt(fewest * most)
-            parts = [(rank, fewest, middle, shortest, longest), (rank, middle, most, shortest, longest)]
-        rows.append(np.array(parts))
-        weights.append(np.repeat(cells.weights[cell : cell + 1], 2, axis=0))
-    return Cells(np.concatenate(rows), np.concatenate(weights))
+            rows += [(rank, fewest, middle, shortest, longest), (rank, middle, most, shortest, longest)]
+    return Cells(np.array(rows), np.repeat(cells.weights[which], 2, axis=0))
 
 
 def lower_bound(servers: Servers, placed: Collection[int]) -> int:
@@ -304,7 +313,7 @@ def lower_bound(servers: Servers, placed: Collection[int]) -> int:
     together = [len(group & set(placed)) for group in problem.apart]
     pinned = len({gpu for adapter, gpu in problem.pins.items() if adapter in placed})
     copies = [problem.copies[adapter] for adapter in problem.copies.keys() & set(placed)]
-    return max(1, _bins(shares), pinned, *together, *copies) + problem.failures
+    return max(1, bins(shares), pinned, *together, *copies) + problem.failures
 
 
 def least_shares(servers: Servers, gpu_type: int) -> Floats:
@@ -342,7 +351,7 @@ def _served(shares: Floats, tokens: Floats) -> Floats:
     return kept
 
 
-def _bins(shares: Floats) -> int:
+def bins(shares: Floats) -> int:
     """Bins of size 1 that items of these sizes need at least, no item split (Martello and Toth's bound L2).
 
     Items above 1 are on several GPUs and count as they are.

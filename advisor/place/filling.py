@@ -21,6 +21,9 @@ PROBE, GROWTH, SHRINKAGE = 4, 1.03, 0.97
 SHRINKS = 5
 """After so many times of less it is sought anew."""
 
+LEVEL = 1e-3
+"""By so much more than its part a GPU is filled where all are to be level: items are not split."""
+
 NONE = np.empty(0, dtype=np.int64)
 
 
@@ -71,7 +74,7 @@ class Filler:
             return 0
         self._filled += 1
         if most is not None:
-            self._limit = most
+            self._limit = most * (1 + LEVEL)
         if not self._limit:
             return self._learned(sums, _largest(sums, serves, FIRST, self._fine))
         count = max(_place(sums, self._limit), 1)
@@ -117,13 +120,13 @@ def fill_all(
     order: Positions,
     types: Sequence[int] = (0,),
     *,
-    most: Sequence[float] | None = None,
+    limits: Sequence[float] | None = None,
     fine: float = FINE,
 ) -> list[Filled]:
     """GPUs for all items of the order and those that are pinned, or for as many as the problem has GPUs.
 
-    GPUs are of the first of the `types` while there are any, then of the next. With `most`, no GPU takes more than
-    that. Where a GPU has nothing to serve, it is in the list with no items.
+    GPUs are of the first of the `types` while there are any, then of the next. With `limits`, what each serves, all are
+    filled to the same share of them. Where a GPU has nothing to serve, it is in the list with no items.
     """
     problem = servers.problem
     fillers = {each: Filler(servers, items, each, fine=fine) for each in types}
@@ -135,7 +138,9 @@ def fill_all(
         if not available:
             break
         base = _conflict_free(items, items.pinned.get(gpu, NONE))
-        limit = most[gpu] if most is not None and gpu < len(most) else None
+        limit = None
+        if limits is not None and gpu < len(limits):
+            limit = float(items.share[types[0]][order].sum()) * limits[gpu] / sum(limits[gpu:])
         found = None
         for gpu_type in available:
             if (found := fillers[gpu_type].fill(order, base, limit)) is not None:

@@ -19,7 +19,7 @@ Bools = NDArray[np.bool_]
 
 GIANT = 0.12
 """Adapters that take such a share of a GPU at least are tried alone first: they may be too much for one."""
-MOST_REPLICAS = 64
+MOST_REPLICAS = 16
 """Of one adapter."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from advisor.place.fleet import Fleet, Gpu
 from advisor.place.placement import Assignment, Group, Placement
 from advisor.place.problem import Problem
-from advisor.place.servers import Server, Servers
+from advisor.place.servers import Server, Servers, traffic_of
 from advisor.recommend.configuration import Configuration, DoesNotFitError
 from advisor.simulation import MEASURES, Simulation
 from twin.settings import Settings
@@ -76,10 +76,8 @@ def _measured(
 
 def measure(problem: Problem, group: Group, settings: Settings, seed: int, *, scale: float = 1.0) -> Mapping[str, Any]:
     """What the twin measures of an hour of a group, all rates times `scale`, and what of the objective that misses."""
-    positions = np.array(group.adapters, dtype=np.int64)
-    weights = np.array([group.weights.get(adapter, 1.0) for adapter in group.adapters])
-    inventory = problem.inventory.take(positions)
-    inventory = replace(inventory, workload=replace(inventory.workload, rate=inventory.workload.rate * weights * scale))
+    inventory = problem.inventory.take(np.array(group.adapters, dtype=np.int64))
+    inventory = replace(inventory, workload=traffic_of(group, problem.inventory.workload, scale=scale))
     pair = problem.gpu_types[group.gpu_type].pair
     simulation = Simulation(pair.name, pair.basis, inventory, pair.profile, settings)
     measures = simulation.measure(seed=seed, ttft_limit_s=problem.objective.ttft_limit_s)

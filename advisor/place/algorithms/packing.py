@@ -125,7 +125,10 @@ def _dealt(servers: Servers, items: Items, order: Positions, gpus: int) -> list[
     share = items.share[0][order]
     if share.sum() > gpus:
         return None
+    mix = servers.mix().take(items.adapter[order])
+    load = mix.rate * items.weight[order] * (mix.input_mean + mix.output_mean)
     ways = [
+        [order[each] for each in _evenly(load, np.argsort(-load, kind="stable"), gpus)],
         np.split(order, np.searchsorted(np.cumsum(share), share.sum() * np.arange(1, gpus) / gpus)),
         [order[each] for each in _evenly(share, np.argsort(-share, kind="stable"), gpus)],
     ]
@@ -156,7 +159,7 @@ def _levelled(
     if count < 2 or level > 1 - FINE or len(types) > 1 or items.pinned:
         return None
     limits = [each.limit for each in best] + [best[-1].limit] * (count - len(best))
-    found = fill_all(servers, items, order, types, most=[level * (1 + 1e-6) * limit for limit in limits])
+    found = fill_all(servers, items, order, types, limits=limits)
     return found if len(found) <= count and _placed(found) >= _placed(best) else None
 
 
