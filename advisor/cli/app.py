@@ -15,6 +15,7 @@ from advisor.cli.pairs import pairs
 from advisor.cli.place import place
 from advisor.cli.recommend import recommend
 from advisor.cli.render import render
+from advisor.cli.schema import schema
 from advisor.cli.simulate import simulate
 
 UsageError = cast(type[typer.BadParameter], typer.BadParameter.__base__)
@@ -24,12 +25,12 @@ app = typer.Typer(
     name="advisor",
     help="vLLM launch flags and an admission limit for an inventory of LoRA adapters.",
     epilog="Exit codes: 0 fine, 1 the answer is no, 2 bad input.",
-    add_completion=False,
+    add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (recommend, place, check, render, simulate, pairs, explain):
+for command in (recommend, place, check, render, simulate, pairs, explain, schema):
     app.command()(command)
 app.add_typer(inventory)
 
