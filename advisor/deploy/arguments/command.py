@@ -28,6 +28,7 @@ _NOT_VLLM = frozenset(
     (
         *("max_loras_per_batch", "lora_paths", "lora_backend", "mem_fraction_static"),
         *("lora_alpha", "lora_dropout", "lora_target", "lora_r", "learning_rate", "num_train_epochs"),
+        *("finetuning_type", "peft_type", "model_name_or_path"),
         *("gradient_accumulation_steps", "per_device_train_batch_size", "output_dir"),
     )
 )

@@ -243,7 +243,9 @@ class _Reader:
         if name in _SAME and len(arguments) == 1:
             return self._expression(arguments[0], depth + 1)
         values = (
-            [self._expression(each, depth + 1) for each in arguments] if name in {*_JOINED, "merge", "join"} else []
+            [self._expression(each, depth + 1) for each in arguments]
+            if name in {*_JOINED, "merge", "join", "split"}
+            else []
         )
         if name in _JOINED:
             return Sequence(tuple(_flat(values)), self._place(node), Layout())
@@ -257,7 +259,19 @@ class _Reader:
             if texts and not any(each.unknown for each in texts) and len(texts) == len(values[1].items):
                 parts = [part for each in texts for part in (separator, each.source)][1:]
                 return Scalar(joined(parts), quote='"')
+        if name == "split" and len(values) == 2 and isinstance(values[0], Scalar) and isinstance(values[1], Scalar):
+            return self._split(values[0], values[1], node)
         return self._unknown(node)
+
+    def _split(self, separator: Scalar, text: Scalar, node: tree_sitter.Node) -> Node:
+        if not separator.text or separator.unknown or text.unknown:
+            return self._unknown(node)
+        items: list[Node] = []
+        at = 0
+        for part in text.text.split(separator.text):
+            items.append(Scalar(text.source.part(at, at + len(part)), quote=text.quote))
+            at += len(part) + len(separator.text)
+        return Sequence(tuple(items), self._place(node), Layout())
 
     def _template(self, node: tree_sitter.Node, depth: int) -> Scalar:
         """A text in quotes or a heredoc, with what is put into it where that is known."""

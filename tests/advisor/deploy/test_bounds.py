@@ -55,6 +55,7 @@ def test_is_read_or_refused_in_time(file: str) -> None:
     ("text", "file"),
     [
         ("model_name_or_path: m\nenable_lora: true\nlora_rank: 8\nlearning_rate: 1e-4\nmax_lora_rank: 16\n", "x.yaml"),
+        ("stage: sft\nfinetuning_type: lora\nenable_lora: true\nmax_lora_rank: 8\nmax_loras: 2\n", "x.yaml"),
         ("services: {s: {image: lmsysorg/sglang, command: [--enable-lora, --max-loras-per-batch, '4']}}\n", "x.yaml"),
         ("lorawan: {enable_lora: true, region: eu868}\n", "x.yaml"),
         ("model_list: [{litellm_params: {model: hosted_vllm/a, api_base: 'http://vllm'}}]\n", "x.yaml"),

@@ -85,3 +85,11 @@ def test_gcloud_s_arguments_are_joined_by_commas(arguments: str) -> None:
     assert server.model is not None
     assert server.model.text == "m"
     assert not server.problems
+
+
+def test_terraform_splits_a_text() -> None:
+    args = 'split(",", "--model,m,--enable-lora,--max-lora-rank,8")'
+    text = f'resource "google_cloud_run_v2_service" "a" {{ image = "vllm/vllm-openai:v0.9.0"\n args = {args} }}\n'
+    (server,) = find(text, "main.tf")
+    assert rank(server, text) == "8"
+    assert not server.problems
