@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibrate.errors import CalibrationError
-from calibrate.runs import MeasuredRun, Outcome
+from calibrate.runs import PERCENTILES, MeasuredRun, Outcome
 from twin.profile import Profile, load
 from twin.progress import watched
 
@@ -88,6 +88,7 @@ def _outcome(run: MeasuredRun, profile: Profile, seed: int) -> Outcome:
         tpot_ms=measures.tpot_ms,
         ttft_ms=measures.ttft_ms,
         ttft_penalised_ms=measures.ttft_penalised_ms,
+        **{name: getattr(measures, name) for name in PERCENTILES},
         waiting=measures.waiting_mean,
         preemptions=float(measures.preemptions),
         running=measures.running_mean * (1 - idle),

@@ -7,6 +7,7 @@ A CSV table, one row per run of a real server under Poisson traffic; columns not
     oom (1: the server did not start); duration_s, completed, arrivals (expected ones where the column is missing or
     empty); input_tok_s, output_tok_s, itl_mean_ms, ttft_mean_ms (over completed requests), num_running_mean;
     num_waiting_mean, num_preempted_mean (0 where missing); tpot_mean_ms (itl_mean_ms where missing);
+    itl_p50_ms, itl_p99_ms, ttft_p50_ms, ttft_p99_ms (optional);
     num_waiting_2nd_half_mean (num_waiting_mean where missing, and without that, what neither completed nor ran);
     drawn_std_input, drawn_std_output (tokens), drawn_correlation (of their logarithms): `twin.lengths.SHAREGPT` where
     missing;
@@ -44,6 +45,7 @@ TEXT = ("model", "group", "rates", "rate_counts", "ranks", "requests")
 REQUEST_COLUMNS = ["sent_s", "adapter", "input_tokens", "output_tokens"]
 MOST_TOKENS, MOST_ADAPTERS, MOST_REQUESTS = 10_000_000, 100_000, 100_000_000
 """In a request, on a server, in a run: far more than anyone measures, and still no harm to the twin."""
+PERCENTILES = ("itl_p50_ms", "itl_p99_ms", "ttft_p50_ms", "ttft_p99_ms")
 PUBLISHED = ["published_twin_tok_s", "published_twin_itl_ms", "published_twin_ttft_ms"]
 
 Row = Mapping[Hashable, Any]
@@ -68,6 +70,10 @@ class Outcome:
     """Over completed requests."""
     ttft_penalised_ms: float = np.nan
     """Mean, with the whole duration for every arrival that did not complete (Agulló et al. 2025)."""
+    itl_p50_ms: float = np.nan
+    itl_p99_ms: float = np.nan
+    ttft_p50_ms: float = np.nan
+    ttft_p99_ms: float = np.nan
     running: float = np.nan
     """Running requests, mean."""
     waiting: float = np.nan
@@ -98,9 +104,8 @@ class Outcome:
 
     def steady(self, ttft_limit_s: float = service_level.TTFT_LIMIT_S) -> bool:
         """Starts, does not starve, and the mean TTFT is within the limit."""
-        return not self.oom and service_level.steady(
-            starved=self.starved, ttft_ms=self.ttft_ms, ttft_limit_s=ttft_limit_s
-        )
+        limit = service_level.Limit(ttft_limit_s)
+        return not self.oom and service_level.steady(starved=self.starved, ttft_ms=self.ttft_ms, ttft_limit=limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +261,7 @@ def _measured(row: Row, workload: Workload) -> Outcome:
         tpot_ms=_number(row, "tpot_mean_ms", float(row["itl_mean_ms"])),
         ttft_ms=ttft_ms,
         ttft_penalised_ms=(ttft_ms * completed + 1e3 * duration_s * lost) / max(arrivals, completed),
+        **{name: _number(row, name, np.nan) for name in PERCENTILES},
         running=float(row["num_running_mean"]),
         waiting=_number(row, "num_waiting_mean", 0.0),
         input_tok_s=float(row["input_tok_s"]),

@@ -73,9 +73,7 @@ def _make(
         for each in OBJECTIVE_NAMES
         for output in FEATURES
     ]
-    ensembles = [
-        Ensemble(output=each, margin=models.itl_margin if each == "itl_ms" else 1.0, error={}) for each in TARGETS
-    ]
+    ensembles = [Ensemble(output=each, margin=models.margins.get(each, 1.0), error={}) for each in TARGETS]
     likely = [Chance(objective=each, required=models.required[each], error={}) for each in OBJECTIVE_NAMES]
     graph, features = _serving_graph(models)
     files = {PROFILE: profile_toml, RULES: _rules_graph(models, trees), SERVING: graph}

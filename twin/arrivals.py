@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -98,9 +97,14 @@ def _alike(
     arrival, adapter = _poisson(rng, np.where(poisson, rate, 0.0), duration_s)
     others = np.flatnonzero(~poisson & (rate > 0))
     if others.size:
-        drawn = [_renewals(rng, float(rate[i]), float(cv[i]), bool(lognormal[i]), duration_s) for i in others]
-        adapter = np.concatenate([adapter, np.repeat(others.astype(np.int32), [len(times) for times in drawn])])
-        arrival = np.concatenate([arrival, *drawn])
+        group = (np.cumsum(rate[others]) * duration_s // PORTION).astype(np.int64)
+        drawn = [
+            (times, part[which])
+            for part in np.split(others.astype(np.int32), np.flatnonzero(np.diff(group)) + 1)
+            for times, which in _renewals(rng, rate[part], cv[part], lognormal[part], duration_s)
+        ]
+        arrival = np.concatenate([arrival, *(times for times, _ in drawn)])
+        adapter = np.concatenate([adapter, *(which for _, which in drawn)])
         del drawn  # as large as the arrivals, and no longer needed while they are sorted
         order = np.argsort(arrival, kind="stable")
         arrival, adapter = arrival[order], adapter[order]
@@ -124,15 +128,7 @@ def _poisson(rng: np.random.Generator, rate: Floats, duration_s: float) -> tuple
 def _deal_out(rng: np.random.Generator, share: Floats, count: int) -> Ints:
     """Draw `count` indices with these probabilities: Walker's alias method, constant time per draw."""
     n = len(share)
-    keep, alias = share * n, np.arange(n)
-    small = [i for i in range(n) if keep[i] < 1.0]
-    large = [i for i in range(n) if keep[i] >= 1.0]
-    while small and large:
-        low, high = small.pop(), large[-1]
-        alias[low] = high
-        keep[high] -= 1.0 - keep[low]
-        if keep[high] < 1.0:
-            small.append(large.pop())
+    keep, alias = _alias_table(share * n)
     dealt = np.empty(count, dtype=np.int32)
     for portion in portions(count):
         where = rng.random(portion.stop - portion.start) * n
@@ -141,20 +137,60 @@ def _deal_out(rng: np.random.Generator, share: Floats, count: int) -> Ints:
     return dealt
 
 
-def _renewals(rng: np.random.Generator, rate: float, cv: float, lognormal: bool, duration_s: float) -> Floats:
-    """Arrivals of a renewal process with Gamma (shape 1/cv^2) or log-normal gaps, started in the middle of a gap."""
+def _alias_table(weight: Floats) -> tuple[Floats, Ints]:
+    """Of `weight`, whose mean is 1: how much of each index stays its own, and the index that makes it up to 1.
+
+    What the small ones lack is taken from the large ones, one after another. One that has given so much that it is
+    small itself gets the rest of what was asked of it from the next. So sums tell who gives to whom, all at once.
+    """
+    keep, alias = weight.copy(), np.arange(len(weight), dtype=np.int32)
+    small, large = (np.flatnonzero(kind)[::-1] for kind in (weight < 1.0, weight >= 1.0))
+    if not large.size:  # all are 1 but for rounding
+        return keep, alias
+    lacking, spare = np.cumsum(1.0 - weight[small]), np.cumsum(weight[large] - 1.0)
+    before = np.concatenate([[0.0], lacking[:-1]])
+    alias[small] = large[np.minimum(np.searchsorted(spare, before), len(large) - 1)]
+    asked = np.searchsorted(lacking, spare, "right")  # the small one that asks each large one for more than it has
+    given_out = asked[:-1] < len(small)
+    giving = large[:-1][given_out]
+    keep[giving] = 1.0 - (lacking[asked[:-1][given_out]] - spare[:-1][given_out])
+    alias[giving] = large[1:][given_out]
+    keep[large[-1]] = 1.0
+    return keep, alias
+
+
+def _renewals(
+    rng: np.random.Generator, rate: Floats, cv: Floats, lognormal: Bools, duration_s: float
+) -> Iterator[tuple[Floats, Ints]]:
+    """Arrivals of renewal processes with Gamma (shape 1/cv^2) or log-normal gaps, started in the middle of a gap, with
+    the process of each, a part at a time and in no order.
+
+    All processes are drawn together: as many gaps of each as should fill the time that it has left, and then twice as
+    many of those that were not enough, until all are.
+    """
     # The gap that covers time 0 is longer than most: it is met in proportion to its length.
-    if lognormal:
-        variance = np.log1p(cv**2)
-        mu, sigma = -np.log(rate) - variance / 2, np.sqrt(variance)
-        first = rng.random() * rng.lognormal(mu + variance, sigma)
-        gaps = partial(rng.lognormal, mu, sigma)
-    else:
-        shape, scale = 1.0 / cv**2, cv**2 / rate
-        first = rng.random() * rng.gamma(shape + 1.0, scale)
-        gaps = partial(rng.gamma, shape, scale)
-    times = np.array([first])
-    while times[-1] < duration_s:
-        expected = int((duration_s - times[-1]) * rate * 1.1) + 16
-        times = np.concatenate([times, times[-1] + np.cumsum(gaps(size=expected))])
-    return times[times < duration_s]
+    reached = rng.random(len(rate)) * _gaps(rng, rate, cv, lognormal, of_time_0=True)
+    which, more = np.flatnonzero(reached < duration_s).astype(np.int32), 1.0
+    yield reached[which], which
+    while which.size:
+        expected = (duration_s - reached[which]) * rate[which]
+        count = (more * (expected + np.sqrt(expected))).astype(np.int64) + 1
+        owner, ends = np.repeat(which, count), np.cumsum(count)
+        sums = np.cumsum(_gaps(rng, rate[owner], cv[owner], lognormal[owner]))
+        before = np.concatenate([[0.0], sums[ends[:-1] - 1]])
+        sums += np.repeat(reached[which] - before, count)
+        reached[which] = sums[ends - 1]
+        within = sums < duration_s
+        yield sums[within], owner[within]
+        which, more = which[reached[which] < duration_s], 2 * more
+
+
+def _gaps(rng: np.random.Generator, rate: Floats, cv: Floats, lognormal: Bools, *, of_time_0: bool = False) -> Floats:
+    """One gap each, s; or one of those that cover time 0: the longer, the more often."""
+    gaps = np.empty(len(rate))
+    variance = np.log1p(cv[lognormal] ** 2)
+    mu = -np.log(rate[lognormal]) + (variance / 2 if of_time_0 else -variance / 2)
+    gaps[lognormal] = rng.lognormal(mu, np.sqrt(variance))
+    gamma = ~lognormal
+    gaps[gamma] = rng.gamma(1.0 / cv[gamma] ** 2 + of_time_0, cv[gamma] ** 2 / rate[gamma])
+    return gaps

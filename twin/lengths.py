@@ -26,6 +26,9 @@ _UNSEEN = 1e-6
 """A shift of a mean that is left as it is, relative: the draws that models were trained on stay the same to the bit."""
 _LEAST = 1e-12
 """In place of 0, for a spread and for the tokens by which a mean is above 1."""
+_NEAR = 5.5
+"""Spreads of the logarithm within which 1 token or `LONGEST` have to be, or one in fifty million is beyond them and the
+mean stays."""
 _FAR = 9.0
 """A normal score that is never drawn."""
 _GRID = np.linspace(-_FAR, _FAR, 1201)
@@ -152,7 +155,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class LogNormal:
-    """Log-normal lengths, parallel arrays with one entry per adapter."""
+    """Log-normal lengths, parallel arrays with one entry per adapter, or with one for all."""
 
     mu: Floats
     """Mean of the logarithm of the tokens."""
@@ -165,13 +168,15 @@ class LogNormal:
 
         A length has one token or more, and so the means of short ones would rise: mu is lowered where they would.
         """
+        if len(mean) and np.ptp(mean) == 0.0 and np.ptp(std) == 0.0:
+            mean, std = mean[:1], std[:1]
         variance = np.log1p((std / mean) ** 2)
         mu, sigma = np.log(mean) - variance / 2, np.sqrt(variance)
         return cls(_with_means(mean, mu, sigma), sigma)
 
     def __call__(self, normal: Floats, adapter: Ints) -> Floats:
         """Lengths in tokens, not rounded, from standard normal draws for these adapters."""
-        if np.ptp(self.mu) == 0.0 and np.ptp(self.sigma) == 0.0:
+        if len(self.mu) == 1:
             return np.exp(self.mu[0] + self.sigma[0] * normal)
         return np.exp(self.mu[adapter] + self.sigma[adapter] * normal)
 
@@ -188,6 +193,13 @@ def _with_means(mean: Floats, mu: Floats, sigma: Floats) -> Floats:
     The logarithm of the mean above 1 token is a concave function of mu that rises, so Newton's method comes from below
     after its first step, and arrives.
     """
+    near = np.minimum(mu, np.log(LONGEST) - mu - sigma**2) < _NEAR * sigma
+    if near.any():
+        mu[near] = _solved(mean[near], mu[near], sigma[near])
+    return mu
+
+
+def _solved(mean: Floats, mu: Floats, sigma: Floats) -> Floats:
     _, first, which = np.unique(mu + 1j * sigma, return_index=True, return_inverse=True)
     wanted, found, spread = mean[first], mu[first], sigma[first]
     above, _ = _above_one(found, np.maximum(spread, _LEAST))

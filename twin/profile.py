@@ -143,6 +143,12 @@ class FrontEnd(_Section):
     That is what the measured hours show. Inferred, not watched: being asked for metrics, of which vLLM 0.8 keeps a time
     series for every set of adapters it ever had in a batch, holds the API server up; beyond 128 requests it hands
     outputs out in portions (VLLM_V1_OUTPUT_PROC_CHUNK_SIZE), between which they get through.
+
+    So the API server stalls for the share m = x / (1 + x) of the time, x = merged_per_adapter * A*(1 - A/N): once in
+    `stall_every_s`, each time for an exponential length of m * stall_every_s on average. Tokens that come meanwhile are
+    there at its end, in up to merge_requests as one piece; a request that comes meanwhile is let in at its end. With
+    nothing but the length of that interval fitted, to the mean TTFT of hours in which nothing waits, this also gives
+    the measured P99 of ITL and TTFT.
     """
 
     ttft_ms: NonNegative = Field(description="ms added to every time to first token")
@@ -151,6 +157,9 @@ class FrontEnd(_Section):
         "goes, in steps of up to merge_requests"
     )
     merge_requests: int = Field(ge=0, description="running requests up to which tokens are merged")
+    stall_every_s: NonNegative = Field(
+        default=0.0, description="s from one stall to the next; 0 where nobody knows: then only the mean ITL shows them"
+    )
 
 
 class Serving(_Section):

@@ -24,7 +24,7 @@ class Configuration:
     inventory: Path | None = None
     vllm: str | None = None
     ttft_limit: str | None = None
-    """As a duration is written: "2s"."""
+    """As a limit is written: "2s", "p99=500ms"."""
     fail_on: str | None = None
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()

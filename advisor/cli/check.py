@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from advisor.cli import streams
-from advisor.cli.duration import seconds
+from advisor.cli import duration, streams
 from advisor.cli.options import Zoo
 from advisor.errors import InputError
 from advisor.report.findings import Format, write
+from twin.service_level import Limit
 
 if TYPE_CHECKING:
     from advisor.check.finding import Checked
@@ -60,8 +60,13 @@ def check(
         str | None, typer.Option("--vllm", metavar="VERSION", help="vLLM's version, where no image tells")
     ] = None,
     ttft_limit: Annotated[
-        float | None,
-        typer.Option("--ttft-limit", parser=seconds, metavar="TIME", help="Largest mean TTFT  [default: 2s]"),
+        Limit | None,
+        typer.Option(
+            "--ttft-limit",
+            parser=duration.limit,
+            metavar="TIME",
+            help="Largest mean TTFT, or percentile: p99=500ms  [default: 2s]",
+        ),
     ] = None,
     zoo: Zoo = None,
 ) -> None:
@@ -79,7 +84,7 @@ def check(
     from advisor.deploy.vllm_version import release
 
     project = find_configuration(Path.cwd())
-    limit = ttft_limit or (seconds(project.ttft_limit) if project.ttft_limit else None)
+    limit = ttft_limit or (duration.limit(project.ttft_limit) if project.ttft_limit else None)
     selection = Selection(_words(select) or project.select, _words(ignore) or project.ignore)
     if (unknown := selection.unknown()) is not None:
         raise typer.BadParameter(f"no rule {unknown!r}: `advisor check --explain all` lists them")
@@ -110,7 +115,7 @@ def _words(given: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(word.strip() for each in given or () for word in each.split(",") if word.strip())
 
 
-def _target(inventory: Path | None, ttft_limit_s: float | None, zoo: Path | None) -> Target | None:
+def _target(inventory: Path | None, ttft_limit: Limit | None, zoo: Path | None) -> Target | None:
     if inventory is None:
         return None
     from advisor.check.target import Target
@@ -119,7 +124,7 @@ def _target(inventory: Path | None, ttft_limit_s: float | None, zoo: Path | None
     from advisor.zoo.pairs import find_pair
 
     loaded = load(inventory)
-    objective = Objective() if ttft_limit_s is None else Objective(ttft_limit_s=ttft_limit_s)
+    objective = Objective() if ttft_limit is None else Objective(ttft_limit=ttft_limit)
     return Target(loaded, find_pair(loaded.model, loaded.one_gpu(), zoo), objective)
 
 

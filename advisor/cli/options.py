@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from advisor.cli.duration import seconds
+from advisor.cli.duration import limit
 from advisor.recommend.objective import Objective, ObjectiveName
-from twin.service_level import TTFT_LIMIT_S
+from twin.service_level import TTFT_LIMIT_S, Limit
 
 if TYPE_CHECKING:
     from advisor.inventory.inventory import Inventory
@@ -29,24 +29,32 @@ class Listing(StrEnum):
 InventoryFile = Annotated[Path, typer.Argument(metavar="INVENTORY", help="inventory.toml")]
 Zoo = Annotated[Path | None, typer.Option("--zoo", metavar="DIR", help="Directory of pairs [default: the shipped one]")]
 ObjectiveOption = Annotated[ObjectiveName, typer.Option("--objective", help="What a configuration must achieve")]
-TtftLimit = Annotated[float, typer.Option("--ttft-limit", parser=seconds, metavar="TIME", help="Largest mean TTFT")]
+TtftLimit = Annotated[
+    Limit,
+    typer.Option("--ttft-limit", parser=limit, metavar="TIME", help="Largest mean TTFT, or percentile: p99=500ms"),
+]
 TTFT_LIMIT = f"{TTFT_LIMIT_S:g}s"
 """The default, as a user would write it."""
 ItlLimit = Annotated[
-    float | None,
-    typer.Option("--itl-limit", parser=seconds, metavar="TIME", help="Largest mean ITL, for --objective latency"),
+    Limit | None,
+    typer.Option(
+        "--itl-limit",
+        parser=limit,
+        metavar="TIME",
+        help="Largest mean ITL, or percentile: p95=60ms; for --objective latency",
+    ),
 ]
 
 
-def objective_of(name: ObjectiveName, ttft_limit_s: float, itl_limit_s: float | None) -> Objective:
+def objective_of(name: ObjectiveName, ttft_limit: Limit, itl_limit: Limit | None) -> Objective:
     """The objective that these options say.
 
     Raises:
         typer.BadParameter: an ITL limit for an objective that has none.
     """
-    if itl_limit_s is not None and name is not ObjectiveName.LATENCY:
+    if itl_limit is not None and name is not ObjectiveName.LATENCY:
         raise typer.BadParameter(f"--itl-limit belongs to --objective latency; --objective {name} has none")
-    return Objective(name, ttft_limit_s, itl_limit_s)
+    return Objective(name, ttft_limit, itl_limit)
 
 
 def recommendation_of(path: Path, objective: Objective, zoo: Path | None) -> tuple[Inventory, Pair, Recommendation]:

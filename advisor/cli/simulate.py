@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from advisor.cli import streams
-from advisor.cli.duration import seconds
-from advisor.cli.options import TTFT_LIMIT, Listing, TtftLimit, Zoo
+from advisor.cli.duration import limit, seconds
+from advisor.cli.options import TTFT_LIMIT, Listing, TtftLimit, Zoo, objective_of
+from advisor.recommend.objective import ObjectiveName
+from twin.service_level import Limit
 
 
 def simulate(
@@ -28,6 +30,10 @@ def simulate(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the requests, where they are drawn")] = 0,
     ttft_limit: TtftLimit = TTFT_LIMIT,  # type: ignore[assignment]
+    itl_limit: Annotated[
+        Limit | None,
+        typer.Option("--itl-limit", parser=limit, metavar="TIME", help="Largest mean ITL, or percentile: p95=60ms"),
+    ] = None,
     form: Annotated[Listing, typer.Option("--format", help="A table, or one JSON line per inventory")] = Listing.TEXT,
     zoo: Zoo = None,
 ) -> None:
@@ -36,12 +42,13 @@ def simulate(
     from advisor.report.table import table
     from advisor.simulation import COLUMNS, prepare
 
+    objective = objective_of(ObjectiveName.LATENCY, ttft_limit, itl_limit)
     # All of the input is checked before the first simulation.
     simulations = [
         prepare(path, zoo, max_loras=max_loras, max_lora_rank=max_lora_rank, log=requests) for path in inventory
     ]
     with compiling_noted():
-        results = (each.measure(duration_s=duration, seed=seed, ttft_limit_s=ttft_limit) for each in simulations)
+        results = (each.measure(duration_s=duration, seed=seed, objective=objective) for each in simulations)
         if form is Listing.JSON:
             for result in results:
                 streams.write(json.dumps(result))
@@ -49,5 +56,8 @@ def simulate(
             rows = list(results)
             columns = (*COLUMNS, "refused") if any(row["refused"] for row in rows) else COLUMNS
             streams.write(table(rows, columns, streams.width()))
+            for row in rows:
+                if row["missed"] and itl_limit is not None:
+                    streams.write(f"\n{row['inventory']}: {'; '.join(row['missed'])}")
             for each in dict.fromkeys(each.basis for each in simulations):
                 streams.write(f"\n{each.pair}: {each}")

@@ -337,8 +337,9 @@ def least_shares(servers: Servers, gpu_type: int) -> Floats:
 
 
 def _longest_s(objective: Objective) -> float:
-    """Steps are no longer on average than the mean time between tokens may be."""
-    return objective.itl_limit_s if objective.itl_limit_s is not None else math.inf
+    """Steps are no longer on average than the mean time between tokens may be; of that a percentile tells nothing."""
+    limit = objective.itl_limit
+    return limit.seconds if limit is not None and limit.is_mean else math.inf
 
 
 def _served(shares: Floats, tokens: Floats) -> Floats:

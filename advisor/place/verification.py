@@ -80,8 +80,8 @@ def measure(problem: Problem, group: Group, settings: Settings, seed: int, *, sc
     inventory = replace(inventory, workload=traffic_of(group, problem.inventory.workload, scale=scale))
     pair = problem.gpu_types[group.gpu_type].pair
     simulation = Simulation(pair.name, pair.basis, inventory, pair.profile, settings)
-    measures = simulation.measure(seed=seed, ttft_limit_s=problem.objective.ttft_limit_s)
-    return {key: measures[key] for key in MEASURES} | {"missed": problem.objective.missed_by(measures)}
+    measures = simulation.measure(seed=seed, objective=problem.objective)
+    return {key: measures[key] for key in (*MEASURES, "missed")}
 
 
 class ExactServers(Servers):

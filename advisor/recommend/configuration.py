@@ -235,7 +235,9 @@ class Configurator:
             kv_capacity_tokens=kv_capacity_tokens,
             chance=predicted.chance,
             required_chance=required,
-            itl_margin=self._predict.itl_margin,
+            percentiles=predicted.percentiles,
+            estimated=self._predict.estimates,
+            margins=self._predict.margins,
         )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
 from advisor.errors import InputError
-from twin.service_level import STARVED_BELOW, TTFT_LIMIT_S
+from twin.service_level import STARVED_BELOW, TTFT_LIMIT, Limit, words
+
+LEAST_TTFT_LIMIT_S, MOST_TTFT_LIMIT_S = 0.5, 30.0
+"""Limits of the mean TTFT that the models were trained on. Where a percentile is limited, they are asked whether the
+mean keeps the same, or the nearest of these; the percentile is judged beside it."""
 
 
 class ObjectiveName(StrEnum):
@@ -37,12 +41,21 @@ class Expectation:
     """How likely an hour keeps the objective (for `latency`: is steady), 0 to 1."""
     required_chance: float
     """How likely it has to be before it is recommended."""
-    itl_margin: float = 1.0
-    """Times `itl_ms` is what 19 of 20 steady hours keep below."""
+    percentiles: Mapping[str, float] = field(default_factory=dict)
+    """Percentiles of ITL and TTFT, ms, by their names among measures: `ttft_p99_ms`."""
+    estimated: bool = False
+    """Whether the percentiles are estimated from the means: the models of the pair know means alone."""
+    margins: Mapping[str, float] = field(default_factory=dict)
+    """By such names (`itl_ms`, `ttft_p99_ms`): times what is expected is what 19 of 20 steady hours keep below."""
     shortages: tuple[str, ...] = ()
     """What fixed settings leave too little of, each with its numbers; the other figures know nothing of that."""
     refused_share: float = 0.0
     """Of the requests, those longer than the server takes; the other figures are of the rest."""
+
+    def time_ms(self, name: str) -> float:
+        """A mean or a percentile by its name among measures."""
+        means = {"itl_ms": self.itl_ms, "ttft_ms": self.ttft_ms}
+        return means[name] if name in means else self.percentiles[name]
 
     @property
     def likely(self) -> bool:
@@ -60,23 +73,35 @@ class Objective:
     """One of the objectives with its limits.
 
     Raises:
-        InputError: a limit that is not positive, or an ITL limit for an objective that knows none.
+        InputError: an ITL limit for an objective that knows none.
     """
 
     name: ObjectiveName = ObjectiveName.STEADY
-    ttft_limit_s: float = TTFT_LIMIT_S
-    """Mean TTFT above this is not steady, seconds."""
-    itl_limit_s: float | None = None
-    """Largest mean ITL accepted, seconds; for `latency` only."""
+    ttft_limit: Limit = TTFT_LIMIT
+    """TTFT above this is not steady."""
+    itl_limit: Limit | None = None
+    """Largest ITL accepted; for `latency` only."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.ttft_limit_s < float("inf"):
-            raise InputError(f"the TTFT limit must be above 0, not {self.ttft_limit_s:g} s")
-        if self.itl_limit_s is not None:
-            if self.name is not ObjectiveName.LATENCY:
-                raise InputError(f"an ITL limit belongs to the objective latency; {self.name} has none")
-            if not 0 < self.itl_limit_s < float("inf"):
-                raise InputError(f"the ITL limit must be above 0, not {self.itl_limit_s:g} s")
+        if self.itl_limit is not None and self.name is not ObjectiveName.LATENCY:
+            raise InputError(f"an ITL limit belongs to the objective latency; {self.name} has none")
+
+    @property
+    def ttft_limit_s(self) -> float:
+        """The limit of the mean TTFT that the models are asked about, s."""
+        limit_s = self.ttft_limit.seconds
+        return limit_s if self.ttft_limit.is_mean else min(max(limit_s, LEAST_TTFT_LIMIT_S), MOST_TTFT_LIMIT_S)
+
+    @property
+    def limits(self) -> dict[str, Limit]:
+        """The limits that count, each by the name of what it limits among measures; `published` knows none."""
+        found = {} if self.name is ObjectiveName.PUBLISHED else {self.ttft_limit.measure("ttft"): self.ttft_limit}
+        return found if self.itl_limit is None else {**found, self.itl_limit.measure("itl"): self.itl_limit}
+
+    @property
+    def of_percentiles(self) -> bool:
+        """Whether a percentile is limited."""
+        return not all(limit.is_mean for limit in self.limits.values())
 
     @property
     def trees(self) -> Literal["steady", "published"]:
@@ -84,9 +109,13 @@ class Objective:
         return "published" if self.name is ObjectiveName.PUBLISHED else "steady"
 
     def steady(self, expected: Expectation) -> bool:
-        """Not starved, and the mean TTFT within the limit."""
+        """Not starved, and the TTFT within the limit."""
         kept = not expected.starved if self.name is ObjectiveName.PUBLISHED else expected.likely
-        return kept and expected.ttft_ms <= self.ttft_limit_s * 1000
+        return kept and not self.late(expected)
+
+    def late(self, expected: Expectation) -> bool:
+        """Whether the TTFT is above the limit."""
+        return not self.ttft_limit.kept_by(expected.time_ms(self.ttft_limit.measure("ttft")))
 
     def missed_by(self, measures: Mapping[str, Any]) -> list[str]:
         """The conditions that a simulated hour fails, each with its numbers; empty when the objective is kept."""
@@ -95,10 +124,10 @@ class Objective:
             missed.append("the server does not start: out of memory")
         if measures["starved"]:
             missed.append("requests starve")
-        limits = {"ttft_ms": None if self.name is ObjectiveName.PUBLISHED else self.ttft_limit_s}
-        for key, limit_s in (limits | {"itl_ms": self.itl_limit_s}).items():
-            if limit_s is not None and measures[key] is not None and measures[key] > 1e3 * limit_s:
-                missed.append(f"{key.removesuffix('_ms').upper()} {measures[key]:,.1f} ms > {1e3 * limit_s:g} ms")
+        for name, limit in self.limits.items():
+            value_ms = measures[name]
+            if value_ms is not None and not limit.kept_by(value_ms):
+                missed.append(f"{words(name)} {value_ms:,.1f} ms > {1e3 * limit.seconds:g} ms")
         return missed
 
     def misses(self, expected: Expectation) -> list[str]:
@@ -107,15 +136,17 @@ class Objective:
         Who starves is for the chance to say, which was trained on just that; the expected throughput is a mean.
         """
         missed = []
-        if self.name is not ObjectiveName.PUBLISHED and expected.ttft_ms > self.ttft_limit_s * 1000:
-            missed.append(f"TTFT {expected.ttft_ms:.1f} ms > {self.ttft_limit_s * 1000:g} ms")
         if not expected.likely:
             hour = "an unstarved hour" if self.name is ObjectiveName.PUBLISHED else "a steady hour"
             missed.append(f"chance of {hour} {expected.chance:.1%}, below {expected.required_chance:.0%}")
         missed += expected.shortages
-        likely_ms = expected.itl_ms * expected.itl_margin
-        if self.itl_limit_s is not None and likely_ms > self.itl_limit_s * 1000:
-            missed.append(
-                f"ITL {expected.itl_ms:.2f} ms, in one of 20 hours {likely_ms:.2f} ms > {self.itl_limit_s * 1000:g} ms"
-            )
-        return missed
+        return missed + [each for name, limit in self.limits.items() if (each := _beyond(expected, name, limit))]
+
+
+def _beyond(expected: Expectation, name: str, limit: Limit) -> str:
+    """How a limit is missed, in words; empty where it is kept in 19 of 20 hours."""
+    value_ms, margin = expected.time_ms(name), expected.margins.get(name, 1.0)
+    if limit.kept_by(value_ms * margin):
+        return ""
+    likely = f", in one of 20 hours {value_ms * margin:.2f} ms" if margin > 1 else ""
+    return f"{words(name)} {value_ms:.2f} ms{likely} > {1e3 * limit.seconds:g} ms"

@@ -52,6 +52,11 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
             f"of more than {pair.manifest.max_adapters:,} adapters the models know no bursts: requests that are seldom "
             "are taken as Poisson arrivals, which admits fewer adapters and expects longer steps than may be"
         )
+    if objective.of_percentiles and expected.estimated:
+        warnings.append(
+            "the limit is of a percentile, which is estimated from the mean: the models of this pair know means alone; "
+            "let the digital twin verify"
+        )
     if choice.configuration.memory_bound:
         warnings.append(
             f"memory allows only {settings.max_loras} adapter slots: the KV cache must hold one request of "

@@ -98,6 +98,8 @@ class Recommendation:
             "throughput_tok_s": round(self.expected.throughput_tok_s, 1),
             "itl_ms": round(self.expected.itl_ms, 2),
             "ttft_ms": round(self.expected.ttft_ms, 1),
+            **{name: round(time_ms, 1) for name, time_ms in self.expected.percentiles.items()},
+            **({"percentiles": "estimated from the means"} if self.expected.estimated else {}),
             "steady": self.steady,
             "starved": self.expected.starved,
             "kv_capacity_tokens": self.expected.kv_capacity_tokens,

@@ -9,7 +9,7 @@ from typing import Any
 
 from advisor.names import listed
 from advisor.recommend.growth import Growth
-from advisor.recommend.objective import Objective, ObjectiveName
+from advisor.recommend.objective import Objective
 from advisor.recommend.recommendation import Recommendation
 from advisor.report import chart as charts
 from advisor.report.text import headline
@@ -82,8 +82,8 @@ def _growth(growth: Growth) -> str:
 
 def _charts(growth: Growth, recommendation: Recommendation, objective: Objective) -> list[charts.Chart]:
     served = float(recommendation.admission.adapters)
-    ttft_ms = None if objective.name is ObjectiveName.PUBLISHED else 1e3 * objective.ttft_limit_s
-    itl_ms = None if objective.itl_limit_s is None else 1e3 * objective.itl_limit_s
+    of_means = (objective.limits.get(name) for name in ("ttft_ms", "itl_ms"))  # the curves are means, too
+    ttft_ms, itl_ms = (None if limit is None else 1e3 * limit.seconds for limit in of_means)
 
     def lines(name: str) -> list[Points]:
         return [

@@ -8,6 +8,7 @@ from typing import Any
 
 from advisor.names import listed
 from advisor.recommend.recommendation import Recommendation, Step
+from twin.service_level import PERCENTS
 
 
 def write(recommendation: Recommendation) -> str:
@@ -69,7 +70,7 @@ def _verified(recommendation: Recommendation) -> str:
 def _state(figures: Mapping[str, Any]) -> str:
     if figures["starved"]:
         return "starved"
-    return "steady" if figures["steady"] else "not steady, the mean TTFT is above the limit"
+    return "steady" if figures["steady"] else "not steady, the TTFT is above the limit"
 
 
 def _figures(figures: Mapping[str, Any]) -> list[str]:
@@ -80,11 +81,24 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         ("KV cache", "kv_capacity_tokens", ",", "tokens"),
     )
     lines = [
-        f"{label:<13}{figures[key]:{digits}} {unit}" for label, key, digits, unit in shown if figures[key] is not None
+        f"{label:<13}{figures[key]:{digits}} {unit}{_percentiles(figures, key, digits)}"
+        for label, key, digits, unit in shown
+        if figures[key] is not None
     ]
     if refused := figures.get("refused_share"):
         lines.append(f"refused      {refused:.1%} of the requests, longer than max_model_len")
     return lines
+
+
+def _percentiles(figures: Mapping[str, Any], mean: str, digits: str) -> str:
+    """Those of a time, behind its mean; those that are estimated, as about so much."""
+    estimated = "percentiles" in figures
+    about, digits = ("about ", ",.0f") if estimated else ("", digits)
+    found = {
+        words: figures.get(mean.replace("_ms", f"_{words}_ms")) for words in PERCENTS.values() if mean.endswith("_ms")
+    }
+    told = [f"{words.upper()} {about}{time_ms:{digits}}" for words, time_ms in found.items() if time_ms is not None]
+    return f"; {', '.join(told)}" if told else ""
 
 
 def _changes(recommendation: Recommendation) -> str:

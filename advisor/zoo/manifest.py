@@ -21,6 +21,20 @@ def _feature(name: str) -> str:
 Feature = Annotated[str, AfterValidator(_feature)]
 
 
+EnsembleOutput = Literal[
+    "throughput_share",
+    "itl_ms",
+    "itl_p50_ms",
+    "itl_p95_ms",
+    "itl_p99_ms",
+    "ttft_ms",
+    "ttft_p50_ms",
+    "ttft_p95_ms",
+    "ttft_p99_ms",
+]
+"""What ensembles predict; older pairs have none of percentiles."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -55,12 +69,14 @@ class Tree(_Section):
 class Ensemble(_Section):
     """A regression ensemble, an output of the graph `serving`."""
 
-    output: Literal["throughput_share", "itl_ms", "ttft_ms"] = Field(
+    output: EnsembleOutput = Field(
         description="natural logarithm of a time in ms, or of throughput_share (throughput / offered token rate) "
         "x max(slots_load_share, 1)"
     )
     margin: float = Field(
-        default=1.0, ge=1, description="times the answer is what 19 of 20 steady hours keep below; of itl_ms"
+        default=1.0,
+        ge=1,
+        description="times the answer is what 19 of 20 steady hours keep below; of itl_ms and the percentiles",
     )
     error: dict[str, float] = Field(description="measure on held-out workloads -> value")
 

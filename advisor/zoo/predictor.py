@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from advisor.zoo import percentiles
 from advisor.zoo.graph import load_graph
 from advisor.zoo.pairs import Pair
+from twin.service_level import PERCENTS, measure
 
+PERCENTILES = tuple(measure(time, statistic) for time in ("itl", "ttft") for statistic in PERCENTS.values())
+"""What is predicted beside the means, by its name among measures."""
 LARGEST = 700.0
 """Beyond it the exponential of a logarithm is no float; no model answers so, but one that is broken."""
 
@@ -27,6 +31,8 @@ class Prediction:
     """Mean time to first token, ms."""
     chance: float
     """How likely an hour keeps the objective, 0 to 1."""
+    percentiles: Mapping[str, float]
+    """Percentiles of ITL and TTFT, ms: those of `PERCENTILES`."""
 
 
 class Predictor:
@@ -40,22 +46,28 @@ class Predictor:
         """
         manifest = pair.manifest
         chances = (entry for entry in manifest.chances if entry.objective == objective)
-        times = (entry for entry in manifest.ensembles if entry.output == "itl_ms")
         self.required = pair.only(chances, f"chance of {objective}").required
         """How likely it has to be that the objective is kept before a configuration is recommended."""
-        self.itl_margin = pair.only(times, "itl_ms ensemble").margin
-        """Times the predicted ITL is what 19 of 20 steady hours keep below."""
-        self._outputs = ("throughput_share", "itl_ms", "ttft_ms", objective)
-        self._graph = load_graph(pair, "serving")
+        margins: dict[str, float] = {entry.output: entry.margin for entry in manifest.ensembles}
+        self.estimates = not margins.keys() >= set(PERCENTILES)
+        """Whether percentiles are estimated from the means: the pair has no models of them."""
+        self.margins = percentiles.MARGINS | margins if self.estimates else margins
+        """Of each time by its name among measures: times what is predicted is what 19 of 20 steady hours keep below."""
+        learned = () if self.estimates else PERCENTILES
+        self._outputs = ("throughput_share", "itl_ms", "ttft_ms", objective, *learned)
+        self._graph, self._front_end = load_graph(pair, "serving"), pair.profile.front_end
 
     def __call__(self, values: Mapping[str, float]) -> Prediction:
         """The prediction for adapters and slots with these features."""
-        share, itl_ms, ttft_ms, log_odds = self._graph.ask(self._graph.row(values), *self._outputs)
+        share, log_itl, log_ttft, log_odds, *learned = self._graph.ask(self._graph.row(values), *self._outputs)
+        itl_ms, ttft_ms = _exp(log_itl), _exp(log_ttft)
+        times = dict(zip(PERCENTILES, map(_exp, learned), strict=True)) if learned else None
         return Prediction(
             min(_exp(share) / max(values["slots_load_share"], 1.0), 1.0),
-            _exp(itl_ms),
-            _exp(ttft_ms),
+            itl_ms,
+            ttft_ms,
             1.0 / (1.0 + _exp(-log_odds)),
+            percentiles.estimated(itl_ms, ttft_ms, values, self._front_end) if times is None else times,
         )
 
 

@@ -22,6 +22,8 @@ from calibrate.runs import MeasuredRun
 from twin.engine.simulation import Measures
 from twin.profile import Fit, FrontEnd, Profile
 
+IDLE_QUEUE = 1.0
+"""Requests waiting on average, below which a queue adds nothing to TTFT."""
 MERGING = 5.0
 """Adapters that come and go, from which on an hour tells how many tokens are merged."""
 FULL = 0.97
@@ -153,4 +155,23 @@ def refine_merging(profile: Profile, hours: Sequence[Hour]) -> tuple[FrontEnd, F
         return profile.front_end, fit
     note = f"residuals of ttft_ms; merged_per_adapter: median of {len(shares)} served hours"
     merged = significant(float(np.median(shares)))
-    return profile.front_end.model_copy(update={"merged_per_adapter": merged}), fit.model_copy(update={"note": note})
+    found = {"merged_per_adapter": merged, "stall_every_s": _stall_every_s(profile.front_end, merged, hours)}
+    return profile.front_end.model_copy(update=found), fit.model_copy(update={"note": note})
+
+
+def _stall_every_s(front_end: FrontEnd, merged_per_adapter: float, hours: Sequence[Hour]) -> float:
+    """From how much longer than the engine's the client's mean TTFT is in hours in which nothing waits.
+
+    Before a first token are two moments at which the front end may be amid a stall, with the probability m, and then
+    holds the request up for m times the interval on average: least squares of the seconds, for the long ones tell most.
+    """
+    times, excess_s = [], []
+    for hour in hours:
+        if max(hour.twin.waiting_mean, hour.run.measured.waiting) < IDLE_QUEUE:
+            share = merged_per_adapter * hour.twin.coming_and_going
+            times.append(2 * (share / (1 + share)) ** 2)
+            known_s = times[-1] * front_end.stall_every_s
+            excess_s.append((hour.run.measured.ttft_ms - hour.twin.ttft_ms) / 1e3 + known_s)
+    if not any(times):
+        return front_end.stall_every_s
+    return significant(max(float(np.dot(times, excess_s) / np.dot(times, times)), 0.0))

@@ -10,9 +10,21 @@ from rich.console import Group
 from rich.table import Table
 
 from calibrate.replay import replay
-from calibrate.runs import MeasuredRun, Outcome
+from calibrate.runs import PERCENTILES, MeasuredRun, Outcome
 from calibrate.validation.baselines import Policy, linear_starts, policies, rate_threshold_f1
-from calibrate.validation.scores import MEASURES, Errors, Score, Starts, scores, speed, starts, worst
+from calibrate.validation.scores import (
+    MEASURES,
+    Errors,
+    PercentileScore,
+    Score,
+    Starts,
+    percentile_scores,
+    scores,
+    speed,
+    starts,
+    worst,
+)
+from twin import service_level
 from twin.profile import Profile
 
 CIRCUMSTANCES = {"ttft_ms": "TTFT", "waiting": "waiting", "preemptions": "preempted"}
@@ -26,6 +38,7 @@ class Validation:
     runs: int
     seeds: int
     scores: list[Score]
+    percentiles: list[PercentileScore]
     starts: Starts
     speed: float
     """Median of simulated time / time it took."""
@@ -58,6 +71,7 @@ def validate(
         runs=len(runs),
         seeds=seeds,
         scores=scores(runs, outcomes),
+        percentiles=percentile_scores(runs, outcomes),
         starts=starts(runs, outcomes[0]),
         speed=speed(runs, outcomes[-1]),
         starts_linear=linear_starts(runs, profiles),
@@ -70,6 +84,8 @@ def validate(
 def scoreboard(found: Validation) -> Group:
     """The comparison as tables."""
     parts = [_errors(found.scores), _classes(found)]
+    if found.percentiles:
+        parts.append(_percentiles(found.percentiles))
     if found.policies:
         parts.append(_slots(found.policies))
     if found.worst:
@@ -94,6 +110,19 @@ def _errors(scores: list[Score]) -> Table:
             published = _triple(score.published[name]) if name in score.published else "-"
             last = position == len(MEASURES) - 1
             table.add_row(*head, words, _triple(score.twin[name]), published, end_section=last)
+    return table
+
+
+def _percentiles(scores: list[PercentileScore]) -> Table:
+    table = Table(title="percentiles, errors in %: SMAPE / MAPE", title_justify="left")
+    for name in ("model", "hours", "runs"):
+        table.add_column(name, no_wrap=True)
+    for name in PERCENTILES:
+        table.add_column(service_level.words(name), justify="right", no_wrap=True)
+    for score in scores:
+        hours = "starved" if score.starved else "not starved"
+        errors = (score.twin[name] for name in PERCENTILES)
+        table.add_row(score.model, hours, str(score.runs), *(f"{each.smape:.1f} / {each.mape:,.0f}" for each in errors))
     return table
 
 

@@ -8,7 +8,7 @@ from statistics import fmean, median
 
 import numpy as np
 
-from calibrate.runs import MeasuredRun, Outcome
+from calibrate.runs import PERCENTILES, MeasuredRun, Outcome
 from twin.accuracy import macro_f1, mape, p95, smape
 
 MEASURES = {
@@ -51,6 +51,18 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class PercentileScore:
+    """The percentiles of one model's runs that really started, and did in the twin, and were measured."""
+
+    model: str
+    starved: bool
+    """Whether of runs that starved, or of the others; a client with no connection left distorts what it measures."""
+    runs: int
+    twin: dict[str, Errors]
+    """By percentile, mean over the seeds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Starts:
     """Runs that ran out of memory at start."""
 
@@ -80,6 +92,29 @@ def scores(runs: Sequence[MeasuredRun], seeds: Sequence[Sequence[Outcome]]) -> l
         )
         for model, group in sorted(groups, key=lambda key: (key[0], key[1] != EVERY_GROUP, key[1]))
     ]
+
+
+def percentile_scores(runs: Sequence[MeasuredRun], seeds: Sequence[Sequence[Outcome]]) -> list[PercentileScore]:
+    """How near the twin's percentiles are, for every model: of the runs that starve, and of those that do not."""
+    told = [i for i, run in enumerate(runs) if not run.measured.oom and not seeds[0][i].oom and _told(run.measured)]
+    return [
+        PercentileScore(model, starved, len(rows), _percentile_errors(rows, runs, seeds))
+        for model in sorted({runs[i].model for i in told})
+        for starved in (False, True)
+        if (rows := [i for i in told if runs[i].model == model and runs[i].measured.starved == starved])
+    ]
+
+
+def _percentile_errors(
+    rows: list[int], runs: Sequence[MeasuredRun], seeds: Sequence[Sequence[Outcome]]
+) -> dict[str, Errors]:
+    measured = [runs[i].measured for i in rows]
+    twins = [[outcomes[i] for i in rows] for outcomes in seeds]
+    return {name: _mean_errors([_errors(name, measured, twin) for twin in twins]) for name in PERCENTILES}
+
+
+def _told(outcome: Outcome) -> bool:
+    return all(getattr(outcome, name) > 0 for name in PERCENTILES)
 
 
 def _score(

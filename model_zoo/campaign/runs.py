@@ -15,7 +15,7 @@ from advisor.features.estimate import estimate
 from model_zoo.campaign.grid import Recipe
 from twin.engine.simulation import Measures, simulate
 from twin.profile import Profile
-from twin.service_level import TTFT_LIMIT_S, steady
+from twin.service_level import TTFT_LIMIT_S, Limit, steady
 from twin.settings import Settings, slot_rank
 
 
@@ -71,7 +71,7 @@ class Objective(NamedTuple):
         """Whether the run started, did not starve and, for `steady`, kept the limits."""
         if self.name == "published":
             return not run.starved
-        kept = steady(starved=run.starved, ttft_ms=run.measures.ttft_ms, ttft_limit_s=self.ttft_limit_s)
+        kept = steady(starved=run.starved, ttft_ms=run.measures.ttft_ms, ttft_limit=Limit(self.ttft_limit_s))
         return kept and not run.measures.itl_ms > 1e3 * self.itl_limit_s
 
 

@@ -16,6 +16,7 @@ from model_zoo.training.dataset import Table
 from model_zoo.training.fit import TARGETS, Models, TimesTree, predict
 from model_zoo.training.labels import LoadLimit
 from twin.accuracy import macro_f1, mape, p95, smape
+from twin.service_level import words
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -67,7 +68,8 @@ def _boosted(train: Table[LoadLimit], times: str, table: Table[LoadLimit]) -> Fl
 
 def judge_serving(table: Table[SimulatedRun], train: Table[SimulatedRun], models: Models) -> list[Line]:
     """Throughput, ITL, TTFT, who is steady and who starves; beside it one threshold on the total rate."""
-    share, itl_ms, ttft_ms = (predict(models.ensembles[output], table, output) for output in TARGETS)
+    predicted = {output: predict(models.ensembles[output], table, output) for output in TARGETS}
+    share = predicted.pop("throughput_share")
     offered = table.column("token_rate")
     served = table.target(lambda run: run.served_share) * offered
     some = served > 0
@@ -77,8 +79,10 @@ def judge_serving(table: Table[SimulatedRun], train: Table[SimulatedRun], models
 
     return [
         throughput("throughput", some),
-        Line("ITL", len(share), relative_errors(table.target(lambda run: run.measures.itl_ms), itl_ms)),
-        Line("TTFT", len(share), relative_errors(table.target(lambda run: run.measures.ttft_ms), ttft_ms)),
+        *(
+            Line(words(output), len(share), relative_errors(table.target(TARGETS[output]), time_ms))
+            for output, time_ms in predicted.items()
+        ),
         _classified("steady or not, all TTFT limits", table, models, "steady"),
         _classified("starved or not", table, models, "published"),
         Line(

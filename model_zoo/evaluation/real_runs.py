@@ -18,7 +18,7 @@ from calibrate.errors import CalibrationError
 from calibrate.replay import same_model
 from calibrate.runs import MeasuredRun, read_runs
 from model_zoo.errors import ZooError
-from twin.service_level import TTFT_LIMIT_S
+from twin.service_level import TTFT_LIMIT_S, Limit
 
 ABOUT = (
     f"What is recommended for all adapters of a mix that a real GPU served, TTFT limit {TTFT_LIMIT_S:g} s, beside the "
@@ -57,7 +57,7 @@ def judge(pair: Pair, file: Path, ttft_limit_s: float = TTFT_LIMIT_S) -> list[Ve
         runs = [run for run in read_runs(file) if same_model(run.model, pair.name)]
     except CalibrationError as error:
         raise ZooError(str(error)) from error
-    objective = Objective(ttft_limit_s=ttft_limit_s)
+    objective = Objective(ttft_limit=Limit(ttft_limit_s))
     mixes = [[run for run in runs if run.group == group] for group in sorted({run.group for run in runs})]
     return [verdict for mix in mixes for verdict in _of_mix(pair, mix, objective)]
 

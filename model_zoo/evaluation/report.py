@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from advisor.zoo.manifest import EnsembleOutput
 from advisor.zoo.pairs import Pair
 from model_zoo.campaign.campaign import Campaign
 from model_zoo.campaign.grid import POINTS
@@ -15,7 +16,7 @@ from model_zoo.campaign.search import Exploration, Findings
 from model_zoo.evaluation.evaluation import NAMES, Line, judge_limits, judge_serving, relative_errors
 from model_zoo.evaluation.trials import Example, Recommendation, recommend_all, refusals, tightened, try_all, try_slots
 from model_zoo.training.dataset import Tables
-from model_zoo.training.fit import TARGETS, EnsembleOutput, Models, TreeOutput
+from model_zoo.training.fit import TARGETS, Models, TreeOutput
 from model_zoo.training.labels import load_limit
 
 DEFAULTS = {"steady": STEADY, "published": PUBLISHED}

@@ -22,6 +22,7 @@ from model_zoo.training.dataset import Table
 from model_zoo.training.fit import Floats, Models
 from model_zoo.training.labels import SlotChoice, best_run, load_limit
 from twin.accuracy import smape
+from twin.service_level import Limit
 
 RECOMMENDED, RULES = "recommended", "by the rules alone"
 TIGHT = 0.75
@@ -134,8 +135,10 @@ def tightened(recommendations: Iterable[Recommendation]) -> dict[Recipe, tuple[O
 
 def _as_advisors(objective: Objective) -> advisors.Objective:
     if math.isfinite(objective.itl_limit_s):
-        return advisors.Objective(advisors.ObjectiveName.LATENCY, objective.ttft_limit_s, objective.itl_limit_s)
-    return advisors.Objective(advisors.ObjectiveName(objective.name), objective.ttft_limit_s)
+        return advisors.Objective(
+            advisors.ObjectiveName.LATENCY, Limit(objective.ttft_limit_s), Limit(objective.itl_limit_s)
+        )
+    return advisors.Objective(advisors.ObjectiveName(objective.name), Limit(objective.ttft_limit_s))
 
 
 def try_all(recommendations: Sequence[Recommendation], campaign: Campaign) -> list[Line]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
+from advisor.zoo.manifest import EnsembleOutput
 from model_zoo.campaign.runs import OBJECTIVE_NAMES, STEADY, ObjectiveName, SimulatedRun
 from model_zoo.errors import ZooError
 from model_zoo.training.admission import (
@@ -32,7 +34,6 @@ from model_zoo.training.labels import LoadLimit, SlotChoice
 
 Floats = NDArray[np.float64]
 TreeOutput = Literal["load_limit", "max_loras"]
-EnsembleOutput = Literal["throughput_share", "itl_ms", "ttft_ms"]
 Label = TypeVar("Label")
 
 MAX_LEAVES = 30
@@ -56,10 +57,18 @@ KEPT = 0.95
 """Share of the steady hours that keep the ITL margin."""
 TARGETS: dict[EnsembleOutput, Callable[[SimulatedRun], float]] = {
     "throughput_share": lambda run: max(run.served_share, LEAST_SHARE),
-    "itl_ms": lambda run: run.measures.itl_ms,
-    "ttft_ms": lambda run: run.measures.ttft_ms,
+    "itl_ms": attrgetter("measures.itl_ms"),
+    "itl_p50_ms": attrgetter("measures.itl_p50_ms"),
+    "itl_p95_ms": attrgetter("measures.itl_p95_ms"),
+    "itl_p99_ms": attrgetter("measures.itl_p99_ms"),
+    "ttft_ms": attrgetter("measures.ttft_ms"),
+    "ttft_p50_ms": attrgetter("measures.ttft_p50_ms"),
+    "ttft_p95_ms": attrgetter("measures.ttft_p95_ms"),
+    "ttft_p99_ms": attrgetter("measures.ttft_p99_ms"),
 }
 """What an ensemble predicts of a run."""
+LIMITED = tuple(output for output in TARGETS if output not in ("throughput_share", "ttft_ms"))
+"""What limits are kept of by a margin; that the mean TTFT keeps its own is for the classifiers to say."""
 LEAST_SHARE = 1e-4
 """Smaller shares of the offered tokens are taken for this one, which has a logarithm."""
 
@@ -88,8 +97,8 @@ class Models:
     max_loras: dict[ObjectiveName, TimesTree]
     """Adapter slots."""
     ensembles: dict[EnsembleOutput, HistGradientBoostingRegressor]
-    itl_margin: float
-    """Times the ITL predicted is what 19 of 20 steady hours keep below."""
+    margins: dict[EnsembleOutput, float]
+    """Of the ITL and of percentiles: times what is predicted is what 19 of 20 steady hours keep below."""
     classifiers: dict[ObjectiveName, LogOdds]
     """Log-odds that a configuration keeps the objective."""
     required: dict[ObjectiveName, float]
@@ -116,7 +125,8 @@ def fit(tables: Tables, jobs: int = 1) -> Models:
         "published": best_guess(ended["published"], odds["published"]),
     }
     guess = best_guess(ended["steady"], odds["steady"])
-    return Models(load_limit, max_loras, ensembles, itl_margin(runs, jobs), likely, required, guess)
+    margins = {output: margin(runs, output, jobs) for output in LIMITED}
+    return Models(load_limit, max_loras, ensembles, margins, likely, required, guess)
 
 
 def _token_rate(limit: LoadLimit) -> float:
@@ -172,9 +182,9 @@ def _scale(table: Table[SimulatedRun], output: EnsembleOutput) -> Floats:
     return 1.0 / np.maximum(load_share, 1.0) if output == "throughput_share" else np.ones_like(load_share)
 
 
-def itl_margin(table: Table[SimulatedRun], jobs: int = 1) -> float:
-    """By how much the ITL of a steady hour exceeds the out-of-fold prediction, in one hour of 20."""
-    true = table.target(TARGETS["itl_ms"])
-    predicted = np.exp(out_of_fold(table, logarithms(table, "itl_ms"), regressor(), jobs))
+def margin(table: Table[SimulatedRun], output: EnsembleOutput, jobs: int = 1) -> float:
+    """By how much a time in a steady hour exceeds the out-of-fold prediction, in one hour of 20."""
+    true = table.target(TARGETS[output])
+    predicted = np.exp(out_of_fold(table, logarithms(table, output), regressor(), jobs))
     steady = np.array([STEADY.met_by(run) for run in table.labels])
     return float(f"{max(np.quantile((true / predicted)[steady], KEPT), 1.0):.3f}") if steady.any() else 1.0

@@ -77,7 +77,7 @@ def test_simulate(zoo: Path, tmp_path_factory: pytest.TempPathFactory, document:
     rate = load.rate.sum() * max((phase.scale for phase in load.phases), default=1.0)
     try:
         measures = prepare(path, zoo, max_loras=2).measure(
-            duration_s=min(60.0, 20_000 / rate), seed=0, ttft_limit_s=2.0
+            duration_s=min(60.0, 20_000 / rate), seed=0, objective=Objective()
         )
     except InputError as error:
         assert "vLLM refuses" in str(error)

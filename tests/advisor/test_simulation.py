@@ -14,6 +14,7 @@ from advisor.simulation import prepare, verified
 from advisor.zoo.pairs import Pair
 from tests.advisor import inventories
 from tests.advisor.inventories import PLAIN
+from twin.service_level import Limit
 
 SERVER = """
 [server]
@@ -53,7 +54,7 @@ def test_settings_that_vllm_refuses(zoo: Path, tmp_path: Path, settings: dict[st
 
 def test_measures(zoo: Path, tmp_path: Path) -> None:
     simulation = prepare(inventories.write(tmp_path), zoo, max_loras=16)
-    measures = simulation.measure(duration_s=600, seed=1, ttft_limit_s=2.0)
+    measures = simulation.measure(duration_s=600, seed=1, objective=Objective())
     assert {
         "inventory", "oom", "kv_capacity_tokens", "offered_tok_s", "throughput_tok_s", "starved", "steady", "itl_ms",
         "ttft_ms", "ttft_p99_ms", "ttft_penalised_ms", "arrivals", "completed", "running_mean", "waiting_mean",
@@ -61,14 +62,14 @@ def test_measures(zoo: Path, tmp_path: Path) -> None:
     } <= set(measures)  # fmt: skip
     assert measures["throughput_tok_s"] == pytest.approx(measures["offered_tok_s"], rel=0.1)
     assert measures["offered_tok_s"] == pytest.approx(6.025 * 210)
-    again = simulation.measure(duration_s=600, seed=1, ttft_limit_s=2.0)
+    again = simulation.measure(duration_s=600, seed=1, objective=Objective())
     assert {**again, "wall_s": 0} == {**measures, "wall_s": 0}
-    assert simulation.measure(duration_s=600, seed=1, ttft_limit_s=1e-6)["steady"] is False
+    assert simulation.measure(duration_s=600, seed=1, objective=Objective(ttft_limit=Limit(1e-6)))["steady"] is False
 
 
 def test_a_server_out_of_memory_measures_nothing(zoo: Path, tmp_path: Path) -> None:
     path = inventories.write(tmp_path, PLAIN.replace("rank = 16", "rank = 512"))
-    measures = prepare(path, zoo).measure(duration_s=600, seed=0, ttft_limit_s=2.0)
+    measures = prepare(path, zoo).measure(duration_s=600, seed=0, objective=Objective())
     assert measures["oom"] is True
     assert measures["steady"] is False
     assert measures["itl_ms"] is None
@@ -77,7 +78,7 @@ def test_a_server_out_of_memory_measures_nothing(zoo: Path, tmp_path: Path) -> N
 def test_a_workload_too_large_to_simulate(zoo: Path, tmp_path: Path) -> None:
     simulation = prepare(inventories.write(tmp_path, PLAIN.replace("0.1", "1000")), zoo)
     with pytest.raises(InputError, match="too many to simulate"):
-        simulation.measure(duration_s=3600, seed=0, ttft_limit_s=2.0)
+        simulation.measure(duration_s=3600, seed=0, objective=Objective())
 
 
 def test_verification_simulates_what_is_recommended(pair: Pair, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ import pytest
 
 from advisor.features.vector import measure, vector
 from advisor.zoo.manifest import Manifest
+from advisor.zoo.pairs import named
+from advisor.zoo.predictor import PERCENTILES, load_predictor
 from model_zoo.__main__ import _pairs, _profile
 from model_zoo.campaign.campaign import Campaign
 from model_zoo.campaign.grid import Grid, sample
@@ -25,7 +27,7 @@ from model_zoo.errors import ZooError
 from model_zoo.pair import CARD, MANIFEST, PROFILE, make, write
 from model_zoo.training.labels import load_limit
 from tests.model_zoo.conftest import COMMAND, GRID
-from tests.model_zoo.law import law_of_serving
+from tests.model_zoo.law import TIMES, law_of_serving
 from twin.engine.simulation import Measures
 from twin.profile import Profile
 
@@ -66,6 +68,24 @@ def test_models_answer_for_mixes_never_seen(files: Mapping[str, bytes], manifest
         answers = by_file[graph.file].run(outputs, {"features": vector(values, graph.features)})
         assert np.isfinite(answers).all()
     assert all(entry.error for entry in (*manifest.trees, *manifest.ensembles, *manifest.chances))
+
+
+def test_percentiles_are_learned_like_means(files: Mapping[str, bytes], manifest: Manifest, tmp_path: Path) -> None:
+    folder = tmp_path / manifest.pair
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    pair = named(manifest.pair, tmp_path)
+    predict = load_predictor(pair, "steady")
+    assert not predict.estimates
+    assert predict.margins.keys() >= set(PERCENTILES)
+    values = measure(sample(200, seed=9)[150].adapters(100), pair.profile, ttft_limit_s=2.0, max_loras=16)
+    found = predict(values)
+    assert tuple(found.percentiles) == PERCENTILES
+    for name, learned_ms in found.percentiles.items():
+        time, statistic, _ = name.split("_")
+        mean_ms = found.itl_ms if time == "itl" else found.ttft_ms
+        assert learned_ms == pytest.approx(TIMES[statistic] * mean_ms, rel=0.02)  # the law has the same for all times
 
 
 def test_the_load_limit_is_near_the_law(files: Mapping[str, bytes], manifest: Manifest) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twin.arrivals import Floats, Phase, draw_arrivals, mean_scale
+from twin.arrivals import Floats, Phase, _alias_table, draw_arrivals, mean_scale
 
 UNPREDICTABLE = (Phase(300), Phase(300, scale=1.5, cv=2.0, lognormal=True))
 """Poisson and log-normal gaps in turn."""
@@ -115,3 +115,35 @@ def test_who_is_not_asked_is_not_asked(adapters: list[tuple[float, float, bool]]
     )
     assert np.all(rate[adapter] > 0)
     assert np.all((times >= 0) & (times < 20.0))
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=80).filter(lambda rates: sum(rates) > 1e-6))
+def test_requests_are_dealt_out_by_rate(rates: list[float]) -> None:
+    share = np.array(rates) / sum(rates)
+    keep, alias = _alias_table(share * len(share))
+    keep = np.clip(keep, 0.0, 1.0)
+    chance = (keep + np.bincount(alias, 1.0 - keep, len(share))) / len(share)
+    assert chance == pytest.approx(share, abs=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 3, 49, 98, 1000])
+def test_requests_of_equal_rates_are_dealt_out_evenly(count: int) -> None:
+    keep, _ = _alias_table(np.full(count, 1.0 / count) * count)  # 1 but for rounding, which may leave none above
+    assert keep == pytest.approx(np.ones(count))
+
+
+@pytest.mark.parametrize("lognormal", [False, True])
+def test_many_bursty_adapters_that_are_asked_seldom_have_their_rates(lognormal: bool) -> None:
+    rate = np.repeat([1e-4, 1e-2, 20.0], [20_000, 2_000, 1])
+    times, adapter = draw_arrivals(
+        np.random.default_rng(0),
+        rate,
+        cv=np.full(len(rate), 2.0),
+        lognormal=np.full(len(rate), lognormal),
+        phases=(),
+        duration_s=3600.0,
+    )
+    kinds = np.bincount(np.searchsorted([1e-3, 1.0], rate)[adapter])
+    assert kinds == pytest.approx(np.array([7_200, 72_000, 72_000]), rel=0.04)
+    assert np.all(np.diff(times) >= 0)
+    assert times[-1] < 3600

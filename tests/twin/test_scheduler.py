@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twin.behaviour import Behaviour
 from twin.engine import serving as engine
 from twin.engine.batch import NONE
+from twin.engine.latencies import percentiles_ms
 from twin.engine.latency import StepCost
 from twin.engine.reference import Server as ReferenceServer
 from twin.engine.state import Demand, Scheduler, SchedulerConfig, new_scheduler
@@ -123,6 +124,7 @@ def agree(chosen: SchedulerConfig, demand: Demand, blocks: int, max_connections:
         assert fast.prefixes.totals.queries == plain.prefix_queries
         assert fast.prefixes.totals.hits == plain.prefix_hits
         assert in_queue(fast) == in_plain_queue(plain)
+    agree_on_latencies(log, demand, plain)
 
 
 def in_queue(state: Scheduler) -> list[tuple[str, int] | None]:
@@ -158,6 +160,25 @@ def in_plain_queue(plain: ReferenceServer) -> list[tuple[str, int] | None]:
         else:
             found.append((kind, owner) if owner in coming_back else None)
     return found
+
+
+def agree_on_latencies(log: engine.Log, demand: Demand, plain: ReferenceServer) -> None:
+    """Percentiles from histograms are those of all times, one by one; sums are sums."""
+    done = sorted(plain.finish_s)
+    finish, first = (np.array([times[i] for i in done]) for times in (plain.finish_s, plain.first_token_s))
+    gaps, arrival = demand.answer[done] - 1, demand.arrival_s[done]
+    tpot = (finish - first)[gaps > 0] / gaps[gaps > 0]
+    expected = {"ttft": first - arrival, "itl": np.array(plain.gaps_s), "tpot": tpot, "e2el": finish - arrival}
+    for name, times in log.latencies._asdict().items():
+        assert times.sum() == len(expected[name])
+        if len(expected[name]):
+            exact = 1e3 * np.percentile(expected[name], (0, 50, 95, 99, 100))
+            assert percentiles_ms(times, (0, 50, 95, 99, 100)) == pytest.approx(exact, rel=0.002)
+    assert log.completed.requests == len(done)
+    assert log.completed.input_tokens == demand.prompt[done].sum()
+    assert log.completed.output_tokens == demand.answer[done].sum()
+    for total, times in {"ttft_s": first - arrival, "e2el_s": finish - arrival, "tpot_s": tpot}.items():
+        assert log.completed[total] == pytest.approx(times.sum(), abs=1e-9)
 
 
 def served(demand: Demand, **behaviour: bool) -> tuple[Scheduler, engine.Log, ReferenceServer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tests.twin.conftest import make_server, make_workload
 from twin.engine.simulation import Measures, serve, simulate
 from twin.profile import Profile
+from twin.service_level import Limit
 from twin.workload import draw
 
 
@@ -73,7 +75,7 @@ def test_every_arrival_is_accounted_for(profile: Profile) -> None:
 def test_overload_starves_and_the_client_runs_out_of_connections(profile: Profile) -> None:
     measures = simulate(profile, make_server(32), make_workload([3.2] * 128), max_connections=20_000)
     assert measures.starved
-    assert not measures.steady(1e9)
+    assert not measures.steady(Limit(1e9))
     assert measures.dropped > 0
     assert measures.waiting_max <= 20_000
     assert measures.waiting_end + measures.running_end <= 20_000
@@ -174,3 +176,16 @@ def test_shared_prefixes_cost_no_prefill_where_prefix_caching_is_on(profile: Pro
     assert on.prefix_cache_hit_rate == pytest.approx(31 * 16 / 600, rel=0.05)
     assert on.ttft_ms < off.ttft_ms
     assert on.arrivals == off.arrivals
+
+
+def test_an_hour_costs_what_its_requests_cost_however_many_adapters_there_are(profile: Profile) -> None:
+    def cpu_s(adapters: int) -> float:
+        workload, server = make_workload([15.0 / adapters] * adapters), make_server(32, max_cpu_loras=adapters)
+        took = []
+        for seed in range(3):
+            started = time.process_time()
+            simulate(profile, server, workload, duration_s=1200.0, seed=seed)
+            took.append(time.process_time() - started)
+        return min(took)
+
+    assert cpu_s(20_000) < 4 * cpu_s(128)  # 25 times before, most of it the walk over all of them

@@ -24,7 +24,10 @@ class StepCost(NamedTuple):
     graph_tokens: int = 0
     """Batched tokens of the largest CUDA graph; those beyond are the eager ones."""
     merge_requests: int = 0
-    """Running requests up to which the front end merges tokens (see `twin.profile.FrontEnd`); no cost."""
+    """Running requests up to which the front end merges tokens; this and the next are no cost of a step, but what the
+    front end does with it (see `twin.profile.FrontEnd`)."""
+    merged_per_adapter: float = 0.0
+    stall_every_s: float = 0.0
 
 
 class StepWork(NamedTuple):
@@ -54,7 +57,7 @@ def step_cost(profile: Profile, max_loras: int) -> StepCost:
         lora_per_token_ms=step.lora_per_token_ms,
         per_arrival_ms=scheduling.per_arrival_ms,
         graph_tokens=step.graph_tokens,
-        merge_requests=profile.front_end.merge_requests,
+        **profile.front_end.model_dump(exclude={"ttft_ms"}),
     )
 
 

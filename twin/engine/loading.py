@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from twin.engine import adapter_cache
 from twin.engine.adapter_cache import AdapterCache
 from twin.engine.batch import NONE
@@ -14,7 +17,7 @@ def load_adapters(scheduler: Scheduler) -> float:
     """Bring the adapters of the batch into slots, by way of host memory; return the ms that takes."""
     slots, host = scheduler.slots, scheduler.host
     missing, load_ms = 0, 0.0
-    _sort_by_turn(scheduler)
+    _sort_by_turn(scheduler.entered, scheduler.output.entered, scheduler.turn)
     for i in range(scheduler.output.entered):
         adapter = scheduler.entered[i]
         if not host.resident[adapter]:
@@ -36,16 +39,18 @@ def load_adapters(scheduler: Scheduler) -> float:
 
 
 @jit
-def _sort_by_turn(scheduler: Scheduler) -> None:
-    """Insertion sort of the adapters that are new in the batch: few. The order decides in which their times add up."""
-    entered, turn = scheduler.entered, scheduler.turn
-    for i in range(1, scheduler.output.entered):
-        adapter = entered[i]
+def _sort_by_turn(adapters: NDArray[np.int32], count: int, turn: NDArray[np.int32]) -> None:
+    """Insertion sort of the first few: of those new in the batch, or of a batch that was sorted a few steps ago.
+
+    The order decides who is evicted, and in which order times add up.
+    """
+    for i in range(1, count):
+        adapter = adapters[i]
         j = i
-        while j > 0 and turn[entered[j - 1]] > turn[adapter]:
-            entered[j] = entered[j - 1]
+        while j > 0 and turn[adapters[j - 1]] > turn[adapter]:
+            adapters[j] = adapters[j - 1]
             j -= 1
-        entered[j] = adapter
+        adapters[j] = adapter
 
 
 @jit
@@ -69,15 +74,14 @@ def _spare(scheduler: Scheduler, wanted: int) -> int:
 def _go_through_batch(scheduler: Scheduler) -> float:
     """Touch or load every adapter of the batch in turn (see `twin.engine.adapter_cache`)."""
     slots, host, step = scheduler.slots, scheduler.host, scheduler.state.step
-    load_ms = 0.0
-    for i in range(len(scheduler.in_turn)):
-        adapter = scheduler.in_turn[i]
-        if scheduler.running_of[adapter] == 0:
-            continue
+    in_batch, load_ms = scheduler.in_batch, 0.0
+    _sort_by_turn(in_batch, scheduler.state.active_adapters, scheduler.turn)
+    for i in range(scheduler.state.active_adapters):
+        adapter = in_batch[i]
+        scheduler.place[adapter] = i
         if not host.resident[adapter]:
             load_ms += scheduler.demand.load_from_disk_ms[adapter]
-            following = _following(scheduler, host, i)
-            evicted = adapter_cache.evict(host, step, following, scheduler.turn)
+            evicted = adapter_cache.evict(host, step, _following(scheduler, host, i), scheduler.turn)
             if evicted != NONE and slots.resident[evicted]:
                 adapter_cache.remove(slots, evicted)
             adapter_cache.insert(host, adapter)
@@ -93,9 +97,9 @@ def _go_through_batch(scheduler: Scheduler) -> float:
 
 @jit
 def _following(scheduler: Scheduler, cache: AdapterCache, i: int) -> int:
-    """The next adapter in turn after the i-th that is resident and not idle, or NONE."""
-    for later in range(i + 1, len(scheduler.in_turn)):
-        adapter = scheduler.in_turn[later]
-        if scheduler.running_of[adapter] > 0 and cache.resident[adapter] and cache.newer[adapter] == NONE:
+    """The next adapter in turn after the i-th of the batch that is resident and not idle, or NONE."""
+    for later in range(i + 1, scheduler.state.active_adapters):
+        adapter = scheduler.in_batch[later]
+        if cache.resident[adapter] and cache.newer[adapter] == NONE:
             return adapter
     return NONE

@@ -81,6 +81,9 @@ class Server:
     host: OrderedDict[int, None] = field(default_factory=OrderedDict)
     first_token_s: dict[int, float] = field(default_factory=dict)
     finish_s: dict[int, float] = field(default_factory=dict)
+    last_token_s: dict[int, float] = field(default_factory=dict)
+    gaps_s: list[float] = field(default_factory=list)
+    """Between one token of a request and its next, all of them."""
 
     def __post_init__(self) -> None:
         self.demand.check()
@@ -176,6 +179,9 @@ class Server:
                 request.prefilling = False
                 request.generated += 1
                 self.first_token_s.setdefault(request.index, self.clock_s)
+                if request.index in self.last_token_s:
+                    self.gaps_s.append(self.clock_s - self.last_token_s[request.index])
+                self.last_token_s[request.index] = self.clock_s
                 if request.generated == request.answer:
                     self.finish_s[request.index] = self.clock_s
                     finished.append(request.index)

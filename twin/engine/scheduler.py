@@ -37,7 +37,7 @@ def schedule(scheduler: Scheduler) -> float:
 @jit
 def _begin(output: StepOutput) -> None:
     """Nothing has happened in this step yet."""
-    output.prefill_tokens = output.scanned = output.preempted = 0
+    output.prefill_tokens = output.scanned = output.preempted = output.stopped = 0
     output.fresh = output.entered = output.finished = output.released = 0
 
 
@@ -234,6 +234,8 @@ def _preempt(scheduler: Scheduler, seat: int) -> None:
     scheduler.output.preempted += 1
     if _decodes(scheduler, seat):
         scheduler.generated[request] = last_step - seats.origin[seat]
+        scheduler.stopped[scheduler.output.stopped] = request
+        scheduler.output.stopped += 1
     elif seat != state.partial:
         # It has ended (async scheduling): its last token is on its way, it does not return to the queue.
         state.ended -= 1
@@ -252,6 +254,8 @@ def _enter(scheduler: Scheduler, adapter: int) -> None:
     if scheduler.running_of[adapter] == 0:
         scheduler.entered[scheduler.output.entered] = adapter
         scheduler.output.entered += 1
+        scheduler.in_batch[scheduler.state.active_adapters] = adapter
+        scheduler.place[adapter] = scheduler.state.active_adapters
         scheduler.state.active_adapters += 1
     scheduler.running_of[adapter] += 1
     if scheduler.seats_of[adapter] == 0:
@@ -269,6 +273,9 @@ def _leave(scheduler: Scheduler, seat: int, last_step: int) -> None:
     scheduler.running_of[adapter] -= 1
     if scheduler.running_of[adapter] == 0:
         scheduler.state.active_adapters -= 1
+        last = scheduler.in_batch[scheduler.state.active_adapters]
+        scheduler.in_batch[scheduler.place[adapter]] = last
+        scheduler.place[last] = scheduler.place[adapter]
         adapter_cache.unpin(scheduler.slots, adapter, last_step, scheduler.turn)
         adapter_cache.unpin(scheduler.host, adapter, last_step, scheduler.turn)
     if not scheduler.config.unscheduled_hold_slots:

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.engine import batch, prefix_cache, waiting
+from twin.engine import batch, latencies, prefix_cache, waiting
 from twin.engine.batch import NONE
 from twin.engine.compiled import Record, entry_point, jit
+from twin.engine.latencies import Completed, Latencies
 from twin.engine.latency import StepCost, StepWork, step_ms
 from twin.engine.scheduler import schedule, update
 from twin.engine.state import Scheduler
@@ -42,8 +43,10 @@ class Sums(Record):
     """Sum over steps of the adapters in the batch."""
     eager_tokens: float
     """Sum over steps of the tokens beyond those of the largest CUDA graph."""
+    coming_and_going: float
+    """Sum over output tokens of the adapters that come and go."""
     merged: float
-    """Sum over output tokens that may be merged of the adapters that come and go."""
+    """The same over those that may be merged."""
 
 
 class Counts(Record):
@@ -64,9 +67,13 @@ class Log(NamedTuple):
     """Of each request; 0 while it has none."""
     finish_s: NDArray[np.float64]
     """Of each request; 0 while it is not finished."""
+    stopped_s: NDArray[np.float64]
+    """Of each request that was preempted amid its answer, the time of its last token before."""
     clock: Clock
     sums: Sums
     counts: Counts
+    completed: Completed
+    latencies: Latencies
 
 
 def new_log(requests: int) -> Log:
@@ -74,9 +81,12 @@ def new_log(requests: int) -> Log:
     return Log(
         first_token_s=np.zeros(requests),  # memory that nobody has written to takes no room
         finish_s=np.zeros(requests),
+        stopped_s=np.zeros(requests),
         clock=Clock.of(),
         sums=Sums.of(),
         counts=Counts.of(),
+        completed=Completed.of(),
+        latencies=latencies.new_latencies(),
     )
 
 
@@ -102,26 +112,47 @@ def step(scheduler: Scheduler, cost: StepCost, log: Log, received: int) -> float
     """Schedule, run and account for one step; return its duration in s, the work for those `received` excluded."""
     load_ms = schedule(scheduler)
     state, output = scheduler.state, scheduler.output
+    for i in range(output.stopped):
+        log.stopped_s[scheduler.stopped[i]] = log.clock.now_s
     running = _in_service(scheduler)
-    prefilling = output.fresh + (1 if state.partial != NONE else 0)
+    decoding = running - output.fresh - (1 if state.partial != NONE else 0)
     duration_s = arrivals_s = 0.0
     if running:
         arrivals_s = 1e-3 * cost.per_arrival_ms * received
-        work = StepWork(
-            running - prefilling, output.prefill_tokens, output.base_tokens, state.active_adapters, output.scanned
-        )
+        work = StepWork(decoding, output.prefill_tokens, output.base_tokens, state.active_adapters, output.scanned)
         duration_s = 1e-3 * (load_ms + step_ms(cost, work))
     _advance(scheduler, log, duration_s + arrivals_s)
     _account(scheduler, cost, log, duration_s + arrivals_s, 1)
+    latencies.add(log.latencies.itl, duration_s + arrivals_s, decoding)
     now = log.clock.now_s
     for i in range(output.fresh):
         request = scheduler.fresh[i]
         if log.first_token_s[request] == 0.0:
             log.first_token_s[request] = now
+        else:
+            latencies.add(log.latencies.itl, now - log.stopped_s[request], 1)
     update(scheduler)
     for i in range(output.finished):
-        log.finish_s[scheduler.due[i]] = now
+        _complete(scheduler, cost, log, scheduler.due[i])
     return duration_s
+
+
+@jit
+def _complete(scheduler: Scheduler, cost: StepCost, log: Log, request: int) -> None:
+    """The last token of a request is there; its client may have to wait for it."""
+    demand, completed = scheduler.demand, log.completed
+    first_s, last_s = log.first_token_s[request], log.clock.now_s
+    log.finish_s[request] = last_s
+    completed.input_tokens += demand.prompt[request]
+    completed.output_tokens += demand.answer[request]
+    completed.decode_s += last_s - first_s
+    if cost.stall_every_s:
+        share = latencies.stalled_share(cost, _coming_and_going(scheduler))
+        arrived_s = latencies.held_up_s(cost, share, request, 0)
+        first_s += arrived_s + latencies.held_up_s(cost, share, request, 1)
+        last_s = max(first_s, last_s + arrived_s + latencies.held_up_s(cost, share, request, 2))
+    seen = latencies.Seen(demand.arrival_s[request], first_s, last_s, demand.answer[request] - 1)
+    latencies.complete(log.latencies, completed, seen)
 
 
 @jit
@@ -162,12 +193,21 @@ def _account(scheduler: Scheduler, cost: StepCost, log: Log, duration_s: float, 
     )
     log.sums.busy_s += duration_s * steps
     log.sums.eager_tokens += steps * max(running + scheduler.output.prefill_tokens - cost.graph_tokens, 0)
-    if adapters and running <= cost.merge_requests:
-        log.sums.merged += steps * running * adapters * (1.0 - adapters / len(scheduler.turn))
+    coming_and_going = steps * running * _coming_and_going(scheduler)
+    log.sums.coming_and_going += coming_and_going
+    if running <= cost.merge_requests:
+        log.sums.merged += coming_and_going
     log.sums.running_s += duration_s * steps * running
     log.sums.waiting_s += duration_s * steps * queued
     log.sums.adapter_steps += steps * adapters
     log.counts.waiting_max = max(log.counts.waiting_max, queued)
+
+
+@jit
+def _coming_and_going(scheduler: Scheduler) -> float:
+    """Adapters that come and go: all in the batch, but where it holds all that there are."""
+    adapters = scheduler.state.active_adapters
+    return adapters * (1.0 - adapters / len(scheduler.turn)) if adapters else 0.0
 
 
 @jit
@@ -204,6 +244,7 @@ def _repeat(scheduler: Scheduler, cost: StepCost, log: Log, duration_s: float, u
     steps = upcoming - state.step
     clock.now_s, clock.seen_s, state.step, state.free_blocks = now_s, seen_s, upcoming, free_blocks
     _account(scheduler, cost, log, duration_s, steps)
+    latencies.add(log.latencies.itl, duration_s, steps * _in_service(scheduler))
 
 
 @jit

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from twin import service_level
 from twin.engine import serving as engine
-from twin.engine.latency import step_cost
+from twin.engine.latencies import between_tokens, percentiles_ms, stalled_share
+from twin.engine.latency import StepCost, step_cost
 from twin.engine.state import Demand, Scheduler, SchedulerConfig, new_scheduler
 from twin.profile import Profile
+from twin.service_level import PERCENTS, TTFT_LIMIT, Limit
 from twin.settings import Settings
 from twin.workload import Requests, Workload, draw
 
@@ -36,10 +38,25 @@ class Measures:
     """Time per output token after the first, mean over requests, of the engine."""
     ttft_ms: float = NAN
     """Time to first token, over completed requests."""
-    ttft_p99_ms: float = NAN
     ttft_penalised_ms: float = NAN
     """As `ttft_ms`, with the whole duration for every arrival that was accepted and did not complete (Agulló et al.
     2025)."""
+    e2el_ms: float = NAN
+    """End-to-end latency, from arrival to last token, over completed requests."""
+    itl_p50_ms: float = NAN
+    """Over all gaps between tokens, as the client sees them."""
+    itl_p95_ms: float = NAN
+    itl_p99_ms: float = NAN
+    tpot_p50_ms: float = NAN
+    """Over completed requests, as the next ones."""
+    tpot_p95_ms: float = NAN
+    tpot_p99_ms: float = NAN
+    ttft_p50_ms: float = NAN
+    ttft_p95_ms: float = NAN
+    ttft_p99_ms: float = NAN
+    e2el_p50_ms: float = NAN
+    e2el_p95_ms: float = NAN
+    e2el_p99_ms: float = NAN
     arrivals: int = 0
     refused: int = 0
     """Arrivals whose prompt and answer exceed `max_model_len` together: vLLM answers them with an error at once."""
@@ -60,8 +77,10 @@ class Measures:
     """Duration of a step, over output tokens: the engine's own inter-token latency."""
     eager_tokens_mean: float = NAN
     """Batched tokens beyond those of the largest CUDA graph, over steps."""
+    coming_and_going: float = NAN
+    """Adapters that come and go, over output tokens (see `twin.profile.FrontEnd`)."""
     merging_adapters: float = NAN
-    """Adapters that come and go, over output tokens, 0 where no token is merged (see `twin.profile.FrontEnd`)."""
+    """The same, 0 where no token is merged."""
     adapter_loads: int = 0
     """Adapters brought into a slot."""
     preemptions: int = 0
@@ -81,10 +100,10 @@ class Measures:
         """Whether throughput is below 90 % of the offered token rate, whatever arrived (the papers' rule)."""
         return service_level.published_starvation(self.throughput_tok_s, self.offered_tok_s)
 
-    def steady(self, ttft_limit_s: float = service_level.TTFT_LIMIT_S) -> bool:
-        """Whether the server starts, does not starve, and its mean TTFT is within the limit."""
-        within = service_level.steady(starved=self.starved, ttft_ms=self.ttft_ms, ttft_limit_s=ttft_limit_s)
-        return not self.oom and within
+    def steady(self, ttft_limit: Limit = TTFT_LIMIT) -> bool:
+        """Whether the server starts, does not starve, and its TTFT is within the limit."""
+        ttft_ms: float = getattr(self, ttft_limit.measure("ttft"))
+        return not self.oom and service_level.steady(starved=self.starved, ttft_ms=ttft_ms, ttft_limit=ttft_limit)
 
 
 def simulate(
@@ -131,25 +150,24 @@ def serve(
     state = prepare(profile, server, workload, requests, kv_tokens)
     front_end = profile.front_end
     log = engine.new_log(len(requests))
-    engine.serve(state, step_cost(profile, server.max_loras), log, float(duration_s), max_connections)
-    done = log.finish_s > 0.0
-    accepted, completed, steps = len(requests), int(done.sum()), int(state.state.step)
-    first, finish, output = log.first_token_s[done], log.finish_s[done], requests.output[done]
-    gaps = output - 1
-    ttft_ms = 1e3 * (first - requests.arrival[done]) + front_end.ttft_ms
-    merging = float(log.sums.merged) / max(int(output.sum()), 1)
-    token_ms = _ratio(1e3 * float((finish - first).sum()), int(gaps.sum()))
-    tokens = int(requests.input[done].sum()) + int(output.sum())
+    cost = step_cost(profile, server.max_loras)
+    engine.serve(state, cost, log, float(duration_s), max_connections)
+    done, steps = log.completed, int(state.state.step)
+    accepted, completed, output_tokens = len(requests), int(done.requests), int(done.output_tokens)
+    token_ms = _ratio(1e3 * float(done.decode_s), output_tokens - completed)
+    ttft_sum_ms = 1e3 * float(done.ttft_s) + front_end.ttft_ms * completed
+    merging = float(log.sums.merged) / max(output_tokens, 1)
     return Measures(
         oom=False,
         kv_capacity_tokens=kv_tokens,
         offered_tok_s=offered_tok_s,
-        throughput_tok_s=tokens / duration_s,
+        throughput_tok_s=(int(done.input_tokens) + output_tokens) / duration_s,
         itl_ms=token_ms * (1 + front_end.merged_per_adapter * merging),
-        tpot_ms=_mean(1e3 * (finish - first)[gaps > 0] / gaps[gaps > 0]),
-        ttft_ms=_mean(ttft_ms),
-        ttft_p99_ms=float(np.percentile(ttft_ms, 99)) if completed else NAN,
-        ttft_penalised_ms=_ratio(float(ttft_ms.sum()) + 1e3 * duration_s * (accepted - completed), accepted),
+        tpot_ms=_ratio(1e3 * float(done.tpot_s), int(done.answers)),
+        ttft_ms=_ratio(ttft_sum_ms, completed),
+        ttft_penalised_ms=_ratio(ttft_sum_ms + 1e3 * duration_s * (accepted - completed), accepted),
+        e2el_ms=_ratio(1e3 * float(done.e2el_s), completed) + front_end.ttft_ms,
+        **_percentiles(log, cost, front_end.ttft_ms),
         arrivals=arrivals,
         refused=arrivals - accepted,
         completed=completed,
@@ -161,6 +179,7 @@ def serve(
         waiting_max=int(log.counts.waiting_max),
         adapters_in_batch_mean=_ratio(float(log.sums.adapter_steps), steps),
         steps=steps,
+        coming_and_going=float(log.sums.coming_and_going) / max(output_tokens, 1),
         merging_adapters=merging,
         eager_tokens_mean=_ratio(float(log.sums.eager_tokens), steps),
         step_ms=_ratio(1e3 * float(log.sums.busy_s), steps),
@@ -208,5 +227,16 @@ def _ratio(total: float, count: int) -> float:
     return total / count if count else NAN
 
 
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(values.mean()) if len(values) else NAN
+def _percentiles(log: engine.Log, cost: StepCost, ttft_ms: float) -> dict[str, float]:
+    """Those of all times, as the client sees them, by their names."""
+    tokens = max(int(log.completed.output_tokens), 1)
+    stalled, merged = (
+        stalled_share(cost, float(total) / tokens) for total in (log.sums.coming_and_going, log.sums.merged)
+    )
+    seen = {**log.latencies._asdict(), "itl": between_tokens(log.latencies.itl, stalled, merged, cost.stall_every_s)}
+    added_ms = {"ttft": ttft_ms, "e2el": ttft_ms}
+    return {
+        service_level.measure(time, statistic): found + added_ms.get(time, 0.0)
+        for time, times in seen.items()
+        for statistic, found in zip(PERCENTS.values(), percentiles_ms(times, [*PERCENTS]), strict=True)
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -103,6 +104,8 @@ class StepOutput(Record):
     """Tokens computed for requests that name no adapter."""
     preempted: int
     """Requests."""
+    stopped: int
+    """Of these, those amid their answers (`Scheduler.stopped`)."""
     fresh: int
     """Prompts completed (their requests are in `Scheduler.fresh`)."""
     entered: int
@@ -126,8 +129,10 @@ class Scheduler(NamedTuple):
     host: AdapterCache
     turn: NDArray[np.int32]
     """Of each adapter, its place in the order in which a batch's adapters are gone through."""
-    in_turn: NDArray[np.int32]
-    """The adapters in that order."""
+    in_batch: NDArray[np.int32]
+    """The adapters in the batch, `State.active_adapters` of them, in any order; sorted by turn when that matters."""
+    place: NDArray[np.int32]
+    """Of each adapter in the batch, where it stands there."""
     running_of: NDArray[np.int32]
     """Of each adapter, its running requests that have not ended. Last, of those that name none, one more than there
     are: they never enter or leave the batch as an adapter does."""
@@ -139,6 +144,8 @@ class Scheduler(NamedTuple):
     output: StepOutput
     fresh: NDArray[np.int32]
     """Requests whose prompt completes in this step."""
+    stopped: NDArray[np.int32]
+    """Requests that this step preempts amid their answers."""
     entered: NDArray[np.int32]
     """Adapters that were not in the batch before."""
     due: NDArray[np.int32]
@@ -176,19 +183,22 @@ def new_scheduler(config: SchedulerConfig, demand: Demand, blocks: int) -> Sched
         slots=adapter_cache.empty(adapters, config.max_loras),
         host=host,
         turn=turn,
-        in_turn=np.argsort(turn).astype(np.int32),
+        in_batch=np.zeros(config.max_loras, dtype=np.int32),
+        place=np.zeros(adapters, dtype=np.int32),
         running_of=running_of,
         seats_of=running_of.copy(),
         generated=np.zeros(requests, dtype=np.int32),
         state=State.of(free_blocks=blocks, partial=NONE),
         output=StepOutput.of(),
         fresh=np.zeros(config.max_num_seqs, dtype=np.int32),
+        stopped=np.zeros(config.max_num_seqs, dtype=np.int32),
         entered=np.zeros(config.max_num_seqs, dtype=np.int32),
         due=np.zeros(config.max_num_seqs, dtype=np.int32),
         ended=np.full(config.max_num_seqs + 1, NONE, dtype=np.int32),
     )
 
 
+@lru_cache(maxsize=4)
 def turns(adapters: int) -> NDArray[np.int32]:
     """Of each adapter, its place in the order in which a batch is gone through: any, but always the same."""
     return np.random.default_rng(0).permutation(adapters).astype(np.int32)

@@ -39,7 +39,7 @@ def check(server: Server) -> Iterator[Finding]:
     changes = {"max_loras": better}
     if server.given("max_cpu_loras") is not None and in_host < better:
         changes["max_cpu_loras"] = advice.settings.max_cpu_loras
-    late = expected.ttft_ms > 1e3 * target.objective.ttft_limit_s
+    late = target.objective.late(expected)
     severity = Severity.ERROR if late or expected.chance < LIKELY else Severity.WARNING
     adapters = advice.admission.adapters
     yield RULE.finding(

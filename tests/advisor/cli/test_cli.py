@@ -134,6 +134,27 @@ def test_verify(run: Run, tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
+def test_limits_of_percentiles(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path)
+    for limit, code in (("p99=30s", 0), ("p99=50ms", 1)):
+        done = run("recommend", path, "--ttft-limit", limit, "--verify", "--format", "json")
+        answer = json.loads(done.stdout)
+        assert done.returncode == (code if answer["feasible"] else 0)
+        if answer["feasible"]:
+            verified = answer["verified"]
+            assert bool(verified["missed"]) == bool(code)
+            assert verified["ttft_p50_ms"] <= verified["ttft_p95_ms"] <= verified["ttft_p99_ms"]
+    limits = ("--ttft-limit", "p99=1ms", "--itl-limit", "p95=1ms")
+    measured = json.loads(run("simulate", path, "--duration", "60", *limits, "--format", "json").stdout)
+    assert [each.split(" ms")[0].rpartition(" ")[0] for each in measured["missed"]] == ["TTFT P99", "ITL P95"]
+    assert measured["steady"] is False
+    assert "missed" not in run("simulate", path, "--duration", "60").stdout
+    assert "ITL P95" in run("simulate", path, "--duration", "60", *limits).stdout
+    done = run("recommend", path, "--ttft-limit", "p90=1s")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "before = goes one of mean, p50, p95, p99" in done.stderr
+
+
 def test_simulate_many(run: Run, tmp_path: Path) -> None:
     path = inventories.write(tmp_path)
     done = run("simulate", path, path, "--max-loras", "8", "--duration", "60", "--format", "json")

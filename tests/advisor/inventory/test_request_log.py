@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.inventory.request_log import load, span_s
+from advisor.recommend.objective import Objective
 from advisor.simulation import MEASURES, prepare
 from tests.advisor import inventories
 from twin.engine.simulation import serve
@@ -80,17 +81,17 @@ def test_a_replay_measures_what_serving_the_requests_does(zoo: Path, tmp_path: P
     log = write(tmp_path / "log", rows(drawn, run.inventory.names)[::-1])
     replay = prepare(path, zoo, max_loras=16, log=log)
 
-    measures = replay.measure(seed=0, ttft_limit_s=2.0)
+    measures = replay.measure(seed=0, objective=Objective())
     served = serve(run.profile, run.server, run.inventory.workload, drawn, duration_s=span_s(drawn))
     for key, value in asdict(served).items():
         if key in MEASURES and key != "wall_s":
             assert measures[key] == pytest.approx(value, abs=0.001), key
     assert measures["arrivals"] == len(drawn)
-    simulated = run.measure(duration_s=600.0, seed=1, ttft_limit_s=2.0)
+    simulated = run.measure(duration_s=600.0, seed=1, objective=Objective())
     for key in ("offered_tok_s", "throughput_tok_s", "itl_ms", "ttft_ms", "running_mean"):
         assert measures[key] == pytest.approx(simulated[key], rel=0.03), key
 
-    half = replay.measure(duration_s=300.0, seed=0, ttft_limit_s=2.0)
+    half = replay.measure(duration_s=300.0, seed=0, objective=Objective())
     assert half["arrivals"] == (drawn.arrival < 300).sum()
 
 

@@ -26,6 +26,7 @@ from tests.advisor import inventories
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import MAX_ADAPTERS, MAX_MODEL_LEN, random_mix
 from twin.arrivals import Phase
+from twin.service_level import Limit
 from twin.settings import LORA_RANKS
 from twin.workload import Workload
 
@@ -33,8 +34,8 @@ objectives = st.sampled_from(
     [
         Objective(),
         Objective(ObjectiveName.PUBLISHED),
-        Objective(ObjectiveName.STEADY, ttft_limit_s=0.15),
-        Objective(ObjectiveName.LATENCY, itl_limit_s=0.05),
+        Objective(ObjectiveName.STEADY, ttft_limit=Limit(0.15)),
+        Objective(ObjectiveName.LATENCY, itl_limit=Limit(0.05)),
     ]
 )
 
@@ -72,11 +73,12 @@ def test_invariants(pair: Pair, seed: int, objective: Objective) -> None:
     values = measure(admitted, pair.profile, ttft_limit_s=objective.ttft_limit_s, max_loras=flags.max_loras)
     predict = load_predictor(pair, objective.trees)
     predicted = predict(values)
-    assert predicted == Prediction(predicted.share, expected.itl_ms, expected.ttft_ms, expected.chance)
+    told = (expected.itl_ms, expected.ttft_ms, expected.chance, expected.percentiles)
+    assert predicted == Prediction(predicted.share, *told)
     assert expected.share >= max(predicted.share, 0.9)
     assert expected.chance >= expected.required_chance == predict.required
     assert objective.misses(expected) == []
-    assert answer.steady == (not expected.starved and expected.ttft_ms <= 1000 * objective.ttft_limit_s)
+    assert answer.steady == (not expected.starved and expected.ttft_ms <= 1000 * objective.ttft_limit.seconds)
 
     assert result(answer, "adapters") == admission.adapters
     assert result(answer, "max_loras") == flags.max_loras
@@ -119,7 +121,7 @@ def test_each_objective_asks_its_own_trees(pair: Pair) -> None:
 
 
 def test_the_ttft_limit_is_a_feature(pair: Pair) -> None:
-    answer = recommend(inventories.random(3), pair, Objective(ttft_limit_s=5.0))
+    answer = recommend(inventories.random(3), pair, Objective(ttft_limit=Limit(5.0)))
     assert "ttft_limit is 5 s, outside the 2 to 2 of the training data" in answer.warnings
 
 
@@ -171,7 +173,7 @@ def test_a_server_that_cannot_start_is_never_recommended(pair: Pair) -> None:
 def test_coherence_cuts_to_what_the_predictor_calls_good(pair: Pair) -> None:
     inventory = of(uniform(200, 0.05))
     free = recommend(inventory, pair, Objective(ObjectiveName.LATENCY))
-    tight = recommend(inventory, pair, Objective(ObjectiveName.LATENCY, itl_limit_s=0.04))
+    tight = recommend(inventory, pair, Objective(ObjectiveName.LATENCY, itl_limit=Limit(0.04)))
     assert free.expected is not None
     assert tight.expected is not None
     assert free.expected.itl_ms > 40 >= tight.expected.itl_ms
@@ -193,7 +195,7 @@ def test_the_size_goes_beyond_the_rules_where_the_models_are_sure(pair: Pair) ->
 
 
 def test_limits_nobody_can_meet(pair: Pair) -> None:
-    answer = recommend(of(uniform(20, 0.05)), pair, Objective(ObjectiveName.LATENCY, itl_limit_s=0.001))
+    answer = recommend(of(uniform(20, 0.05)), pair, Objective(ObjectiveName.LATENCY, itl_limit=Limit(0.001)))
     assert not answer.feasible
     assert "not even one adapter" in str(answer.reason)
 
@@ -215,7 +217,7 @@ def test_settings_in_force_are_compared(pair: Pair) -> None:
 
 def test_limits_must_make_sense() -> None:
     with pytest.raises(InputError, match="an ITL limit belongs to the objective latency"):
-        Objective(ObjectiveName.STEADY, itl_limit_s=0.05)
+        Objective(ObjectiveName.STEADY, itl_limit=Limit(0.05))
 
 
 def test_the_answer_does_not_depend_on_the_order_of_the_file(pair: Pair) -> None:
@@ -254,19 +256,19 @@ def test_who_starves_is_for_the_chance_to_say() -> None:
 
 def test_an_itl_limit_is_kept_with_a_margin() -> None:
     """The expected ITL is a mean over hours that differ; a limit that half of them pass is not kept."""
-    tight = Objective(ObjectiveName.LATENCY, itl_limit_s=0.05)
-    near = Expectation(88.0, 1.0, 48.0, 63.0, 200_000, chance=0.99, required_chance=0.92, itl_margin=1.1)
+    tight = Objective(ObjectiveName.LATENCY, itl_limit=Limit(0.05))
+    near = Expectation(88.0, 1.0, 48.0, 63.0, 200_000, chance=0.99, required_chance=0.92, margins={"itl_ms": 1.1})
     assert tight.misses(near) == ["ITL 48.00 ms, in one of 20 hours 52.80 ms > 50 ms"]
-    assert not tight.misses(replace(near, itl_margin=1.02))
+    assert not tight.misses(replace(near, margins={"itl_ms": 1.02}))
 
 
 def test_a_simulated_hour_is_held_to_every_limit() -> None:
     hour = {"oom": False, "starved": False, "steady": True, "ttft_ms": 150.0, "itl_ms": 52.0}
-    latency = Objective(ObjectiveName.LATENCY, itl_limit_s=0.05)
+    latency = Objective(ObjectiveName.LATENCY, itl_limit=Limit(0.05))
     assert latency.missed_by(hour) == ["ITL 52.0 ms > 50 ms"]
     assert Objective().missed_by(hour) == []
-    assert Objective(ttft_limit_s=0.1).missed_by(hour) == ["TTFT 150.0 ms > 100 ms"]
-    assert Objective(ObjectiveName.PUBLISHED, ttft_limit_s=0.1).missed_by(hour) == []
+    assert Objective(ttft_limit=Limit(0.1)).missed_by(hour) == ["TTFT 150.0 ms > 100 ms"]
+    assert Objective(ObjectiveName.PUBLISHED, ttft_limit=Limit(0.1)).missed_by(hour) == []
     assert Objective().missed_by({**hour, "starved": True}) == ["requests starve"]
     assert Objective().missed_by({**hour, "ttft_ms": None}) == []
 
@@ -277,7 +279,7 @@ def where(pair: Pair, met: Callable[[dict[str, float]], bool]) -> Configurator:
     predict = configurator._predict
 
     class OnlySome:
-        required, itl_margin = predict.required, predict.itl_margin
+        required, margins, estimates = predict.required, predict.margins, predict.estimates
 
         def __call__(self, values: dict[str, float]) -> Prediction:
             return replace(predict(values), chance=1.0 if met(values) else 0.0, ttft_ms=50.0)

@@ -18,6 +18,7 @@ from advisor.recommend.recommend import recommend
 from advisor.recommend.recommendation import Recommendation
 from advisor.zoo.pairs import Pair, find_pair
 from twin.engine.simulation import Measures, simulate
+from twin.service_level import Limit
 from twin.workload import Workload
 
 
@@ -288,7 +289,7 @@ def test_idle_adapters_cost_host_memory_alone(llama: Pair) -> None:
 def test_with_an_itl_limit_the_mix_is_kept_and_the_principle_said(llama: Pair) -> None:
     rates = np.repeat([0.02, 0.1, 0.3], 40)
     asked = inventory(workload(rates))
-    answer = recommend(asked, llama, Objective(ObjectiveName.LATENCY, itl_limit_s=0.035))
+    answer = recommend(asked, llama, Objective(ObjectiveName.LATENCY, itl_limit=Limit(0.035)))
     admitted = asked.only(answer.admission.admitted).workload.rate
     assert 0 < answer.admission.adapters < 120
     counts = [int((admitted == rate).sum()) for rate in (0.02, 0.1, 0.3)]
@@ -299,7 +300,7 @@ def test_with_an_itl_limit_the_mix_is_kept_and_the_principle_said(llama: Pair) -
 def test_where_no_mix_can_be_kept_the_least_busy_are_served(llama: Pair) -> None:
     """Within an ITL limit that a single busy adapter breaks."""
     asked = inventory(workload(np.repeat([0.001, 1.0], [10, 11])))
-    answer = recommend(asked, llama, Objective(ObjectiveName.LATENCY, itl_limit_s=0.0155))
+    answer = recommend(asked, llama, Objective(ObjectiveName.LATENCY, itl_limit=Limit(0.0155)))
     assert set(answer.admission.admitted) == {f"a-{i}" for i in range(10)}
     assert answer.admission.principle.startswith("those that bring the least come first")
 
