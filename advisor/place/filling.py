@@ -132,6 +132,7 @@ def fill_all(
     fillers = {each: Filler(servers, items, each, fine=fine) for each in types}
     left = {each: problem.gpu_types[each].at_most for each in types}
     filled: list[Filled] = []
+    placed = np.zeros(len(items), dtype=np.bool_)
     last_pinned = max(items.pinned, default=-1)
     while (len(order) or len(filled) <= last_pinned) and (problem.gpus is None or len(filled) < problem.gpus):
         gpu, available = len(filled), [each for each in types if left[each] != 0]
@@ -153,7 +154,8 @@ def fill_all(
         if (there_are := left[found.gpu_type]) is not None:
             left[found.gpu_type] = there_are - 1
         filled.append(found)
-        order = order[~np.isin(order, found.items)]
+        placed[found.items] = True
+        order = order[~placed[order]]
     return filled
 
 
