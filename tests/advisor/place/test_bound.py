@@ -18,6 +18,7 @@ from advisor.zoo.pairs import Pair, load_zoo
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
 from twin.engine.simulation import simulate
+from twin.service_level import Limit
 from twin.settings import slot_rank
 from twin.workload import Workload
 
@@ -99,6 +100,6 @@ def test_more_is_asked_for_headroom_and_a_limit_and_less_by_the_published_rule(p
     everyone = range(len(mix))
     plain = lower_bound(Servers(problem), everyone)
     assert lower_bound(Servers(replace(problem, headroom=0.5)), everyone) > plain
-    fast = Objective(ObjectiveName.LATENCY, itl_limit_s=0.015)
+    fast = Objective(ObjectiveName.LATENCY, itl_limit=Limit(0.015))
     assert lower_bound(Servers(replace(problem, objective=fast)), everyone) > plain
     assert lower_bound(Servers(replace(problem, objective=Objective(ObjectiveName.PUBLISHED))), everyone) < plain
