@@ -73,8 +73,9 @@ def test_invariants(pair: Pair, seed: int, objective: Objective) -> None:
     values = measure(admitted, pair.profile, ttft_limit_s=objective.ttft_limit_s, max_loras=flags.max_loras)
     predict = load_predictor(pair, objective.trees)
     predicted = predict(values)
-    told = (expected.itl_ms, expected.ttft_ms, expected.chance, expected.percentiles)
+    told = (expected.itl_ms, expected.ttft_ms, expected.chance, predicted.percentiles)
     assert predicted == Prediction(predicted.share, *told)
+    assert predicted.percentiles == pytest.approx(expected.percentiles)
     assert expected.share >= max(predicted.share, 0.9)
     assert expected.chance >= expected.required_chance == predict.required
     assert objective.misses(expected) == []

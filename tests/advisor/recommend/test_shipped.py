@@ -48,10 +48,17 @@ def inventory(mix: Workload, **further: dict[str, float]) -> Inventory:
 
 
 def served(answer: Recommendation, asked: Inventory, pair: Pair, *, traffic: float = 1.0) -> Measures:
-    """What the twin makes of the answer, with so many times the traffic."""
+    """What the engine makes of the answer, with so many times the traffic: the front end's stalls left out, for slots
+    cannot help them."""
     assert answer.settings is not None
     admitted = asked.only(answer.admission.admitted).workload
-    return simulate(pair.profile, answer.settings, replace(admitted, rate=traffic * admitted.rate), seed=3)
+    front_end = pair.profile.front_end.model_copy(update={"stall_every_s": 0.0})
+    return simulate(
+        pair.profile.model_copy(update={"front_end": front_end}),
+        answer.settings,
+        replace(admitted, rate=traffic * admitted.rate),
+        seed=3,
+    )
 
 
 @pytest.mark.parametrize(("adapters", "rate"), [(3000, 0.001), (100_000, 0.00005)])
