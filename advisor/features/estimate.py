@@ -136,7 +136,7 @@ def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats],
         per_request = step.per_request_ms + per_token + scheduling.per_request_ms
         per_eager_token = step.per_eager_token_ms + step.per_eager_token_slot_ms * slots
         loads_ms = load_ms * miss * (1.0 + RELOADED * slots * no_idle)
-        arriving = rate * STEP_S * (per_request * answer + per_token * prompt + loads_ms)
+        arriving = rate * STEP_S * (scheduling.per_arrival_ms + per_request * answer + per_token * prompt + loads_ms)
         eager = rate * STEP_S * per_eager_token * (prompt + answer)
         left = 1e3 * STEP_S - (step.base_ms + step.per_slot_ms * slots + scheduling.base_ms)
         beyond = left + per_eager_token * step.graph_tokens

@@ -65,7 +65,10 @@ def _full_batch(table: pd.DataFrame, scheduling: Scheduling) -> pd.DataFrame:
             "adapters": distinct(decoding, table["adapters"]),
             "max_loras": table["max_loras"],
             "context_tokens": decoding * (prompt + table["answer"] / 2),
-            "step": step - scheduling.base_ms - scheduling.per_request_ms * decoding,
+            "step": step
+            - scheduling.base_ms
+            - scheduling.per_request_ms * decoding
+            - scheduling.per_arrival_ms * decoding / table["answer"],
         }
     )
 

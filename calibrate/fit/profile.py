@@ -12,14 +12,14 @@ from calibrate.fit.batches import GRAPH_TOKENS, batches
 from calibrate.fit.front_end import fit_front_end
 from calibrate.fit.loading import fit_loading
 from calibrate.fit.memory import BLOCK_SIZE, fit_memory
-from calibrate.fit.scheduling import fit_scheduling
+from calibrate.fit.scheduling import fit_crowd, fit_scheduling
 from calibrate.fit.served import refine_merging, serve, served_steps
 from calibrate.fit.serving import average_steps
-from calibrate.fit.step import CONTEXT_TOKENS, SCANNED, SERVED_HOURS, fit_step
+from calibrate.fit.step import CONTEXT_TOKENS, SERVED_HOURS, fit_step
 from calibrate.fit.tables import Tables
 from calibrate.runs import MeasuredRun
 from twin.behaviour import Behaviour, behaviour_of
-from twin.profile import Fit, Pair, Profile, Scheduling, Serving
+from twin.profile import Fit, Pair, Profile, Serving
 
 ROUNDS = 3
 """Of fitting to served hours: what the twin says of them depends on the fit before."""
@@ -54,8 +54,8 @@ class Subject:
     context_tokens: float = CONTEXT_TOKENS
     """Mean context of a running request, whose cost goes into `Step.per_request_ms`."""
     scheduling_in_step: bool = False
-    """No table tells the scheduler's time apart: it stays in the step, but for the scan of the waiting requests, which
-    hours of overload tell."""
+    """No table tells the scheduler's time apart: it stays in the step, but for what a crowd costs, which crowd.csv
+    tells."""
     async_scheduling: bool = True
     """Unless it was switched off, or runs on a CPU, where vLLM cannot; older versions have none anyway."""
 
@@ -95,7 +95,7 @@ def fit_profile(
     loading, loading_fit = fit_loading(tables.loading, source)
     fits: dict[str, Fit] = {}
     if subject.scheduling_in_step:
-        steps, scheduling = None, Scheduling(base_ms=0, per_request_ms=0, per_scanned_ms=0)
+        steps, (scheduling, fits["scheduling"]) = None, fit_crowd(tables.crowd, source)
     elif like is not None:
         steps, scheduling = None, like.scheduling
         fits["scheduling"] = like.fits["scheduling"].model_copy(update={"note": f"as in {like.pair.name}"})
@@ -118,7 +118,9 @@ def fit_profile(
     stepped = fit_step(
         kinds, like.step if like else None, source, graph_tokens=graph_tokens, context_tokens=subject.context_tokens
     )
-    front_end, front_end_fit = fit_front_end(tables.capacity, like.front_end if like else None, source)
+    front_end, front_end_fit = fit_front_end(
+        tables.capacity, scheduling.per_arrival_ms, like.front_end if like else None, source
+    )
     profile = Profile(
         pair=subject.pair,
         memory=memory,
@@ -168,10 +170,7 @@ def refine(
         )
         front_end, front_end_fit = refine_merging(profile, hours)
         fits = profile.fits | {"step": stepped.fit, "front_end": front_end_fit}
-        update = {"step": stepped.step, "front_end": front_end, "fits": fits}
-        if SCANNED in steps:
-            update["scheduling"] = profile.scheduling.model_copy(update={"per_scanned_ms": stepped.per_scanned_ms})
-        profile = profile.model_copy(update=update)
+        profile = profile.model_copy(update={"step": stepped.step, "front_end": front_end, "fits": fits})
     return profile
 
 

@@ -1,9 +1,11 @@
-"""CPU time of a scheduler pass, from the serving runs."""
+"""CPU time between steps: of a scheduler pass, from the serving runs, and of requests that must wait, from a crowd."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
+from calibrate.errors import CalibrationError
 from calibrate.fit.regression import regress
 from calibrate.fit.serving import Steps
 from twin.profile import Fit, Scheduling
@@ -24,3 +26,30 @@ def fit_scheduling(steps: Steps, source: str) -> tuple[Scheduling, Fit]:
         per_scanned_ms=model.coefficients["per_scanned"],
     )
     return scheduling, model.fit(source, running=known.decoding, scanned=scanned)
+
+
+def fit_crowd(crowd: pd.DataFrame, source: str) -> tuple[Scheduling, Fit]:
+    """Fit `per_scanned` and `per_arrival` where nothing else of a step differs; what it takes in any case is not known.
+
+    Rows as in crowd.csv (`calibrate.fit.tables`). An arrival's cost is that of all requests, also of those that are
+    served. Either is 0 where the steps are no longer.
+
+    Raises:
+        CalibrationError: there are no rows.
+    """
+    if crowd.empty:
+        raise CalibrationError("crowd.csv: no rows of this model to fit what requests cost that wait")
+    quiet, arriving = crowd["quiet_ms"].to_numpy(np.float64), crowd["arriving_ms"].to_numpy(np.float64)
+    nothing = np.zeros(len(crowd))
+    terms = {
+        "alone": np.concatenate([quiet] * 3),
+        "per_scanned": np.concatenate([nothing, crowd["arriving_waiting"], crowd["waiting"]]),
+        "per_arrival": np.concatenate([nothing, crowd["arrivals_s"] * arriving / 1e3, nothing]),
+    }
+    model = regress(terms, np.concatenate([quiet, arriving, crowd["waiting_ms"]]))
+    found = model.coefficients
+    scheduling = Scheduling(
+        base_ms=0.0, per_request_ms=0.0, per_scanned_ms=found["per_scanned"], per_arrival_ms=found["per_arrival"]
+    )
+    note = "base and requests are in the step"
+    return scheduling, model.fit(source, note, scanned=terms["per_scanned"], arrivals=terms["per_arrival"])

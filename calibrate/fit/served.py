@@ -16,7 +16,6 @@ from scipy.optimize import brentq
 
 from calibrate.errors import CalibrationError
 from calibrate.fit.regression import significant
-from calibrate.fit.step import SCANNED
 from calibrate.replay import repeat
 from calibrate.runs import MeasuredRun
 from twin.engine.simulation import Measures
@@ -26,8 +25,6 @@ IDLE_QUEUE = 1.0
 """Requests waiting on average, below which a queue adds nothing to TTFT."""
 MERGING = 5.0
 """Adapters that come and go, from which on an hour tells how many tokens are merged."""
-FULL = 0.97
-"""Share of the slots in use from which waiting requests are passed over in most steps; likewise of the seats."""
 MOST_TEMPO = 1.5
 """By which the served hours as a whole make steps longer or shorter, at most."""
 
@@ -79,12 +76,12 @@ def _step(hour: Hour, profile: Profile) -> dict[str, float]:
     run, measured, twin = hour.run, hour.run.measured, hour.twin
     scheduling, workload = profile.scheduling, run.workload
     decoding = measured.output_tok_s * hour.step_ms / 1e3
-    slots_full = twin.adapters_in_batch_mean > FULL * run.max_loras < run.adapters
-    batch_full = twin.running_mean > FULL * profile.serving.max_num_seqs  # then nobody looks at the queue
-    passed_over = measured.waiting if slots_full and not batch_full else 0.0
-    told_apart = "scheduling" in profile.fits
-    scan_ms = scheduling.per_scanned_ms * passed_over if told_apart else 0.0
-    pass_ms = scheduling.base_ms + scheduling.per_request_ms * decoding + scan_ms
+    pass_ms = (
+        scheduling.base_ms
+        + scheduling.per_request_ms * decoding
+        + scheduling.per_scanned_ms * twin.scanned_mean
+        + scheduling.per_arrival_ms * measured.arrived / run.duration_s * hour.step_ms / 1e3
+    )
     load_ms = profile.loading.memory_base_ms + profile.loading.memory_per_rank_ms * float(workload.rank.mean())
     context = mean_context(float(workload.input_mean[0]), float(workload.output_mean[0]), float(workload.output_std[0]))
     return {
@@ -97,7 +94,6 @@ def _step(hour: Hour, profile: Profile) -> dict[str, float]:
         "max_loras": float(run.max_loras),
         "context_tokens": decoding * context,
         "step": hour.step_ms - pass_ms - load_ms * twin.adapter_loads / twin.steps,
-        **({} if told_apart else {SCANNED: passed_over}),
     }
 
 
@@ -133,10 +129,10 @@ def in_tempo(profile: Profile, served: Sequence[MeasuredRun]) -> Profile:
 
 
 def _paced(profile: Profile, tempo: float) -> Profile:
-    """The profile with steps, and the scans in them, that take so many times as long."""
-    step, scan = profile.step, profile.scheduling.per_scanned_ms
+    """The profile with steps, and the work for a crowd in them, that take so many times as long."""
+    step, crowd = profile.step, profile.scheduling.model_dump(include={"per_scanned_ms", "per_arrival_ms"})
     times = {name: significant(tempo * ms) for name, ms in step if name.endswith("_ms")}
-    scheduling = profile.scheduling.model_copy(update={"per_scanned_ms": significant(tempo * scan)})
+    scheduling = profile.scheduling.model_copy(update={name: significant(tempo * ms) for name, ms in crowd.items()})
     return profile.model_copy(update={"step": step.model_copy(update=times), "scheduling": scheduling})
 
 

@@ -30,8 +30,6 @@ LIKE = "like"
 """The term that stands for those two where a reference profile gives their shape."""
 SERVED_HOURS = "served_hours"
 """The kind whose rows are measured hours of serving."""
-SCANNED = "passed_over"
-"""The column of waiting requests that a step looks at in vain, in rows whose duration holds what that costs."""
 SERVED_WEIGHT = 6.0
 """Of their residuals."""
 
@@ -42,8 +40,6 @@ class StepFit:
 
     step: Step
     fit: Fit
-    per_scanned_ms: float = 0.0
-    """What a waiting request that is passed over adds; rows without `passed_over` do not tell."""
 
 
 def fit_step(
@@ -78,8 +74,6 @@ def fit_step(
         "lora_per_token": data["lora"] * (data["decoding"] + data["prefill_tokens"]),
         "per_eager_token_slot": data["eager_tokens"] * data["max_loras"],
     }
-    if SCANNED in data:
-        terms["per_scanned"] = data[SCANNED].fillna(0.0)
     if "per_request" in without:  # what reading the context costs is part of it
         without = {*without, "per_context_token"}
     terms = {name: 0.0 * values if name in without else values for name, values in terms.items()}
@@ -104,7 +98,6 @@ def fit_step(
     of = {kind: data["kind"] == kind for kind in kinds}
     residuals = {kind: mape(model.measured[rows], model.predicted[rows]) for kind, rows in of.items()}
     notes.append("MAPE by kind: " + ", ".join(f"{kind} {value:.1f} %" for kind, value in residuals.items()))
-    per_scanned_ms = found.pop("per_scanned", 0.0)
     typical = of.get(SERVED_HOURS, slice(None))
     contributions = {
         f"{name}_ms": round(value * float(terms[name][typical].mean()), 3) for name, value in found.items()
@@ -112,4 +105,4 @@ def fit_step(
     step = Step(graph_tokens=graph_tokens, **{f"{name}_ms": value for name, value in found.items()})
     variables = {name: data[name] for name in ("decoding", "prefill_tokens", "eager_tokens", "adapters", "max_loras")}
     fit = model.fit(source, "; ".join(notes), **variables)
-    return StepFit(step, fit.model_copy(update={"contributions": contributions}), per_scanned_ms)
+    return StepFit(step, fit.model_copy(update={"contributions": contributions}))

@@ -1,6 +1,6 @@
 """Measurement tables: the CSV files that a profile is fitted from, read and checked.
 
-One folder holds five files, one row per run of a real server; columns not named here are ignored. Times are ms unless
+One folder holds six files, one row per run of a real server; columns not named here are ignored. Times are ms unless
 the name says `_s`. In a `folder` name the settings of the run are the numbers between underscores.
 
 `decode_latency.csv`, no LoRA, the server kept full:
@@ -16,6 +16,9 @@ the name says `_s`. In a `folder` name the settings of the run are the numbers b
     ttft_mean_ms, itl_mean_ms (empty where it did not start)
 `adapter_loading.csv`:
     model; ranks (the adapters' rank); disk_load_ms_mean (disk to host memory), memory_load_ms_mean (to a GPU slot)
+`crowd.csv`, a steady batch on all slots, others who arrive, and then wait for a slot; absent where nobody measured it:
+    model; quiet_ms (a step of the batch alone), arriving_ms (a step while `arrivals_s` requests/s arrive, of which
+    `arriving_waiting` wait on average), waiting_ms (a step while `waiting` wait)
 `scheduler_steps.csv`, Poisson traffic; absent or without rows of a model that is fitted like another one:
     model (without this column all rows count); gpu_loras (max_loras), cpu_loras (adapters served), rank, duration (s),
     steps, completed_requests, processed_tokens (output tokens), avg_batch_size, avg_waiting_queue,
@@ -39,6 +42,7 @@ COLUMNS = {
     "adapter_overhead": ["model", "set", "folder", *TOTALS, "tpot_mean_ms", "num_running_max"],
     "kv_capacity": ["model", "folder", "oom", "kv_capacity_tokens", "ttft_mean_ms", "itl_mean_ms"],
     "adapter_loading": ["model", "ranks", "disk_load_ms_mean", "memory_load_ms_mean"],
+    "crowd": ["model", "quiet_ms", "arriving_ms", "arrivals_s", "arriving_waiting", "waiting_ms", "waiting"],
     "scheduler_steps": [
         *["gpu_loras", "cpu_loras", "rank", "duration", "steps", "completed_requests", "processed_tokens"],
         *["avg_batch_size", "avg_waiting_queue", "mean_itl_ms"],
@@ -62,6 +66,8 @@ class Tables:
     """kv_capacity, with `max_loras` and `max_lora_rank`."""
     loading: pd.DataFrame
     """adapter_loading."""
+    crowd: pd.DataFrame
+    """crowd; may be empty."""
     serving: pd.DataFrame
     """scheduler_steps; may be empty."""
 
@@ -85,7 +91,8 @@ def read(folder: Path, model: str) -> Tables:
         overhead=_overhead(folder / "adapter_overhead.csv", model),
         capacity=capacity,
         loading=_rows(folder / "adapter_loading.csv", model),
-        serving=_serving(folder / "scheduler_steps.csv", model),
+        crowd=_where_there(folder / "crowd.csv", model),
+        serving=_where_there(folder / "scheduler_steps.csv", model),
     )
 
 
@@ -102,7 +109,7 @@ def _overhead(path: Path, model: str) -> pd.DataFrame:
     return pd.concat([words, prompts])
 
 
-def _serving(path: Path, model: str) -> pd.DataFrame:
+def _where_there(path: Path, model: str) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS[path.stem])
     table = _table(path)

@@ -110,7 +110,9 @@ def by_traffic(
         used = min(len(adapters), max_loras)
         row = measure(FullBatch(batch, 1, ANSWER_TOKENS, used), site, capacity_tok_s=0.0, folders={}).row
         in_batch = round(float(distinct(float(batch), float(used))))
-        predicted = step_ms(cost, StepWork(batch, round(batch / ANSWER_TOKENS), 0, in_batch, 0))
+        predicted = cost.per_arrival_ms * batch / ANSWER_TOKENS + step_ms(
+            cost, StepWork(batch, round(batch / ANSWER_TOKENS), 0, in_batch, 0)
+        )
         checks.append(Check(f"step of {batch} requests, ms", predicted, float(row["tpot_mean_ms"])))
     try:
         same = behaviour_of(server.version) == behaviour_of(profile.pair.vllm)

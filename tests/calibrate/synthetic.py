@@ -63,7 +63,10 @@ def distinct(requests: float, adapters: int) -> float:
 
 
 def write_tables(folder: Path, profile: Profile = PROFILE, noise: float = 0.0, serving: bool = True) -> Path:
-    """All five tables, or all but scheduler_steps.csv, in `folder`; every time is off by a factor of spread `noise`."""
+    """All tables, or all but scheduler_steps.csv, in `folder`; every time is off by a factor of spread `noise`.
+
+    crowd.csv only where the profile knows what arrivals cost.
+    """
     rng = np.random.default_rng(1)
 
     def noisy(value: float) -> float:
@@ -78,6 +81,8 @@ def write_tables(folder: Path, profile: Profile = PROFILE, noise: float = 0.0, s
     }
     if serving:
         tables["scheduler_steps"] = _serving(profile, noisy)
+    if profile.scheduling.per_arrival_ms:
+        tables["crowd"] = crowd_rows(profile)
     for name, rows in tables.items():
         pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
     return folder
@@ -88,7 +93,7 @@ def _decode(profile, noisy):  # type: ignore[no-untyped-def]
     for batch in (50, 100, 200, 400, 800):
         for answer in (100, 200, 400):
             tpot = step_ms(profile.step, batch, batch * 5 / answer, 0, 0) + scheduling.base_ms
-            tpot = noisy(tpot + scheduling.per_request_ms * batch)
+            tpot = noisy(tpot + scheduling.per_request_ms * batch + scheduling.per_arrival_ms * batch / answer)
             rows.append(_run("output", f"_{batch}__1_{answer}", 5, answer) | {"duration_s": 60.0, "tpot_mean_ms": tpot})
         for prompt in (50, 100, 200):
             full = step_ms(profile.step, 0, 2048, 0, 0) + scheduling.base_ms
@@ -104,7 +109,7 @@ def _overhead(profile, noisy):  # type: ignore[no-untyped-def]
 
     def add(*, set_name: str, folder: str, batch: int, slots: int, pool: int, prompt: int, answer: int) -> None:
         ms = step_ms(profile.step, batch, batch * prompt / answer, distinct(batch, pool), slots)
-        ms = noisy(ms + scheduling.base_ms + scheduling.per_request_ms * batch)
+        ms = noisy(ms + scheduling.base_ms + (scheduling.per_request_ms + scheduling.per_arrival_ms / answer) * batch)
         rows.append(_run(set_name, folder, prompt, answer) | {"tpot_mean_ms": ms, "num_running_max": batch})
 
     for pool in (1, 32, 64, 96, 128, 192, 256, 300):
@@ -127,10 +132,21 @@ def _capacity(profile, noisy):  # type: ignore[no-untyped-def]
             if not row["oom"]:
                 scheduling = profile.scheduling
                 itl = noisy(step_ms(profile.step, 1, 0, 1, slots) + scheduling.base_ms + scheduling.per_request_ms)
-                ttft = itl + profile.front_end.ttft_ms
+                ttft = itl + profile.front_end.ttft_ms + scheduling.per_arrival_ms
                 row |= {"kv_capacity_tokens": float(tokens), "ttft_mean_ms": ttft, "itl_mean_ms": itl}
             rows.append(row)
     return rows
+
+
+def crowd_rows(profile: Profile) -> list[dict[str, object]]:
+    """A batch of 200 for 32 adapters, while 150 requests/s arrive, and while 400 wait."""
+    scheduling = profile.scheduling
+    quiet = step_ms(profile.step, 200, 0, 32, 32) + scheduling.base_ms + scheduling.per_request_ms * 200
+    # A step that takes in what arrives while it runs.
+    arriving = (quiet + scheduling.per_scanned_ms * 200) / (1 - scheduling.per_arrival_ms * 0.15)
+    waiting = quiet + scheduling.per_scanned_ms * 400
+    figures = {"quiet_ms": quiet, "arriving_ms": arriving, "waiting_ms": waiting}
+    return [{"model": MODEL, "arrivals_s": 150, "arriving_waiting": 200, "waiting": 400, **figures}]
 
 
 def _loading(profile, noisy):  # type: ignore[no-untyped-def]

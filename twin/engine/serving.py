@@ -41,6 +41,8 @@ class Sums(Record):
     """Time spent in steps, s."""
     adapter_steps: float
     """Sum over steps of the adapters in the batch."""
+    scanned: float
+    """Sum over steps of the waiting requests looked at."""
     eager_tokens: float
     """Sum over steps of the tokens beyond those of the largest CUDA graph."""
     coming_and_going: float
@@ -192,6 +194,7 @@ def _account(scheduler: Scheduler, cost: StepCost, log: Log, duration_s: float, 
         scheduler.queue.totals.waiting,
     )
     log.sums.busy_s += duration_s * steps
+    log.sums.scanned += steps * scheduler.output.scanned
     log.sums.eager_tokens += steps * max(running + scheduler.output.prefill_tokens - cost.graph_tokens, 0)
     coming_and_going = steps * running * _coming_and_going(scheduler)
     log.sums.coming_and_going += coming_and_going

@@ -75,6 +75,8 @@ class Measures:
     """Duration of a step, over steps; over tokens it is longer where the batch swings."""
     token_ms: float = NAN
     """Duration of a step, over output tokens: the engine's own inter-token latency."""
+    scanned_mean: float = NAN
+    """Waiting requests looked at, over steps."""
     eager_tokens_mean: float = NAN
     """Batched tokens beyond those of the largest CUDA graph, over steps."""
     coming_and_going: float = NAN
@@ -181,6 +183,7 @@ def serve(
         steps=steps,
         coming_and_going=float(log.sums.coming_and_going) / max(output_tokens, 1),
         merging_adapters=merging,
+        scanned_mean=_ratio(float(log.sums.scanned), steps),
         eager_tokens_mean=_ratio(float(log.sums.eager_tokens), steps),
         step_ms=_ratio(1e3 * float(log.sums.busy_s), steps),
         token_ms=token_ms,

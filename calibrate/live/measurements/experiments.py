@@ -37,7 +37,7 @@ class ExperimentResult:
 def with_experiments(starts: Sequence[Start], scale: Scale) -> tuple[Start, ...]:
     """The plan with what the experiments add to its servers, and with servers of their own after them."""
     by_slots = {start.settings.max_loras: start for start in starts if _in_use(start)}
-    middle, largest = by_slots[scale.slots[len(scale.slots) // 2]], by_slots[scale.slots[-1]]
+    middle, largest = by_slots[scale.middle_slots], by_slots[scale.slots[-1]]
     prompts = tuple(one for count in (1, scale.slots[-1]) for one in plan.prompts_alone(scale, count))
     one_hour = tuple(one for one in middle.measurements if isinstance(one, Hours) and one.share == _share(scale))[:1]
     return (

@@ -14,11 +14,13 @@ from calibrate.errors import CalibrationError
 from calibrate.live.client.responses import Responses
 from calibrate.live.client.send import send
 from calibrate.live.client.traffic import Request, Traffic, full_batch, open_loop
+from calibrate.live.measurements.crowd import Crowded
 from calibrate.live.measurements.plan import (
     IDLE_ANSWER,
     IDLE_COUNT,
     IDLE_PROMPT,
     WAVES,
+    Crowd,
     FullBatch,
     Hours,
     Idle,
@@ -89,6 +91,8 @@ def measure(measurement: Measurement, site: Site, *, capacity_tok_s: float, fold
             return _sent(traffic, site)
         case Loads():
             return Measured(_loads(measurement, site, folders))
+        case Crowd():
+            return _crowd(measurement, site, capacity_tok_s)
         case Hours():
             return _hours(measurement, site, capacity_tok_s)
 
@@ -160,11 +164,24 @@ def workload(measurement: Hours, scale: Scale, rank: int, rate: float) -> Worklo
     )
 
 
-def _hours(measurement: Hours, site: Site, capacity_tok_s: float) -> Measured:
+def _scale(measurement: Measurement, site: Site) -> Scale:
     if site.scale is None:
         raise CalibrationError(f"{measurement.key}: no lengths are known to draw requests of")
-    rate = measurement.share * capacity_tok_s / site.scale.lengths.output_mean
-    traffic = workload(measurement, site.scale, site.rank, rate)
+    return site.scale
+
+
+def _crowd(measurement: Crowd, site: Site, capacity_tok_s: float) -> Measured:
+    scale = _scale(measurement, site)
+    inside, outside = site.adapters[: site.max_loras], site.adapters[site.max_loras :]
+    rate = max(scale.served_shares) * capacity_tok_s / scale.lengths.output_mean
+    crowded = Crowded(site.server, inside, outside, site.allow_remote)
+    return Measured(asyncio.run(crowded.measure(measurement, rate, scale.lengths)))
+
+
+def _hours(measurement: Hours, site: Site, capacity_tok_s: float) -> Measured:
+    scale = _scale(measurement, site)
+    rate = measurement.share * capacity_tok_s / scale.lengths.output_mean
+    traffic = workload(measurement, scale, site.rank, rate)
     drawn = draw(traffic, measurement.seconds, measurement.seed)
     sent = _sent(open_loop(drawn, list(site.adapters)), site, measurement.seconds)
     if "num_running_mean" not in sent.row:
@@ -181,7 +198,7 @@ def _hours(measurement: Hours, site: Site, capacity_tok_s: float) -> Measured:
         "drawn_mean_output": float(drawn.output.mean()),
         "drawn_std_input": float(drawn.input.std()),
         "drawn_std_output": float(drawn.output.std()),
-        "drawn_correlation": site.scale.lengths.correlation,
+        "drawn_correlation": scale.lengths.correlation,
         "idle_samples": 0.0,
     }
     return Measured(row, sent.responses)

@@ -2,7 +2,7 @@
 
 Every start tells the size of the KV cache. One without LoRA tells what the bare model takes; one per number of slots
 what adapters in use and slots as such cost; few more tell of memory at other ranks; and the middle one of the slots
-loads adapters of every rank and serves Poisson traffic, some of which is fitted, some not.
+loads adapters of every rank, lets a crowd wait, and serves Poisson traffic, some of which is fitted, some not.
 """
 
 from __future__ import annotations
@@ -21,6 +21,12 @@ IDLE_PROMPT, IDLE_ANSWER, IDLE_COUNT = 13, 60, 4
 WAVES = 3
 """A full batch is answered so many times over."""
 SHORT_PROMPT = 1
+CROWD_PHASES = 5.25
+"""Half a phase to begin, three that count, a quarter between arrivals and waiting, half until the crowd is gone, and
+one that counts again."""
+STEADY_ANSWER = 500
+"""Tokens of the requests that keep every slot in use while a crowd waits: of each adapter several, never all at once
+over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,26 @@ class Loads:
 
 
 @dataclass(frozen=True, slots=True)
+class Crowd:
+    """A steady batch on all slots; then requests for other adapters arrive, wait for a slot in vain, and are gone.
+
+    What they cost the steps of others, apart from all that serving them would cost.
+    """
+
+    per_adapter: int
+    """Requests in the batch for each adapter that has a slot."""
+    seconds: float
+    """Of each phase."""
+    round: int = 0
+    """The same once more, later; all count."""
+
+    @property
+    def key(self) -> str:
+        """Names the measurement within its start."""
+        return "crowd" + (f"-round-{self.round}" if self.round else "")
+
+
+@dataclass(frozen=True, slots=True)
 class Hours:
     """Poisson traffic at a share of what the full batches say the server bears."""
 
@@ -83,7 +109,7 @@ class Hours:
         return f"{'validation' if self.validation else 'served'}-{self.share:g}-adapters-{self.adapters}{again}"
 
 
-Measurement = Idle | FullBatch | Loads | Hours
+Measurement = Idle | FullBatch | Loads | Crowd | Hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +158,19 @@ class Scale:
             values: tuple[int, ...] = getattr(self, name)
             if len(values) < least or list(values) != sorted(set(values)) or values[0] < 1:
                 raise CalibrationError(f"{name}: at least {least} ascending numbers wanted, not {values}")
+        if self.served_adapters <= self.middle_slots:
+            raise CalibrationError(f"served_adapters: more than {self.middle_slots}, the middle of the slots, wanted")
+
+    @property
+    def middle_slots(self) -> int:
+        """Slots of the server that serves Poisson traffic."""
+        return self.slots[len(self.slots) // 2]
+
+    @property
+    def crowd(self) -> Crowd:
+        """What its server bears for a few seconds: two to four requests a slot, in half of the largest batch."""
+        fits = self.batches[-1] // 2 // self.middle_slots
+        return Crowd(per_adapter=min(max(fits, 2), 4), seconds=min(0.15 * self.hour_seconds, 8.0))
 
 
 GPU = Scale(
@@ -167,13 +206,13 @@ CPU = Scale(
 
 def plan(scale: Scale, base: LaunchSettings) -> tuple[Start, ...]:
     """The starts in the order in which they are taken; `base` holds the flags that all share."""
-    rank, middle = scale.ranks[-1], scale.slots[len(scale.slots) // 2]
+    rank, middle = scale.ranks[-1], scale.middle_slots
     starts = [Start(replace(base, max_loras=0), 0, (Idle(), *_bare(scale)))]
     for slots in scale.slots:
         measurements: tuple[Measurement, ...] = (Idle(), *_in_use(scale, slots))
         if slots == middle:
             measurements += tuple(Loads(each, slots + max(2, slots // 4)) for each in scale.ranks)
-            measurements += tuple(_hours(scale))
+            measurements += tuple(_rounds(scale))
         adapters = max(slots, scale.served_adapters if slots == middle else 0)
         starts.append(Start(_with(base, slots, rank, adapters), adapters, measurements))
     lesser = [(scale.slots[-1], other) for other in scale.ranks[:-1]] + [(scale.slots[0], scale.ranks[0])]
@@ -213,18 +252,19 @@ def fullest(scale: Scale, slots: int) -> FullBatch:
     return FullBatch(scale.batches[-1], round(scale.lengths.input_mean), round(scale.lengths.output_mean), slots)
 
 
-def _hours(scale: Scale) -> list[Measurement]:
-    def hours(shares: Sequence[float], seed: int, validation: bool, turn: int) -> list[Measurement]:
+def _rounds(scale: Scale) -> list[Measurement]:
+    def hours(shares: Sequence[float], seed: int, validation: bool, turn: int) -> list[Hours]:
         return [
             Hours(share, scale.served_adapters, scale.hour_seconds, seed + index, validation, turn)
             for index, share in enumerate(shares)
         ]
 
-    return [
-        one
-        for turn in range(scale.rounds)
-        for one in hours(scale.served_shares, 0, False, turn) + hours(scale.validation_shares, 100, True, turn)
-    ]
+    found: list[Measurement] = []
+    for turn in range(scale.rounds):
+        both = hours(scale.served_shares, 0, False, turn) + hours(scale.validation_shares, 100, True, turn)
+        mixed = sorted(both, key=lambda one: one.share)  # for a machine has slow minutes
+        found += [replace(scale.crowd, round=turn), *mixed]
+    return found
 
 
 def estimated_s(starts: Sequence[Start], *, start_s: float, step_ms: float) -> float:
@@ -245,6 +285,8 @@ def estimated_s(starts: Sequence[Start], *, start_s: float, step_ms: float) -> f
                     total += 1e-3 * step_ms * WAVES * measurement.answer_tokens * (1 + measurement.batch / 256)
                 case Loads():
                     total += 1e-3 * step_ms * 10 * measurement.count
+                case Crowd():
+                    total += CROWD_PHASES * measurement.seconds
                 case Hours():
                     total += measurement.seconds
     return total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -12,9 +12,11 @@ import pandas as pd
 from calibrate import output
 from calibrate.live.measurements.campaign import START, Campaign
 from calibrate.live.measurements.measure import Row
-from calibrate.live.measurements.plan import FullBatch, Hours, Idle, Loads, Start
+from calibrate.live.measurements.plan import Crowd, FullBatch, Hours, Idle, Loads, Measurement, Start
 
 SERVED, VALIDATION = "served_runs.csv", "validation_runs.csv"
+ROUNDS = "rounds.csv"
+"""Every round of both, one by one; `group` tells them apart (`group_of`)."""
 PROMPTS = "lora_prompts.csv"
 """Prompts alone, with LoRA: for `calibrate.live.measurements.experiments`; no fit takes it."""
 
@@ -33,9 +35,8 @@ def write(campaign: Campaign, model: str, folder: Path) -> None:
         begun = campaign.row(start, START)
         if not begun or start.variant:
             continue
-        settings = f"_{start.settings.max_loras}_{start.settings.max_lora_rank}_"
         if start.settings.max_loras:
-            add("kv_capacity.csv", campaign.row(start, Idle().key) | begun, folder=settings)
+            add("kv_capacity.csv", campaign.row(start, Idle().key) | begun, folder=f"{_settings(start)}_")
         for one in start.measurements:
             row = campaign.row(start, one.key)
             if not row:
@@ -44,24 +45,42 @@ def write(campaign: Campaign, model: str, folder: Path) -> None:
             if records.exists():
                 row["requests"] = name = f"requests/{start.key}-{one.key}.csv"
                 output.write(folder / name, records.read_bytes())
-            match one:
-                case FullBatch():
-                    size = f"__{one.prompt_tokens}_{one.answer_tokens}"
-                    if one.adapters:
-                        table = "adapter_overhead.csv" if one.answer_tokens > 1 else PROMPTS
-                        name = f"_{one.batch}{settings.removesuffix('_')}{size}_{one.adapters}"
-                        add(table, {"num_running_max": one.batch} | row, set="live/output", folder=name)
-                    else:
-                        kind = "input" if one.answer_tokens == 1 else "output"
-                        add("decode_latency.csv", row, set=kind, folder=f"_{one.batch}{size}")
-                case Loads():
-                    add("adapter_loading.csv", row)
-                case Hours() if not one.round:
-                    name = VALIDATION if one.validation else SERVED
-                    row |= _mean(_rounds(campaign, start, one))
-                    add(name, row, group="live", max_lora_rank=start.settings.max_lora_rank, oom=0)
+            for table, more in _places(campaign, start, one):
+                add(table, {"num_running_max": one.batch} | row if isinstance(one, FullBatch) else row, **more)
     for name, rows in tables.items():
         output.write(folder / name, pd.DataFrame(rows).to_csv(index=False).encode())
+
+
+def _places(campaign: Campaign, start: Start, one: Measurement) -> Iterator[tuple[str, Row]]:
+    """The tables that a measurement has a row in, and what the row says beyond its figures."""
+    match one:
+        case FullBatch():
+            size = f"__{one.prompt_tokens}_{one.answer_tokens}"
+            if one.adapters:
+                table = "adapter_overhead.csv" if one.answer_tokens > 1 else PROMPTS
+                yield table, {"set": "live/output", "folder": f"_{one.batch}{_settings(start)}{size}_{one.adapters}"}
+            else:
+                kind = "input" if one.answer_tokens == 1 else "output"
+                yield "decode_latency.csv", {"set": kind, "folder": f"_{one.batch}{size}"}
+        case Loads():
+            yield "adapter_loading.csv", {}
+        case Crowd():
+            yield "crowd.csv", {}
+        case Hours():
+            more: Row = {"max_lora_rank": start.settings.max_lora_rank, "oom": 0}
+            yield ROUNDS, {"group": group_of(validation=one.validation, turn=one.round), **more}
+            if not one.round:
+                means = _mean(_rounds(campaign, start, one))
+                yield VALIDATION if one.validation else SERVED, {**means, "group": "live", **more}
+
+
+def _settings(start: Start) -> str:
+    return f"_{start.settings.max_loras}_{start.settings.max_lora_rank}"
+
+
+def group_of(*, validation: bool, turn: int) -> str:
+    """The group of a round's rows in `ROUNDS`."""
+    return f"{'validation' if validation else 'served'} round {turn}"
 
 
 def model_name(hub_id: str) -> str:

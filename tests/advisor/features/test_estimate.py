@@ -40,6 +40,15 @@ def test_steps_last_as_long_as_the_twin_says_of_the_same_batch() -> None:
     assert state.step_ms == pytest.approx(expected, rel=0.02)
 
 
+def test_requests_that_arrive_take_the_time_of_steps() -> None:
+    mix, scheduling = alike(60, rate=0.2), PROFILE.scheduling.model_copy(update={"per_arrival_ms": 8.0})
+    before, after = (
+        estimate_slots(mix, profile, [60])[0].serving(60)
+        for profile in (PROFILE, PROFILE.model_copy(update={"scheduling": scheduling}))
+    )
+    assert after.step_ms > before.step_ms + 8.0 * 60 * 0.2 * before.step_ms / 1e3
+
+
 @given(
     count=st.integers(1, 400),
     rate=st.floats(1e-4, 50),

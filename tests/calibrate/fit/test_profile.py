@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ from calibrate.errors import CalibrationError
 from calibrate.fit.batches import COLUMNS, batches
 from calibrate.fit.profile import Subject, fit_profile
 from calibrate.fit.regression import regress
+from calibrate.fit.scheduling import fit_crowd
 from calibrate.fit.serving import average_steps
-from calibrate.fit.step import SCANNED, fit_step
+from calibrate.fit.step import fit_step
 from calibrate.fit.tables import read
-from tests.calibrate.synthetic import MODEL, PROFILE, distinct, step_ms, write_tables
-from twin.profile import Profile
+from tests.calibrate.synthetic import MODEL, PROFILE, crowd_rows, distinct, step_ms, write_tables
+from twin.profile import Profile, Scheduling
 
 SUBJECT = Subject(
     hub_id="example/Tiny",
@@ -72,18 +74,42 @@ def test_what_lora_costs_as_such_is_part_of_the_base() -> None:
     found = fit_step({"made up": rows}, None, "made up")
     assert found.step.base_ms == pytest.approx(5, rel=0.01)
     assert found.step.per_slot_ms == pytest.approx(0, abs=1e-4)
-    assert found.per_scanned_ms == 0
 
 
-def test_the_scan_of_requests_passed_over_is_told_from_the_rest() -> None:
+LIVE = replace(SUBJECT, scheduling_in_step=True)
+CROWDED = PROFILE.model_copy(
+    update={"scheduling": Scheduling(base_ms=0, per_request_ms=0, per_scanned_ms=0.002, per_arrival_ms=1.5)}
+)
+
+
+def test_what_a_crowd_costs_is_told_from_what_serving_costs(tmp_path: Path) -> None:
+    """Of requests that are served, too: a full batch takes in as many as it answers."""
+    found = fit_profile(read(write_tables(tmp_path, CROWDED, serving=False), MODEL), LIVE, "test", None)
+    assert found.scheduling.model_dump() == pytest.approx(CROWDED.scheduling.model_dump(), rel=1e-3)
+    assert found.step.per_request_ms == pytest.approx(CROWDED.step.per_request_ms, rel=0.02)
+    assert found.front_end.ttft_ms == pytest.approx(CROWDED.front_end.ttft_ms, rel=0.01)
+    assert found.fits["scheduling"].range["scanned"] == (0, 400)
+
+
+@pytest.mark.parametrize("noise", [0.002, 0.01])
+def test_a_crowd_is_told_from_the_noise_of_several_rounds(noise: float) -> None:
     rng = np.random.default_rng(0)
-    rows = pd.DataFrame({name: rng.uniform(0, 50, size=60) for name in COLUMNS}).assign(lora=1)
-    crowded = rows.assign(**{SCANNED: rng.uniform(0, 900, size=60)})
-    rows["step"] = 2 + 0.1 * rows["decoding"]
-    crowded["step"] = rows["step"] + 0.01 * crowded[SCANNED]
-    found = fit_step({"made up": rows, "crowded": crowded}, None, "made up")
-    assert found.per_scanned_ms == pytest.approx(0.01, rel=0.01)
-    assert found.step.per_request_ms == pytest.approx(0.1, rel=0.01)
+    rows = pd.concat([pd.DataFrame(crowd_rows(CROWDED))] * 8, ignore_index=True)
+    for name in ("quiet_ms", "arriving_ms", "waiting_ms"):
+        rows[name] *= np.exp(noise * rng.standard_normal(len(rows)))
+    found, fit = fit_crowd(rows, "made up")
+    # The mean of eight, of a step of 60 ms, per 400 waiting and per 9 arrivals.
+    assert found.per_scanned_ms == pytest.approx(0.002, abs=3 * noise * 60 / 400)
+    assert found.per_arrival_ms == pytest.approx(1.5, abs=3 * noise * 60 / 9)
+    assert fit.mape_percent < 150 * noise
+
+
+def test_a_crowd_that_costs_nothing_is_none_that_helps(tmp_path: Path) -> None:
+    rows = pd.DataFrame(crowd_rows(CROWDED)).assign(arriving_ms=11.0, waiting_ms=11.0, quiet_ms=11.3)
+    found, _ = fit_crowd(rows, "made up")
+    assert (found.per_scanned_ms, found.per_arrival_ms) == (0, 0)
+    with pytest.raises(CalibrationError, match=r"crowd\.csv: no rows"):
+        fit_profile(read(write_tables(tmp_path, serving=False), MODEL), LIVE, "test", None)
 
 
 def test_noisy_tables_still_tell_the_duration_of_a_step(tmp_path: Path) -> None:

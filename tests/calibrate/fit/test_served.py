@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from calibrate.errors import CalibrationError
 from calibrate.fit.profile import fit_profile
-from calibrate.fit.served import in_tempo
+from calibrate.fit.served import in_tempo, serve, served_steps
 from calibrate.fit.tables import read
 from calibrate.runs import MeasuredRun, Outcome
 from tests.calibrate.fit.test_profile import SUBJECT
@@ -24,10 +25,10 @@ CASES = [(8, 8, 1.6), (16, 16, 0.8), (32, 32, 0.4), (64, 64, 0.1), (96, 96, 0.1)
 """Slots, adapters, requests/s of each."""
 
 
-def measured(profile: Profile) -> list[MeasuredRun]:
+def measured(profile: Profile, cases: Sequence[tuple[int, int, float]] = CASES) -> list[MeasuredRun]:
     """What a server that behaves like the twin of `profile` would show of twenty minutes."""
     runs = []
-    for slots, adapters, rate in CASES:
+    for slots, adapters, rate in cases:
         one = np.ones(adapters)
         workload = Workload.alike(rate * one, rank=8, **SHAREGPT._asdict())
         run = MeasuredRun(
@@ -45,6 +46,7 @@ def measured(profile: Profile) -> list[MeasuredRun]:
             input_tok_s=twin.throughput_tok_s - output,
             output_tok_s=output,
             preemptions=float(twin.preemptions),
+            arrived=twin.arrivals,
         )
         runs.append(dataclasses.replace(run, measured=outcome))
     return runs
@@ -64,6 +66,19 @@ def test_hours_of_a_server_whose_lora_tokens_cost_more_than_the_tables_say(tmp_p
     assert abs(step_ms(refined.step, *case) - truth) < 0.9 * abs(step_ms(alone.step, *case) - truth)
     assert "served_hours" in refined.fits["step"].note
     assert refined.front_end.merged_per_adapter == pytest.approx(PROFILE.front_end.merged_per_adapter, rel=0.2)
+
+
+def test_what_a_crowd_costs_is_no_part_of_the_step() -> None:
+    """Of an hour in which most requests that wait find no slot."""
+    scheduling = PROFILE.scheduling.model_copy(update={"per_scanned_ms": 0.02, "per_arrival_ms": 8.0})
+    profile = PROFILE.model_copy(update={"scheduling": scheduling})
+    (hour,) = serve(measured(profile, [(8, 64, 0.1)]), profile)
+    assert hour.twin.scanned_mean > 100
+    row, step = served_steps([hour], profile).iloc[0], profile.step
+    eager_ms = (step.per_eager_token_ms + 8 * step.per_eager_token_slot_ms) * row["eager_tokens"]
+    expected = eager_ms + step_ms(step, row["decoding"], row["prefill_tokens"], row["adapters"], 8)
+    assert row["step"] == pytest.approx(expected, rel=0.03)
+    assert hour.step_ms > 1.2 * row["step"]
 
 
 def test_runs_that_did_not_start_are_refused(tmp_path: Path) -> None:

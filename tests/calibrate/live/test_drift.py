@@ -57,6 +57,12 @@ def test_a_profile_that_still_holds(profile: Profile) -> None:
     assert seen.holds, seen
 
 
+def test_a_batch_that_is_kept_full_takes_in_as_many_requests_as_it_answers(profile: Profile) -> None:
+    known = described(profile, 5.0)
+    scheduling = known.scheduling.model_copy(update={"per_arrival_ms": (1e3 * ITL_S * 1.05 - 5.0) * 25 / 2})
+    assert found(known.model_copy(update={"scheduling": scheduling}), 2).holds
+
+
 def test_the_version_is_compared_not_what_was_switched_off(profile: Profile) -> None:
     """Where vLLM runs on a CPU, a Profile says that scheduling is not asynchronous; its version's default is."""
     known = described(profile, 1e3 * ITL_S * 1.05)

@@ -16,7 +16,7 @@ from calibrate.fit.tables import read
 from calibrate.live.client.responses import RECORD
 from calibrate.live.measurements import calibration, experiments, plan, tabulate
 from calibrate.live.measurements.campaign import START, Campaign, remaining_s
-from calibrate.live.measurements.plan import FullBatch, Hours, Idle, Loads, Scale
+from calibrate.live.measurements.plan import Crowd, FullBatch, Hours, Idle, Loads, Scale
 from calibrate.live.server.machine import Gpu, Machine
 from calibrate.live.server.running import attached
 from calibrate.live.server.settings import LaunchSettings
@@ -120,6 +120,10 @@ def test_from_nothing_to_a_profile(campaign: Campaign, measured: Campaign, tmp_p
     assert set(tables.overhead["adapters"]) == {1, 2}
     assert (pd.read_csv(tmp_path / "tables" / "adapter_loading.csv")["ranks"] == [8, 16]).all()
     assert len(read_runs(tmp_path / "tables" / "served_runs.csv")) == 2
+    assert [run.group for run in read_runs(tmp_path / "tables" / tabulate.ROUNDS)] == [
+        f"{kind} round 0" for kind in ("served", "validation", "served")
+    ]
+    assert tables.crowd["arrivals_s"].min() > 0
     assert profile.pair.name == "tiny--fake"
     assert profile.behaviour.async_scheduling
     assert profile.memory.kv_tokens_per_slot_rank == pytest.approx(16, rel=0.01)
@@ -231,6 +235,9 @@ def test_of_several_rounds_the_mean_counts(campaign: Campaign, tmp_path: Path) -
         (figures / f"{one.key}.json").write_text(f'{{"itl_mean_ms": {itl_ms}}}')
     tabulate.write(noisy, "tiny", tmp_path / "tables")
     assert pd.read_csv(tmp_path / "tables" / tabulate.VALIDATION)["itl_mean_ms"].tolist() == [pytest.approx(7.9)]
+    rounds = pd.read_csv(tmp_path / "tables" / tabulate.ROUNDS)
+    assert rounds["itl_mean_ms"].tolist() == [9.4, 7.0, 7.3]
+    assert rounds["group"].tolist() == [f"validation round {turn}" for turn in range(3)]
     assert tabulate.spreads(noisy) == {hours[0]: pytest.approx((9.4 - 7.0) / 7.9)}
 
 
@@ -272,6 +279,10 @@ def test_the_plan_covers_what_the_fit_needs() -> None:
         taken = [one for start in starts for one in start.measurements]
         assert {one.rank for one in taken if isinstance(one, Loads)} == set(scale.ranks)
         assert {one.validation for one in taken if isinstance(one, Hours)} == {True, False}
+        assert [one.round for one in taken if isinstance(one, Crowd)] == list(range(scale.rounds))
+        crowd = scale.crowd
+        assert 2 <= crowd.per_adapter <= scale.batches[-1] / scale.middle_slots
+        assert crowd.seconds <= 8
         assert {one.adapters for one in taken if isinstance(one, FullBatch)} >= {0, 1, scale.slots[-1]}
         for start in starts:
             assert start.adapters <= (start.settings.max_cpu_loras or 0)
@@ -281,3 +292,5 @@ def test_the_plan_covers_what_the_fit_needs() -> None:
 def test_a_scale_that_cannot_be_fitted_is_refused() -> None:
     with pytest.raises(CalibrationError, match="slots: at least 2 ascending numbers wanted"):
         replace(SCALE, slots=(4,))
+    with pytest.raises(CalibrationError, match="served_adapters: more than 2"):
+        replace(SCALE, served_adapters=2)
