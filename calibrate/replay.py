@@ -61,7 +61,7 @@ def replay(
 ) -> list[Outcome]:
     """The twin's prediction for each run, on `jobs` processes; `quiet` shows no bar, for there is one around it."""
     with ProcessPoolExecutor(jobs) as pool:
-        outcomes = pool.map(_outcome, runs, [profiles[run.model] for run in runs], itertools.repeat(seed))
+        outcomes = pool.map(outcome, runs, [profiles[run.model] for run in runs], itertools.repeat(seed))
         return list(watched(outcomes, f"seed {seed}", len(runs), quiet=quiet))
 
 
@@ -75,7 +75,8 @@ def repeat(run: MeasuredRun, profile: Profile, seed: int = 0) -> Measures:
     return serve(profile, server, workload, run.requests, duration_s=duration_s, max_connections=CONNECTIONS)
 
 
-def _outcome(run: MeasuredRun, profile: Profile, seed: int) -> Outcome:
+def outcome(run: MeasuredRun, profile: Profile, seed: int = 0) -> Outcome:
+    """What the twin predicts for a run, in the terms of what was measured; `seed` as in `repeat`."""
     measures = repeat(run, profile, seed)
     idle = run.idle_samples
     if idle is None:

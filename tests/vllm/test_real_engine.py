@@ -1,7 +1,8 @@
-"""A whole calibration against the real vLLM CPU engine, and the twin beside it (`make test-vllm`; 23 minutes).
+"""A whole calibration against the real vLLM CPU engine, and the twin beside it (`make test-vllm`; 25 minutes).
 
-The machine must be quiet: the client and a step of a few ms share its cores. How far the engine is from itself, in
-rounds of the same requests, is printed: the twin cannot be nearer.
+The client and a step of a few ms share the machine's cores with whoever else is there. So the twin is judged by rounds
+of the same requests, and fails where its error is beyond the tolerance whatever the rounds' own spread allows for
+(`calibrate.validation.rounds`): on a quiet machine by a little, on a noisy one by a lot.
 """
 
 from __future__ import annotations
@@ -9,15 +10,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
 from calibrate.dummy_model import TINY, write_model
 from calibrate.live.measurements import calibration, plan, tabulate
 from calibrate.live.measurements.campaign import Campaign
 from calibrate.live.server.machine import this_machine
 from calibrate.live.server.settings import LaunchSettings
-from calibrate.replay import replay
-from calibrate.runs import read_runs
+from calibrate.runs import MeasuredRun, read_runs
+from calibrate.validation.rounds import compare
 
 SERVER = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -36,6 +35,7 @@ BASE = LaunchSettings(
     enforce_eager=True,
     extra=("--block-size=32",),
 )
+THROUGHPUT, ITL = "throughput_tok_s", "itl_ms"
 TARGET = calibration.Target("local/tiny-llama", "cpu-2core", 24.0, 0.9, block_size=32, graph_tokens=0)
 
 
@@ -49,17 +49,25 @@ def test_the_twin_of_a_tiny_model_serves_as_the_real_engine_does(tmp_path: Path)
     profile = calibration.profile_of(campaign, TARGET, this_machine(), work / "tables", "make test-vllm")
     (work / "profile.toml").write_text(profile.to_toml())
 
-    runs = read_runs(work / "tables" / tabulate.VALIDATION)
-    apart = {hours.key: spread for hours, spread in tabulate.spreads(campaign).items() if hours.validation}
-    for name, spread in apart.items():
-        print(f"{name}: ITL of the same requests in all rounds {100 * spread:.0f} % apart")
-    assert {run.measured.starved for run in runs} == {True, False}
-    said = replay(runs, {run.model: profile for run in runs}, seed=0, jobs=1)
-    for run, twin in zip(runs, said, strict=True):
-        measured = run.measured
-        print(f"throughput {measured.throughput_tok_s:.0f} > {twin.throughput_tok_s:.0f} tokens/s", end=", ")
-        print(f"ITL {measured.itl_ms:.2f} > {twin.itl_ms:.2f} ms, TTFT {measured.ttft_ms:.0f} > {twin.ttft_ms:.0f} ms")
-    for run, twin in zip(runs, said, strict=True):
-        assert twin.starved == run.measured.starved
-        assert twin.throughput_tok_s == pytest.approx(run.measured.throughput_tok_s, rel=0.05)
-        assert twin.itl_ms == pytest.approx(run.measured.itl_ms, rel=0.10)
+    apart = {hours: spread for hours, spread in tabulate.spreads(campaign).items() if hours.validation}
+    rounds = by_round(read_runs(work / "tables" / tabulate.ROUNDS))
+    compared = compare(*rounds, profile)
+    for (hours, spread), traffic in zip(apart.items(), compared, strict=True):
+        print(f"{hours.key}: ITL of the same requests in all rounds {100 * spread:.0f} % apart; the twin's")
+        print(f"    throughput {traffic.error(THROUGHPUT).text}, ITL {traffic.error(ITL).text}")
+    assert {each.starved for traffic in compared for each in traffic.measured} == {True, False}
+    for traffic in compared:
+        assert traffic.starved_as_measured
+        assert not traffic.error(THROUGHPUT).beyond(0.05)
+        assert not traffic.error(ITL).beyond(0.10)
+
+
+def by_round(runs: list[MeasuredRun]) -> list[list[list[MeasuredRun]]]:
+    """What the fit has seen and what it has not, round by round."""
+    return [
+        [
+            [run for run in runs if run.group == tabulate.group_of(validation=validation, turn=turn)]
+            for turn in range(plan.CPU.rounds)
+        ]
+        for validation in (False, True)
+    ]
