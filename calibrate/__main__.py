@@ -176,6 +176,7 @@ def record_schedule(
     prefix_caching: Annotated[
         bool, typer.Option("--prefix-caching", help="prefix caching on, and prompts that begin alike")
     ] = False,
+    base: Annotated[bool, typer.Option("--base", help="some of the requests name no adapter")] = False,
 ) -> None:
     """Record, step by step, what the scheduler of the installed vLLM decides; the tests hold the twin to it."""
     from calibrate.recording import record
@@ -186,11 +187,12 @@ def record_schedule(
     vllm = record.version()
     if alone:
         found = record.through_scheduler(
-            record.cases(cases, seed, block_size=16, prefixes=prefix_caching), async_scheduling=async_scheduling
+            record.cases(cases, seed, block_size=16, prefixes=prefix_caching, base=base),
+            async_scheduling=async_scheduling,
         )
     else:
         with tempfile.TemporaryDirectory() as folder:
-            chosen = record.cases(cases, seed, record.LARGEST.block_size, prefixes=prefix_caching)
+            chosen = record.cases(cases, seed, record.LARGEST.block_size, prefixes=prefix_caching, base=base)
             found = record.through_engine(chosen, Path(folder))
     recordings = Recordings(
         vllm=vllm, engine=not alone, async_scheduling=async_scheduling, command=out.called(), recordings=tuple(found)

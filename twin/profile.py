@@ -95,13 +95,23 @@ class Step(_Section):
     Up to the largest CUDA graph vLLM captures, 512 tokens, a step replays a graph and its time is that of reading the
     weights; beyond, kernels are launched one by one and arithmetic takes over (on an H100 from some 300 to 500 tokens
     on). The G terms are the LoRA kernels' grid, which is `max_loras + 1` wide whatever the batch uses.
+
+    Requests that name no adapter are in R and P but in no A, and `lora_per_token` spares their tokens: a kernel's
+    blocks are launched for all tokens and every slot, and leave at once where there is nothing for them to multiply.
+    (From vLLM 0.11.1 on a step of no adapter at all replays graphs without LoRA; such steps are charged as others.)
+    Without LoRA, `lora_base` is saved as well, and G is 0.
     """
 
     graph_tokens: int = Field(ge=0, description="batched tokens of the largest captured CUDA graph")
 
     base_ms: NonNegative = Field(description="ms: weights read once, kernel launches")
+    lora_base_ms: NonNegative = Field(
+        default=0.0,
+        description="what of base_ms is LoRA's, however few adapters, slots and tokens there are: a server without "
+        "LoRA saves it",
+    )
     per_request_ms: NonNegative = Field(description="ms per request that decodes")
-    lora_per_token_ms: NonNegative = Field(description="ms per batched token: the low-rank products")
+    lora_per_token_ms: NonNegative = Field(description="ms per batched token of an adapter: the low-rank products")
     per_adapter_ms: NonNegative = Field(description="ms per distinct adapter in the batch")
     per_slot_ms: NonNegative = Field(description="ms per adapter slot (max_loras)")
     per_eager_token_ms: NonNegative = Field(description="ms per batched token beyond graph_tokens")

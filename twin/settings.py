@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values that vLLM accepts for `--max-lora-rank`."""
@@ -17,7 +17,7 @@ class Settings:
     """
 
     max_loras: int
-    """Adapter slots G: adapters resident on the GPU at once."""
+    """Adapter slots G: adapters resident on the GPU at once; 0: LoRA is off, and all requests go to the base model."""
     max_cpu_loras: int
     """Adapters held in host memory; at least `max_loras`."""
     max_lora_rank: int
@@ -34,7 +34,7 @@ class Settings:
     """Whether requests that begin alike share KV blocks, as they do by default in vLLM."""
 
     def __post_init__(self) -> None:
-        if self.max_loras < 1:
+        if self.max_loras < 0:
             raise ValueError(f"max_loras must be at least 1, not {self.max_loras}")
         if self.max_cpu_loras < self.max_loras:
             raise ValueError(f"max_cpu_loras ({self.max_cpu_loras}) must be at least max_loras ({self.max_loras})")
@@ -45,6 +45,10 @@ class Settings:
                 f"max_num_batched_tokens ({self.max_num_batched_tokens}) must be at least "
                 f"max_num_seqs ({self.max_num_seqs})"
             )
+
+    def without_lora(self) -> Settings:
+        """The same server with LoRA off."""
+        return replace(self, max_loras=0, max_cpu_loras=0)
 
     def flags(self, model_max_len: int) -> dict[str, int | float]:
         """By vLLM's names; `max_model_len` only where it is not the model's own, which vLLM takes anyway.

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twin.arrivals import Bools, Floats, Ints, Phase, draw_arrivals, mean_scale, portions
 from twin.lengths import Law, LogNormal, Quantiles, Table, by_law, rounded
+
+T = TypeVar("T", bound=np.generic)
+
+BASE = -1
+"""In place of an adapter: the request names none, and the base model answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,9 @@ class Workload:
     otherwise, a prompt has at least one token behind the prefix. What vLLM computes of a prefix again is up to prefix
     caching: whole KV blocks of it, per adapter, cost no prefill while they are in the KV cache, and those that requests
     use at the same time take room once."""
+    base: Workload | None = None
+    """Beside the adapters, requests that name none: a single entry, of which only the traffic counts. None: there are
+    no such requests."""
 
     @classmethod
     def alike(
@@ -87,7 +96,16 @@ class Workload:
 
     def stationary(self) -> Workload:
         """The same adapters at their mean rates, without phases."""
-        return replace(self, rate=self.rate * mean_scale(self.phases), phases=()) if self.phases else self
+        if not self.phases:
+            return self
+        scale = mean_scale(self.phases)
+        base = None if self.base is None else replace(self.base, rate=self.base.rate * scale)
+        return replace(self, rate=self.rate * scale, phases=(), base=base)
+
+    @property
+    def traffic(self) -> Workload:
+        """All that arrives: an entry for each adapter and, last, one for requests that name none, if there are any."""
+        return self if self.base is None else _side_by_side(self, self.base)
 
     @property
     def offered_tok_s(self) -> float:
@@ -96,10 +114,11 @@ class Workload:
 
     def offered_within(self, duration_s: float | None) -> float:
         """Offered token rate over the first `duration_s` seconds, which may end amid the phases."""
-        return float(self.rate @ (self.input_mean + self.output_mean)) * mean_scale(self.phases, duration_s)
+        traffic = self.traffic
+        return float(traffic.rate @ (traffic.input_mean + traffic.output_mean)) * mean_scale(self.phases, duration_s)
 
     def take(self, indices: NDArray[np.int64]) -> Workload:
-        """The adapters at these positions."""
+        """The adapters at these positions, beside the same base traffic."""
 
         def some(laws: tuple[Law | None, ...]) -> tuple[Law | None, ...]:
             return tuple(laws[i] for i in indices) if laws else ()
@@ -128,7 +147,7 @@ class Requests:
     arrival: Floats
     """Seconds since the start, ascending."""
     adapter: Ints
-    """Index into the workload."""
+    """Index into the workload; BASE where the request names none."""
     input: Ints
     """Prompt tokens, at least 1."""
     output: Ints
@@ -156,6 +175,7 @@ def draw(workload: Workload, duration_s: float, seed: int) -> Requests:
     Arrivals are drawn first, then a pair of correlated normal scores per request, from which the lengths follow;
     they are rounded up or down at random so that rounding does not shift the mean.
     """
+    adapters, base, workload = len(workload), workload.base, workload.traffic
     rng = np.random.default_rng(seed)
     gaps = np.zeros(len(workload.rate), dtype=np.bool_) if workload.lognormal_gaps is None else workload.lognormal_gaps
     arrival, adapter = draw_arrivals(
@@ -167,7 +187,43 @@ def draw(workload: Workload, duration_s: float, seed: int) -> Requests:
         requests.input[where], requests.output[where] = table.input[row], table.output[row]
     if workload.shared_prefix is not None:
         np.maximum(requests.input, workload.shared_prefix[adapter] + np.int32(1), out=requests.input)
+    if base is not None:
+        adapter[adapter == adapters] = BASE
     return requests
+
+
+def _side_by_side(one: Workload, other: Workload) -> Workload:
+    """The entries of two workloads with what the first one's have in common."""
+
+    def both(first: Floats, second: Floats) -> Floats:
+        return np.concatenate([first, second])
+
+    def laws(first: tuple[Law | None, ...], second: tuple[Law | None, ...]) -> tuple[Law | None, ...]:
+        if not first and not second:
+            return ()
+        return (*(first or (None,) * len(one)), *(second or (None,) * len(other)))
+
+    def given(values: NDArray[T] | None, of: Workload, kind: type[T]) -> NDArray[T]:
+        return np.zeros(len(of), dtype=kind) if values is None else values
+
+    gaps = [given(each.lognormal_gaps, each, np.bool_) for each in (one, other)]
+    prefixes = [given(each.shared_prefix, each, np.int32) for each in (one, other)]
+    return replace(
+        one,
+        rank=both(one.rank, other.rank),
+        rate=both(one.rate, other.rate),
+        input_mean=both(one.input_mean, other.input_mean),
+        input_std=both(one.input_std, other.input_std),
+        output_mean=both(one.output_mean, other.output_mean),
+        output_std=both(one.output_std, other.output_std),
+        cv=both(one.cv, other.cv),
+        lognormal_gaps=np.concatenate(gaps) if any(each.any() for each in gaps) else None,
+        shared_prefix=np.concatenate(prefixes) if any(each.any() for each in prefixes) else None,
+        input_quantiles=laws(one.input_quantiles, other.input_quantiles),
+        output_quantiles=laws(one.output_quantiles, other.output_quantiles),
+        tables=laws(one.tables, other.tables),
+        base=None,
+    )
 
 
 def _draw_lengths(rng: np.random.Generator, workload: Workload, adapter: Ints) -> tuple[Ints, Ints]:

@@ -25,7 +25,7 @@ CONTEXT_TOKENS = 400.0
 LORA_TOKENS = ("lora_per_token", "per_eager_token_slot")
 """What LoRA costs per batched token."""
 LORA_BASE = "lora_base"
-"""What LoRA costs per step however few adapters, slots and tokens; `base` holds it: the twin's servers have LoRA."""
+"""What LoRA costs per step however few adapters, slots and tokens; part of `base`: the twin's servers have LoRA."""
 LIKE = "like"
 """The term that stands for those two where a reference profile gives their shape."""
 SERVED_HOURS = "served_hours"
@@ -88,7 +88,7 @@ def fit_step(
     )
     found = dict(model.coefficients)
     per_context_token = found.pop("per_context_token")
-    found["base"] = significant(found["base"] + found.pop(LORA_BASE))
+    found["base"] = significant(found["base"] + found[LORA_BASE])
     found["per_request"] = significant(found["per_request"] + context_tokens * per_context_token)
     notes = [f"per_request_ms holds {context_tokens:.0f} tokens of context at {per_context_token:.3g} ms"]
     if like is not None:
@@ -100,7 +100,9 @@ def fit_step(
     notes.append("MAPE by kind: " + ", ".join(f"{kind} {value:.1f} %" for kind, value in residuals.items()))
     typical = of.get(SERVED_HOURS, slice(None))
     contributions = {
-        f"{name}_ms": round(value * float(terms[name][typical].mean()), 3) for name, value in found.items()
+        f"{name}_ms": round(value * float(terms[name][typical].mean()), 3)
+        for name, value in found.items()
+        if name != LORA_BASE  # it is in the base
     }
     step = Step(graph_tokens=graph_tokens, **{f"{name}_ms": value for name, value in found.items()})
     variables = {name: data[name] for name in ("decoding", "prefill_tokens", "eager_tokens", "adapters", "max_loras")}

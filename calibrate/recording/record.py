@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from calibrate.live.server.adapters import Lora, read_decoder, write_adapters
 from calibrate.recording.recordings import Arrivals, Host, Limits, Recording, prompt, steps
 from twin.engine.decisions import Decisions
 from twin.progress import watched
+from twin.workload import BASE
 
 MAX_MODEL_LEN = 4096
 ADAPTERS = 24
@@ -31,6 +32,8 @@ LONGEST_PREFIXES = (0, 40, 200, 600)
 """Tokens that the prompts of an adapter have in common at most; 0: what is found is found by preempted requests."""
 SHORTER = 0.1
 """Share of the prompts that have no room for their adapter's prefix beside their own tokens."""
+BASE_SHARES = (0.1, 0.3, 0.6)
+"""Of a workload's requests, those that name no adapter, where some do."""
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -50,13 +53,16 @@ class Case:
     arrivals: Arrivals
 
 
-def cases(count: int, seed: int, block_size: int, *, prefixes: bool = False) -> list[Case]:
+def cases(count: int, seed: int, block_size: int, *, prefixes: bool = False, base: bool = False) -> list[Case]:
     """Random workloads: slots, KV blocks, seats and token budget each scarce or plentiful, in lulls and in bursts.
 
-    With `prefixes`, prompts begin as others of their adapter do, and prefix caching is on.
+    With `prefixes`, prompts begin as others of their adapter do, and prefix caching is on; with `base`, some of the
+    requests name no adapter.
     """
     rng = np.random.default_rng(seed)
     found = [_case(rng, index, block_size) for index in range(count)]
+    if base:
+        found = [_beside_base(rng, case) for case in found]
     return [_with_prefixes(rng, case) for case in found] if prefixes else found
 
 
@@ -73,6 +79,13 @@ def _with_prefixes(rng: np.random.Generator, case: Case) -> Case:
         case.limits.model_copy(update={"blocks": min(blocks, LARGEST.blocks), "enable_prefix_caching": True}),
         arrivals.model_copy(update={"prompt": tuple(longer.tolist()), "shared_prefix": tuple(prefix.tolist())}),
     )
+
+
+def _beside_base(rng: np.random.Generator, case: Case) -> Case:
+    share, adapter = rng.choice(BASE_SHARES), np.array(case.arrivals.adapter)
+    adapter[rng.random(len(adapter)) < share] = BASE
+    name = f"{case.name}, {(adapter == BASE).sum()} of {len(adapter)} requests without"
+    return replace(case, name=name, arrivals=case.arrivals.model_copy(update={"adapter": tuple(adapter.tolist())}))
 
 
 def _case(rng: np.random.Generator, index: int, block_size: int) -> Case:
@@ -172,12 +185,17 @@ class Watch:
         before = [request.request_id for request in self.scheduler.running]
         output = self.schedule(*arguments)
         running = {request.request_id: request for request in self.scheduler.running}
+        adapters = {
+            running[name].lora_request.lora_int_id
+            for name in output.num_scheduled_tokens
+            if running[name].lora_request is not None
+        }
         self.decided.append(
             Decisions(
                 scheduled={_index(name): tokens for name, tokens in output.num_scheduled_tokens.items()},
                 preempted=tuple(_index(name) for name in reversed(before) if name not in running),
                 finished=(),
-                adapters=len({running[name].lora_request.lora_int_id for name in output.num_scheduled_tokens}),
+                adapters=len(adapters),
                 blocks=self.blocks - self.scheduler.kv_cache_manager.block_pool.get_num_free_blocks(),
             )
         )
@@ -262,7 +280,9 @@ class EngineHost:
             SamplingParams(
                 max_tokens=self._arrivals.answer[request], ignore_eos=True, temperature=0.0, detokenize=False
             ),
-            lora_request=LoRARequest(str(adapter), adapter + 1, str(self._folder / str(adapter))),
+            lora_request=None
+            if adapter == BASE
+            else LoRARequest(str(adapter), adapter + 1, str(self._folder / str(adapter))),
         )
 
     def busy(self) -> bool:

@@ -42,6 +42,7 @@ class Arrivals(_Data):
 
     step: tuple[int, ...]
     adapter: tuple[int, ...]
+    """`twin.workload.BASE` where a request names none."""
     prompt: tuple[int, ...]
     """Tokens."""
     answer: tuple[int, ...]

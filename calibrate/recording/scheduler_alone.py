@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from calibrate.recording.recordings import SHARED, Arrivals, Limits, prompt
+from twin.workload import BASE
 
 
 class SchedulerHost:
@@ -38,7 +39,7 @@ class SchedulerHost:
                 prompt_token_ids=prompt(self._arrivals, request),
                 sampling_params=SamplingParams(max_tokens=answer, ignore_eos=True),
                 pooling_params=None,
-                lora_request=LoRARequest(str(adapter), adapter + 1, str(adapter)),
+                lora_request=None if adapter == BASE else LoRARequest(str(adapter), adapter + 1, str(adapter)),
                 arrival_time=0.0,
                 eos_token_id=None,
                 multi_modal_inputs=None,

@@ -12,6 +12,7 @@ import pytest
 from calibrate.recording.comparison import FastTwin, ReferenceTwin, Twin, behaviour_in, differences
 from calibrate.recording.recordings import Recordings, read
 from twin.behaviour import VERSIONS, Behaviour
+from twin.workload import BASE
 
 FILES = sorted((Path(__file__).parent / "recordings").glob("*.json.xz"))
 
@@ -39,6 +40,20 @@ def test_the_recordings_strain_the_scheduler(recordings: Recordings) -> None:
         for step in one.steps
         for tokens in step.scheduled.values()
     ), "a prompt of several chunks"
+
+
+def test_in_every_version_requests_without_an_adapter_overtake_those_that_wait_for_a_slot() -> None:
+    overtaken = set()
+    for path in FILES:
+        recordings = read(path)
+        for one in recordings.recordings:
+            started: dict[int, int] = {}
+            for number, step in enumerate(one.steps):
+                started |= dict.fromkeys(step.scheduled.keys() - started.keys(), number)
+            base = [i for i, adapter in enumerate(one.arrivals.adapter) if adapter == BASE]
+            if any(started[i] < started[earlier] for i in base for earlier in range(i)):
+                overtaken.add(recordings.vllm)
+    assert overtaken == set(VERSIONS)
 
 
 @pytest.mark.parametrize("option", list(Behaviour.model_fields))

@@ -272,6 +272,24 @@ def test_nothing_that_would_break_compiled_code_passes_the_door(what: str) -> No
         ReferenceServer(chosen, demand, COST, 10)
 
 
+def test_a_request_without_an_adapter_waits_for_no_slot_and_keeps_nobody_from_one() -> None:
+    """One slot, taken by adapter 0: adapter 1 is passed over, base requests are served beside it."""
+    demand = Demand(
+        arrival_s=np.array([0.0, 0.001, 0.002, 0.003]),
+        adapter=np.array([0, 1, NONE, 0], dtype=np.int32),
+        prompt=np.full(4, 8, dtype=np.int32),
+        answer=np.array([50, 5, 90, 50], dtype=np.int32),
+        load_from_memory_ms=np.ones(2),
+        load_from_disk_ms=np.ones(2),
+    )
+    fast, log, plain = served(demand)
+    assert log.first_token_s[2] == log.first_token_s[3] < log.finish_s[0]
+    assert log.first_token_s[1] > log.finish_s[3]
+    assert log.first_token_s[1] < log.finish_s[2]  # the base request still runs, and holds no slot
+    assert fast.state.adapter_loads == plain.loads == 2
+    assert dict(enumerate(log.finish_s)) == plain.finish_s
+
+
 @settings(max_examples=40, deadline=None)
 @given(situations())
 def test_every_step_keeps_the_limits_and_loses_no_request(situation: tuple[SchedulerConfig, Demand, int, int]) -> None:

@@ -38,6 +38,25 @@ def test_light_load_is_served_as_fast_as_the_profile_says(profile: Profile) -> N
     assert measures.adapter_loads == 4
 
 
+def test_base_traffic_alone_costs_steps_the_slots_but_no_adapter(profile: Profile) -> None:
+    nobody = make_workload([])
+    workload = dataclasses.replace(nobody, base=make_workload([0.008]))
+    measures = simulate(profile, make_server(8), workload, duration_s=36_000)
+    assert measures.tpot_ms == pytest.approx(12 + 8 * 0.02 + 0.04 + 0.02 + 0.004, rel=0.01)
+    assert measures.throughput_tok_s == pytest.approx(measures.offered_tok_s, rel=0.15)
+    assert measures.adapter_loads == measures.adapters_in_batch_mean == 0
+
+
+def test_without_lora_the_base_model_serves_the_same_requests_faster(profile: Profile) -> None:
+    lora = profile.model_copy(update={"step": profile.step.model_copy(update={"lora_base_ms": 3.0})})
+    workload, server = make_workload([0.1] * 64), make_server(64)
+    slow, fast = (simulate(lora, each, workload) for each in (server, server.without_lora()))
+    assert (fast.arrivals, fast.offered_tok_s) == (slow.arrivals, slow.offered_tok_s)
+    assert fast.tpot_ms < 12 - 3 + (slow.tpot_ms - 12) / 2
+    assert fast.kv_capacity_tokens == profile.memory.kv_capacity_tokens(0, 16, 0.9) > slow.kv_capacity_tokens
+    assert fast.adapter_loads == fast.adapters_in_batch_mean == 0
+
+
 def test_batches_beyond_the_largest_cuda_graph_take_longer(profile: Profile) -> None:
     eager = profile.step.model_copy(update={"per_eager_token_ms": 0.1})
     light, heavy = make_workload([0.05] * 32), make_workload([0.4] * 64)

@@ -12,7 +12,7 @@ from tests.twin.conftest import make_workload
 from twin import arrivals
 from twin.arrivals import Phase
 from twin.lengths import Quantiles, Table
-from twin.workload import Requests, draw
+from twin.workload import BASE, Requests, draw
 
 HOUR = 3600.0
 
@@ -158,6 +158,24 @@ def test_part_of_a_workload() -> None:
     assert part.lognormal_gaps is not None
     assert part.lognormal_gaps.tolist() == [True, False]
     assert part.correlation == workload.correlation
+
+
+def test_requests_that_name_no_adapter_have_their_own_rate_and_lengths_and_switch_with_the_phases() -> None:
+    law = Quantiles.of({0.5: 100.0, 0.95: 600.0})
+    base = replace(make_workload([2.0], prompt=900, cv=3.0), output_mean=np.array([law.mean]), output_quantiles=(law,))
+    workload = replace(make_workload([4.0, 0.1]), base=base, phases=(Phase(300), Phase(300, scale=3)))
+    requests = draw(workload, 10 * HOUR, 0)
+    which = requests.adapter == BASE
+    assert which.sum() == pytest.approx(2 * 2.0 * 10 * HOUR, rel=0.05)
+    assert requests.input[which].mean() == pytest.approx(900, rel=0.05)
+    assert requests.input[~which].mean() == pytest.approx(223, rel=0.05)
+    assert np.median(requests.output[which]) == pytest.approx(100, rel=0.05)
+    assert set(np.unique(requests.adapter)) == {BASE, 0, 1}
+    tokens = float(requests.input.sum() + requests.output.sum()) / (10 * HOUR)
+    assert workload.offered_tok_s == workload.stationary().offered_tok_s == pytest.approx(tokens, rel=0.02)
+    part = workload.take(np.array([1]))
+    assert part.base is base
+    assert (len(part), len(part.traffic), len(workload.traffic)) == (1, 2, 3)
 
 
 def test_requests_until_some_time() -> None:

@@ -16,7 +16,7 @@ from twin.engine.state import Demand, Scheduler, SchedulerConfig, new_scheduler
 from twin.profile import Profile
 from twin.service_level import PERCENTS, TTFT_LIMIT, Limit
 from twin.settings import Settings
-from twin.workload import Requests, Workload, draw
+from twin.workload import BASE, Requests, Workload, draw
 
 NAN = float("nan")
 
@@ -140,9 +140,12 @@ def serve(
 ) -> Measures:
     """Serve these requests to the adapters of `workload` for `duration_s` seconds; otherwise as `simulate`.
 
-    Of the workload only the ranks matter; the offered token rate is that of the requests.
+    Of the workload only the ranks matter; the offered token rate is that of the requests. A server without LoRA has the
+    base model answer them all.
     """
     started = time.perf_counter()
+    if not server.max_loras:
+        requests = replace(requests, adapter=np.full_like(requests.adapter, BASE))
     offered_tok_s = float(requests.input.sum() + requests.output.sum()) / duration_s
     kv_tokens = profile.memory.kv_capacity_tokens(server.max_loras, server.max_lora_rank, server.gpu_memory_utilization)
     if kv_tokens < server.max_model_len:
@@ -221,9 +224,10 @@ def prepare(profile: Profile, server: Settings, workload: Workload, requests: Re
 
 def _shared_prefix(workload: Workload) -> NDArray[np.int32]:
     """Of each adapter and, last, of requests that name none."""
-    if workload.shared_prefix is None:
+    prefix = workload.traffic.shared_prefix
+    if prefix is None:
         return np.zeros(0, dtype=np.int32)
-    return np.append(workload.shared_prefix, 0).astype(np.int32)
+    return (prefix if workload.base is not None else np.append(prefix, 0)).astype(np.int32)
 
 
 def _ratio(total: float, count: int) -> float:
