@@ -94,7 +94,7 @@ class Simulation:
 
     def _check_size(self, duration_s: float) -> None:
         load = self.inventory.workload
-        expected = float(load.rate.sum()) * mean_scale(load.phases, duration_s) * duration_s
+        expected = float(load.traffic.rate.sum()) * mean_scale(load.phases, duration_s) * duration_s
         if expected > MAX_REQUESTS:
             raise InputError(
                 f"{self.name}: {expected:,.0f} requests in {duration_s:g} s are too many to simulate; "
@@ -108,10 +108,12 @@ def prepare(
     *,
     max_loras: int | None = None,
     max_lora_rank: int | None = None,
+    lora: bool = True,
     log: Path | None = None,
 ) -> Simulation:
     """Read an inventory and settle what to simulate: settings given here, else those of its [server], else defaults.
 
+    Without `lora` the server has it off, and the base model answers all requests: what is left shows what LoRA costs.
     With `log`, its requests are replayed instead of drawn, and the inventory need not say rates and lengths.
 
     Defaults: one slot per adapter, room in host memory for all of them, the smallest rank that takes every adapter,
@@ -134,7 +136,10 @@ def prepare(
         server = profile.settings(max_loras=slots, max_cpu_loras=in_host, max_lora_rank=rank, others=others)
     except ValueError as error:
         raise InputError(f"{path}: vLLM refuses these settings: {error}") from error
-    requests = None if log is None else request_log.load(log, inventory.names)
+    if not lora:
+        server = server.without_lora()
+    base_names = {inventory.model, profile.pair.model, profile.pair.model.rsplit("/", maxsplit=1)[-1]}
+    requests = None if log is None else request_log.load(log, inventory.names, sorted(base_names))
     return Simulation(str(path), pair.basis, inventory, profile, server, requests)
 
 

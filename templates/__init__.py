@@ -16,7 +16,8 @@ A template is a Jinja file `NAME.j2`; its result is the file `NAME`. The comment
 - `folder`: where all adapters lie under their names, if the sources are like that
 - `basis`: lines that tell what the pair rests on; `notes`: these, and which adapters are loaded at start
 - `limits`: what a gateway enforces: `requests_in_flight`; `total` and one of `adapters` (with a `name`) each with
-  `per_minute` and `burst` of a token bucket, and the requests of `any_minute`; `zones`: `names` whose bucket is alike
+  `per_minute` and `burst` of a token bucket, and the requests of `any_minute`; `zones`: `names` whose bucket is alike;
+  with requests that name no adapter, `model` is one of the names
 - `expected`: throughput, ITL, TTFT and more, as `advisor recommend --format json` has them
 - `benchmark`: `input_tokens`, `output_tokens` and their relative `spread`, `request_rate`, and `names` of adapters,
   each as often as requests ask for it

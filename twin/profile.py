@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from twin.behaviour import Behaviour
 from twin.settings import Settings
 
+LORA_COSTS = ("lora_", "per_adapter", "per_slot", "per_eager_token_slot")
+"""How the names of what a server without LoRA saves per step begin."""
 NonNegative = Annotated[float, Field(ge=0)]
 _MORE_IS_BETTER = {"kv_tokens_base", "kv_tokens_per_utilization"}
 """Of the constants; of all others more is worse: they are times, and memory that is taken."""
@@ -262,6 +264,15 @@ class Profile(_Section):
             section, name = place.split(".")
             sections[section][name] = low if name in _MORE_IS_BETTER else high
         return Profile.model_validate(sections)
+
+    def without_lora(self) -> Profile:
+        """The same with LoRA off: nothing that it costs per step, adapter, slot or token, no slots and no loading."""
+        step, memory, loading = self.step, self.memory, self.loading
+        none = {name: 0.0 for name in Step.model_fields if name.startswith(LORA_COSTS)}
+        step = step.model_copy(update={**none, "base_ms": step.base_ms - step.lora_base_ms})
+        memory = memory.model_copy(update={"kv_tokens_per_slot_rank": 0.0, "kv_tokens_per_slot": 0.0})
+        loading = loading.model_copy(update=dict.fromkeys(Loading.model_fields, 0.0))
+        return self.model_copy(update={"step": step, "memory": memory, "loading": loading})
 
     def to_toml(self) -> str:
         """The profile as the text of its TOML file."""

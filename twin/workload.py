@@ -112,6 +112,11 @@ class Workload:
         """Offered token rate in the long run: sum of mean rate x (mean input + mean output)."""
         return self.offered_within(None)
 
+    @property
+    def base_tok_s(self) -> float:
+        """Of the offered token rate, that of requests that name no adapter."""
+        return 0.0 if self.base is None else self.base.offered_tok_s * mean_scale(self.phases)
+
     def offered_within(self, duration_s: float | None) -> float:
         """Offered token rate over the first `duration_s` seconds, which may end amid the phases."""
         traffic = self.traffic

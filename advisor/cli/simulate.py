@@ -20,6 +20,9 @@ def simulate(
     *,
     max_loras: Annotated[int | None, typer.Option(min=1, metavar="G", help="Adapter slots")] = None,
     max_lora_rank: Annotated[int | None, typer.Option(min=1, metavar="R", help="Rank of every slot")] = None,
+    no_lora: Annotated[
+        bool, typer.Option("--no-lora", help="Serve the same requests with LoRA off, by the base model")
+    ] = False,
     duration: Annotated[
         float | None,
         typer.Option(parser=seconds, metavar="TIME", help="Simulated time [default: 1h, or what --requests spans]"),
@@ -45,7 +48,8 @@ def simulate(
     objective = objective_of(ObjectiveName.LATENCY, ttft_limit, itl_limit)
     # All of the input is checked before the first simulation.
     simulations = [
-        prepare(path, zoo, max_loras=max_loras, max_lora_rank=max_lora_rank, log=requests) for path in inventory
+        prepare(path, zoo, max_loras=max_loras, max_lora_rank=max_lora_rank, lora=not no_lora, log=requests)
+        for path in inventory
     ]
     with compiling_noted():
         results = (each.measure(duration_s=duration, seed=seed, objective=objective) for each in simulations)

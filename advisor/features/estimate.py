@@ -15,7 +15,8 @@ and find their adapter in no slot: with a least-recently-used cache, those not s
 adapters to come by (Che's approximation). While all slots are held by adapters in flight, a miss makes others of the
 batch miss as well, a sixth of them on average (see `twin.engine.adapter_cache`). The batch has to fit into the KV cache
 and, where nobody shall wait, its adapters into the slots; else A is at most the slots. What waiting costs is learned
-from simulations.
+from simulations. Base traffic adds its requests and tokens to the batch, none of which LoRA multiplies; N is what it
+leaves room for.
 """
 
 from __future__ import annotations
@@ -117,9 +118,9 @@ def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats],
     """
     share = mix.rate / mix.rate.sum()
     rate, prompt, answer = float(mix.rate.mean()), float(share @ mix.input_mean), float(share @ mix.output_mean)
-    # A request holds its prompt and what it has written; long answers are seen more often.
-    context = prompt + float(share @ (mix.output_mean**2 + mix.output_std**2)) / answer / 2
+    context = held_tokens(mix)
     in_flight, spread, missing = _presence(mix)
+    base = _base_traffic(mix)
 
     memory, step, scheduling, loading = profile.memory, profile.step, profile.scheduling, profile.loading
     slot_tokens = memory.kv_tokens_per_slot_rank * slot_rank(float(mix.rank.max())) + memory.kv_tokens_per_slot
@@ -139,7 +140,8 @@ def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats],
         arriving = rate * STEP_S * (scheduling.per_arrival_ms + per_request * answer + per_token * prompt + loads_ms)
         eager = rate * STEP_S * per_eager_token * (prompt + answer)
         left = 1e3 * STEP_S - (step.base_ms + step.per_slot_ms * slots + scheduling.base_ms)
-        beyond = left + per_eager_token * step.graph_tokens
+        left = left - base.answered * STEP_S * (step.per_request_ms + scheduling.per_request_ms)
+        beyond = left + per_eager_token * (step.graph_tokens - base.tokens * STEP_S)
         found = np.minimum(
             left / (arriving + step.per_adapter_ms * in_flight),
             beyond / (arriving + eager + step.per_adapter_ms * in_flight),
@@ -151,7 +153,9 @@ def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats],
 
     running, active = adapters * rate * answer * STEP_S, adapters * in_flight
     kv_tokens = np.maximum(memory.kv_tokens_base - slot_tokens * slots, memory.max_model_len)
-    fullness = np.maximum(running * context / kv_tokens, running / profile.serving.max_num_seqs)
+    beside = base.answered * STEP_S
+    held, seated = running * context + beside * base.context, running + beside
+    fullness = np.maximum(held / kv_tokens, seated / profile.serving.max_num_seqs)
     if waiting:
         active = np.minimum(active, slots)
     else:
@@ -162,6 +166,31 @@ def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats],
             for row in range(len(slots))
         )
     )
+
+
+def held_tokens(mix: Workload) -> float:
+    """KV tokens of a running request, on average: its prompt and what it has written; long answers are seen longer."""
+    share = mix.rate / mix.rate.sum()
+    answer = float(share @ mix.output_mean)
+    return float(share @ mix.input_mean) + float(share @ (mix.output_mean**2 + mix.output_std**2)) / answer / 2
+
+
+class _BaseTraffic(NamedTuple):
+    """Requests that name no adapter."""
+
+    answered: float
+    """Answer tokens/s; times the time of a step, its requests that run."""
+    tokens: float
+    """Prompt and answer tokens/s."""
+    context: float
+    """KV tokens of a running request."""
+
+
+def _base_traffic(mix: Workload) -> _BaseTraffic:
+    if mix.base is None:
+        return _BaseTraffic(0.0, 0.0, 0.0)
+    base = mix.base
+    return _BaseTraffic(float(base.rate @ base.output_mean), base.offered_tok_s, held_tokens(base))
 
 
 def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:

@@ -42,6 +42,7 @@ UNITS: dict[str, str] = {
     "dispersion": "tokens, variance / mean of those that arrive",
     "estimated_load": "tokens/s, the most in equilibrium",
     "saturated_load": "tokens/s, the most in equilibrium if requests may wait for slots",
+    "base_share": "of token_rate, what names no adapter",
     "steady_load": "tokens/s, estimated_load less by a standard deviation over ttft_limit and half an answer's time",
     "ttft_limit": "s",
     "adapters": "served adapters N",
@@ -83,17 +84,19 @@ def measure(mix: Workload, profile: Profile, *, ttft_limit_s: float, max_loras: 
 def measure_limits(mix: Workload, profile: Profile, ttft_limits_s: Sequence[float]) -> list[dict[str, float]]:
     """The features of a mix under each of these limits, those of the slots left out.
 
-    Means, spreads and burstiness of requests weigh busy adapters more; smallest and largest are of adapters.
+    Means, spreads and burstiness of requests weigh busy adapters more; smallest and largest are of adapters. Base
+    traffic counts as requests, but as no adapter.
     """
-    share = mix.rate / mix.rate.sum()
-    input_mean, output_mean = float(share @ mix.input_mean), float(share @ mix.output_mean)
-    rate, token_rate, adapters = float(mix.rate.sum()), mix.offered_tok_s, len(mix)
+    traffic = mix.traffic
+    share = traffic.rate / traffic.rate.sum()
+    input_mean, output_mean = float(share @ traffic.input_mean), float(share @ traffic.output_mean)
+    rate, token_rate, adapters = float(traffic.rate.sum()), mix.offered_tok_s, len(mix)
     equilibria = estimate(mix, profile)
     state = equilibria.serving(adapters)
-    load, tokens = token_rate * equilibria.max_adapters / adapters, dispersion(mix)
+    load, tokens = _load(mix, equilibria.max_adapters), dispersion(traffic)
     answer_s = output_mean * equilibria.serving(equilibria.max_adapters).step_ms / 1e3
     values = {
-        "rate_mean": rate / adapters,
+        "rate_mean": float(mix.rate.mean()),
         "rate_std": float(mix.rate.std()),
         "rate_min": float(mix.rate.min()),
         "rate_max": float(mix.rate.max()),
@@ -102,25 +105,26 @@ def measure_limits(mix: Workload, profile: Profile, ttft_limits_s: Sequence[floa
         "rank_min": float(mix.rank.min()),
         "rank_max": float(mix.rank.max()),
         "input_mean": input_mean,
-        "input_std": _pooled_std(share, mix.input_mean, mix.input_std, input_mean),
+        "input_std": _pooled_std(share, traffic.input_mean, traffic.input_std, input_mean),
         "input_min": float(mix.input_mean.min()),
         "input_max": float(mix.input_mean.max()),
         "output_mean": output_mean,
-        "output_std": _pooled_std(share, mix.output_mean, mix.output_std, output_mean),
+        "output_std": _pooled_std(share, traffic.output_mean, traffic.output_std, output_mean),
         "output_min": float(mix.output_mean.min()),
         "output_max": float(mix.output_mean.max()),
-        "cv_mean": float(share @ mix.cv),
-        "token_rate_mean": token_rate / adapters,
+        "cv_mean": float(share @ traffic.cv),
+        "token_rate_mean": (token_rate - mix.base_tok_s) / adapters,
         "dispersion": tokens,
         "estimated_load": load,
-        "saturated_load": token_rate * most_adapters(mix, profile) / adapters,
+        "saturated_load": _load(mix, most_adapters(mix, profile)),
+        "base_share": mix.base_tok_s / token_rate,
         "adapters": float(adapters),
         "rate": rate,
         "rank_sum": float(mix.rank.sum()),
         "input_rate": rate * input_mean,
         "output_rate": rate * output_mean,
         "token_rate": token_rate,
-        "load_share": adapters / equilibria.max_adapters,
+        "load_share": token_rate / load,
         "active_adapters": state.active_adapters,
         "estimated_slots": state.slots,
     }
@@ -143,11 +147,16 @@ def measure_slots(
             **values,
             "max_loras": float(slots),
             "slots_share": values["active_adapters"] / slots,
-            "slots_load_share": len(mix) / with_slots.max_adapters,
+            "slots_load_share": mix.offered_tok_s / _load(mix, with_slots.max_adapters),
             "step_time": with_slots.serving(len(mix)).step_ms,
         }
         for slots, with_slots in zip(max_loras, estimate_slots(mix, profile, max_loras), strict=True)
     ]
+
+
+def _load(mix: Workload, adapters: float) -> float:
+    """Tokens/s when so many adapters of the mix are served, beside the base traffic."""
+    return mix.base_tok_s + (mix.offered_tok_s - mix.base_tok_s) * adapters / len(mix)
 
 
 def vector(values: dict[str, float], names: Sequence[str]) -> NDArray[np.float32]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from itertools import chain
 
-from advisor.inventory.schema import MAX_ADAPTERS, File
+from advisor.inventory.schema import MAX_ADAPTERS, Adapter, Base, File
 from advisor.inventory.validation import RefusedError
 
 
@@ -57,37 +58,46 @@ def _check_traffic(file: File) -> None:
         raise RefusedError("phases: every scale is 0, so nothing ever arrives; one must be above 0")
 
 
+def _rows(file: File) -> Iterator[tuple[Adapter | Base, tuple[str | int, ...]]]:
+    """Whatever has traffic, and where it stands."""
+    for i, row in enumerate(file.adapters):
+        yield row, ("adapters", i)
+    if file.base is not None:
+        yield file.base, ("base",)
+
+
 def _check_lengths(file: File) -> None:
-    """Every adapter has lengths of either kind, and from one place."""
+    """Every adapter, and the base traffic, has lengths of either kind, and from one place."""
     common = file.lengths
     if common.file is not None and (common.input or common.output):
         raise RefusedError("both file and input or output are given; keep one of them", "lengths", "file")
-    for i, row in enumerate(file.adapters):
+    for row, place in _rows(file):
         if row.lengths is not None and (row.input or row.output):
-            raise RefusedError("both lengths and input or output are given; keep one of them", "adapters", i, "lengths")
+            raise RefusedError("both lengths and input or output are given; keep one of them", *place, "lengths")
         if row.lengths is not None or (common.file is not None and not (row.input or row.output)):
             continue
         for kind in ("input", "output"):
             if not (getattr(row, kind) or getattr(common, kind)):
                 raise RefusedError(
                     f"no {kind} lengths; add {kind} = {{ mean = ..., std = ... }} to it or to [lengths]",
-                    *("adapters", i, kind),
+                    *place,
+                    kind,
                 )
 
 
 def _check_prefixes(file: File) -> None:
     """A shared prefix is shorter than the prompts are in the mean, as far as this file tells their lengths."""
     common = file.lengths
-    for i, row in enumerate(file.adapters):
-        prefix, lengths = row.shared_prefix, row.input or common.input
-        place: tuple[str | int, ...] = ("adapters", i, "shared_prefix")
+    for row, entry in _rows(file):
+        prefix, lengths, place = row.shared_prefix, row.input or common.input, (*entry, "shared_prefix")
         if prefix is None:
             prefix, place = common.shared_prefix, ("lengths", "shared_prefix")
         if not prefix or lengths is None or row.lengths is not None:
             continue
         if prefix >= lengths.mean:
+            who = repr(row.name) if isinstance(row, Adapter) else "base traffic"
             raise RefusedError(
-                f"shared_prefix is {prefix}, but the mean input of {row.name!r} is {lengths.mean:g} tokens; it must be "
+                f"shared_prefix is {prefix}, but the mean input of {who} is {lengths.mean:g} tokens; it must be "
                 "less, for it is part of the input",
                 *place,
             )

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -20,7 +20,7 @@ from advisor.errors import InputError
 from advisor.inventory import document as documents
 from advisor.inventory import length_file
 from advisor.inventory.consistency import check
-from advisor.inventory.schema import Adapter, File, Length, ReplayFile
+from advisor.inventory.schema import Adapter, Base, File, Length, ReplayFile
 from advisor.inventory.validation import RefusedError, explain
 from twin.lengths import Quantiles, Table
 from twin.workload import Workload
@@ -56,7 +56,7 @@ class Inventory:
     sources: tuple[str | None, ...]
     """Where each adapter is loaded from, where the file says."""
     workload: Workload
-    """Ranks, traffic and lengths of the adapters, in the order of `names`."""
+    """Ranks, traffic and lengths of the adapters, in the order of `names`; and the traffic that names none of them."""
     server: Mapping[str, int | float]
     """Settings in force today, by vLLM's names, as far as the file names them; those that must stay included."""
     fixed: Mapping[str, int | float] = field(default_factory=dict)
@@ -169,29 +169,47 @@ def _ranks(file: File) -> Workload:
     """A workload in which nothing arrives."""
     rank = np.repeat([float(row.rank) for row in file.adapters], [row.count or 1 for row in file.adapters])
     none, token = np.zeros(len(rank)), np.ones(len(rank))
-    return Workload(rank, none, token, none, token, none, token, shared_prefix=_shared_prefix(file))
+    return Workload(
+        rank,
+        none,
+        token,
+        none,
+        token,
+        none,
+        token,
+        shared_prefix=_shared_prefix(file.adapters, file.lengths.shared_prefix),
+    )
 
 
-def _shared_prefix(file: File) -> NDArray[np.int32] | None:
+def _shared_prefix(rows: Sequence[Adapter | Base], common: int | None) -> NDArray[np.int32] | None:
     """The tokens that the prompts of each adapter begin with; None where no entry says any."""
-    told = [file.lengths.shared_prefix if row.shared_prefix is None else row.shared_prefix for row in file.adapters]
+    told = [common if row.shared_prefix is None else row.shared_prefix for row in rows]
     if not any(told):
         return None
-    return np.repeat(np.array([each or 0 for each in told], dtype=np.int32), [row.count or 1 for row in file.adapters])
+    return np.repeat(np.array([each or 0 for each in told], dtype=np.int32), [row.count or 1 for row in rows])
 
 
 def _workload(file: File, folder: Path) -> Workload:
-    rows = file.adapters
+    phases = tuple(phase.phase() for phase in file.phases)
+    if file.base is None or not file.base.rate:
+        return replace(_traffic(file.adapters, file, folder), phases=phases)
+    everything = _traffic([*file.adapters, file.base], file, folder)
+    adapters, base = np.split(np.arange(len(everything)), [-1])
+    return replace(everything.take(adapters), phases=phases, base=everything.take(base))
+
+
+def _traffic(rows: Sequence[Adapter | Base], file: File, folder: Path) -> Workload:
+    """What arrives of these entries, those with a count expanded."""
     counts = np.array([row.count or 1 for row in rows])
 
     def repeated(values: Iterable[T]) -> tuple[T, ...]:
         return tuple(chain.from_iterable((value,) * (row.count or 1) for value, row in zip(values, rows, strict=True)))
 
-    def column(value: Callable[[Adapter], float]) -> NDArray[np.float64]:
+    def column(value: Callable[[Adapter | Base], float]) -> NDArray[np.float64]:
         return np.repeat(np.fromiter(map(value, rows), dtype=np.float64, count=len(rows)), counts)
 
-    tables = _tables(file, folder)
-    found = {kind: _lengths(file, kind, tables) for kind in ("input", "output")}
+    tables = _tables(rows, file, folder)
+    found = {kind: _lengths(rows, file, kind, tables) for kind in ("input", "output")}
 
     def moment(kind: str, name: str) -> NDArray[np.float64]:
         of_table = f"{kind}_{name}"
@@ -218,16 +236,15 @@ def _workload(file: File, folder: Path) -> Workload:
         input_quantiles=quantiles("input"),
         output_quantiles=quantiles("output"),
         tables=laws(tables),
-        phases=tuple(phase.phase() for phase in file.phases),
-        shared_prefix=_shared_prefix(file),
+        shared_prefix=_shared_prefix(rows, file.lengths.shared_prefix),
     )
 
 
-def _tables(file: File, folder: Path) -> list[Table | None]:
+def _tables(rows: Sequence[Adapter | Base], file: File, folder: Path) -> list[Table | None]:
     """The table of lengths of each entry, where it has one; a file that many name is read once."""
     known: dict[str, Table] = {}
     tables: list[Table | None] = []
-    for row in file.adapters:
+    for row in rows:
         name = row.lengths or (None if row.input or row.output else file.lengths.file)
         if name is not None and name not in known:
             known[name] = length_file.load(folder / name)
@@ -235,7 +252,9 @@ def _tables(file: File, folder: Path) -> list[Table | None]:
     return tables
 
 
-def _lengths(file: File, kind: str, tables: list[Table | None]) -> list[Length | Quantiles | Table]:
+def _lengths(
+    rows: Sequence[Adapter | Base], file: File, kind: str, tables: list[Table | None]
+) -> list[Length | Quantiles | Table]:
     """What each entry's lengths of this kind follow."""
     default = getattr(file.lengths, kind)
-    return [table or getattr(row, kind) or default for row, table in zip(file.adapters, tables, strict=True)]
+    return [table or getattr(row, kind) or default for row, table in zip(rows, tables, strict=True)]

@@ -15,23 +15,26 @@ from advisor.errors import InputError
 from advisor.inventory import records
 from advisor.inventory.records import Column
 from advisor.inventory.schema import MAX_SECONDS
-from twin.workload import Requests
+from twin.workload import BASE, Requests
 
 MAX_RECORDS = 20_000_000
 
 
-def load(path: Path, names: Sequence[str]) -> Requests:
+def load(path: Path, names: Sequence[str], base_names: Sequence[str] = ()) -> Requests:
     """Read a CSV or JSONL file with time, adapter, input and output; `names` are the adapters there are.
+
+    A request with no adapter, or with one of `base_names` in its place, is for the base model.
 
     Times are seconds or ISO 8601 (UTC where they name no zone), in any order; they are counted from the first.
 
     Raises:
         InputError: as `records.read`, the file holds no request, or they span more than a year.
     """
-    adapters = {name: position for position, name in enumerate(names)}
+    adapters: dict[str | None, int] = dict.fromkeys((None, "", *base_names), BASE)
+    adapters |= {name: position for position, name in enumerate(names)}
     columns = (
         Column("time", _seconds, "seconds or ISO 8601, such as 12.5 or 2025-01-31T12:00:00.5Z"),
-        Column("adapter", adapters.__getitem__, "the name of an adapter in the inventory"),
+        Column("adapter", adapters.__getitem__, "the name of an adapter in the inventory, or empty"),
         records.tokens("input"),
         records.tokens("output"),
     )

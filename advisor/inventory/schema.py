@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, PlainValidator
 
@@ -122,12 +122,16 @@ _LENGTH = Field(
 )
 
 
+_TABLE = Field(default=None, description="the path of a CSV or JSONL file with input and output tokens")
+_RATE = f"a number of requests per second, {MIN_RATE:g} to {MAX_RATE:,.0f}, or 0"
+
+
 class Lengths(_Section):
     """Request lengths of every adapter that does not bring its own."""
 
     input: AnyLength | None = _LENGTH
     output: AnyLength | None = _LENGTH
-    file: Text | None = Field(default=None, description="the path of a CSV or JSONL file with input and output tokens")
+    file: Text | None = _TABLE
     correlation: Number = Field(default=0.0, ge=-1, le=1, description="from -1 to 1")
     shared_prefix: int | None = _SHARED_PREFIX
 
@@ -137,19 +141,13 @@ class Adapter(_Section):
 
     name: Text = Field(description="a text of 1 to 512 characters, none of them NUL")
     rank: int = Field(ge=1, le=MAX_RANK, description=f"a whole number from 1 to {MAX_RANK}, the largest vLLM takes")
-    rate: Rate = Field(
-        ge=0,
-        le=MAX_RATE,
-        description=f"a number of requests per second, {MIN_RATE:g} to {MAX_RATE:,.0f}, or 0: registered, hardly asked",
-    )
+    rate: Rate = Field(ge=0, le=MAX_RATE, description=f"{_RATE}: registered, hardly asked")
     count: int | None = Field(
         default=None, ge=1, le=MAX_ADAPTERS, description=f"a whole number from 1 to {MAX_ADAPTERS:,}"
     )
     input: AnyLength | None = _LENGTH
     output: AnyLength | None = _LENGTH
-    lengths: Text | None = Field(
-        default=None, description="the path of a CSV or JSONL file with input and output tokens"
-    )
+    lengths: Text | None = _TABLE
     shared_prefix: int | None = _SHARED_PREFIX
     gaps: Gaps = Field(default="gamma", description=_GAPS)
     cv: Number = Field(default=1.0, ge=0.01, le=100, description=_CV)
@@ -174,6 +172,27 @@ class Adapter(_Section):
     def names(self) -> list[str]:
         """The names of the adapters that the entry stands for."""
         return [self.name] if self.count is None else [f"{self.name}-{i}" for i in range(self.count)]
+
+
+class Base(_Section):
+    """Requests that name no adapter."""
+
+    rank: ClassVar[int] = 0
+    count: ClassVar[None] = None
+
+    rate: Rate = Field(ge=0, le=MAX_RATE, description=f"{_RATE}: none")
+    input: AnyLength | None = _LENGTH
+    output: AnyLength | None = _LENGTH
+    lengths: Text | None = _TABLE
+    shared_prefix: int | None = _SHARED_PREFIX
+    gaps: Gaps = Field(default="gamma", description=_GAPS)
+    cv: Number = Field(default=1.0, ge=0.01, le=100, description=_CV)
+
+
+class ReplayedBase(Base):
+    """Requests that name no adapter and come from a log."""
+
+    rate: Rate = Field(default=0.0, ge=0, le=MAX_RATE, description=Base.model_fields["rate"].description)
 
 
 class ReplayedAdapter(Adapter):
@@ -249,6 +268,9 @@ class File(_Section):
         max_length=MAX_ADAPTERS,
         description=f"1 to {MAX_ADAPTERS:,} [[adapters]] entries, each with name, rank and rate",
     )
+    base: Base | None = Field(
+        default=None, description="a table with the rate of requests that name no adapter, and lengths as adapters have"
+    )
     phases: list[PhaseEntry] = Field(
         default=[], max_length=1000, description="at most 1,000 [[phases]] entries, each with a duration"
     )
@@ -266,3 +288,4 @@ class ReplayFile(File):
         max_length=MAX_ADAPTERS,
         description=f"1 to {MAX_ADAPTERS:,} [[adapters]] entries, each with name and rank",
     )
+    base: ReplayedBase | None = Field(default=None, description=File.model_fields["base"].description)

@@ -31,11 +31,12 @@ SYNONYMS = {
     "duration": "duration_s length seconds time",
     "scale": "factor multiplier rate rate_scale",
     # the whole file
-    "model": "base base_model hf_model llm model_id model_name",
+    "model": "base_model hf_model llm model_id model_name",
     "gpu": "accelerator card device gpu_id gpu_name gpu_type hardware pin pinned",
     "gpus": "accelerators fleet gpu_types nodes pool pools",
     "lengths": "length requests token_lengths tokens",
     "adapters": "adapter lora lora_adapters lora_modules loras",
+    "base": "base_requests base_traffic no_adapter unadapted without_adapter",
     "server": "current engine flags settings today",
     # [server] and [fixed]
     "max_loras": "adapter_slots gpu_loras lora_slots slots",

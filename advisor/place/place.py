@@ -42,9 +42,13 @@ def place(
     Where there was a placement before, with few changes to that one, and how to make them.
 
     Raises:
-        InputError: no such algorithm, too few GPUs for one to fail, a shipped file is missing or altered, or the twin
-            is asked and not installed.
+        InputError: no such algorithm, requests that name no adapter, too few GPUs for one to fail, a shipped file is
+            missing or altered, or the twin is asked and not installed.
     """
+    if problem.inventory.workload.base is not None:
+        raise InputError(
+            "base: requests that name no adapter cannot be placed yet; take them out, and serve them by GPUs apart"
+        )
     if algorithm not in ALGORITHMS:
         near = nearest(algorithm, ALGORITHMS)
         hint = f"; did you mean {near!r}?" if near else ""

@@ -97,14 +97,16 @@ def _covering(sample: Requests) -> int:
 
 
 def _plainly_fit(workload: Workload, limit: int) -> bool:
-    mean, std = workload.input_mean + workload.output_mean, workload.input_std + workload.output_std
-    return bool((mean + SPREADS * std)[workload.rate > 0].max(initial=0.0) <= limit)
+    traffic = workload.traffic
+    mean, std = traffic.input_mean + traffic.output_mean, traffic.input_std + traffic.output_std
+    return bool((mean + SPREADS * std)[traffic.rate > 0].max(initial=0.0) <= limit)
 
 
 def _sample(workload: Workload) -> Requests:
     """Requests as they come, whenever that is."""
-    plain = replace(workload, cv=np.ones_like(workload.cv), lognormal_gaps=None)
-    return draw(plain, SAMPLE / float(workload.rate.sum()), seed=0)
+    traffic = workload.traffic
+    plain = replace(traffic, cv=np.ones_like(traffic.cv), lognormal_gaps=None)
+    return draw(plain, SAMPLE / float(traffic.rate.sum()), seed=0)
 
 
 def _most_kv_tokens(workload: Workload, profile: Profile, fixed: Mapping[str, float]) -> int:
@@ -132,14 +134,18 @@ def _accepted(workload: Workload, sample: Requests, limit: int) -> Workload | No
         whole = float(getattr(lengths, of)())
         return float(getattr(lengths[fits], of)()) / whole if whole else 1.0
 
-    return replace(
-        workload,
-        rate=workload.rate * float(fits.mean()),
-        input_mean=np.maximum(workload.input_mean * ratio(sample.input, "mean"), 1.0),
-        input_std=workload.input_std * ratio(sample.input, "std"),
-        output_mean=np.maximum(workload.output_mean * ratio(sample.output, "mean"), 1.0),
-        output_std=workload.output_std * ratio(sample.output, "std"),
-        input_quantiles=(),
-        output_quantiles=(),
-        tables=(),
-    )
+    def left(of: Workload) -> Workload:
+        return replace(
+            of,
+            rate=of.rate * float(fits.mean()),
+            input_mean=np.maximum(of.input_mean * ratio(sample.input, "mean"), 1.0),
+            input_std=of.input_std * ratio(sample.input, "std"),
+            output_mean=np.maximum(of.output_mean * ratio(sample.output, "mean"), 1.0),
+            output_std=of.output_std * ratio(sample.output, "std"),
+            input_quantiles=(),
+            output_quantiles=(),
+            tables=(),
+            base=None if of.base is None else left(of.base),
+        )
+
+    return left(workload)

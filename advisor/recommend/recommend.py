@@ -11,6 +11,7 @@ from advisor.features.vector import ESTIMATES, MIX_FEATURES, SERVING_FEATURES, U
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.configuration import bursts_unknown
 from advisor.recommend.context import settle_context
+from advisor.recommend.lora_cost import without_lora
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommendation import Admission, Change, Recommendation
 from advisor.recommend.room import unlike_trained
@@ -34,7 +35,11 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
     context = settle_context(inventory.mix, profile, inventory.server, fixed)
     if context.max_model_len != profile.memory.max_model_len:
         fixed["max_model_len"] = context.max_model_len
-    warnings = [*context.warnings, *_unknown_to_the_models(pair, inventory.fixed), *_not_learned(inventory.workload)]
+    warnings = [
+        *context.warnings,
+        *_unknown_to_the_models(pair, inventory.fixed),
+        *_not_learned(inventory.workload, pair),
+    ]
     if context.accepted is None:
         reason = f"no request fits into max_model_len {context.max_model_len:,}"
         return _refusal(inventory, pair, Choice(0, None, (), {}, reason), warnings)
@@ -47,7 +52,8 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
     flags = settings.flags(profile.memory.max_model_len)
     further = [name for name in SERVING_FEATURES if name not in MIX_FEATURES]
     warnings += _extrapolations(pair, choice.configuration.values, further)
-    if bursts_unknown(context.accepted.take(chosen.candidates.order[: choice.size]), pair):
+    served = context.accepted.take(chosen.candidates.order[: choice.size])
+    if bursts_unknown(served, pair):
         warnings.append(
             f"of more than {pair.manifest.max_adapters:,} adapters the models know no bursts: requests that are seldom "
             "are taken as Poisson arrivals, which admits fewer adapters and expects longer steps than may be"
@@ -72,6 +78,7 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
         trace=(*choice.trace, *choice.configuration.trace),
         warnings=tuple(warnings),
         changes=_changes(inventory, flags),
+        without_lora=without_lora(served, profile, settings.max_loras),
     )
 
 
@@ -87,16 +94,21 @@ def _extrapolations(pair: Pair, values: Mapping[str, float], names: Sequence[str
     return warnings
 
 
-def _not_learned(workload: Workload) -> list[str]:
+def _not_learned(workload: Workload, pair: Pair) -> list[str]:
     """A warning for each trait of the traffic that no feature tells the models of."""
     warnings = []
-    if workload.lognormal_gaps is not None:
-        count = int(workload.lognormal_gaps.sum())
+    if workload.lognormal_gaps is not None and (count := int(workload.lognormal_gaps.sum())):
         warnings.append(f"gaps are log-normal for {count:,} adapters, which the models were not trained on")
     if workload.shared_prefix is not None:
         warnings.append(
             "prompts begin alike (shared_prefix), which the models were not trained on: they answer as if every prompt "
             "were computed whole; a verification by the digital twin finds what is there"
+        )
+    if workload.base is not None and "base_share" not in pair.manifest.range:
+        warnings.append(
+            f"the models were not trained on requests that name no adapter, here {workload.base_tok_s:,.0f} of "
+            f"{workload.offered_tok_s:,.0f} tokens/s: they count in the estimates that the models start from; let the "
+            "digital twin verify"
         )
     if workload.phases:
         peak = max(phase.scale for phase in workload.phases) / mean_scale(workload.phases)
@@ -133,12 +145,15 @@ def _unknown_to_the_models(pair: Pair, fixed: Mapping[str, int | float]) -> list
 
 def _admission(inventory: Inventory, chosen: Selection) -> Admission:
     mix = inventory.mix.take(chosen.adapters)
+    base = mix.base
     admitted = set(chosen.adapters.tolist())
     rejected = tuple(name for i, name in enumerate(inventory.names) if i not in admitted)
     return Admission(
         of=len(inventory),
         request_rate=float(mix.rate.sum()),
-        token_rate=mix.offered_tok_s,
+        token_rate=mix.offered_tok_s - mix.base_tok_s,
+        base_request_rate=0.0 if base is None else float(base.rate.sum()),
+        base_token_rate=mix.base_tok_s,
         admitted=tuple(name for i, name in enumerate(inventory.names) if i in admitted),
         rejected=rejected,
         principle=chosen.candidates.principle if rejected else "",

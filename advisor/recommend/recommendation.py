@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from advisor.recommend.lora_cost import WithoutLora
 from advisor.recommend.objective import Expectation
 from advisor.zoo.basis import Basis
 from twin.settings import Settings, arguments
@@ -35,6 +36,10 @@ class Admission:
     rejected: tuple[str, ...]
     principle: str = ""
     """By what the rejected ones were chosen; empty where there are none."""
+    base_request_rate: float = 0.0
+    """Requests/s that name no adapter, beside those of the admitted ones."""
+    base_token_rate: float = 0.0
+    """Offered tokens/s of theirs."""
 
     @property
     def adapters(self) -> int:
@@ -71,6 +76,8 @@ class Recommendation:
     """Why nothing is feasible."""
     changes: tuple[Change, ...] = ()
     """Settings in force today that the recommendation changes."""
+    without_lora: WithoutLora | None = None
+    """What serving the same traffic without LoRA would be like; None when nothing is feasible."""
     verified: Mapping[str, Any] | None = None
     """What the digital twin measured under the recommended flags, when it was asked."""
 
@@ -122,9 +129,19 @@ class Recommendation:
             "admitted": list(admission.admitted),
             "rejected": list(admission.rejected),
         }
+        if admission.base_request_rate:
+            document["admission"]["base"] = {
+                "request_rate": round(admission.base_request_rate, 6),
+                "token_rate": round(admission.base_token_rate, 3),
+            }
         if admission.principle:
             document["admission"]["principle"] = admission.principle
         document["expected"] = self.figures()
+        if self.without_lora is not None:
+            document["without_lora"] = {
+                "itl_ms": round(self.without_lora.itl_ms, 2),
+                "load_ratio": round(self.without_lora.load_ratio, 3),
+            }
         document["trace"] = [
             {"output": step.output, "rule": list(step.rule), "result": step.result} for step in self.trace
         ]

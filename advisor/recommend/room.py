@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from advisor.features.estimate import held_tokens
 from twin.profile import Profile
 from twin.settings import Settings
 from twin.workload import Workload
@@ -38,12 +39,10 @@ def shortages(
 
     `itl_ms` is the mean time of an answer token, expected where nothing is short.
     """
+    mix = mix.traffic
     share = mix.rate / mix.rate.sum()
-    answer = features["output_mean"]
-    running = features["rate"] * answer * itl_ms / 1e3
-    # A request holds its prompt and what it has written; long answers are seen more often.
-    written = float(share @ (mix.output_mean**2 + mix.output_std**2)) / answer / 2
-    context = features["input_mean"] + written
+    running = features["rate"] * features["output_mean"] * itl_ms / 1e3
+    context = held_tokens(mix)
     # Requests of bursty adapters come in groups, so that their number varies by so much more.
     bursts = max(float(share @ mix.cv**2), 1.0)
     spread = math.sqrt(running * (bursts * context**2 + features["input_std"] ** 2 + features["output_std"] ** 2))

@@ -12,6 +12,8 @@ from advisor.recommend.recommendation import Step
 from advisor.zoo.tree import load_tree
 from twin.workload import Workload
 
+NOTHING_LEFT = 1e-3
+"""Of what the GPU serves, the share that base traffic leaves for adapters: less is nothing."""
 PROBES, REACH = 5, 0.02
 """Above a size that misses so many more are tried, each so much larger: a classifier of trees may be unsure of one size
 and sure of the next."""
@@ -40,9 +42,10 @@ def choose(
     `subset` gives so many of the adapters, each set with those of every smaller one; `which` they are is for the trace.
     All are tried first. Where they would miss the objective, the search goes up or down from what the rules say.
     """
-    objective, found = configurator.objective, dict[int, Configuration]()
-    values = measure(subset(of), configurator.profile, ttft_limit_s=objective.ttft_limit_s)
-    trace = _admission_limit(configurator, values)
+    objective, found, everyone = configurator.objective, dict[int, Configuration](), subset(of)
+    values = measure(everyone, configurator.profile, ttft_limit_s=objective.ttft_limit_s)
+    base = everyone.base_tok_s
+    trace = _admission_limit(configurator, values, base)
     limit = int(trace[-1].result)
 
     def misses(size: int) -> list[str]:
@@ -56,9 +59,13 @@ def choose(
         return Choice(0, None, (*trace, *error.trace), values, str(error))
     if size < 1:
         reason = f"not even one adapter meets the objective {objective.name}: with 1, {one_more[0]}"
-        if limit < 1:
-            each = values["token_rate_mean"]
-            reason = f"one adapter of this mix brings {each:.1f} tokens/s, more than one GPU serves: {one_more[0]}"
+        each = values["token_rate_mean"]
+        beside = f" beside {base:,.0f} tokens/s of requests that name no adapter" if base else ""
+        if base >= values["estimated_load"] * (1 - NOTHING_LEFT):
+            reason = f"requests that name no adapter bring {base:,.0f} tokens/s, alone more than one GPU serves"
+        elif limit < 1:
+            reason = f"one adapter of this mix brings {each:.1f} tokens/s, more than one GPU serves{beside}"
+            reason = f"{reason}: {one_more[0]}"
         return Choice(0, None, tuple(trace), values, reason)
     if one_more or size > limit:
         rule = f"with {size + 1}: {'; '.join(one_more)}" if one_more else f"with {size}: objective met"
@@ -69,11 +76,12 @@ def choose(
     return Choice(size, found[size], (*trace, Step("adapters", (rule,), min(of, limit))), values)
 
 
-def _admission_limit(configurator: Configurator, values: Mapping[str, float]) -> list[Step]:
-    """The load limit of the mix, and the number of adapters that it comes to."""
+def _admission_limit(configurator: Configurator, values: Mapping[str, float], base: float) -> list[Step]:
+    """The load limit of the mix, and the number of adapters that it comes to beside so many tokens/s without."""
     load = load_tree(configurator.pair, configurator.objective.trees, "load_limit")(values)
-    adapters = load.value / values["token_rate_mean"]
-    rule = f"load_limit {load.value:.1f} / token_rate_mean {values['token_rate_mean']:.3f} = {adapters:.2f}"
+    adapters = (load.value - base) / values["token_rate_mean"]
+    left = f"(load_limit {load.value:.1f} - base traffic {base:.1f})" if base else f"load_limit {load.value:.1f}"
+    rule = f"{left} / token_rate_mean {values['token_rate_mean']:.3f} = {adapters:.2f}"
     return [Step("load_limit", load.rule, load.value), Step("admission_limit", (rule,), math.floor(adapters))]
 
 

@@ -120,14 +120,15 @@ class Selector:
             choice = Choice(0, None, error.trace, {}, str(error))
         admitted = self.mix.take(candidates.order[: choice.size])
         room = in_host - choice.size  # who is asked comes first
-        return Selection(candidates, choice, idle[:room], admitted.offered_tok_s if choice.size else 0.0)
+        token_rate = admitted.offered_tok_s - admitted.base_tok_s if choice.size else 0.0
+        return Selection(candidates, choice, idle[:room], token_rate)
 
     def _ordered(self, adapters: Positions) -> tuple[Candidates, Candidates]:
         """The adapters in the order of admission: giants after the others, and before them; alike without giants."""
         asked = adapters[self.mix.rate[adapters] > 0]
         busy = self.mix.take(asked)
         order = asked[admission_order(busy, tuple(self.inventory.names[i] for i in asked))]
-        serves = busy.offered_tok_s / len(busy) * estimate(busy, self.pair.profile).max_adapters
+        serves = (busy.offered_tok_s - busy.base_tok_s) / len(busy) * estimate(busy, self.pair.profile).max_adapters
         load = self._load()[order]
         giants, others = order[load > GIANT * serves], order[load <= GIANT * serves]
         giants = giants[np.argsort(self._load()[giants], kind="stable")]

@@ -48,6 +48,11 @@ def _admission(recommendation: Recommendation) -> str:
         f"admitted     {admission.adapters:,} of {_adapters(admission.of)}: "
         f"{admission.request_rate:,.4g} requests/s, {admission.token_rate:,.0f} tokens/s"
     ]
+    if admission.base_request_rate:
+        lines.append(
+            f"base model   beside them {admission.base_request_rate:,.4g} requests/s that name no adapter, "
+            f"{admission.base_token_rate:,.0f} tokens/s"
+        )
     if rejected := admission.rejected:
         lines.append(f"rejected     {listed(rejected)}")
         lines.append(f"principle    {admission.principle}")
@@ -56,7 +61,10 @@ def _admission(recommendation: Recommendation) -> str:
 
 def _expected(recommendation: Recommendation) -> str:
     figures = recommendation.figures()
-    return _titled(f"Expected: {_state(figures)}", _figures(figures))
+    lines = _figures(figures)
+    if plain := recommendation.without_lora:
+        lines.append(f"without LoRA ITL {plain.itl_ms:,.1f} ms, and {plain.load_ratio:.3g} times the tokens/s at most")
+    return _titled(f"Expected: {_state(figures)}", lines)
 
 
 def _verified(recommendation: Recommendation) -> str:

@@ -78,6 +78,10 @@ adapters = st.fixed_dictionaries(
         "replicas": st.integers(1, 100_000),
     },
 )
+base = st.fixed_dictionaries(
+    {"rate": st.just(0.0) | st.floats(1e-9, 1000)},
+    optional={"input": lengths, "output": lengths, "gaps": gaps, "cv": cvs},
+)
 phases = st.fixed_dictionaries(
     {"duration": st.floats(10, 1e6)}, optional={"scale": st.floats(0.1, 10), "gaps": gaps, "cv": cvs}
 )
@@ -97,6 +101,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         "lengths": {"input": draw(lengths), "output": draw(lengths), "correlation": draw(st.floats(-1, 1))},
         "adapters": rows,
         "phases": draw(st.lists(phases, max_size=3)),
+        **({"base": traffic} if (traffic := draw(st.none() | base)) else {}),
     }
 
 

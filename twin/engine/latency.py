@@ -46,9 +46,9 @@ class StepWork(NamedTuple):
 
 def step_cost(profile: Profile, max_loras: int) -> StepCost:
     """Fold the Profile's step and scheduling models for one number of slots (see `twin.profile.Step`); 0: no LoRA."""
-    step, scheduling = profile.step, profile.scheduling
     if not max_loras:
-        step = step.model_copy(update={"base_ms": step.base_ms - step.lora_base_ms, "lora_per_token_ms": 0.0})
+        profile = profile.without_lora()
+    step, scheduling = profile.step, profile.scheduling
     return StepCost(
         base_ms=step.base_ms + step.per_slot_ms * max_loras + scheduling.base_ms,
         per_request_ms=step.per_request_ms + step.lora_per_token_ms + scheduling.per_request_ms,

@@ -26,10 +26,11 @@ def check(server: Server) -> Iterator[Finding]:
     if not advice.feasible:
         yield RULE.finding(server, f"no settings serve this inventory: {advice.reason}", server.place("max_loras"))
     elif rejected := len(advice.admission.rejected):
-        admission, offered = advice.admission, target.inventory.mix.offered_tok_s
+        admission, mix = advice.admission, target.inventory.mix
+        offered, beside = mix.offered_tok_s - mix.base_tok_s, " beside requests that name none" if mix.base else ""
         yield RULE.finding(
             server,
-            f"{admission.of:,} adapters with {offered:,.0f} tokens/s are more than one GPU serves: "
+            f"{admission.of:,} adapters with {offered:,.0f} tokens/s{beside} are more than one GPU serves: "
             f"{admission.adapters:,} of this mix, {admission.token_rate:,.0f} tokens/s",
             server.place("max_loras"),
             why="beyond the admission limit the queue grows with any settings",

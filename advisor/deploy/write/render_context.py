@@ -56,7 +56,9 @@ def context(recommendation: Recommendation, inventory: Inventory, pair: Pair, op
     vllm = vllm_version.release(options.vllm) if options.vllm else basis.vllm.partition("+")[0]
     served = inventory.only(recommendation.admission.admitted)
     mix = served.mix
-    limits = _limits(served, mix, recommendation)
+    # Who names the model itself is served by no adapter, but by the same server and within the same limits.
+    traffic, models = mix.traffic, (*served.names, *([basis.model] if mix.base else []))
+    limits = _limits(models, traffic, recommendation)
     flags: dict[str, int | float] = dict(recommendation.flags)
     if options.enforce:
         flags["max_num_queued_reqs"] = limits["requests_in_flight"]
@@ -95,11 +97,11 @@ def context(recommendation: Recommendation, inventory: Inventory, pair: Pair, op
         "limits": limits,
         "expected": recommendation.figures(),
         "benchmark": {
-            "input_tokens": _mean(mix, mix.input_mean),
-            "output_tokens": _mean(mix, mix.output_mean),
-            "spread": _spread(mix),
-            "request_rate": round(max(float(mix.rate.sum()), 1 / 3600), 6),
-            "names": by_share(served.names, mix.rate),
+            "input_tokens": _mean(traffic, traffic.input_mean),
+            "output_tokens": _mean(traffic, traffic.output_mean),
+            "spread": _spread(traffic),
+            "request_rate": round(max(float(traffic.rate.sum()), 1 / 3600), 6),
+            "names": by_share(models, traffic.rate),
         },
     }
 
@@ -133,12 +135,15 @@ def _loading(loaded: int, unloaded: int, options: Options) -> list[str]:
     ]
 
 
-def _limits(served: Inventory, mix: Workload, recommendation: Recommendation) -> dict[str, Any]:
-    """The admission limit as plain data; `zones` are the adapters whose limits are alike."""
+def _limits(names: Sequence[str], mix: Workload, recommendation: Recommendation) -> dict[str, Any]:
+    """The admission limit as plain data, of what requests call their model; `zones` are those whose limits are alike.
+
+    `mix` has an entry for each of the names.
+    """
     expected = recommendation.expected
     ttft_s, itl_s = (expected.ttft_ms / 1000, expected.itl_ms / 1000) if expected else (0.0, 0.0)
     adapters, zones = list[dict[str, Any]](), defaultdict[tuple[int, int], list[str]](list)
-    for name, rate, cv in zip(served.names, mix.rate.tolist(), mix.cv.tolist(), strict=True):
+    for name, rate, cv in zip(names, mix.rate.tolist(), mix.cv.tolist(), strict=True):
         limit = rate_limit(rate, cv)
         adapters.append({"name": name, **asdict(limit)})
         zones[limit.per_minute, limit.burst].append(name)

@@ -115,11 +115,11 @@ def test_the_twin_serves_what_is_estimated_and_not_much_more(rate: float) -> Non
     found = estimate(alike(10, rate=rate), PROFILE)
     most = found.max_adapters
     slots = round(found.serving(0.85 * most).slots)
-    assert served(round(0.85 * most), rate, slots).steady()
-    assert not served(round(1.25 * most), rate, slots).steady()
+    assert served(alike(round(0.85 * most), rate=rate), slots).steady()
+    assert not served(alike(round(1.25 * most), rate=rate), slots).steady()
     half = round(most / 2)
     expected = estimate_slots(alike(half, rate=rate), PROFILE, [slots])[0].serving(half)
-    assert served(half, rate, slots).tpot_ms == pytest.approx(expected.step_ms, rel=0.1)
+    assert served(alike(half, rate=rate), slots).tpot_ms == pytest.approx(expected.step_ms, rel=0.1)
 
 
 @pytest.mark.parametrize("slots", [8, 16])
@@ -127,13 +127,43 @@ def test_a_server_short_of_slots_still_fills_its_batches(slots: int) -> None:
     """A hundred busy adapters take turns; a batch holds several requests of each of the few that have a slot."""
     mix = alike(100, rate=0.5)
     most = estimate_slots(mix, PROFILE, [slots])[0].max_adapters / 100 * mix.offered_tok_s
-    assert 1 / 1.5 < served(100, 0.5, slots).throughput_tok_s / most < 1.5
+    assert 1 / 1.5 < served(alike(100, rate=0.5), slots).throughput_tok_s / most < 1.5
 
 
-def served(count: int, rate: float, slots: int) -> Measures:
-    mix = alike(count, rate=rate)
-    workload = Workload(*(getattr(mix, name) for name in mix.__slots__))
-    server = Settings(
+def test_base_traffic_takes_room_from_the_adapters_but_no_slot() -> None:
+    mix = alike(100, rate=0.2)
+    alone = estimate(mix, PROFILE)
+    limits, states = [alone.max_adapters], [alone.serving(40)]
+    for rate in (0.0, 2.0, 4.0, 8.0):
+        beside = estimate(replace(mix, base=alike(1, rate=rate)), PROFILE)
+        limits.append(beside.max_adapters)
+        states.append(beside.serving(40))
+    assert limits[0] == pytest.approx(limits[1], rel=1e-9)
+    assert limits[1:] == sorted(limits[1:], reverse=True)
+    assert [state.step_ms for state in states] == sorted(state.step_ms for state in states)
+    # A request without an adapter costs less than one with: none of LoRA's work.
+    assert limits[0] - limits[-1] < 8.0 / 0.2
+    too_much = estimate(replace(mix, base=alike(1, rate=1e3)), PROFILE)
+    assert too_much.max_adapters == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("rate", [1.0, 4.0, 8.0])
+def test_the_twin_serves_base_traffic_as_estimated(rate: float) -> None:
+    mix = replace(alike(40, rate=0.1), base=alike(1, rate=rate))
+    (found,) = estimate_slots(mix, PROFILE, [40])
+    assert served(mix, 40).tpot_ms == pytest.approx(found.serving(40).step_ms, rel=0.1)
+
+
+def test_without_lora_the_twin_is_as_fast_as_estimated() -> None:
+    mix = alike(60, rate=0.2)
+    server = settings(60, 60)
+    plain = simulate(PROFILE, server.without_lora(), mix, duration_s=1800)
+    assert plain.tpot_ms == pytest.approx(estimate(mix, PROFILE.without_lora()).serving(60).step_ms, rel=0.05)
+    assert plain.tpot_ms < 0.9 * simulate(PROFILE, server, mix, duration_s=1800).tpot_ms
+
+
+def settings(count: int, slots: int) -> Settings:
+    return Settings(
         max_loras=slots,
         max_cpu_loras=max(count, slots),
         max_lora_rank=16,
@@ -142,4 +172,7 @@ def served(count: int, rate: float, slots: int) -> Measures:
         gpu_memory_utilization=0.9,
         max_model_len=PROFILE.memory.max_model_len,
     )
-    return simulate(PROFILE, server, workload, duration_s=1200.0)
+
+
+def served(mix: Workload, slots: int) -> Measures:
+    return simulate(PROFILE, settings(len(mix), slots), mix, duration_s=1200.0)

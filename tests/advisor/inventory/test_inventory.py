@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.inventory.inventory import GpuChoice, Inventory, load, parse
-from advisor.inventory.schema import Adapter, File, GpuEntry, Length, Lengths, PhaseEntry, SettingsTable
+from advisor.inventory.schema import Adapter, Base, File, GpuEntry, Length, Lengths, PhaseEntry, SettingsTable
 from advisor.inventory.synonyms import SYNONYMS
 from tests.advisor import inventories
 from tests.advisor.inventories import PLAIN
@@ -87,7 +87,7 @@ def test_mutilated_text_is_refused_in_one_line(data: st.DataObject) -> None:
         ),
         max_leaves=5,
     ),
-    st.sampled_from(["model", "lengths", "lengths.input", "adapters", "phases", "server", "server.max_loras"]),
+    st.sampled_from(["model", "lengths", "lengths.input", "adapters", "base", "phases", "server", "server.max_loras"]),
 )
 def test_a_value_of_any_type_anywhere_gives_one_line(value: Any, place: str) -> None:
     document: dict[str, Any] = {"model": "m", "gpu": "g", "lengths": {}, "server": {}, "adapters": [], "phases": []}
@@ -252,6 +252,29 @@ def test_a_value_of_any_type_anywhere_gives_one_line(value: Any, place: str) -> 
         ("rank = 16", "rank = 16\nreplica = 2", "unknown key 'replica'; did you mean 'replicas'?"),
         ("rank = 16", "rank = 16\nanti-affinity = 2", "unknown key 'anti-affinity'; did you mean 'apart'?"),
         ("rank = 16", "rank = 16\napart = 2", "apart is 2, but must be a text that names a group of adapters"),
+        ("[[adapters]]", "[base]\nrat = 2\n[[adapters]]", "inventory:9: base: unknown key 'rat'; did you mean 'rate'?"),
+        (
+            "[[adapters]]",
+            "[base]\nrate = -2\n[[adapters]]",
+            "inventory:9: base: rate is -2, but must be a number of req",
+        ),
+        ("[[adapters]]", "[base]\ncv = 2\n[[adapters]]", "inventory:8: base: 'rate' is missing; it must be a number"),
+        (
+            "[[adapters]]",
+            "[base]\nrate = 1\nname = 'x'\n[[adapters]]",
+            "unknown key 'name'; valid keys are rate, input",
+        ),
+        (
+            "output = { mean = 110, std = 100 }",
+            "[base]\nrate = 1\noutput = { mean = 9, std = 9 }",
+            "no output lengths; add output",
+        ),
+        (
+            "[[adapters]]",
+            '[base]\nrate = 1\nlengths = "f.csv"\ninput = { mean = 9, std = 9 }\n[[adapters]]',
+            "inventory:10: base: both lengths and input or output are given; keep one of them",
+        ),
+        ("[[adapters]]", "[base_traffic]\nrate = 1\n[[adapters]]", "unknown key 'base_traffic'; did you mean 'base'?"),
         ("[[adapters]]", "[[adaptors]]", "unknown key 'adaptors'; did you mean 'adapters'?"),
         ("[lengths]", "[server]\nmax_lora_rank = 24\n[lengths]", "inventory:5: server: max_lora_rank is 24, but must"),
         ("rank = 16", "rank = 1" + "0" * 5000, "not readable as TOML"),
@@ -314,7 +337,7 @@ def test_the_hint_for_an_unknown_key_is_the_key_that_was_meant(old: str, new: st
 
 
 def test_every_synonym_leads_to_a_key_there_is_and_is_none_itself() -> None:
-    sections = (File, GpuEntry, Lengths, Length, Adapter, PhaseEntry, SettingsTable)
+    sections = (File, GpuEntry, Lengths, Length, Adapter, Base, PhaseEntry, SettingsTable)
     known = {key for section in sections for key in section.model_fields}
     assert set(SYNONYMS) <= known
     for section in sections:
@@ -329,6 +352,24 @@ def test_adapters_that_are_hardly_asked() -> None:
     assert not np.signbit(inventory.workload.rate).any()
     with pytest.raises(InputError, match=r"^inventory: every rate is 0, so there is no traffic"):
         parse(re.sub(r"rate = \S+", "rate = 0", PLAIN))
+
+
+@given(inventories.documents())
+def test_base_traffic_is_read_as_an_adapters_is(document: dict[str, Any]) -> None:
+    inventory = parse(inventories.toml(document))
+    given = document.get("base", {"rate": 0.0})
+    base = inventory.workload.base
+    assert (base is None) == (given["rate"] == 0.0)
+    if base is None:
+        return
+    row = {"name": "<base>", "rank": 8} | given
+    (alike,) = (parse(inventories.toml(document | {"adapters": [row]})).workload,)
+    for name in ("rate", "input_mean", "input_std", "output_mean", "output_std", "cv"):
+        assert getattr(base, name) == getattr(alike, name), name
+    assert (len(base), base.phases) == (1, ())
+    gaps = [False] if base.lognormal_gaps is None else base.lognormal_gaps.tolist()
+    assert gaps == [given.get("gaps") == "lognormal"]
+    assert inventory.only(inventory.names[:1]).workload.base is base
 
 
 def test_settings_that_must_stay_are_in_force_today() -> None:

@@ -21,7 +21,7 @@ from advisor.recommend.objective import Objective
 from advisor.simulation import MEASURES, prepare
 from tests.advisor import inventories
 from twin.engine.simulation import serve
-from twin.workload import Requests, draw
+from twin.workload import BASE, Requests, draw
 
 NAMES = ("sql", "naïve, “quoted”", "x\ny")
 HEADER = "time,adapter,input,output\n"
@@ -93,6 +93,38 @@ def test_a_replay_measures_what_serving_the_requests_does(zoo: Path, tmp_path: P
 
     half = replay.measure(duration_s=300.0, seed=0, objective=Objective())
     assert half["arrivals"] == (drawn.arrival < 300).sum()
+
+
+@pytest.mark.parametrize(
+    ("name", "records"),
+    [
+        ("log.csv", HEADER + "0,,1,1\n1,sql,1,1\n2,example/Tiny-1B,1,1\n3,Tiny-1B,1,1\n"),
+        (
+            "log.jsonl",
+            "".join(
+                json.dumps({"time": i, "adapter": adapter, "input": 1, "output": 1}) + "\n"
+                for i, adapter in enumerate((None, "sql", "", "Tiny-1B"))
+            ),
+        ),
+    ],
+)
+def test_requests_that_name_no_adapter_are_the_base_models(tmp_path: Path, name: str, records: str) -> None:
+    path = tmp_path / name
+    path.write_text(records)
+    base = ("example/Tiny-1B", "Tiny-1B")
+    assert load(path, NAMES, base).adapter.tolist() == [BASE, 0, BASE, BASE]
+    assert load(path, (*NAMES, "Tiny-1B"), base).adapter.tolist()[3] == 3
+
+
+def test_a_replay_serves_base_traffic_whether_the_inventory_has_any_or_not(zoo: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(HEADER + "".join(f"{i / 10},{'' if i % 2 else 'tenant'},50,50\n" for i in range(600)))
+    without = prepare(inventories.write(tmp_path), zoo, max_loras=16, log=log).measure(seed=0, ttft_limit_s=2.0)
+    beside = inventories.PLAIN + "[base]\n"
+    with_it = prepare(inventories.write(tmp_path, beside), zoo, max_loras=16, log=log).measure(seed=0, ttft_limit_s=2.0)
+    assert without["arrivals"] == with_it["arrivals"] == 600
+    assert without["adapter_loads"] == 1
+    assert without["throughput_tok_s"] == with_it["throughput_tok_s"]
 
 
 def test_timestamps(tmp_path: Path) -> None:

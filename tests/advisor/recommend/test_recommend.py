@@ -102,6 +102,54 @@ def uniform(n: int, rate: float, rank: int = 16, tokens: float = 100.0) -> Workl
     return Workload(rank * ones, rate * ones, *(tokens * ones for _ in range(4)), ones)
 
 
+def test_base_traffic_is_served_first_and_is_no_adapter(pair: Pair) -> None:
+    mix = random_mix(np.random.default_rng(3), 400)
+    alone = recommend(of(mix), pair, Objective())
+    tokens = mix.input_mean.mean() + mix.output_mean.mean()
+    capacity = alone.admission.token_rate
+    admitted = [alone.admission.adapters]
+    for share in (0.2, 0.5):
+        base = replace(mix.take(np.array([0])), rate=np.array([share * capacity / tokens]))
+        answer = recommend(of(replace(mix, base=base)), pair, Objective())
+        admission, expected = answer.admission, answer.expected
+        admitted.append(admission.adapters)
+        assert expected is not None
+        assert admission.base_request_rate == pytest.approx(base.rate[0])
+        served = mix.take(np.array([int(name.removeprefix("adapter-")) for name in admission.admitted]))
+        assert admission.token_rate == pytest.approx(served.offered_tok_s)
+        assert admission.request_rate == pytest.approx(served.rate.sum())
+        assert expected.throughput_tok_s == pytest.approx(admission.token_rate + admission.base_token_rate, rel=0.1)
+        assert answer.document()["admission"]["base"]["token_rate"] == pytest.approx(base.offered_tok_s, abs=0.001)
+        assert any("base_share" in warning for warning in answer.warnings)
+    assert admitted[0] > admitted[1] > admitted[2] > 0
+
+
+def test_base_traffic_beyond_the_gpu_leaves_nothing_to_admit(pair: Pair) -> None:
+    answer = recommend(of(replace(uniform(10, 0.1), base=uniform(1, 1e3))), pair, Objective())
+    assert not answer.feasible
+    assert answer.reason == "requests that name no adapter bring 200,000 tokens/s, alone more than one GPU serves"
+
+
+def test_a_pair_that_never_saw_base_traffic_says_so(pair: Pair) -> None:
+    known = pair.manifest.range
+    older = replace(pair, manifest=pair.manifest.model_copy(update={"range": {**known}}))
+    del older.manifest.range["base_share"]
+    inventory = of(replace(uniform(10, 0.1), base=uniform(1, 0.5)))
+    (told,) = (each for each in recommend(inventory, older, Objective()).warnings if "no adapter" in each)
+    assert told.startswith("the models were not trained on requests that name no adapter, here 100 of 300 tokens/s")
+    assert not any("no adapter" in each for each in recommend(of(uniform(10, 0.1)), older, Objective()).warnings)
+
+
+def test_what_lora_costs(pair: Pair) -> None:
+    answer = recommend(of(uniform(60, 0.1)), pair, Objective())
+    assert answer.expected is not None
+    assert answer.without_lora is not None
+    step = pair.profile.step
+    assert step.base_ms - step.lora_base_ms <= answer.without_lora.itl_ms < answer.expected.itl_ms
+    assert answer.without_lora.load_ratio > 1
+    assert answer.document()["without_lora"]["load_ratio"] == pytest.approx(answer.without_lora.load_ratio, abs=0.001)
+
+
 def test_the_same_inventory_has_the_same_answer(pair: Pair) -> None:
     inventory = of(random_mix(np.random.default_rng(5), 200))
     assert recommend(inventory, pair, Objective()) == recommend(inventory, pair, Objective())

@@ -1,0 +1,30 @@
+"""What LoRA costs: the same traffic on the same GPU with LoRA off, where the base model would answer all of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from advisor.features.estimate import Estimate, estimate, estimate_slots
+from twin.profile import Profile
+from twin.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutLora:
+    """The server that would do without."""
+
+    itl_ms: float
+    """Mean inter-token latency, ms."""
+    load_ratio: float
+    """The most tokens/s of this mix, over those with LoRA."""
+
+
+def without_lora(mix: Workload, profile: Profile, max_loras: int) -> WithoutLora:
+    """What the Profile alone says of both, with that many slots and without any."""
+    (lora,) = estimate_slots(mix, profile, [max_loras])
+    plain = estimate(mix, profile.without_lora())
+
+    def most(of: Estimate) -> float:
+        return mix.base_tok_s + (mix.offered_tok_s - mix.base_tok_s) * of.max_adapters / len(mix)
+
+    return WithoutLora(plain.serving(len(mix)).step_ms, most(plain) / most(lora))
