@@ -6,7 +6,7 @@ more. `papers` is the complete grid of Agulló et al. (arXiv 2508.08343).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from itertools import combinations_with_replacement
@@ -38,6 +38,11 @@ TOKENS = {"input": (10.0, 16_000.0), "output": (5.0, 8_000.0)}
 """Where the mean lengths of an adapter are cut off."""
 CV = (0.4, 10.0)
 """Where the variation of an adapter's gaps is cut off."""
+
+WITH_BASE = 0.3
+"""Share of the mixes, those of the papers' kind left out, with requests that name no adapter."""
+BASE_SHARE = (0.05, 0.6)
+"""Of their tokens, what such requests bring."""
 
 Kind = Literal["papers", "alike", "bursty", "varied", "production"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -151,18 +156,35 @@ class Recipe:
     lengths: Lengths
     cv: LogNormal = POISSON
     """Coefficient of variation of the gaps between an adapter's requests."""
+    base_share: float = 0.0
+    """Of all tokens, what requests bring that name no adapter."""
 
     def adapters(self, count: int) -> Workload:
-        """So many adapters, at most `MAX_ADAPTERS`."""
+        """So many adapters, at most `MAX_ADAPTERS`, and their share of base traffic."""
         rank, prompt, answer, gaps = _points(self.number)[:count].T
         cv = np.clip(self.cv.quantile(gaps), *CV)
-        return Workload(
+        mix = Workload(
             self.ranks.quantile(rank),
             self.rates.deal(count),
             *self.lengths.deal(prompt, answer),
             cv,
             correlation=self.lengths.correlation,
         )
+        return replace(mix, base=self._base(mix.offered_tok_s)) if self.base_share else mix
+
+    def _base(self, beside_tok_s: float) -> Workload:
+        """Base traffic with the mean lengths and gaps of the adapters, which bring so many tokens/s."""
+        lengths = self.lengths
+        token_rate = beside_tok_s * self.base_share / (1 - self.base_share)
+        base = Workload.alike(
+            np.array([token_rate / (lengths.input_mean + lengths.output_mean)]),
+            rank=0.0,
+            input_mean=lengths.input_mean,
+            input_std=lengths.input_std,
+            output_mean=lengths.output_mean,
+            output_std=lengths.output_std,
+        )
+        return replace(base, cv=np.clip(np.array([self.cv.mean]), *CV))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +233,21 @@ def sample(count: int, seed: int) -> list[Recipe]:
     """The first `count` mixes of a space-filling sequence (scrambled Sobol), a quarter of the papers' kind.
 
     Of the others each kind has three sixteenths: all adapters with Poisson arrivals and `alike` in lengths, `bursty`
-    with gap variations from 1 to 5, `varied` in lengths, or both and skewed as in `production`.
+    with gap variations from 1 to 5, `varied` in lengths, or both and skewed as in `production`. Three in ten of them
+    have base traffic, too.
     """
     points = qmc.Sobol(17, scramble=True, rng=np.random.default_rng(seed)).random_base2((count - 1).bit_length())
-    return [_recipe(number, point) for number, point in enumerate(points[:count])]
+    recipes = [_recipe(number, point) for number, point in enumerate(points[:count])]
+    return [replace(recipe, base_share=_base_share(recipe, seed)) for recipe in recipes]
+
+
+def _base_share(recipe: Recipe, seed: int) -> float:
+    """What a mix has of base traffic: nothing in most."""
+    unit = float(np.random.default_rng([seed, recipe.number, 5]).random()) / WITH_BASE
+    if recipe.kind == "papers" or unit >= 1:
+        return 0.0
+    low, high = BASE_SHARE
+    return low + unit * (high - low)
 
 
 def _recipe(number: int, point: Floats) -> Recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -114,8 +114,9 @@ class Simulator:
 
     @cached_property
     def estimated_limit(self) -> float:
-        """The most adapters of the mix in equilibrium."""
-        return estimate(self.recipe.adapters(TYPICAL), self.profile).max_adapters
+        """The most adapters of the mix in equilibrium: about what base traffic leaves of the most without."""
+        alone = replace(self.recipe.adapters(TYPICAL), base=None)
+        return estimate(alone, self.profile).max_adapters * (1 - self.recipe.base_share)
 
     def run(self, adapters: int, max_loras: int) -> SimulatedRun:
         """Serve `adapters` of the mix with `max_loras` slots, or a slot each where that is fewer."""

@@ -45,7 +45,8 @@ def judge_limits(table: Table[LoadLimit], train: Table[LoadLimit], tree: TimesTr
     threshold = float(np.median(train.target(lambda limit: limit.token_rate)))
 
     def line(what: str, rows: Bools, load_limit: Floats) -> Line:
-        adapters = np.clip(np.floor(load_limit / table.column("token_rate_mean")), 1, most)
+        of_adapters = load_limit * (1 - table.column("base_share"))
+        adapters = np.clip(np.floor(of_adapters / table.column("token_rate_mean")), 1, most)
         return Line(what, int(rows.sum()), relative_errors(true[rows], adapters[rows]))
 
     return [

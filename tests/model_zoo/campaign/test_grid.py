@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_zoo.campaign.grid import (
+    BASE_SHARE,
     GRIDS,
     MAX_ADAPTERS,
     PAPER_LENGTHS,
     POINTS,
     RANKS,
     RATES,
+    WITH_BASE,
     Classes,
     GridName,
     LogNormal,
@@ -42,12 +44,16 @@ def test_every_mix_is_one_a_server_may_meet(seed: int, count: int) -> None:
         assert set(mix.rank) <= set(RANKS)
         for values in (mix.rate, mix.input_mean, mix.input_std, mix.output_mean, mix.output_std, mix.cv):
             assert np.all(np.isfinite(values) & (values > 0))
+        if mix.base is not None:
+            assert BASE_SHARE[0] <= recipe.base_share <= BASE_SHARE[1]
+            assert mix.base_tok_s / mix.offered_tok_s == pytest.approx(recipe.base_share)
         if recipe.kind == "papers":
+            assert mix.base is None
             assert set(mix.rate) <= set(RATES)
             assert set(mix.rank) <= set(RANKS[:3])
             assert recipe.lengths == PAPER_LENGTHS
         if recipe.kind in ("papers", "alike", "varied"):
-            assert np.all(mix.cv == 1)
+            assert np.all(mix.traffic.cv == 1)
 
 
 @settings(max_examples=30, deadline=None)
@@ -64,6 +70,12 @@ def test_the_kinds_have_their_shares() -> None:
     kinds = Counter(recipe.kind for recipe in WIDE)
     assert kinds.pop("papers") == pytest.approx(len(WIDE) / 4, rel=0.05)
     assert all(count == pytest.approx(len(WIDE) * 3 / 16, rel=0.05) for count in kinds.values())
+
+
+def test_some_mixes_have_base_traffic_of_all_shares() -> None:
+    shares = np.array([recipe.base_share for recipe in WIDE if recipe.kind != "papers"])
+    assert (shares > 0).mean() == pytest.approx(WITH_BASE, abs=0.06)
+    assert np.quantile(shares[shares > 0], [0.05, 0.5, 0.95]) == pytest.approx([0.08, 0.33, 0.57], abs=0.06)
 
 
 def test_the_design_is_as_wide_as_it_is_said_to_be() -> None:
