@@ -31,9 +31,12 @@ class Portrait:
     silent: int
     """Of rate 0."""
     request_rate: float
-    """Requests/s."""
+    """Requests/s of the adapters."""
     token_rate: float
     """Tokens/s, input and output."""
+    base_request_rate: float
+    """Requests/s that name no adapter."""
+    base_token_rate: float
     input_mean: float
     """Tokens, over all requests."""
     output_mean: float
@@ -59,6 +62,12 @@ class Portrait:
             f"traffic      {self.request_rate:,.3g} requests/s, {self.token_rate:,.0f} tokens/s",
             f"lengths      {self.input_mean:,.0f} input and {self.output_mean:,.0f} output tokens on average",
         ]
+        if self.base_request_rate:
+            lines.insert(
+                4,
+                f"base model   {self.base_request_rate:,.3g} requests/s that name no adapter, "
+                f"{self.base_token_rate:,.0f} tokens/s",
+            )
         if self.busiest:
             lines.append("busiest      " + ", ".join(f"{printable(name)} {share:.0%}" for name, share in self.busiest))
         return "\n".join([*lines, *(f"odd: {each}" for each in self.oddities)])
@@ -83,6 +92,8 @@ def portrait(inventory: Inventory) -> Portrait:
         int((mix.rate == 0).sum()),
         requests,
         total,
+        0.0 if mix.base is None else float(mix.base.rate.sum()),
+        mix.base_tok_s,
         float(mix.rate @ mix.input_mean) / requests if requests else float(mix.input_mean.mean()),
         float(mix.rate @ mix.output_mean) / requests if requests else float(mix.output_mean.mean()),
         {int(rank): int(count) for rank, count in zip(slots, counts, strict=True)},

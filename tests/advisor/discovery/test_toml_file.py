@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from advisor.discovery import toml_file
 from advisor.discovery.discovery import Adapter, Discovery, LeftOut, Phase, Traffic
+from advisor.discovery.portrait import portrait
 from advisor.errors import InputError
 from advisor.inventory.inventory import parse
 
@@ -39,6 +40,17 @@ def test_a_new_file_is_an_inventory() -> None:
     assert inventory.workload.cv.tolist() == [1, 2]
     assert [phase.scale for phase in inventory.workload.phases] == [0.4, 1.6]
     assert "rank = 24  # a slot of 32" in new(FOUND)
+
+
+def test_base_traffic_that_was_found_is_read_back_and_portrayed() -> None:
+    inventory = parse(new(replace(FOUND, base=Traffic(rate=1.5, input={"mean": 90.0, "std": 9.0}))))
+    base = inventory.mix.base
+    assert base is not None
+    assert (base.rate.tolist(), base.input_mean.tolist(), base.output_mean.tolist()) == ([1.5], [90], [196])
+    shown = portrait(inventory)
+    assert (shown.base_request_rate, shown.base_token_rate) == (1.5, 1.5 * (90 + 196))
+    assert "base model   1.5 requests/s that name no adapter, 429 tokens/s" in shown.as_text()
+    assert "base model" not in portrait(parse(new(FOUND))).as_text()
 
 
 def test_what_is_not_known_stands_there_as_a_comment() -> None:
