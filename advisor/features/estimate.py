@@ -187,7 +187,7 @@ class _BaseTraffic(NamedTuple):
 
 
 def _base_traffic(mix: Workload) -> _BaseTraffic:
-    if mix.base is None:
+    if mix.base is None or not mix.base.rate.any():
         return _BaseTraffic(0.0, 0.0, 0.0)
     base = mix.base
     return _BaseTraffic(float(base.rate @ base.output_mean), base.offered_tok_s, held_tokens(base))
