@@ -145,7 +145,8 @@ def test_what_lora_costs(pair: Pair) -> None:
     assert answer.expected is not None
     assert answer.without_lora is not None
     step = pair.profile.step
-    assert step.base_ms - step.lora_base_ms <= answer.without_lora.itl_ms < answer.expected.itl_ms
+    plain_ms = step.base_ms - step.lora_base_ms
+    assert 0.97 * plain_ms <= answer.without_lora.itl_ms < answer.expected.itl_ms
     assert answer.without_lora.load_ratio > 1
     assert answer.document()["without_lora"]["load_ratio"] == pytest.approx(answer.without_lora.load_ratio, abs=0.001)
 
