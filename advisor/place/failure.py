@@ -11,6 +11,8 @@ from advisor.place.running import missed_under
 from advisor.place.servers import Servers
 from twin.settings import Settings
 
+TRIED = 6
+"""Numbers of slots that are tried with each rank, about."""
 ROOM = 1.25
 """Times the adapters of the GPU that has most is what the host memory of a spare one is to hold."""
 
@@ -69,6 +71,7 @@ def _candidates(groups: Sequence[Assignment]) -> Iterator[tuple[Assignment, Sett
     ordered = sorted(groups, key=lambda each: (-each.gpu_type.price, -each.settings.max_loras, each.gpu))
     most = max(len(each.adapters) for each in groups)
     seen = set[tuple[int, int, int]]()
+    ordered = ordered[:: max(len(ordered) // TRIED, 1)]
     ranks = sorted({each.settings.max_lora_rank for each in groups}, reverse=True)
     for rank in ranks:
         for like in ordered:

@@ -195,7 +195,7 @@ def _changes(changes: Changes | None, inventory: Inventory) -> list[str]:
 
 
 def _gpus(numbers: Iterable[int]) -> str:
-    return ", ".join(f"GPU {gpu}" for gpu in numbers)
+    return listed([f"GPU {gpu}" for gpu in numbers])
 
 
 def _runs(steps: Sequence[Step]) -> Iterable[list[Step]]:

@@ -1,0 +1,112 @@
+"""A placement as an operator reads it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from advisor.inventory.inventory import Inventory
+from advisor.place.placement import Assignment, Placement
+from advisor.place.problem import GpuType
+from advisor.place.steps import SPARE, Changes, Step
+from advisor.recommend.objective import Expectation
+from advisor.report.placement import kv_in_use, write
+from advisor.zoo.pairs import Pair
+from tests.advisor.inventories import of
+from twin.settings import Settings
+from twin.workload import Workload
+
+GOLDEN = Path(__file__).with_name("golden")
+
+
+@pytest.fixture
+def inventory() -> Inventory:
+    rate = np.array([0.5] * 10 + [8.0, 0.0])
+    mix = Workload.alike(rate, rank=16.0, input_mean=200, input_std=100, output_mean=100, output_std=0)
+    return replace(of(mix), names=(*(f"tenant-{i}" for i in range(10)), "cha\x1bt", "archive"))
+
+
+@pytest.fixture
+def placement(pair: Pair) -> Placement:
+    gpu = GpuType(pair, 2.5)
+    settings = Settings(8, 16, 16, 512, 2048, 0.9, 16_384)
+    first = Assignment(
+        gpu=0,
+        gpu_type=gpu,
+        adapters=(0, 1, 2, 3, 4, 10),
+        settings=settings,
+        flags={"max_loras": 8},
+        expected=Expectation(1950.0, 1.0, 40.0, 120.0, 36_000, 0.99, 0.8),
+        weights={10: 0.5},
+        request_rate=6.5,
+        token_rate=1950.0,
+        load=0.81,
+        active_adapters=5.2,
+        verified={"missed": []},
+    )
+    second = replace(first, gpu=3, adapters=(5, 6, 10), token_rate=1500.0, load=0.004, active_adapters=0.02)
+    spare = replace(
+        first, gpu=4, adapters=(), weights={}, token_rate=0.0, load=0.0, active_adapters=0.0, standby=(0, 5)
+    )
+    unplaced = {7: "no room on 3 GPUs", 8: "no room on 3 GPUs", 9: "pinned to GPU 7, but there are 3 GPUs"}
+    return Placement((first, second, spare), unplaced, 2, "packing")
+
+
+def test_everything_that_there_is_to_tell(placement: Placement, inventory: Inventory) -> None:
+    first, second, spare = placement.assignments
+    missed = replace(second, missed=("TTFT 2100.0 ms > 2000 ms",), verified={"missed": ["requests starve"]})
+    changes = Changes(
+        steps=(
+            Step("remove", 0, name="gone"),
+            Step("start", 3),
+            Step("start", SPARE),
+            Step("move", SPARE, 5, source=0),
+            Step("move", SPARE, 6, source=0),
+            Step("restart", 0),
+            Step("add", 0, 1),
+            Step("remove", 0, 2),
+            Step("move", 0, 2),
+            Step("move", 3, 5, source=SPARE),
+            Step("stop", 9),
+        ),
+        kept=3,
+        moved=(5, 6),
+        added=(1,),
+        removed=("gone",),
+        restarted=(0,),
+        paused=(2,),
+        detours=(5, 6),
+        overloaded=(0,),
+        forced=(3,),
+    )
+    told = replace(
+        placement,
+        assignments=(first, missed, spare),
+        interrupted=True,
+        changes=changes,
+        warnings=("1 adapter of the previous placement is not in the inventory: gone",),
+    )
+    assert write(told, inventory) == (GOLDEN / "placement.txt").read_text().rstrip("\n")
+
+
+def test_what_there_is_nothing_to_tell_of_is_not_told(placement: Placement, inventory: Inventory) -> None:
+    alone = replace(placement.assignments[0], adapters=tuple(range(12)), weights={}, verified=None)
+    optimal = replace(placement, assignments=(alone,), unplaced={}, lower_bound=1)
+    text = write(optimal, inventory, full="#", empty="-")
+    assert text.startswith("1 GPU serves all 12 adapters: optimal, no placement of them needs fewer\n")
+    assert text.isascii()
+    assert text.count("\n\n") == 1
+    nothing = write(replace(placement, assignments=(), unplaced=dict.fromkeys(range(12), "no")), inventory)
+    assert nothing.startswith("0 GPUs serve 0 of 12 adapters\n\nOn no GPU\n  tenant-0, ")
+
+
+def test_the_kv_cache_in_use(placement: Placement, inventory: Inventory) -> None:
+    # 6.5 requests/s for 100 x 40 ms each: 26 at a time, of 200 + 50 tokens on average
+    assert kv_in_use(placement.assignments[0], inventory) == pytest.approx(26 * 250)
+
+
+def test_types_have_a_column_where_there_are_several(placement: Placement, inventory: Inventory) -> None:
+    assert " type " not in write(placement, inventory)
