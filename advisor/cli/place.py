@@ -7,7 +7,7 @@ import signal
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +26,7 @@ from advisor.recommend.objective import ObjectiveName
 if TYPE_CHECKING:
     from advisor.deploy.write.render import LaunchFile
     from advisor.inventory.inventory import Inventory
+    from advisor.place.cluster import Mapped
     from advisor.place.placement import Placement
     from advisor.place.problem import Problem
 
@@ -73,6 +74,12 @@ def place(
     exact: Annotated[
         bool, typer.Option("--exact", help="Change the placement until the digital twin finds nothing missed")
     ] = False,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            "--dask", metavar="ADDRESS", help="Simulate on the workers of this Dask scheduler: tcp://host:8786"
+        ),
+    ] = None,
     previous: Annotated[
         Path | None,
         typer.Option("--previous", metavar="FILE", help="JSON of an earlier placement: move few adapters, say how"),
@@ -136,8 +143,12 @@ def place(
         time_s=time,
     )
     before = earlier.read(previous) if previous is not None else None
-    with _watched(verify or exact) as progress:
-        answer = placed(problem, algorithm or DEFAULT, before, verify=verify, exact=exact, progress=progress)
+    if dask is not None and not (verify or exact):
+        raise typer.BadParameter("--dask says where the twin simulates: add --verify or --exact")
+    with _spread(dask) as mapped, _watched(verify or exact) as progress:
+        answer = placed(
+            problem, algorithm or DEFAULT, before, verify=verify, exact=exact, progress=progress, mapped=mapped
+        )
     strangers = earlier.strangers(before or {}, set(loaded.names))
     if strangers:
         answer = replace(answer, warnings=(*answer.warnings, earlier.told(strangers)))
@@ -164,6 +175,12 @@ def _is_no(answer: Placement, *, strict: bool) -> bool:
 
     refused = [reason for reason in answer.unplaced.values() if strict or not reason.startswith(NO_ROOM)]
     return bool(refused) or any(not each.holds for each in answer.assignments)
+
+
+def _spread(scheduler: str | None) -> AbstractContextManager[Mapped]:
+    from advisor.place.cluster import spread_over
+
+    return nullcontext(map) if scheduler is None else spread_over(scheduler)
 
 
 @contextmanager

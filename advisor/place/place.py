@@ -12,6 +12,7 @@ from advisor.nearest import nearest
 from advisor.place.algorithms import ALGORITHMS, Algorithm
 from advisor.place.bound import lower_bound
 from advisor.place.changes import kept_in_place, plan
+from advisor.place.cluster import Mapped
 from advisor.place.failure import protected
 from advisor.place.fleet import Fleet, settle
 from advisor.place.placement import Assignment, Group, Placement
@@ -36,6 +37,7 @@ def place(
     verify: bool = False,
     exact: bool = False,
     progress: Progress | None = None,
+    mapped: Mapped = map,
 ) -> Placement:
     """Place an inventory on GPUs, so that every GPU holds by the models or, if that is to be exact, by the twin.
 
@@ -72,7 +74,7 @@ def place(
         idle = [gpu for gpu, running in (previous or {}).items() if not running.adapters]
         found = protected(found, servers, idle)
     if (verify or exact) and not interrupted:
-        found = verified(found, problem, progress=progress)
+        found = verified(found, problem, progress=progress, mapped=mapped)
     return replace(found, changes=plan(servers, found, previous, positions)) if previous is not None else found
 
 

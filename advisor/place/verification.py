@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from advisor.place.cluster import Mapped
 from advisor.place.fleet import Fleet, Gpu
 from advisor.place.placement import Assignment, Group, Placement
 from advisor.place.problem import Problem
@@ -31,22 +33,28 @@ OTHER_SLOTS = (1.4, 0.7)
 
 
 def verified(
-    placement: Placement, problem: Problem, seeds: Sequence[int] = SEEDS, *, progress: Progress | None = None
+    placement: Placement,
+    problem: Problem,
+    seeds: Sequence[int] = SEEDS,
+    *,
+    progress: Progress | None = None,
+    mapped: Mapped = map,
 ) -> Placement:
     """The placement with what the twin measures of every GPU: of the hours with these seeds, the worst.
 
-    Of a GPU that stands by for others, every state is simulated that the failure of one of them leaves it in.
+    Of a GPU that stands by for others, every state is simulated that the failure of one of them leaves it in. GPUs that
+    have been measured already are not again; `mapped` says where the others are (see `cluster`).
 
     Raises:
         InputError: the twin is not installed, or the traffic of a GPU is too much to simulate.
     """
-    measured = []
-    for number, each in enumerate(placement.assignments):
-        states = _states(each, placement)
-        measured.append(_measured(each, states, problem, seeds) if each.verified is None else each)
+    wanted = [(each, _states(each, placement)) for each in placement.assignments if each.verified is None]
+    measured = {each.gpu: each for each in placement.assignments}
+    for number, each in enumerate(mapped(partial(_measured, problem=problem, seeds=seeds), wanted)):
+        measured[each.gpu] = each
         if progress is not None:
-            progress(number + 1, placement.gpus)
-    return replace(placement, assignments=tuple(measured))
+            progress(number + 1, len(wanted))
+    return replace(placement, assignments=tuple(measured.values()))
 
 
 def _states(assignment: Assignment, placement: Placement) -> dict[str, Assignment]:
@@ -61,8 +69,9 @@ def _states(assignment: Assignment, placement: Placement) -> dict[str, Assignmen
 
 
 def _measured(
-    assignment: Assignment, states: Mapping[str, Assignment], problem: Problem, seeds: Sequence[int]
+    wanted: tuple[Assignment, Mapping[str, Assignment]], problem: Problem, seeds: Sequence[int]
 ) -> Assignment:
+    assignment, states = wanted
     gpu_type = problem.gpu_types.index(assignment.gpu_type)
     hours = []
     for when, state in states.items():
