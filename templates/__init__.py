@@ -22,6 +22,8 @@ A template is a Jinja file `NAME.j2`; its result is the file `NAME`. The comment
 - `benchmark`: `input_tokens`, `output_tokens` and their relative `spread`, `request_rate`, and `names` of adapters,
   each as often as requests ask for it
 
+What router maps are generated from is in `routers/`, and sees what `advisor/deploy/write/router.py` lists.
+
 Every value is written through a filter that quotes it for where it stands: `yaml`, `json`, `sh`, `systemd`, `nginx`,
 `env` (an env-file) or, in comments, `comment`; and first through `literal` where the reader of the file replaces
 `$NAME`, as compose and Kubernetes do. What a format cannot say is refused: `only(pattern, who, what)`, `uri(who,

@@ -67,15 +67,20 @@ def place(
     if previous and not _cheaper(fleet, continuing := continued(servers, previous, positions)):
         fleet = continuing
     answer = partial(placement, fleet, algorithm, interrupted=interrupted)
-    found = make_hold(fleet, servers, answer) if isinstance(servers, ExactServers) and not interrupted else answer()
-    if previous:
-        found = kept_in_place(found, previous, problem, positions)
-    if problem.failures:
-        idle = [gpu for gpu, running in (previous or {}).items() if not running.adapters]
-        found = protected(found, servers, idle)
-    if (verify or exact) and not interrupted:
-        found = verified(found, problem, progress=progress, mapped=mapped)
-    return replace(found, changes=plan(servers, found, previous, positions)) if previous is not None else found
+    found = answer()
+    try:
+        if isinstance(servers, ExactServers) and not interrupted:
+            found = make_hold(fleet, servers, answer)
+        if previous:
+            found = kept_in_place(found, previous, problem, positions)
+        if problem.failures:
+            idle = [gpu for gpu, running in (previous or {}).items() if not running.adapters]
+            found = protected(found, servers, idle)
+        if (verify or exact) and not interrupted:
+            found = verified(found, problem, progress=progress, mapped=mapped)
+        return replace(found, changes=plan(servers, found, previous, positions)) if previous is not None else found
+    except KeyboardInterrupt:
+        return replace(found, interrupted=True)
 
 
 def _cheaper(fleet: Fleet, other: Fleet) -> bool:

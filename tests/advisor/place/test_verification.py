@@ -56,3 +56,12 @@ def test_every_state_that_a_failure_leaves_is_simulated(problem: Problem) -> Non
     served = [each for each in answer.assignments if each.adapters]
     busiest = max(each.verified["offered_tok_s"] for each in served if each.verified)
     assert spare.verified["offered_tok_s"] == pytest.approx(busiest) or spare.verified["missed"]
+
+
+def test_interrupted_while_the_twin_serves_the_placement_stands(problem: Problem) -> None:
+    def interrupt(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    answer = place(problem, verify=True, progress=interrupt)
+    assert answer.interrupted
+    assert answer.assignments == place(problem).assignments
