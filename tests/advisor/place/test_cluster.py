@@ -18,7 +18,7 @@ from tests.advisor.small_zoo import random_mix
 
 
 def test_workers_simulate_the_same(pair: Pair) -> None:
-    mix = random_mix(np.random.default_rng(3), 40)
+    mix = random_mix(np.random.default_rng(5), 40)
     problem = Problem(of(replace(mix, rate=mix.rate * 4)), (GpuType(pair),))
     workers = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp")
     with workers as cluster, spread_over(cluster.scheduler_address) as mapped:
