@@ -41,6 +41,7 @@ def measured(profile: Profile, cases: Sequence[tuple[int, int, float]] = CASES) 
             throughput_tok_s=twin.throughput_tok_s,
             itl_ms=twin.itl_ms,
             tpot_ms=twin.tpot_ms,
+            ttft_ms=twin.ttft_ms,
             running=twin.running_mean,
             waiting=twin.waiting_mean,
             input_tok_s=twin.throughput_tok_s - output,
