@@ -14,6 +14,7 @@ A template is a Jinja file `NAME.j2`; its result is the file `NAME`. The comment
 - `unsourced`: the names of the admitted adapters without a source; `rejected`: `count` of
   those that are not admitted, and the largest `rank` among them
 - `folder`: where all adapters lie under their names, if the sources are like that
+- `mounts`: the folders of the machine that a container needs at the same paths, as adapters are loaded from there
 - `basis`: lines that tell what the pair rests on; `notes`: these, and which adapters are loaded at start
 - `limits`: what a gateway enforces: `requests_in_flight`; `total` and one of `adapters` (with a `name`) each with
   `per_minute` and `burst` of a token bucket, and the requests of `any_minute`; `zones`: `names` whose bucket is alike;
@@ -27,5 +28,6 @@ What router maps are generated from is in `routers/`, and sees what `advisor/dep
 Every value is written through a filter that quotes it for where it stands: `yaml`, `json`, `sh`, `systemd`, `nginx`,
 `env` (an env-file) or, in comments, `comment`; and first through `literal` where the reader of the file replaces
 `$NAME`, as compose and Kubernetes do. What a format cannot say is refused: `only(pattern, who, what)`, `uri(who,
-schemes…)`, `untemplated(who)`, `apart(who)`, `at_most(bytes, what)`. `spellings`: how clients may write a text in JSON.
+schemes…)`, `mountable(who, taken…)`, `untemplated(who)`, `apart(who)`, `at_most(bytes, what)`. `spellings`: how clients
+may write a text in JSON.
 """

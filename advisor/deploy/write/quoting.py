@@ -115,6 +115,25 @@ def uri(source: str, who: str, *schemes: str) -> str:
     return address
 
 
+def mountable(path: str, who: str, *taken: str, without: str = "") -> str:
+    """The path, where a folder may be mounted at it.
+
+    Args:
+        path: An absolute one.
+        who: Mounts it.
+        taken: Paths at which something else is mounted already.
+        without: Characters that such a path may not have there.
+
+    Raises:
+        RefusedError: it may not.
+    """
+    if path == "/" or path in taken or ".." in path.split("/"):
+        raise RefusedError(f"{path!r}: {who} cannot mount a folder there")
+    if found := [each for each in without if each in path]:
+        raise RefusedError(f"{path!r}: {who} mounts no paths with {found[0]!r}")
+    return path
+
+
 def apart(names: Sequence[str], who: str) -> Sequence[str]:
     """The names, where they differ by more than the case of their letters.
 
@@ -151,7 +170,7 @@ FILTERS: Mapping[str, Callable[..., str | Iterable[str]]] = {
     each.__name__: each
     for each in (
         *(yaml, json, literal, sh, systemd, nginx, env, comment),
-        *(only, untemplated, uri, apart, spellings, at_most),
+        *(only, untemplated, uri, mountable, apart, spellings, at_most),
     )
 }
 """By the names that templates know them by."""

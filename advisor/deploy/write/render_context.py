@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from advisor.deploy import vllm_version
 from advisor.deploy.write.limits import rate_limit, requests_in_flight, total_limit
+from advisor.deploy.write.mounts import mounts
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.recommendation import Recommendation
@@ -94,6 +95,7 @@ def context(recommendation: Recommendation, inventory: Inventory, pair: Pair, op
         "unsourced": unsourced,
         "rejected": _rejected(inventory, recommendation.admission.rejected),
         "folder": _folder(adapters),
+        "mounts": mounts(served.sources),
         "limits": limits,
         "expected": recommendation.figures(),
         "benchmark": {

@@ -13,6 +13,7 @@ from advisor.check.finding import Severity
 from advisor.check.target import Target
 from advisor.deploy.write import render, template
 from advisor.deploy.write.render_context import AS_MEASURED, Options
+from advisor.errors import InputError
 from advisor.inventory.inventory import parse
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
@@ -29,7 +30,7 @@ GROUPS = st.lists(
             "rate": st.sampled_from([0.0, 0.001, 0.025, 0.05, 0.3]),
             "count": st.integers(1, 60),
         },
-        optional={"source": st.sampled_from(["org/adapter", "s3://bucket/adapter"])},
+        optional={"source": st.sampled_from(["org/adapter", "s3://bucket/adapter", "/adapters/one"])},
     ),
     min_size=1,
     max_size=4,
@@ -61,7 +62,11 @@ def test_nothing_is_found(pair: Pair, model: str, groups: list[dict[str, Any]], 
     checker = Checker(Target(inventory, any_pair, Objective()))
     for file in template.shipped():
         name = template.name(file)
-        rendered = render.render(name, answer, inventory, any_pair, options)
+        try:
+            rendered = render.render(name, answer, inventory, any_pair, options)
+        except InputError as error:
+            assert name in ("kserve", "kubeai"), error  # these load adapters from no path
+            continue
         checked = checker.check_text(rendered.name, rendered.text)
         assert not checked.unreadable
         assert checked.servers == (name in SERVERS) or name == "lora-syncer", name
