@@ -55,7 +55,7 @@ REGIMES = (
 )
 """As in the published validation runs; the overload is the worst of them, 860,000 arrivals."""
 MORE_ARRIVALS = tuple(Case(f"{rate:g} requests/s", 64, rate, 64) for rate in (15.0, 30.0, 60.0, 120.0, 240.0))
-MORE_ADAPTERS = tuple(Case(f"{count:,} adapters", count, 15.0, 32) for count in (32, 128, 512, 2048, 8192))
+MORE_ADAPTERS = tuple(Case(f"{count:,} adapters", count, 15.0, 32) for count in (32, 128, 512, 2048, 8192, 100_000))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -52,11 +52,17 @@ class Record:
     @classmethod
     def of(cls, **values: float) -> Self:
         """A record of these values, and 0 for the others."""
-        kinds = [(name, np.float64 if kind is float else np.int64) for name, kind in get_type_hints(cls).items()]
+        kinds = _kinds(cast(Hashable, cls))
         unknown = values.keys() - {name for name, _ in kinds}
         assert not unknown, f"{cls.__name__} has no {', '.join(unknown)}"
         found = np.array([tuple(values.get(name, 0) for name, _ in kinds)], dtype=(np.record, kinds))
         return cast(Self, found[0])
+
+
+@cache
+def _kinds(record: object) -> list[tuple[str, type[np.generic]]]:
+    """The numbers of a record, by name."""
+    return [(name, np.float64 if kind is float else np.int64) for name, kind in get_type_hints(record).items()]
 
 
 class Store(NamedTuple):

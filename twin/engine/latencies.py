@@ -31,6 +31,8 @@ _MANTISSA, _BIAS = 52, 1023
 """Of a double: bits of its fraction, and what is added to its exponent."""
 _EDGES_S = ((np.arange(BINS + 1) + ((_BIAS + SHORTEST) << FINE)) << (_MANTISSA - FINE)).view(np.float64)
 _MIDDLES_S = (_EDGES_S[:-1] + _EDGES_S[1:]) / 2
+_NEVER = 30.0
+"""Times its mean is what no exponential length exceeds."""
 _EVENLY = 0.8191725133961645, 0.6710436067037893, 0.5497004779019703
 """Multiples of these, without their whole parts, fill a cube evenly (powers of the root of x^4 = x + 1)."""
 
@@ -129,13 +131,17 @@ def between_tokens(itl: Histogram, stalled: float, merged: float, every_s: float
     total = float(itl.sum())
     if not every_s or not stalled or not total:
         return itl.astype(np.float64)
-    token_s = float(itl @ _MIDDLES_S) / total
+    used = np.flatnonzero(itl)
+    token_s = float((itl[used] * _MIDDLES_S[used]).sum()) / total
     met = min(token_s / every_s, 1.0 - stalled)
-    seen = (1.0 - stalled - met) * itl
+    seen: NDArray[np.float64] = (1.0 - stalled - met) * itl.astype(np.float64)
     seen[0] += total * max(stalled - merged, 0.0)
     # From a token to the end of the stall that comes before the next: half a gap and an exponential length.
-    longer = np.exp(-np.maximum(_EDGES_S - token_s / 2, 0.0) / (stalled * every_s))
-    return seen + total * met * (longer[:-1] - longer[1:])
+    least_s, mean_s = token_s / 2, stalled * every_s
+    first, last = np.searchsorted(_EDGES_S, (least_s, least_s + _NEVER * mean_s), "right") - 1
+    longer = np.exp(-np.maximum(_EDGES_S[first : last + 2] - least_s, 0.0) / mean_s)
+    seen[first : last + 1] += total * met * (longer[:-1] - longer[1:])
+    return seen
 
 
 def percentiles_ms(histogram: NDArray[np.int64] | NDArray[np.float64], percents: Sequence[float]) -> tuple[float, ...]:
