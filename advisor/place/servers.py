@@ -15,15 +15,19 @@ from advisor.place.placement import Assignment, Group
 from advisor.place.problem import GpuType, Problem
 from advisor.recommend.configuration import Configuration, Configurator, DoesNotFitError
 from advisor.recommend.context import Context, settle_context
+from advisor.recommend.room import shortages
 from twin.settings import LORA_RANKS
 from twin.workload import Workload
 
-BURSTY_CHANCE = 0.97
-"""How likely each of many GPUs has to keep the objective at least, where requests are burstier than Poisson arrivals.
+UNEVEN, UNEVEN_CHANCE = 2.5, 0.985
+"""How likely each of many GPUs has to keep the objective at least, where work comes unevenly: in bursts, or as requests
+of very different lengths, so that its variance is so many times that of Poisson arrivals of requests of equal length.
 What a pair requires lets one hour in twenty miss, nearly all of them of such mixes: little for a single server, but of
-ten GPUs every second placement would have one. Of Poisson mixes none of 150 GPUs missed by the pair's own."""
+ten GPUs every second placement would have one. Of the papers' mixes none of 150 GPUs missed by the pair's own."""
 DEVIATIONS = 3.0
-"""Slots for so many standard deviations more than the bursty adapters that are in flight on average."""
+"""Slots for so many standard deviations more than the adapters that are in flight on average."""
+GROWTH, FEW_SLOTS = 1.5, 64
+"""Up to so many slots there are enough for steps that take so many times as long as expected."""
 
 Positions = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -97,25 +101,38 @@ class Servers:
         except DoesNotFitError as error:
             return Server(None, (str(error),))
         if group.max_loras is None:
-            configuration = self._with_slots_for_bursts(group, workload, configuration)
+            configuration = self._with_spare_slots(group, workload, configuration)
         expected = configuration.expected
-        bursty = float(workload.rate @ workload.cv) > workload.rate.sum() * (1 + 1e-9)
-        if bursty and len(group.adapters) > 1:  # of one adapter alone there is no less to ask of a GPU
-            expected = replace(expected, required_chance=max(expected.required_chance, BURSTY_CHANCE))
+        values = configuration.values
+        uneven = values["dispersion"] > UNEVEN * (values["input_mean"] + values["output_mean"])
+        if uneven and len(group.adapters) > 1:  # of one adapter alone there is no less to ask of a GPU
+            expected = replace(expected, required_chance=max(expected.required_chance, UNEVEN_CHANCE))
+        if not expected.shortages:
+            short = shortages(
+                workload.take(np.flatnonzero(workload.rate > 0)),
+                configuration.values,
+                expected.itl_ms,
+                expected.kv_capacity_tokens,
+                configuration.settings,
+            )
+            expected = replace(expected, shortages=tuple(short))
         return Server(replace(configuration, expected=expected), tuple(self.problem.objective.misses(expected)))
 
-    def _with_slots_for_bursts(self, group: Group, workload: Workload, found: Configuration) -> Configuration:
-        """The configuration with as many slots as bursty adapters may hold at once, where it has fewer.
+    def _with_spare_slots(self, group: Group, workload: Workload, found: Configuration) -> Configuration:
+        """The configuration with as many slots as adapters may hold at once, where it has fewer.
 
-        The models' features let all of a burst come at once, so that few adapters are in flight; in truth its requests
-        come one after the other, and the adapter holds its slot all the while.
+        Requests that wait for a slot make more adapters wait, until the queue no longer ends: where slots are few,
+        those for somewhat longer steps and for chance cost next to nothing. And of bursty adapters the models'
+        features let all of a burst come at once, so that few are in flight; in truth its requests come one after the
+        other, and the adapter holds its slot all the while.
         """
         bursty = workload.cv > 1
-        if not bursty.any():
-            return found
-        requests = workload.rate * workload.output_mean * found.expected.itl_ms / 1e3
-        in_flight = float(np.where(bursty, np.minimum(requests, 1.0), -np.expm1(-requests)).sum())
-        slots = min(math.ceil(in_flight + DEVIATIONS * math.sqrt(in_flight)), int((workload.rate > 0).sum()))
+        slots = _slots(_in_flight(workload, GROWTH * found.expected.itl_ms / 1e3))
+        if slots > FEW_SLOTS:
+            if not bursty.any():
+                return found
+            slots = _slots(_in_flight(workload, found.expected.itl_ms / 1e3))
+        slots = min(slots, int((workload.rate > 0).sum()))
         if slots <= found.settings.max_loras:
             return found
         try:
@@ -200,6 +217,16 @@ class Servers:
         most = int(self.problem.inventory.fixed.get("max_lora_rank", LORA_RANKS[-1]))
         above = np.flatnonzero(self.problem.inventory.mix.rank > most)
         return {int(each): f"rank above the fixed max_lora_rank {most}, which vLLM refuses to load" for each in above}
+
+
+def _in_flight(workload: Workload, step_s: float) -> float:
+    """Adapters with a request in flight, of bursty ones as many as there can be at most."""
+    requests = workload.rate * workload.output_mean * step_s
+    return float(np.where(workload.cv > 1, np.minimum(requests, 1.0), -np.expm1(-requests)).sum())
+
+
+def _slots(in_flight: float) -> int:
+    return math.ceil(in_flight + DEVIATIONS * math.sqrt(in_flight))
 
 
 def traffic_of(group: Group, workload: Workload, *, scale: float = 1.0) -> Workload:
