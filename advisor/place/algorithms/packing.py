@@ -59,8 +59,12 @@ def pack(servers: Servers) -> Iterator[list[Group]]:
             break
         best = found
         yield _groups(items, best)
+    fixed = servers.problem.gpus
+    if fixed is not None and (dealt := _dealt(servers, items, order, fixed)) is not None:
+        yield [items.group(each) for each in dealt]
+        return
     fewer, count = None, len(best)
-    while count > 1 and (dealt := _dealt(servers, items, order, count - 1)) is not None:
+    while fixed is None and count > 1 and (dealt := _dealt(servers, items, order, count - 1)) is not None:
         fewer, count = dealt, count - 1
         yield [items.group(each) for each in fewer]
     if fewer is None and (levelled := _levelled(servers, items, order, types, best)) is not None:
@@ -120,7 +124,7 @@ def _cost(servers: Servers, filled: list[Filled]) -> tuple[int, float, float]:
 def _dealt(servers: Servers, items: Items, order: Positions, gpus: int) -> list[Positions] | None:
     """The items dealt out evenly to so many GPUs, in one way or another that keeps the objective; None if none does."""
     problem = servers.problem
-    if problem.gpus is not None or len(problem.gpu_types) > 1 or items.apart or items.pinned:
+    if len(problem.gpu_types) > 1 or items.apart or items.pinned:
         return None
     share = items.share[0][order]
     if share.sum() > gpus:
