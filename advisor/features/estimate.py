@@ -15,8 +15,8 @@ and find their adapter in no slot: with a least-recently-used cache, those not s
 adapters to come by (Che's approximation). While all slots are held by adapters in flight, a miss makes others of the
 batch miss as well, a sixth of them on average (see `twin.engine.adapter_cache`). The batch has to fit into the KV cache
 and, where nobody shall wait, its adapters into the slots; else A is at most the slots. What waiting costs is learned
-from simulations. Base traffic adds its requests and tokens to the batch, none of which LoRA multiplies; N is what it
-leaves room for.
+from simulations. Of prompts that begin as others of their adapter do, I is what they do not share. Base traffic adds
+its requests and tokens to the batch, none of which LoRA multiplies; N is what it leaves room for.
 """
 
 from __future__ import annotations
@@ -118,9 +118,10 @@ def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats],
     """
     share = mix.rate / mix.rate.sum()
     rate, prompt, answer = float(mix.rate.mean()), float(share @ mix.input_mean), float(share @ mix.output_mean)
-    context = held_tokens(mix)
+    context, shared = held_tokens(mix), shared_tokens(mix, profile.memory.block_size)
+    computed = prompt - shared
     in_flight, spread, missing = _presence(mix)
-    base = _base_traffic(mix)
+    base = _base_traffic(mix, profile.memory.block_size)
 
     memory, step, scheduling, loading = profile.memory, profile.step, profile.scheduling, profile.loading
     slot_tokens = memory.kv_tokens_per_slot_rank * slot_rank(float(mix.rank.max())) + memory.kv_tokens_per_slot
@@ -137,10 +138,11 @@ def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats],
         per_request = step.per_request_ms + per_token + scheduling.per_request_ms
         per_eager_token = step.per_eager_token_ms + step.per_eager_token_slot_ms * slots
         loads_ms = load_ms * miss * (1.0 + RELOADED * slots * no_idle)
-        arriving = rate * STEP_S * (scheduling.per_arrival_ms + per_request * answer + per_token * prompt + loads_ms)
-        eager = rate * STEP_S * per_eager_token * (prompt + answer)
+        arriving = rate * STEP_S * (scheduling.per_arrival_ms + per_request * answer + per_token * computed + loads_ms)
+        eager = rate * STEP_S * per_eager_token * (computed + answer)
         left = 1e3 * STEP_S - (step.base_ms + step.per_slot_ms * slots + scheduling.base_ms)
         left = left - base.answered * STEP_S * (step.per_request_ms + scheduling.per_request_ms)
+        left = left - base.arriving * STEP_S * scheduling.per_arrival_ms
         beyond = left + per_eager_token * (step.graph_tokens - base.tokens * STEP_S)
         found = np.minimum(
             left / (arriving + step.per_adapter_ms * in_flight),
@@ -154,7 +156,8 @@ def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats],
     running, active = adapters * rate * answer * STEP_S, adapters * in_flight
     kv_tokens = np.maximum(memory.kv_tokens_base - slot_tokens * slots, memory.max_model_len)
     beside = base.answered * STEP_S
-    held, seated = running * context + beside * base.context, running + beside
+    held = running * (context - shared) + active * shared + beside * base.context
+    seated = running + beside
     fullness = np.maximum(held / kv_tokens, seated / profile.serving.max_num_seqs)
     if waiting:
         active = np.minimum(active, slots)
@@ -175,22 +178,36 @@ def held_tokens(mix: Workload) -> float:
     return float(share @ mix.input_mean) + float(share @ (mix.output_mean**2 + mix.output_std**2)) / answer / 2
 
 
+def shared_tokens(mix: Workload, block_size: int) -> float:
+    """Of a prompt, on average, the tokens in whole KV blocks that other requests of its adapter begin with, too.
+
+    While an adapter is in flight they are in the KV cache, once. For the estimate they are always: prefixes that were
+    evicted while nobody asked are computed again.
+    """
+    if mix.shared_prefix is None:
+        return 0.0
+    return float(mix.rate @ (mix.shared_prefix // block_size * block_size)) / float(mix.rate.sum())
+
+
 class _BaseTraffic(NamedTuple):
     """Requests that name no adapter."""
 
+    arriving: float
+    """Requests/s."""
     answered: float
     """Answer tokens/s; times the time of a step, its requests that run."""
     tokens: float
-    """Prompt and answer tokens/s."""
+    """Prompt and answer tokens/s that are computed."""
     context: float
     """KV tokens of a running request."""
 
 
-def _base_traffic(mix: Workload) -> _BaseTraffic:
+def _base_traffic(mix: Workload, block_size: int) -> _BaseTraffic:
     if mix.base is None or not mix.base.rate.any():
-        return _BaseTraffic(0.0, 0.0, 0.0)
-    base = mix.base
-    return _BaseTraffic(float(base.rate @ base.output_mean), base.offered_tok_s, held_tokens(base))
+        return _BaseTraffic(0.0, 0.0, 0.0, 0.0)
+    base, rate = mix.base, float(mix.base.rate.sum())
+    computed = base.offered_tok_s - rate * shared_tokens(base, block_size)
+    return _BaseTraffic(rate, float(base.rate @ base.output_mean), computed, held_tokens(base))
 
 
 def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:

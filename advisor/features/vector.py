@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.features.estimate import estimate, estimate_slots, most_adapters
+from advisor.features.estimate import estimate, estimate_slots, most_adapters, shared_tokens
 from advisor.features.queueing import dispersion, utilisation
 from twin.profile import Profile
 from twin.workload import Workload
@@ -43,6 +43,7 @@ UNITS: dict[str, str] = {
     "estimated_load": "tokens/s, the most in equilibrium",
     "saturated_load": "tokens/s, the most in equilibrium if requests may wait for slots",
     "base_share": "of token_rate, what names no adapter",
+    "prefix_share": "of prompt tokens, those in whole KV blocks that an adapter's prompts share",
     "steady_load": "tokens/s, estimated_load less by a standard deviation over ttft_limit and half an answer's time",
     "ttft_limit": "s",
     "adapters": "served adapters N",
@@ -118,6 +119,7 @@ def measure_limits(mix: Workload, profile: Profile, ttft_limits_s: Sequence[floa
         "estimated_load": load,
         "saturated_load": _load(mix, most_adapters(mix, profile)),
         "base_share": mix.base_tok_s / token_rate,
+        "prefix_share": shared_tokens(traffic, profile.memory.block_size) / input_mean,
         "adapters": float(adapters),
         "rate": rate,
         "rank_sum": float(mix.rank.sum()),

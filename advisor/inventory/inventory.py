@@ -93,8 +93,9 @@ class Inventory:
 
     @property
     def mix(self) -> Workload:
-        """The workload as the models see it: mean rates over the phases."""
-        return self.workload.stationary()
+        """The workload as the models see it: mean rates over the phases, and prefixes if they are cached."""
+        mix = self.workload.stationary()
+        return mix if self.server.get("enable_prefix_caching", True) else replace(mix, shared_prefix=None)
 
     def only(self, names: Iterable[str]) -> Inventory:
         """The inventory without the adapters that are not named."""

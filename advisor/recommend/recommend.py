@@ -99,10 +99,10 @@ def _not_learned(workload: Workload, pair: Pair) -> list[str]:
     warnings = []
     if workload.lognormal_gaps is not None and (count := int(workload.lognormal_gaps.sum())):
         warnings.append(f"gaps are log-normal for {count:,} adapters, which the models were not trained on")
-    if workload.shared_prefix is not None:
+    if workload.shared_prefix is not None and "prefix_share" not in pair.manifest.range:
         warnings.append(
-            "prompts begin alike (shared_prefix), which the models were not trained on: they answer as if every prompt "
-            "were computed whole; a verification by the digital twin finds what is there"
+            "prompts begin alike (shared_prefix), which the models were not trained on: what requests share counts in "
+            "the estimates that the models start from; a verification by the digital twin finds what is there"
         )
     if workload.base is not None and "base_share" not in pair.manifest.range:
         warnings.append(

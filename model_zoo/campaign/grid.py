@@ -43,6 +43,10 @@ WITH_BASE = 0.3
 """Share of the mixes, those of the papers' kind left out, with requests that name no adapter."""
 BASE_SHARE = (0.05, 0.6)
 """Of their tokens, what such requests bring."""
+WITH_PREFIX = 0.3
+"""Share of those mixes whose prompts begin alike."""
+PREFIX_SHARE = (0.1, 0.9)
+"""Of an adapter's mean prompt, what all of its prompts begin with."""
 
 Kind = Literal["papers", "alike", "bursty", "varied", "production"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -158,6 +162,8 @@ class Recipe:
     """Coefficient of variation of the gaps between an adapter's requests."""
     base_share: float = 0.0
     """Of all tokens, what requests bring that name no adapter."""
+    prefix_share: float = 0.0
+    """Of each adapter's mean prompt, what all of its prompts begin with."""
 
     def adapters(self, count: int) -> Workload:
         """So many adapters, at most `MAX_ADAPTERS`, and their share of base traffic."""
@@ -170,6 +176,8 @@ class Recipe:
             cv,
             correlation=self.lengths.correlation,
         )
+        if self.prefix_share:
+            mix = replace(mix, shared_prefix=(self.prefix_share * mix.input_mean).astype(np.int32))
         return replace(mix, base=self._base(mix.offered_tok_s)) if self.base_share else mix
 
     def _base(self, beside_tok_s: float) -> Workload:
@@ -234,20 +242,28 @@ def sample(count: int, seed: int) -> list[Recipe]:
 
     Of the others each kind has three sixteenths: all adapters with Poisson arrivals and `alike` in lengths, `bursty`
     with gap variations from 1 to 5, `varied` in lengths, or both and skewed as in `production`. Three in ten of them
-    have base traffic, too.
+    have base traffic, and as many prompts that begin alike.
     """
     points = qmc.Sobol(17, scramble=True, rng=np.random.default_rng(seed)).random_base2((count - 1).bit_length())
     recipes = [_recipe(number, point) for number, point in enumerate(points[:count])]
-    return [replace(recipe, base_share=_base_share(recipe, seed)) for recipe in recipes]
+    return [_with_traits(recipe, seed) for recipe in recipes]
 
 
-def _base_share(recipe: Recipe, seed: int) -> float:
-    """What a mix has of base traffic: nothing in most."""
-    unit = float(np.random.default_rng([seed, recipe.number, 5]).random()) / WITH_BASE
-    if recipe.kind == "papers" or unit >= 1:
-        return 0.0
-    low, high = BASE_SHARE
-    return low + unit * (high - low)
+def _with_traits(recipe: Recipe, seed: int) -> Recipe:
+    """What a mix has of base traffic and of shared prefixes: nothing in most."""
+    if recipe.kind == "papers":
+        return recipe
+    base, prefix = np.random.default_rng([seed, recipe.number, 5]).random(2).tolist()
+    return replace(
+        recipe,
+        base_share=_between(base / WITH_BASE, *BASE_SHARE),
+        prefix_share=_between(prefix / WITH_PREFIX, *PREFIX_SHARE),
+    )
+
+
+def _between(unit: float, low: float, high: float) -> float:
+    """From low to high where a number lies below 1, else 0."""
+    return low + unit * (high - low) if unit < 1 else 0.0
 
 
 def _recipe(number: int, point: Floats) -> Recipe:

@@ -124,9 +124,10 @@ class Simulator:
         key = (adapters, max_loras)
         if key not in self._runs:
             mix = self.recipe.adapters(adapters)
+            settings = serving_settings(self.profile, adapters, max_loras, max_rank=float(mix.rank.max()))
             measures = self._simulate(
                 self.profile,
-                serving_settings(self.profile, adapters, max_loras, max_rank=float(mix.rank.max())),
+                replace(settings, enable_prefix_caching=mix.shared_prefix is not None),
                 mix,
                 duration_s=self._duration_s,
                 seed=self._seed,

@@ -154,6 +154,17 @@ def test_the_twin_serves_base_traffic_as_estimated(rate: float) -> None:
     assert served(mix, 40).tpot_ms == pytest.approx(found.serving(40).step_ms, rel=0.1)
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.3])
+def test_the_twin_serves_shared_prefixes_as_estimated(rate: float) -> None:
+    mix = alike(40, rate=rate, prompt=900)
+    shared = replace(mix, shared_prefix=np.full(40, 800, dtype=np.int32))
+    (whole,), (found,) = (estimate_slots(each, PROFILE, [40]) for each in (mix, shared))
+    assert found.max_adapters > whole.max_adapters
+    server = replace(settings(40, 40), enable_prefix_caching=True)
+    measured = simulate(PROFILE, server, shared, duration_s=1200).tpot_ms
+    assert measured == pytest.approx(found.serving(40).step_ms, rel=0.1)
+
+
 def test_without_lora_the_twin_is_as_fast_as_estimated() -> None:
     mix = alike(60, rate=0.2)
     server = settings(60, 60)

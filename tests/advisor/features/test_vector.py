@@ -33,7 +33,7 @@ def test_a_mix_is_measured_in_the_units_that_are_written() -> None:
         "rank_sum": 72, "rank_mean": 36, "rank_std": 28, "rank_min": 8, "rank_max": 64,
         "input_mean": 200, "input_min": 100, "input_max": 500, "output_mean": 160, "output_min": 40, "output_max": 200,
         "input_rate": 80, "output_rate": 64, "token_rate": 144, "token_rate_mean": 72,
-        "cv_mean": 1.5, "base_share": 0, "adapters": 2, "max_loras": 2, "ttft_limit": 2,
+        "cv_mean": 1.5, "base_share": 0, "prefix_share": 0, "adapters": 2, "max_loras": 2, "ttft_limit": 2,
     }  # fmt: skip
     assert {name: values[name] for name in told} == pytest.approx(told)
     assert values["input_std"] == pytest.approx(np.sqrt(0.75 * (50**2 + 100**2) + 0.25 * (250**2 + 300**2)))

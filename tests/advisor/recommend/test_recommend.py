@@ -130,10 +130,15 @@ def test_base_traffic_beyond_the_gpu_leaves_nothing_to_admit(pair: Pair) -> None
     assert answer.reason == "requests that name no adapter bring 200,000 tokens/s, alone more than one GPU serves"
 
 
+def before_base_and_prefixes(pair: Pair) -> Pair:
+    """The pair as if its models had been trained on neither."""
+    new = ("base_share", "prefix_share")
+    known = {name: ends for name, ends in pair.manifest.range.items() if name not in new}
+    return replace(pair, manifest=pair.manifest.model_copy(update={"range": known}))
+
+
 def test_a_pair_that_never_saw_base_traffic_says_so(pair: Pair) -> None:
-    known = pair.manifest.range
-    older = replace(pair, manifest=pair.manifest.model_copy(update={"range": {**known}}))
-    del older.manifest.range["base_share"]
+    older = before_base_and_prefixes(pair)
     inventory = of(replace(uniform(10, 0.1), base=uniform(1, 0.5)))
     (told,) = (each for each in recommend(inventory, older, Objective()).warnings if "no adapter" in each)
     assert told.startswith("the models were not trained on requests that name no adapter, here 100 of 300 tokens/s")
@@ -285,7 +290,8 @@ def test_traffic_that_was_not_learned_is_answered_by_its_mean_with_a_warning(pai
     alike = np.full(60, 9, dtype=np.int32)
     traffic = replace(plain.workload, phases=phases, lognormal_gaps=np.arange(60) < 7, shared_prefix=alike)
     switching = replace(plain, workload=traffic)
-    asked, answer = recommend(plain, pair, Objective()), recommend(switching, pair, Objective())
+    older = before_base_and_prefixes(pair)
+    asked, answer = (recommend(each, older, Objective()) for each in (plain, switching))
     assert answer.flags == asked.flags
     assert answer.admission == asked.admission
     gaps, prefixes, rates = answer.warnings[len(asked.warnings) :]

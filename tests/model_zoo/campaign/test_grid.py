@@ -15,9 +15,11 @@ from model_zoo.campaign.grid import (
     MAX_ADAPTERS,
     PAPER_LENGTHS,
     POINTS,
+    PREFIX_SHARE,
     RANKS,
     RATES,
     WITH_BASE,
+    WITH_PREFIX,
     Classes,
     GridName,
     LogNormal,
@@ -76,6 +78,16 @@ def test_some_mixes_have_base_traffic_of_all_shares() -> None:
     shares = np.array([recipe.base_share for recipe in WIDE if recipe.kind != "papers"])
     assert (shares > 0).mean() == pytest.approx(WITH_BASE, abs=0.06)
     assert np.quantile(shares[shares > 0], [0.05, 0.5, 0.95]) == pytest.approx([0.08, 0.33, 0.57], abs=0.06)
+
+
+def test_some_mixes_have_prompts_that_begin_alike() -> None:
+    shares = np.array([recipe.prefix_share for recipe in WIDE if recipe.kind != "papers"])
+    assert (shares > 0).mean() == pytest.approx(WITH_PREFIX, abs=0.06)
+    assert PREFIX_SHARE[0] <= shares[shares > 0].min() < 0.2
+    assert 0.8 < shares.max() <= PREFIX_SHARE[1]
+    mix = next(recipe for recipe in WIDE if recipe.prefix_share).adapters(50)
+    assert mix.shared_prefix is not None
+    assert np.all(mix.shared_prefix < mix.input_mean)
 
 
 def test_the_design_is_as_wide_as_it_is_said_to_be() -> None:
