@@ -9,7 +9,8 @@ from collections.abc import Sequence as Words
 from dataclasses import dataclass, field, replace
 
 from advisor.deploy.arguments import command, insertions, wrappers
-from advisor.deploy.arguments.vllm_flags import Word, read_arguments
+from advisor.deploy.arguments.command_line import read_arguments
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.context import ENVIRONMENT, IMAGE, Context
 from advisor.deploy.deployment import Adapter, Deployment, Flag, Insertion, Place, Problem, Value
 from advisor.deploy.formats.scripts import read_script

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping as Variables
 from dataclasses import dataclass, field, replace
 
-from advisor.deploy.arguments.vllm_flags import ReadConfig, Word
+from advisor.deploy.arguments.config_file import ReadConfig
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.deployment import Flag, NotReadableError, Value
 from advisor.deploy.source import Source, joined
 from advisor.deploy.syntax.tree import Mapping, Node, Scalar, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
-from advisor.deploy.arguments.vllm_flags import ReadConfig
+from advisor.deploy.arguments.config_file import ReadConfig
 from advisor.deploy.deployment import Deployment
 
 _SUFFIXES = {

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from advisor.deploy.arguments.vllm_flags import Word
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.deployment import Deployment, NotReadableError, bounded
 from advisor.deploy.source import Source, relocated
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from advisor.deploy import container
 from advisor.deploy.arguments import command, engine_arguments
-from advisor.deploy.arguments.vllm_flags import ReadConfig, Word
+from advisor.deploy.arguments.config_file import ReadConfig
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.context import ENVIRONMENT, MAX_NESTING, Context
 from advisor.deploy.deployment import Deployment, NotReadableError, Value, bounded
 from advisor.deploy.formats.scripts import held_config, read_script

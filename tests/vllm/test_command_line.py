@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from advisor.deploy.arguments.vllm_flags import spellings
+from advisor.deploy.arguments.spellings import spellings
 
 PYTHON = Path(os.environ["ADVISOR_TEST_VLLM"]).absolute().parent / "python"
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from advisor.check.finding import Finding, Severity
 from advisor.check.rule import Rule
 from advisor.check.server import Server, release
-from advisor.deploy.arguments.vllm_flags import setting
+from advisor.deploy.arguments.spellings import setting
 
 RULE = Rule("AD408", "image-older-than-flag", Severity.ERROR, __doc__ or "")
 

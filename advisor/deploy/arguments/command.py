@@ -6,9 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from advisor.deploy.arguments.vllm_flags import ENTRYPOINTS, Word, setting
+from advisor.deploy.arguments.spellings import setting
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.source import Source, joined
 
+ENTRYPOINTS = ("vllm.entrypoints.openai.api_server", "vllm.entrypoints.cli.main")
+"""Modules that `python -m` starts a server with: the second wants `serve` behind it."""
 LOADS = "/v1/load_lora_adapter"
 """What is asked of a server to load one more adapter while it runs."""
 SWITCH = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"

@@ -9,7 +9,8 @@ from dataclasses import replace
 from functools import cache
 
 from advisor.deploy.arguments import command, insertions
-from advisor.deploy.arguments.vllm_flags import Word, setting, spellings
+from advisor.deploy.arguments.spellings import setting, spellings
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.arguments.wrappers import flag_of
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 from advisor.deploy.arguments import command
 from advisor.deploy.arguments.insertions import SETTINGS
-from advisor.deploy.arguments.vllm_flags import Word, read_value, setting
+from advisor.deploy.arguments.spellings import setting
+from advisor.deploy.arguments.values import read_value
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.deployment import Adapter, Flag, Problem, Value
 from advisor.deploy.syntax.tree import Scalar
 

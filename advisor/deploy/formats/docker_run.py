@@ -11,7 +11,7 @@ from types import MappingProxyType
 from advisor.deploy import container
 from advisor.deploy.arguments import command
 from advisor.deploy.arguments.command import Launch
-from advisor.deploy.arguments.vllm_flags import Word
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Problem, Value
 from advisor.deploy.source import Source, shown

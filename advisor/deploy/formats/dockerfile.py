@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from advisor.deploy.arguments import command, insertions
-from advisor.deploy.arguments.vllm_flags import ReadConfig, Word
+from advisor.deploy.arguments.config_file import ReadConfig
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Insertion, NotReadableError, Place, Problem, Value

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 
 from advisor.deploy.arguments import insertions, wrappers
-from advisor.deploy.arguments.vllm_flags import Word
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, NotReadableError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from advisor.deploy.arguments.vllm_flags import Word
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.formats.docker_run import Container, contained
 from advisor.deploy.syntax.tree import Scalar
 

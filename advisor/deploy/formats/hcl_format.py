@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from advisor.deploy.arguments.vllm_flags import ReadConfig
+from advisor.deploy.arguments.config_file import ReadConfig
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment
 from advisor.deploy.search import servers

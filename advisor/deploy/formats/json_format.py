@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advisor.deploy.arguments.vllm_flags import ReadConfig
+from advisor.deploy.arguments.config_file import ReadConfig
 from advisor.deploy.deployment import Deployment
 from advisor.deploy.search import search
 from advisor.deploy.source import Source

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 
 from advisor.deploy.arguments import command, insertions
 from advisor.deploy.arguments.command import LOADS, SWITCH
-from advisor.deploy.arguments.vllm_flags import ReadConfig, read_value, setting
+from advisor.deploy.arguments.config_file import ReadConfig
+from advisor.deploy.arguments.spellings import setting
+from advisor.deploy.arguments.values import read_value
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Flag, Insertion, NotReadableError, Problem, Value, bounded

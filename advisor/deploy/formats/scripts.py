@@ -6,7 +6,8 @@ from collections.abc import Mapping as Variables
 from dataclasses import replace
 from pathlib import PurePath
 
-from advisor.deploy.arguments.vllm_flags import ReadConfig, Word
+from advisor.deploy.arguments.config_file import ReadConfig
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.context import MAX_NESTING, Context
 from advisor.deploy.deployment import Deployment, NotReadableError
 from advisor.deploy.source import Source

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from advisor.deploy.arguments import command
 from advisor.deploy.arguments.command import LOADS, Launch
-from advisor.deploy.arguments.vllm_flags import ReadConfig, Word, read_arguments
+from advisor.deploy.arguments.command_line import read_arguments
+from advisor.deploy.arguments.config_file import ReadConfig
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Insertion, NotReadableError, Problem, Value, bounded
 from advisor.deploy.formats import docker_run, gcloud

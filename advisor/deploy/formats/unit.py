@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from advisor.deploy.arguments import command
 from advisor.deploy.arguments.command import Launch
-from advisor.deploy.arguments.vllm_flags import ReadConfig, Word
+from advisor.deploy.arguments.config_file import ReadConfig
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Insertion, Value

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from advisor.deploy.arguments import engine_arguments
-from advisor.deploy.arguments.vllm_flags import ReadConfig, Word
+from advisor.deploy.arguments.config_file import ReadConfig
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment
 from advisor.deploy.search import search

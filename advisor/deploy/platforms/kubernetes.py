@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from advisor.deploy.arguments import command, insertions
-from advisor.deploy.arguments.vllm_flags import Word
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.container import Server, deployment, wrapped
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from advisor.deploy.arguments.vllm_flags import Word
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.context import Context
 from advisor.deploy.formats.scripts import read_script
 from advisor.deploy.platforms.found import Found

@@ -12,7 +12,8 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
-from advisor.deploy.arguments.vllm_flags import Word, setting
+from advisor.deploy.arguments.spellings import setting
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.deployment import Place
 from advisor.deploy.source import Source, joined, shown
 from advisor.deploy.syntax.tree import Layout, Mapping, Node, Scalar

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from advisor.deploy.arguments.vllm_flags import Word
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.deployment import Value
 from advisor.deploy.source import Source, joined, shown
 

@@ -10,7 +10,8 @@ from typing import Any
 from advisor.check.check import Checker
 from advisor.check.finding import Checked
 from advisor.check.target import Target
-from advisor.deploy.arguments.vllm_flags import Word, read_arguments
+from advisor.deploy.arguments.command_line import read_arguments
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.deployment import Deployment, Insertion
 from advisor.deploy.source import Source
 from advisor.inventory.inventory import parse

@@ -18,7 +18,7 @@ from advisor.check.finding import Finding, Severity
 from advisor.check.rules import RULES
 from advisor.check.server import SETTINGS
 from advisor.check.spellings import PROBLEMS
-from advisor.deploy.arguments.vllm_flags import setting
+from advisor.deploy.arguments.spellings import setting
 from advisor.deploy.deployment import Adapter, Flag, Place, Problem, Value
 from advisor.deploy.vllm_version import SINCE
 from tests.advisor.check.commands import GOOD, INVENTORY, MODEL, check, codes, read, target

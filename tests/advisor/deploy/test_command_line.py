@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.deploy.arguments.vllm_flags import Arguments, Spelling, Word, read_arguments, spellings
+from advisor.deploy.arguments.argument_list import Arguments
+from advisor.deploy.arguments.command_line import read_arguments
+from advisor.deploy.arguments.spellings import Spelling, spellings
+from advisor.deploy.arguments.word import Word
 from advisor.deploy.source import Source
 
 
