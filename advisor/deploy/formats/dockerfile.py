@@ -20,7 +20,7 @@ from advisor.deploy.formats import docker_run, shell
 from advisor.deploy.formats.shell import Document
 from advisor.deploy.source import Source, joined
 from advisor.deploy.syntax import yaml_tree
-from advisor.deploy.syntax.python_values import words_of
+from advisor.deploy.syntax.python_trees import words_of
 from advisor.deploy.syntax.tree import Scalar
 from advisor.deploy.syntax.tree import Sequence as Items
 

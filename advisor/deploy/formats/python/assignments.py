@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from advisor.deploy.formats.python.engines import Engines, flags_of
 from advisor.deploy.source import Source
-from advisor.deploy.syntax.python_values import dotted, more
+from advisor.deploy.syntax.python_places import dotted
+from advisor.deploy.syntax.python_trees import more
 from advisor.deploy.syntax.tree import Layout, Mapping, Node, Scalar
 from advisor.deploy.syntax.tree import Sequence as Items
 

@@ -14,7 +14,9 @@ from advisor.deploy.context import Context
 from advisor.deploy.deployment import Flag, Insertion, Problem
 from advisor.deploy.formats.python.servers import Servers
 from advisor.deploy.source import Source
-from advisor.deploy.syntax.python_values import ENGINES, STAR, dotted
+from advisor.deploy.syntax.python_calls import ENGINES
+from advisor.deploy.syntax.python_places import dotted
+from advisor.deploy.syntax.python_trees import STAR
 from advisor.deploy.syntax.tree import Mapping, Node, Scalar
 
 WRAPPED = frozenset(("VLLM", "Vllm", "VLLMOpenAI"))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from advisor.deploy.arguments.command import LOADS, SWITCH
 from advisor.deploy.deployment import Value
 from advisor.deploy.formats.python.statements import Statements
-from advisor.deploy.syntax.python_values import dotted
+from advisor.deploy.syntax.python_places import dotted
 
 
 class Program(Statements):

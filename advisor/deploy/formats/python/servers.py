@@ -15,7 +15,8 @@ from advisor.deploy.deployment import Deployment, Value, bounded
 from advisor.deploy.formats import shell
 from advisor.deploy.search import servers
 from advisor.deploy.source import Source
-from advisor.deploy.syntax.python_values import Evaluator, words_of
+from advisor.deploy.syntax.python_trees import words_of
+from advisor.deploy.syntax.python_values import Evaluator
 from advisor.deploy.syntax.tree import Layout, Mapping, Node, Scalar
 from advisor.deploy.syntax.tree import Sequence as Items
 

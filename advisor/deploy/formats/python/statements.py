@@ -12,7 +12,8 @@ from advisor.deploy.deployment import NotReadableError, Value
 from advisor.deploy.formats.python.assignments import Assignments
 from advisor.deploy.formats.python.engines import WRAPPED
 from advisor.deploy.source import Source, shown
-from advisor.deploy.syntax.python_values import Names, dotted
+from advisor.deploy.syntax.python_places import dotted
+from advisor.deploy.syntax.python_trees import Names
 from advisor.deploy.syntax.tree import Node, Scalar
 from advisor.deploy.syntax.tree import Sequence as Items
 
