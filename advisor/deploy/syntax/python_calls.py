@@ -14,8 +14,6 @@ from advisor.deploy.syntax.python_trees import STAR, last_of_each
 from advisor.deploy.syntax.tree import Layout, Mapping, Node, Scalar
 from advisor.deploy.syntax.tree import Sequence as Items
 
-MAX_NODES = 100_000
-"""That are evaluated: a list that is doubled over and over ends here."""
 ENGINES = frozenset(("LLM", "EngineArgs", "AsyncEngineArgs"))
 """vLLM's own classes that take engine arguments by keyword."""
 _SAME = frozenset(("str", "int", "float", "list", "tuple", "Path", "PurePath", "copy", "deepcopy", "strip", "dedent"))

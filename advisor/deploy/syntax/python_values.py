@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from advisor.deploy.source import Source, joined, shown
-from advisor.deploy.syntax.python_calls import MAX_NODES, Calls
+from advisor.deploy.syntax.python_calls import Calls
 from advisor.deploy.syntax.python_literals import text_of
 from advisor.deploy.syntax.python_places import dotted
 from advisor.deploy.syntax.python_trees import STAR, Names, last_of_each, one_switch, told
@@ -21,6 +21,8 @@ from advisor.deploy.syntax.tree import Sequence as Items
 
 MAX_DEPTH = 40
 """Of expressions in one another: people reach about 10."""
+MAX_NODES = 100_000
+"""That are evaluated: a list that is doubled over and over ends here."""
 
 
 class Evaluator(Calls):
