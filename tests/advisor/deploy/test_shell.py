@@ -237,3 +237,8 @@ def _quoted(word: str, how: str) -> str:
     if how == "plain" and word and not set(word) & set("' #~*"):
         return word
     return f'"{word}"'
+
+
+def test_variables_have_one_order_in_every_process() -> None:
+    exports = "".join(f"export {name}=1\n" for name in "HGFEDCBA")
+    assert list(the_one(f"{exports}vllm serve M {PLAIN}").environment) == list("ABCDEFGH")

@@ -145,7 +145,7 @@ class Commands(ControlFlow):
     def server(self, node: tree_sitter.Node, words: list[Word], own: dict[str, Value], depth: int) -> None:
         """The servers that a command starts."""
         start, end = self.span(node)
-        exported = {name: self.variables[name].words[:1] for name in self.exported & self.variables.keys()}
+        exported = {name: self.variables[name].words[:1] for name in sorted(self.exported & self.variables.keys())}
         passed = {name: word_of(each[0]) for name, each in exported.items() if each and each[0]}
         environment = {name: word.value() for name, word in passed.items()} | own
         container = docker_run.read(words, passed) or gcloud.read(words)
