@@ -53,6 +53,8 @@ class Simulation:
     server: Settings
     requests: Requests | None = None
     """What is to be served; None: requests drawn from the inventory's workload."""
+    cold: bool = False
+    """Adapters are read from disk when they are first asked for."""
 
     def measure(self, *, duration_s: float | None = None, seed: int, objective: Objective) -> dict[str, Any]:
         """What the twin measures, under the keys of `MEASURES`, None where nothing was measured; and what of the
@@ -77,11 +79,11 @@ class Simulation:
         if self.requests is None:
             duration_s = duration_s or DURATION_S
             self._check_size(duration_s)
-            measures = simulate(self.profile, server, workload, duration_s=duration_s, seed=seed)
+            measures = simulate(self.profile, server, workload, duration_s=duration_s, seed=seed, cold=self.cold)
         else:
             duration_s = duration_s or request_log.span_s(self.requests)
             requests = self.requests.until(duration_s)
-            measures = serve(self.profile, server, workload, requests, duration_s=duration_s)
+            measures = serve(self.profile, server, workload, requests, duration_s=duration_s, cold=self.cold)
         found = {**asdict(measures), "starved": measures.starved, "steady": measures.steady(objective.ttft_limit)}
         settings = {"max_loras": self.server.max_loras, "max_lora_rank": self.server.max_lora_rank}
         return {
@@ -110,6 +112,7 @@ def prepare(
     max_lora_rank: int | None = None,
     lora: bool = True,
     log: Path | None = None,
+    cold: bool = False,
 ) -> Simulation:
     """Read an inventory and settle what to simulate: settings given here, else those of its [server], else defaults.
 
@@ -140,7 +143,7 @@ def prepare(
         server = server.without_lora()
     base_names = {inventory.model, profile.pair.model, profile.pair.model.rsplit("/", maxsplit=1)[-1]}
     requests = None if log is None else request_log.load(log, inventory.names, sorted(base_names))
-    return Simulation(str(path), pair.basis, inventory, profile, server, requests)
+    return Simulation(str(path), pair.basis, inventory, profile, server, requests, cold)
 
 
 def verified(

@@ -107,6 +107,7 @@ def validate(
     from calibrate.replay import of_pair, profiles
     from calibrate.runs import read_runs
     from calibrate.validation import comparison
+    from calibrate.validation.loads import load_scores, load_table
 
     measured = runs or data / "validation" / "serving_runs.csv"
     if runs is None and not measured.exists():
@@ -130,6 +131,8 @@ def validate(
     if json is not None:
         out.write(json, f"{found.to_json()}\n".encode())
     out.show(comparison.scoreboard(found))
+    if loads := load_scores(data / "calibration", known, jobs):
+        out.show(load_table(loads))
 
 
 @app.command()

@@ -14,11 +14,10 @@ import tomli
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from twin import lora_kernels
 from twin.behaviour import Behaviour
 from twin.settings import Settings
 
-LORA_COSTS = ("lora_", "per_adapter", "per_slot", "per_eager_token_slot")
-"""How the names of what a server without LoRA saves per step begin."""
 NonNegative = Annotated[float, Field(ge=0)]
 _MORE_IS_BETTER = {"kv_tokens_base", "kv_tokens_per_utilization"}
 """Of the constants; of all others more is worse: they are times, and memory that is taken."""
@@ -90,18 +89,23 @@ class Memory(_Section):
 class Step(_Section):
     """Duration of one engine step in ms, without loading adapters and without scheduling.
 
-    With R running requests that decode, P prefill tokens, A distinct adapters in the batch, G slots, and
-    E = max(R + P - graph_tokens, 0):
-    `base + per_request*R + lora_per_token*(R+P) + per_adapter*A + per_slot*G + (per_eager_token +
-    per_eager_token_slot*G)*E`.
+    With R running requests that decode, T batched tokens (those R and prompt tokens), A distinct adapters in the batch,
+    G slots with r = rank_tiles(max_lora_rank), E = max(T - graph_tokens, 0), and functions of `twin.lora_kernels`:
+
+        base + per_request*R + per_eager_token*E + lora_per_token*T + per_split_token*T*is_split(T)*r
+        + (per_slot_shrink*shrink_tiles(T)*r + per_slot_expand*expand_tiles(T))*G
+        + (per_adapter + per_adapter_shrink*shrink_work(T)*r + per_adapter_expand*expand_tiles(T))*A
+
     Up to the largest CUDA graph vLLM captures, 512 tokens, a step replays a graph and its time is that of reading the
     weights; beyond, kernels are launched one by one and arithmetic takes over (on an H100 from some 300 to 500 tokens
-    on). The G terms are the LoRA kernels' grid, which is `max_loras + 1` wide whatever the batch uses.
+    on). The G terms are the thread blocks that LoRA's kernels launch for every slot, whatever the batch uses; the A
+    terms what those of a slot in use take beyond that, for their work and for finding that the rest of the batch is not
+    theirs; split tokens are summed up in parts, which blocks add to memory one after another.
 
-    Requests that name no adapter are in R and P but in no A, and `lora_per_token` spares their tokens: a kernel's
-    blocks are launched for all tokens and every slot, and leave at once where there is nothing for them to multiply.
-    (From vLLM 0.11.1 on a step of no adapter at all replays graphs without LoRA; such steps are charged as others.)
-    Without LoRA, `lora_base` is saved as well, and G is 0.
+    Requests that name no adapter are in R and T but in no A, and LoRA's terms per token spare theirs: a kernel's blocks
+    are launched for all tokens and every slot, and leave at once where there is nothing for them to multiply. (From
+    vLLM 0.11.1 on a step of no adapter at all replays graphs without LoRA; such steps are charged as others.) Without
+    LoRA, `lora_base` is saved as well, and G is 0.
     """
 
     graph_tokens: int = Field(ge=0, description="batched tokens of the largest captured CUDA graph")
@@ -115,9 +119,31 @@ class Step(_Section):
     per_request_ms: NonNegative = Field(description="ms per request that decodes")
     lora_per_token_ms: NonNegative = Field(description="ms per batched token of an adapter: the low-rank products")
     per_adapter_ms: NonNegative = Field(description="ms per distinct adapter in the batch")
-    per_slot_ms: NonNegative = Field(description="ms per adapter slot (max_loras)")
+    per_adapter_shrink_ms: NonNegative = Field(
+        description="ms per such adapter and 16 of max_lora_rank, up to 120 tokens"
+    )
+    per_adapter_expand_ms: NonNegative = Field(description="ms per such adapter and 64 batched tokens")
+    per_slot_shrink_ms: NonNegative = Field(
+        description="ms per adapter slot (max_loras), 16 of max_lora_rank, shrink tile"
+    )
+    per_slot_expand_ms: NonNegative = Field(description="ms per adapter slot and 64 batched tokens")
+    per_split_token_ms: NonNegative = Field(description="ms per batched token up to 120 and 16 of max_lora_rank")
     per_eager_token_ms: NonNegative = Field(description="ms per batched token beyond graph_tokens")
-    per_eager_token_slot_ms: NonNegative = Field(description="ms per batched token beyond graph_tokens and slot")
+
+    def slot_ms(self, max_lora_rank: int, tokens: float) -> float:
+        """What one more adapter slot of that rank adds to a step of so many batched tokens, ms."""
+        shrink_ms = self.per_slot_shrink_ms * lora_kernels.rank_tiles(max_lora_rank)
+        return float(
+            shrink_ms * lora_kernels.shrink_tiles(tokens) + self.per_slot_expand_ms * lora_kernels.expand_tiles(tokens)
+        )
+
+
+LORA_TERMS = tuple(
+    name
+    for name in Step.model_fields
+    if name not in ("graph_tokens", "base_ms", "per_request_ms", "per_eager_token_ms")
+)
+"""Terms of a step that are LoRA's alone. They go with the number of layers, those of expand with outputs as well."""
 
 
 class Scheduling(_Section):
@@ -268,8 +294,7 @@ class Profile(_Section):
     def without_lora(self) -> Profile:
         """The same with LoRA off: nothing that it costs per step, adapter, slot or token, no slots and no loading."""
         step, memory, loading = self.step, self.memory, self.loading
-        none = {name: 0.0 for name in Step.model_fields if name.startswith(LORA_COSTS)}
-        step = step.model_copy(update={**none, "base_ms": step.base_ms - step.lora_base_ms})
+        step = step.model_copy(update={**dict.fromkeys(LORA_TERMS, 0.0), "base_ms": step.base_ms - step.lora_base_ms})
         memory = memory.model_copy(update={"kv_tokens_per_slot_rank": 0.0, "kv_tokens_per_slot": 0.0})
         loading = loading.model_copy(update=dict.fromkeys(Loading.model_fields, 0.0))
         return self.model_copy(update={"step": step, "memory": memory, "loading": loading})

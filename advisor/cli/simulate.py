@@ -31,6 +31,9 @@ def simulate(
         Path | None,
         typer.Option(metavar="LOG", help="Replay a .csv or .jsonl with time, adapter, input and output"),
     ] = None,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="No adapter is in memory at the start: each is read from disk when asked for")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the requests, where they are drawn")] = 0,
     ttft_limit: TtftLimit = TTFT_LIMIT,  # type: ignore[assignment]
     itl_limit: Annotated[
@@ -48,7 +51,7 @@ def simulate(
     objective = objective_of(ObjectiveName.LATENCY, ttft_limit, itl_limit)
     # All of the input is checked before the first simulation.
     simulations = [
-        prepare(path, zoo, max_loras=max_loras, max_lora_rank=max_lora_rank, lora=not no_lora, log=requests)
+        prepare(path, zoo, max_loras=max_loras, max_lora_rank=max_lora_rank, lora=not no_lora, log=requests, cold=cold)
         for path in inventory
     ]
     with compiling_noted():

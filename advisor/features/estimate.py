@@ -5,18 +5,21 @@ law). With N adapters of mean request rate q, prompts of I and answers of O toke
 
     running requests       R = N q O t
     adapters in flight     A = N h(t),  h(t) = mean over adapters of 1 - exp(-bursts O t)
+    batched tokens         T = N q (I + O) t
     time of a step         t = base + per_request R + per_adapter A + (per_token I + miss load) N q t
-                               + per_eager_token max(N q (I + O) t - graph_tokens, 0)
+                               + per_slot G + per_eager_token max(T - graph_tokens, 0)
 
-from which N follows for every t; coefficients as in `twin.profile.Step`, of G slots. Bursts are groups of requests that
-come together, rate ln(c^2) / (c^2 - 1) of them with gaps of variation c > 1: arrivals with dispersion c^2, seen as a
-negative binomial process, are Poisson bursts of logarithmic sizes. `miss` is the share of requests that start a burst
-and find their adapter in no slot: with a least-recently-used cache, those not seen for as long as it takes G
-adapters to come by (Che's approximation). While all slots are held by adapters in flight, a miss makes others of the
-batch miss as well, a sixth of them on average (see `twin.engine.adapter_cache`). The batch has to fit into the KV cache
-and, where nobody shall wait, its adapters into the slots; else A is at most the slots. What waiting costs is learned
-from simulations. Of prompts that begin as others of their adapter do, I is what they do not share. Base traffic adds
-its requests and tokens to the batch, none of which LoRA multiplies; N is what it leaves room for.
+from which N follows for every t; coefficients as in `twin.profile.Step`. What LoRA's kernels take, per slot and per
+adapter, goes in stairs of T, which the batches around a mean one climb in different steps: here it is their mean.
+Bursts are groups of requests that come together, rate ln(c^2) / (c^2 - 1) of them with gaps of variation c > 1:
+arrivals with dispersion c^2, seen as a negative binomial process, are Poisson bursts of logarithmic sizes. `miss` is
+the share of requests that start a burst and find their adapter in no slot: with a least-recently-used cache, those not
+seen for as long as it takes G adapters to come by (Che's approximation). While all slots are held by adapters in
+flight, a miss makes others of the batch miss as well, a sixth of them on average (see `twin.engine.adapter_cache`). The
+batch has to fit into the KV cache and, where nobody shall wait, its adapters into the slots; else A is at most the
+slots. What waiting costs is learned from simulations. Of prompts that begin as others of their adapter do, I is what
+they do not share. Base traffic adds its requests and tokens to the batch, none of which LoRA multiplies; N is what it
+leaves room for.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.profile import Profile
+from twin import lora_kernels
+from twin.profile import Profile, Step
 from twin.settings import slot_rank
 from twin.workload import Workload
 
@@ -122,9 +126,11 @@ def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats],
     computed = prompt - shared
     in_flight, spread, missing = _presence(mix)
     base = _base_traffic(mix, profile.memory.block_size)
+    prompt_squared = float(share @ (mix.input_mean**2 + mix.input_std**2))
 
     memory, step, scheduling, loading = profile.memory, profile.step, profile.scheduling, profile.loading
-    slot_tokens = memory.kv_tokens_per_slot_rank * slot_rank(float(mix.rank.max())) + memory.kv_tokens_per_slot
+    max_rank = slot_rank(float(mix.rank.max()))
+    slot_tokens = memory.kv_tokens_per_slot_rank * max_rank + memory.kv_tokens_per_slot
     most_slots = max((memory.kv_tokens_base - memory.max_model_len) / max(slot_tokens, 1e-3), 1.0)
     load_ms = loading.memory_base_ms + loading.memory_per_rank_ms * float(mix.rank.mean())
 
@@ -134,22 +140,25 @@ def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats],
         slots = np.clip(slots_of(active, adapters), 1.0, most_slots)
         miss = np.interp(slots / np.maximum(adapters, 1e-9), in_flight, missing, right=0.0)
         no_idle = _normal_cdf((active - slots + 1.0) / (np.sqrt(adapters * spread) + 0.5))
-        per_token = step.lora_per_token_ms
+        in_step = adapters * rate * STEP_S
+        tokens = in_step * (computed + answer) + base.tokens * STEP_S
+        lora = lora_cost(step, max_rank, slots, tokens, in_step * (answer + prompt_squared))
+        per_adapter, per_token = lora.per_adapter_ms, lora.per_token_ms
         per_request = step.per_request_ms + per_token + scheduling.per_request_ms
-        per_eager_token = step.per_eager_token_ms + step.per_eager_token_slot_ms * slots
         loads_ms = load_ms * miss * (1.0 + RELOADED * slots * no_idle)
         arriving = rate * STEP_S * (scheduling.per_arrival_ms + per_request * answer + per_token * computed + loads_ms)
-        eager = rate * STEP_S * per_eager_token * (computed + answer)
-        left = 1e3 * STEP_S - (step.base_ms + step.per_slot_ms * slots + scheduling.base_ms)
+        eager = rate * STEP_S * step.per_eager_token_ms * (computed + answer)
+        left = 1e3 * STEP_S - (step.base_ms + lora.base_ms + scheduling.base_ms)
         left = left - base.answered * STEP_S * (step.per_request_ms + scheduling.per_request_ms)
         left = left - base.arriving * STEP_S * scheduling.per_arrival_ms
-        beyond = left + per_eager_token * (step.graph_tokens - base.tokens * STEP_S)
+        left = left - base.tokens * STEP_S * lora.per_batched_token_ms
+        beyond = left + step.per_eager_token_ms * (step.graph_tokens - base.tokens * STEP_S)
         found = np.minimum(
-            left / (arriving + step.per_adapter_ms * in_flight),
-            beyond / (arriving + eager + step.per_adapter_ms * in_flight),
+            left / (arriving + per_adapter * in_flight),
+            beyond / (arriving + eager + per_adapter * in_flight),
         )
         if waiting:
-            full = step.per_adapter_ms * slots
+            full = per_adapter * slots
             found = np.maximum(found, np.minimum((left - full) / arriving, (beyond - full) / (arriving + eager)))
         adapters = (adapters + np.maximum(found, 0.0)) / 2
 
@@ -208,6 +217,43 @@ def _base_traffic(mix: Workload, block_size: int) -> _BaseTraffic:
     base, rate = mix.base, float(mix.base.rate.sum())
     computed = base.offered_tok_s - rate * shared_tokens(base, block_size)
     return _BaseTraffic(rate, float(base.rate @ base.output_mean), computed, held_tokens(base))
+
+
+class LoraCost(NamedTuple):
+    """What LoRA adds to a step with so many slots; shape (rules, n) each."""
+
+    base_ms: Floats
+    per_batched_token_ms: Floats
+    """For tokens of base traffic as well, as slots are tiled for them, too."""
+    per_token_ms: Floats
+    """For tokens of adapters' requests, what is for all tokens included."""
+    per_adapter_ms: Floats
+
+
+def lora_cost(step: Step, max_lora_rank: int, slots: Floats, tokens: Floats, variance: Floats) -> LoraCost:
+    """Mean over batches around one of so many `tokens`, with that variance, as if normally distributed."""
+    rank_tiles = lora_kernels.rank_tiles(max_lora_rank)
+    split = _normal_cdf((lora_kernels.SPLIT_TOKENS - tokens) / (np.sqrt(variance) + 1.0))
+    parts = split + (1 - split) * lora_kernels.SPLIT_LARGE / lora_kernels.SPLIT
+    work = split + (1 - split) * lora_kernels.LARGE_WORK
+    shrink_base, shrink_slope = _stairs(tokens, lora_kernels.SHRINK_TOKENS)
+    expand_base, expand_slope = _stairs(tokens, lora_kernels.EXPAND_TOKENS)
+    shrink_ms, expand_ms = step.per_slot_shrink_ms * rank_tiles * parts * slots, step.per_slot_expand_ms * slots
+    batched_ms = shrink_ms * shrink_slope + expand_ms * expand_slope
+    return LoraCost(
+        base_ms=shrink_ms * shrink_base + expand_ms * expand_base,
+        per_batched_token_ms=batched_ms,
+        per_token_ms=step.lora_per_token_ms + step.per_split_token_ms * rank_tiles * split + batched_ms,
+        per_adapter_ms=step.per_adapter_ms
+        + step.per_adapter_shrink_ms * rank_tiles * work
+        + step.per_adapter_expand_ms * (expand_base + expand_slope * tokens),
+    )
+
+
+def _stairs(tokens: Floats, tile: int) -> tuple[Floats, Floats]:
+    """`ceil(tokens / tile)` as a line over the tokens, (at 0, slope): half a tile above, and never less than one."""
+    one = tokens < tile / 2
+    return np.where(one, 1.0, 0.5), np.where(one, 0.0, 1.0 / tile)
 
 
 def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from advisor.place.servers import Servers
 from advisor.recommend.objective import Objective, ObjectiveName
+from twin import lora_kernels
 from twin.profile import Profile
 from twin.service_level import STARVED_BELOW
 from twin.settings import LORA_RANKS
@@ -173,8 +174,11 @@ class Relaxation:
         return Cells(*(each[time > 1e-9] for each in cells))
 
     def _empty_s(self, edges: Floats) -> Floats:
-        step = self.profile.step
-        return (step.base_ms + self.profile.scheduling.base_ms + step.per_slot_ms * edges[:, 1]) / 1e3
+        """An empty step takes so long at least, s: slots cost the least in batches just too large to be split."""
+        rank, fewest = edges[:, 0], edges[:, 1]
+        step, shrink_tiles = self.profile.step, lora_kernels.shrink_tiles(lora_kernels.SPLIT_TOKENS + 1)
+        slot_ms = step.per_slot_shrink_ms * lora_kernels.rank_tiles(rank) * shrink_tiles + step.per_slot_expand_ms
+        return (step.base_ms + self.profile.scheduling.base_ms + slot_ms * fewest) / 1e3
 
     def shares(self, demand: Demand, edges: Floats) -> Floats:
         """What each adapter takes of each resource at its best in each cell; shape (adapters, cells, resources).
@@ -186,14 +190,21 @@ class Relaxation:
         capacity = np.array([self._capacity(g, int(r)) for g, r in zip(fewest, rank, strict=True)])
         seats = float(self.fixed.get("max_num_seqs", serving.max_num_seqs))
         budget = float(self.fixed.get("max_num_batched_tokens", serving.max_num_batched_tokens))
-        eager_s = (step.per_eager_token_ms + step.per_eager_token_slot_ms * fewest) / 1e3
+        # Every token takes at least its part of a tile of each slot: in large batches more than what one tile takes.
+        tiles = lora_kernels.rank_tiles(rank)
+        shrink_ms = step.per_slot_shrink_ms * tiles * lora_kernels.SPLIT_LARGE / lora_kernels.SPLIT
+        slot_token_ms = shrink_ms / lora_kernels.SHRINK_TOKENS + step.per_slot_expand_ms / lora_kernels.EXPAND_TOKENS
+        eager_s = (step.per_eager_token_ms + slot_token_ms * fewest) / 1e3
         time = 1.0 - self._empty_s(edges) / longest
-        beyond = time + eager_s * step.graph_tokens / shortest
+        without_slots_ms = step.base_ms + self.profile.scheduling.base_ms
+        beyond = 1.0 - without_slots_ms / 1e3 / longest + step.per_eager_token_ms / 1e3 * step.graph_tokens / shortest
+        adapter_ms = step.per_adapter_ms + step.per_adapter_expand_ms
+        adapter_ms = adapter_ms + step.per_adapter_shrink_ms * tiles * lora_kernels.LARGE_WORK
 
         present = -np.expm1(-np.outer(demand.traffic, shortest))
         # The adapter's own time goes with how often it is in a step, which is least in the longest steps.
         per_step = -np.expm1(-np.outer(demand.traffic, np.minimum(longest, 1e9))) / longest
-        busy = demand.time[:, np.newaxis] + step.per_adapter_ms / 1e3 * per_step
+        busy = demand.time[:, np.newaxis] + adapter_ms / 1e3 * per_step
         column = np.newaxis
         shares = np.stack(
             [

@@ -176,7 +176,7 @@ class Configurator:
         busy = GROWTH * _adapters_in_flight(mix, with_slots["step_time"] / 1e3)
         if (waiting := share_waiting(wanted, busy)) <= WAITING:
             return
-        per_slot_ms = self.profile.step.per_slot_ms
+        per_slot_ms = self.profile.step.slot_ms(rank, max(mix.offered_tok_s * with_slots["step_time"] / 1e3, 1.0))
         affordable = wanted + int(SPARE_STEP * with_slots["step_time"] / per_slot_ms) if per_slot_ms else most
         left = max(SPARE_KV * self._capacity(wanted, rank), self._max_model_len)
         more = [slots for slots in range(wanted + 1, min(most, affordable) + 1) if self._capacity(slots, rank) >= left]

@@ -13,13 +13,11 @@ from calibrate.derive.operators import Operators
 from calibrate.derive.step import HOST_MS, StepModel
 from calibrate.errors import CalibrationError
 from twin.behaviour import behaviour_of
-from twin.profile import Derivation, FrontEnd, Loading, Pair, Profile, Scheduling, Serving, Step
+from twin.profile import LORA_TERMS, Derivation, FrontEnd, Loading, Pair, Profile, Scheduling, Serving, Step
 
 Generation = Literal["0.8.5", "current"]
 """LoRA's costs changed with vLLM's kernels: 0.8.5 was measured, of current versions little is public."""
 
-OF_THE_MODEL = ("base_ms", "per_request_ms", "per_eager_token_ms")
-"""Terms of a step that are there without LoRA; all others are LoRA's and go with the number of layers."""
 FIXED_US = (62.0, 50.0, 75.0)
 """What LoRA adds to a layer of a current vLLM, whatever the batch, us: middle, lowest, highest. EXAONE-3.5-2.4B on an
 H100 NVL under 0.15: 64 us; an engineer's figure elsewhere: 60."""
@@ -165,7 +163,7 @@ def _step(
     own = step_model(subject.shape, subject.gpu, subject).step(subject.context)
     efficiency = catalogue().efficiencies[subject.gpu.kind]
     off = OPERATORS_OFF + efficiency.uncertainty + (LIKE_OFF if subject.gpu.like else 0.0)
-    of_lora = {k: v for k, v in measured.step.model_dump().items() if k not in (*OF_THE_MODEL, "graph_tokens")}
+    of_lora = {name: getattr(measured.step, name) for name in LORA_TERMS}
     terms, intervals = own.model_dump(), dict[str, tuple[float, float]]()
     host = HOST_OFF * HOST_MS
     if subject.generation == "current":

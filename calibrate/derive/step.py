@@ -9,7 +9,7 @@ import numpy as np
 from calibrate.derive.gpu import Precision
 from calibrate.derive.model_shape import ModelShape
 from calibrate.derive.operators import Operators
-from twin.profile import Step
+from twin.profile import LORA_TERMS, Step
 
 GRAPH_TOKENS = 512
 """Batched tokens of the largest CUDA graph that vLLM captures by default."""
@@ -60,11 +60,8 @@ class StepModel:
             graph_tokens=GRAPH_TOKENS,
             base_ms=max(float(base), 0.0),
             per_request_ms=max(float(slope), 0.0),
-            lora_per_token_ms=0.0,
-            per_adapter_ms=0.0,
-            per_slot_ms=0.0,
             per_eager_token_ms=eager,
-            per_eager_token_slot_ms=0.0,
+            **dict.fromkeys(LORA_TERMS, 0.0),
         )
 
     def _tokens_ms(self, tokens: float) -> float:

@@ -1,20 +1,28 @@
 """What the measurements say of an engine step: the batch, and how long a step with it takes.
 
 Every table becomes rows of `COLUMNS`, per average step: requests that decode, prompt tokens, tokens of both beyond the
-largest CUDA graph, 1 with LoRA and 0 without, distinct adapters in the batch, adapter slots, tokens of context in the
-KV cache that the step reads, and its duration in ms with scheduling and loading taken off.
+largest CUDA graph, 1 with LoRA and 0 without, distinct adapters in the batch, adapter slots and their rank, what LoRA's
+kernels have to do (`twin.lora_kernels`), tokens of context in the KV cache that the step reads, and its duration in ms
+with scheduling and loading taken off.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
 from calibrate.fit.serving import Steps, distinct
 from calibrate.fit.tables import Tables
+from twin import lora_kernels
 from twin.profile import Loading, Scheduling
 
-COLUMNS = ["decoding", "prefill_tokens", "eager_tokens", "lora", "adapters", "max_loras", "context_tokens", "step"]
+COLUMNS = [
+    *["decoding", "prefill_tokens", "eager_tokens", "lora", "adapters", "max_loras", "max_lora_rank"],
+    *["split_tokens", "shrink_tiles", "expand_tiles", "adapter_shrink_work", "adapter_expand_tiles"],
+    *["context_tokens", "step"],
+]
 
 GRAPH_TOKENS = 512
 """Batched tokens of the largest CUDA graph that vLLM captures by default."""
@@ -38,16 +46,37 @@ def batches(
     `graph_tokens` are those of the largest CUDA graph, 0 where there are none; `budget_tokens` those of a step.
     """
     kinds = {
-        "decode_latency": _full_batch(tables.decode.assign(max_loras=0, adapters=0), scheduling),
+        "decode_latency": _full_batch(tables.decode.assign(max_loras=0, max_lora_rank=0, adapters=0), scheduling),
         "prompts": _prompts(tables.prefill, scheduling, budget_tokens),
         "adapter_overhead": _full_batch(tables.overhead, scheduling),
         "kv_capacity": _alone(tables.capacity, scheduling),
     }
     if serving is not None:
         kinds["scheduler_steps"] = _serving(serving, loading)
-    for rows in kinds.values():
-        rows["eager_tokens"] = (rows["decoding"] + rows["prefill_tokens"] - graph_tokens).clip(lower=0.0)
-    return kinds
+    return {kind: rows.assign(**_work(rows, graph_tokens)) for kind, rows in kinds.items()}
+
+
+def _work(rows: pd.DataFrame, graph_tokens: int) -> dict[str, pd.Series]:
+    """What goes in stairs with the batched tokens, mean over the steps.
+
+    Where prompts are of so many tokens ("prompt"), they come whole: some steps have one, the others only decode.
+    """
+    decoding, prefill = rows["decoding"], rows["prefill_tokens"]
+    prompt = prefill.clip(lower=rows["prompt"]) if "prompt" in rows else prefill
+    share = (prefill / prompt.where(prompt > 0, 1.0)).where(prompt > 0, 1.0)
+
+    def mean(of_tokens: Callable[[pd.Series], pd.Series]) -> pd.Series:
+        return (1 - share) * of_tokens(decoding) + share * of_tokens(decoding + prompt)
+
+    expand_tiles = mean(lora_kernels.expand_tiles)
+    return {
+        "eager_tokens": mean(lambda tokens: (tokens - graph_tokens).clip(lower=0.0)),
+        "split_tokens": mean(lambda tokens: tokens * lora_kernels.is_split(tokens)),
+        "shrink_tiles": mean(lora_kernels.shrink_tiles),
+        "expand_tiles": expand_tiles,
+        "adapter_shrink_work": rows["adapters"] * mean(lora_kernels.shrink_work),
+        "adapter_expand_tiles": rows["adapters"] * expand_tiles,
+    }
 
 
 def _full_batch(table: pd.DataFrame, scheduling: Scheduling) -> pd.DataFrame:
@@ -64,6 +93,7 @@ def _full_batch(table: pd.DataFrame, scheduling: Scheduling) -> pd.DataFrame:
             "lora": np.sign(table["max_loras"]),
             "adapters": distinct(decoding, table["adapters"]),
             "max_loras": table["max_loras"],
+            "max_lora_rank": table["max_lora_rank"],
             "context_tokens": decoding * (prompt + table["answer"] / 2),
             "step": step
             - scheduling.base_ms
@@ -94,6 +124,7 @@ def _alone(table: pd.DataFrame, scheduling: Scheduling) -> pd.DataFrame:
             "lora": one,
             "adapters": one,
             "max_loras": rows["max_loras"],
+            "max_lora_rank": rows["max_lora_rank"],
             "context_tokens": 0.0,
             "step": rows["itl_mean_ms"] - scheduling.base_ms - scheduling.per_request_ms,
         }
@@ -111,9 +142,11 @@ def _serving(steps: Steps, loading: Loading) -> pd.DataFrame:
         {
             "decoding": known.decoding,
             "prefill_tokens": known.prefill_tokens,
+            "prompt": known.prompt,
             "lora": 1.0,
             "adapters": known.adapters,
             "max_loras": known.max_loras,
+            "max_lora_rank": known.rank,
             "context_tokens": known.decoding * known.context,
             "step": known.wall - known.scheduling - known.loading - disk_ms,
         }

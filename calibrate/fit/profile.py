@@ -12,7 +12,7 @@ from calibrate.fit.batches import GRAPH_TOKENS, batches
 from calibrate.fit.front_end import fit_front_end
 from calibrate.fit.loading import fit_loading
 from calibrate.fit.memory import BLOCK_SIZE, fit_memory
-from calibrate.fit.scheduling import fit_crowd, fit_scheduling
+from calibrate.fit.scheduling import BORROWED, fit_crowd, fit_scheduling
 from calibrate.fit.served import refine_merging, serve, served_steps
 from calibrate.fit.serving import average_steps
 from calibrate.fit.step import CONTEXT_TOKENS, SERVED_HOURS, fit_step
@@ -98,7 +98,7 @@ def fit_profile(
         steps, (scheduling, fits["scheduling"]) = None, fit_crowd(tables.crowd, source)
     elif like is not None:
         steps, scheduling = None, like.scheduling
-        fits["scheduling"] = like.fits["scheduling"].model_copy(update={"note": f"as in {like.pair.name}"})
+        fits["scheduling"] = like.fits["scheduling"].model_copy(update={"note": BORROWED.format(pair=like.pair.name)})
     elif tables.serving.empty:
         raise CalibrationError(
             "scheduler_steps.csv: no rows of this model; name a profile to take its part from (--like)"

@@ -10,6 +10,14 @@ from calibrate.fit.regression import regress
 from calibrate.fit.serving import Steps
 from twin.profile import Fit, Scheduling
 
+BORROWED = "as in {pair}"
+"""Note of a fit that was taken from the profile of another pair."""
+
+
+def is_own(fit: Fit | None) -> bool:
+    """Whether it was fitted to scheduler_steps.csv, which then is of that model, and not taken from another profile."""
+    return fit is not None and not fit.note.startswith(BORROWED.format(pair=""))
+
 
 def fit_scheduling(steps: Steps, source: str) -> tuple[Scheduling, Fit]:
     """Fit `base + per_request * R + per_scanned * S` where the number S of requests looked at is known.

@@ -7,7 +7,7 @@ adapters were in the batch and how many were loaded it does not tell: the twin d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 
 import numpy as np
@@ -92,6 +92,8 @@ def _step(hour: Hour, profile: Profile) -> dict[str, float]:
         "lora": 1.0,
         "adapters": twin.adapters_in_batch_mean,
         "max_loras": float(run.max_loras),
+        "max_lora_rank": float(run.max_lora_rank),
+        **asdict(twin.lora_work),
         "context_tokens": decoding * context,
         "step": hour.step_ms - pass_ms - load_ms * twin.adapter_loads / twin.steps,
     }

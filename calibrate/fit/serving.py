@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
+INPUT_TOKENS = 250.0
+"""Prompt length in the published scheduler_steps.csv."""
 HALF_DONE = 0.5
 """Share of its output tokens that a request in flight has, on average: all answers are of one length."""
 UNEVEN = 1.15
@@ -29,6 +31,8 @@ class Steps:
     """Adapters read from disk, count per step."""
     decoding: Floats
     """Requests that decode."""
+    prompt: Floats
+    """Tokens of a prompt."""
     context: Floats
     """Tokens of context of a running request."""
     prefill_tokens: Floats
@@ -94,6 +98,7 @@ def average_steps(runs: pd.DataFrame, input_tokens: float) -> Steps:
         loading=1e3 * columns["max_lora_loading_time"] / steps,
         disk_loads=columns["max_lora_loads_from_disk"] / steps,
         decoding=decoding,
+        prompt=np.full(len(runs), input_tokens),
         context=input_tokens + answer / 2,
         prefill_tokens=(completed + batch) * input_tokens / steps,
         adapters=np.minimum(distinct(decoding, columns["cpu_loras"]), columns["gpu_loras"]),

@@ -18,11 +18,12 @@ from calibrate.errors import CalibrationError
 from calibrate.fit.batches import GRAPH_TOKENS
 from calibrate.fit.regression import regress, significant
 from twin.accuracy import mape
+from twin.lora_kernels import rank_tiles
 from twin.profile import Fit, Step
 
 CONTEXT_TOKENS = 400.0
 """Mean context of a running request in serving (ShareGPT's lengths): what reading it costs is in `per_request_ms`."""
-LORA_TOKENS = ("lora_per_token", "per_eager_token_slot")
+LORA_TOKENS = ("lora_per_token", "per_split_token")
 """What LoRA costs per batched token."""
 LORA_BASE = "lora_base"
 """What LoRA costs per step however few adapters, slots and tokens; part of `base`: the twin's servers have LoRA."""
@@ -30,6 +31,8 @@ LIKE = "like"
 """The term that stands for those two where a reference profile gives their shape."""
 SERVED_HOURS = "served_hours"
 """The kind whose rows are measured hours of serving."""
+VARIABLES = ("decoding", "prefill_tokens", "eager_tokens", "adapters", "max_loras", "max_lora_rank")
+"""Whose range the profile keeps."""
 SERVED_WEIGHT = 6.0
 """Of their residuals."""
 
@@ -54,7 +57,7 @@ def fit_step(
     """Fit `twin.profile.Step` to the rows of `calibrate.fit.batches`.
 
     Without serving runs what LoRA costs per token is not in the data apart from what it costs per step; its shape over
-    all tokens and those beyond a graph is then taken from `like`, and one scale for it is fitted.
+    small batches and large ones is then taken from `like`, and one scale for it is fitted.
 
     `without` names terms to leave out: their constants are 0. `graph_tokens` are those that the rows were made with,
     `context_tokens` the mean context whose cost goes into `per_request_ms`.
@@ -63,6 +66,7 @@ def fit_step(
         if rows.empty:
             raise CalibrationError(f"no usable rows of kind {kind} to fit the step model")
     data = pd.concat(kinds, names=["kind"]).reset_index(level="kind")
+    tiles = rank_tiles(data["max_lora_rank"])
     terms = {
         "base": pd.Series(1.0, data.index),
         LORA_BASE: data["lora"],
@@ -70,9 +74,12 @@ def fit_step(
         "per_context_token": data["context_tokens"],
         "per_eager_token": data["eager_tokens"],
         "per_adapter": data["adapters"],
-        "per_slot": data["max_loras"],
+        "per_adapter_shrink": data["adapter_shrink_work"] * tiles,
+        "per_adapter_expand": data["adapter_expand_tiles"],
+        "per_slot_shrink": data["max_loras"] * data["shrink_tiles"] * tiles,
+        "per_slot_expand": data["max_loras"] * data["expand_tiles"],
         "lora_per_token": data["lora"] * (data["decoding"] + data["prefill_tokens"]),
-        "per_eager_token_slot": data["eager_tokens"] * data["max_loras"],
+        "per_split_token": data["split_tokens"] * tiles,
     }
     if "per_request" in without:  # what reading the context costs is part of it
         without = {*without, "per_context_token"}
@@ -105,6 +112,6 @@ def fit_step(
         if name != LORA_BASE  # it is in the base
     }
     step = Step(graph_tokens=graph_tokens, **{f"{name}_ms": value for name, value in found.items()})
-    variables = {name: data[name] for name in ("decoding", "prefill_tokens", "eager_tokens", "adapters", "max_loras")}
+    variables = {name: data[name] for name in VARIABLES}
     fit = model.fit(source, "; ".join(notes), **variables)
     return StepFit(step, fit.model_copy(update={"contributions": contributions}))

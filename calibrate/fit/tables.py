@@ -61,7 +61,7 @@ class Tables:
     prefill: pd.DataFrame
     """`set` 'input' of decode_latency, with `batch`."""
     overhead: pd.DataFrame
-    """adapter_overhead, with `batch`, `answer`, `max_loras` and `adapters` (the last two 0 without LoRA)."""
+    """adapter_overhead, with `batch`, `answer`, `max_loras`, `max_lora_rank` and `adapters` (these 0 without LoRA)."""
     capacity: pd.DataFrame
     """kv_capacity, with `max_loras` and `max_lora_rank`."""
     loading: pd.DataFrame
@@ -101,10 +101,10 @@ def _overhead(path: Path, model: str) -> pd.DataFrame:
     mixed = rows["set"].str.startswith("find_max_batch")
     words = _with_settings(
         rows[~mixed],
-        r"^_(?P<batch>\d+)(?:_(?P<max_loras>\d+)_\d+)?__\d+_(?P<answer>\d+)(?:_(?P<adapters>\d+))?$",
+        r"^_(?P<batch>\d+)(?:_(?P<max_loras>\d+)_(?P<max_lora_rank>\d+))?__\d+_(?P<answer>\d+)(?:_(?P<adapters>\d+))?$",
         path,
     )
-    prompts = _with_settings(rows[mixed], r"^_(?P<max_loras>\d+)_\d+__\d+_(?P<answer>\d+)$", path)
+    prompts = _with_settings(rows[mixed], r"^_(?P<max_loras>\d+)_(?P<max_lora_rank>\d+)__\d+_(?P<answer>\d+)$", path)
     prompts = prompts.assign(batch=prompts["num_running_max"], adapters=prompts["max_loras"])
     return pd.concat([words, prompts])
 

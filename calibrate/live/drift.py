@@ -71,7 +71,7 @@ def by_metrics(profile: Profile, scrape: Scrape, *, max_loras: int, max_lora_ran
     batch = max(round(scrape.counter(*GENERATION_TOKENS) / steps), 1)
     prompts = round(scrape.counter(*PROMPT_TOKENS) / steps)
     in_batch = round(float(distinct(float(batch), float(max_loras))))
-    predicted = step_ms(step_cost(profile, max_loras), StepWork(batch, prompts, 0, in_batch, 0))
+    predicted = step_ms(step_cost(profile, max_loras, max_lora_rank), StepWork(batch, prompts, 0, in_batch, 0))
     checks = (
         _kv_cache(profile, scrape.kv_capacity_tokens, max_loras, max_lora_rank),
         Check(f"step of {batch} requests, ms", predicted, 1e3 * seconds / gaps),
@@ -105,7 +105,7 @@ def by_traffic(
     """
     checks = [_kv_cache(profile, server.kv_capacity_tokens, max_loras, max_lora_rank)]
     site = Site(server, max_loras, max_lora_rank, adapters, allow_remote=allow_remote)
-    cost = step_cost(profile, max_loras)
+    cost = step_cost(profile, max_loras, max_lora_rank)
     for batch in batches:
         used = min(len(adapters), max_loras)
         row = measure(FullBatch(batch, 1, ANSWER_TOKENS, used), site, capacity_tok_s=0.0, folders={}).row

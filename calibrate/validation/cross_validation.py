@@ -16,7 +16,8 @@ from rich.table import Table
 
 from calibrate.fit.batches import batches
 from calibrate.fit.profile import refine
-from calibrate.fit.serving import average_steps
+from calibrate.fit.scheduling import is_own
+from calibrate.fit.serving import INPUT_TOKENS, average_steps
 from calibrate.fit.step import fit_step
 from calibrate.fit.tables import Tables, read
 from calibrate.replay import replay
@@ -26,9 +27,10 @@ from twin.profile import Profile
 from twin.progress import watched
 
 TABLES = ("optimum_search", "serving_runs")
-INPUT_TOKENS = 250.0
-"""Prompt length in scheduler_steps.csv."""
-STEP_TERMS = ("per_request", "lora_per_token", "per_adapter", "per_slot", "per_eager_token", "per_eager_token_slot")
+STEP_TERMS = (
+    *("per_request", "lora_per_token", "per_split_token", "per_adapter", "per_adapter_shrink", "per_adapter_expand"),
+    *("per_slot_shrink", "per_slot_expand", "per_eager_token"),
+)
 OTHER_TERMS = {
     "per_scanned": ("scheduling", "per_scanned_ms"),
     "scheduling per_request": ("scheduling", "per_request_ms"),
@@ -71,7 +73,8 @@ def cross_validate(data: Path, profiles: dict[str, Profile], *, seeds: int, jobs
 
 def _calibrated(tables: Tables, profile: Profile) -> tuple[dict[str, pd.DataFrame], Profile]:
     """The rows of the calibration tables, and the profile with a step model that knows only these."""
-    steps = None if tables.serving.empty else average_steps(tables.serving, INPUT_TOKENS)
+    own = is_own(profile.fits.get("scheduling")) and not tables.serving.empty
+    steps = average_steps(tables.serving, INPUT_TOKENS) if own else None
     graph_tokens, budget_tokens = profile.step.graph_tokens, profile.serving.max_num_batched_tokens
     kinds = batches(
         tables, steps, profile.scheduling, profile.loading, graph_tokens=graph_tokens, budget_tokens=budget_tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,12 @@ PROFILE = Profile(
         graph_tokens=512,
         lora_per_token_ms=0.01,
         per_adapter_ms=0.35,
-        per_slot_ms=0.02,
+        per_adapter_shrink_ms=0.05,
+        per_adapter_expand_ms=0.001,
+        per_slot_shrink_ms=0.01,
+        per_slot_expand_ms=0.01,
+        per_split_token_ms=0.005,
         per_eager_token_ms=0.02,
-        per_eager_token_slot_ms=3e-4,
     ),
     scheduling=Scheduling(base_ms=0.02, per_request_ms=0.004, per_scanned_ms=2e-4),
     loading=Loading(memory_base_ms=6, memory_per_rank_ms=0.05, disk_base_ms=50, disk_per_rank_ms=2.5),
@@ -45,16 +49,19 @@ PROFILE = Profile(
 )
 
 
-def step_ms(step: Step, decoding: float, prefill: float, adapters: float, slots: int) -> float:
+def step_ms(step: Step, decoding: float, prefill: float, adapters: float, slots: int, *, rank: int = 8) -> float:
     """The formula of `twin.profile.Step`, written out once more."""
-    lora, eager = (1 if slots else 0), max(decoding + prefill - step.graph_tokens, 0)
+    tokens = decoding + prefill
+    lora, eager, r = (1 if slots else 0), max(tokens - step.graph_tokens, 0), (2 if rank > 16 else 1)
+    split, tiles = tokens <= 120, math.ceil(tokens / 32) * (1 if tokens <= 120 else 1 / 8)
     return (
         step.base_ms
         + step.per_request_ms * decoding
-        + lora * step.lora_per_token_ms * (decoding + prefill)
-        + step.per_adapter_ms * adapters
-        + step.per_slot_ms * slots
-        + (step.per_eager_token_ms + step.per_eager_token_slot_ms * slots) * eager
+        + lora * (step.lora_per_token_ms + step.per_split_token_ms * split * r) * tokens
+        + (step.per_adapter_ms + step.per_adapter_shrink_ms * r * (1 if split else 0.25)) * adapters
+        + step.per_adapter_expand_ms * adapters * math.ceil(tokens / 64)
+        + (step.per_slot_shrink_ms * r * tiles + step.per_slot_expand_ms * math.ceil(tokens / 64)) * slots
+        + step.per_eager_token_ms * eager
     )
 
 
@@ -131,7 +138,8 @@ def _capacity(profile, noisy):  # type: ignore[no-untyped-def]
             row = {"model": MODEL, "folder": f"_{slots}_{rank}_", "oom": int(tokens < memory.max_model_len)}
             if not row["oom"]:
                 scheduling = profile.scheduling
-                itl = noisy(step_ms(profile.step, 1, 0, 1, slots) + scheduling.base_ms + scheduling.per_request_ms)
+                itl = step_ms(profile.step, 1, 0, 1, slots, rank=rank)
+                itl = noisy(itl + scheduling.base_ms + scheduling.per_request_ms)
                 ttft = itl + profile.front_end.ttft_ms + scheduling.per_arrival_ms
                 row |= {"kv_capacity_tokens": float(tokens), "ttft_mean_ms": ttft, "itl_mean_ms": itl}
             rows.append(row)
@@ -173,7 +181,9 @@ def _serving(profile, noisy):  # type: ignore[no-untyped-def]
                 prefill = (completed + batch) * PROMPT / steps
                 adapters = min(distinct(batch, served), slots)
                 pass_ms = scheduling.base_ms + scheduling.per_request_ms * batch + scheduling.per_scanned_ms * waiting
-                wall = step_ms(profile.step, batch, prefill, adapters, slots) + pass_ms + 0.4 + served * disk_ms / steps
+                prompt = max(PROMPT, prefill)  # it comes whole, in a share of the steps
+                without, within = (step_ms(profile.step, batch, tokens, adapters, slots) for tokens in (0, prompt))
+                wall = without + prefill / prompt * (within - without) + pass_ms + 0.4 + served * disk_ms / steps
                 wall = noisy(wall)
                 rows.append(
                     {

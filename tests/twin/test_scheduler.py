@@ -75,7 +75,8 @@ def situations(draw: st.DrawFn) -> tuple[SchedulerConfig, Demand, int, int]:
 @given(situations())
 def test_fast_and_reference_twin_agree_exactly(situation: tuple[SchedulerConfig, Demand, int, int]) -> None:
     chosen, demand, blocks, max_connections = situation
-    agree(chosen, demand, blocks, max_connections)
+    for cold in (False, True):
+        agree(chosen, demand, blocks, max_connections, cold=cold)
 
 
 def test_adapters_that_enter_together_are_loaded_in_the_same_order() -> None:
@@ -103,11 +104,11 @@ def test_adapters_that_enter_together_are_loaded_in_the_same_order() -> None:
     agree(chosen, demand, 5, 0)
 
 
-def agree(chosen: SchedulerConfig, demand: Demand, blocks: int, max_connections: int) -> None:
-    fast = new_scheduler(chosen, demand, blocks)
+def agree(chosen: SchedulerConfig, demand: Demand, blocks: int, max_connections: int, *, cold: bool = False) -> None:
+    fast = new_scheduler(chosen, demand, blocks, cold=cold)
     log = engine.new_log(len(demand.arrival_s))
     engine.serve(fast, COST, log, UNTIL_S, max_connections)
-    plain = ReferenceServer(chosen, demand, COST, blocks, max_connections)
+    plain = ReferenceServer(chosen, demand, COST, blocks, max_connections, cold)
     steps = plain.serve(UNTIL_S)
 
     assert {i: t for i, t in enumerate(log.first_token_s) if t > 0} == plain.first_token_s

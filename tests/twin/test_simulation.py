@@ -30,12 +30,34 @@ def test_same_seed_same_measures(profile: Profile) -> None:
 def test_light_load_is_served_as_fast_as_the_profile_says(profile: Profile) -> None:
     measures = simulate(profile, make_server(8), make_workload([0.002] * 4), duration_s=36_000)
     # One request at a time: base + one adapter + 8 slots + one request with its LoRA + scheduling.
-    step_ms = 12 + 0.5 + 8 * 0.02 + 0.04 + 0.01 + 0.02 + 0.004
+    step_ms = 12 + 0.551 + 8 * 0.02 + 0.04 + 0.015 + 0.02 + 0.004
     assert measures.tpot_ms == pytest.approx(step_ms, rel=0.03)
     assert measures.itl_ms == pytest.approx(measures.tpot_ms, rel=0.03)
     assert measures.steady()
     assert measures.throughput_tok_s == pytest.approx(measures.offered_tok_s, rel=0.15)
-    assert measures.adapter_loads == 4
+    assert measures.adapter_loads == 0  # all four have been in slots since the start
+
+
+@pytest.mark.parametrize(("rates", "slots"), [([0.05] * 64, 64), ([0.4] * 64, 32)])
+def test_slots_of_rank_32_make_longer_steps_and_so_larger_batches(
+    profile: Profile, rates: list[float], slots: int
+) -> None:
+    """Of the adapters' own ranks, all 8, nothing depends but loading; and slots up to rank 16 are one tile each."""
+    workload = make_workload(rates)
+    of_8, of_16, of_32 = (simulate(profile, make_server(slots, max_lora_rank=rank), workload) for rank in (8, 16, 32))
+    assert of_8.step_ms == of_16.step_ms
+    assert of_32.step_ms > 1.01 * of_16.step_ms
+    assert of_32.running_mean > of_16.running_mean
+    assert of_32.lora_work.shrink_tiles == pytest.approx(of_16.lora_work.shrink_tiles, rel=0.2)  # per tile of rank
+
+
+def test_a_cold_server_reads_each_adapter_from_disk_once(profile: Profile) -> None:
+    server, workload = make_server(8), make_workload([0.02] * 4)
+    warm, cold = (simulate(profile, server, workload, duration_s=1000, cold=each) for each in (False, True))
+    assert (warm.adapter_loads, cold.adapter_loads) == (0, 4)
+    # Of rank 8: 6.66 ms into a slot and 76 from disk, of which the first of its requests pays all.
+    extra_ms = (cold.ttft_ms - warm.ttft_ms) * warm.completed
+    assert extra_ms == pytest.approx(4 * (6.66 + 76), rel=0.3)
 
 
 def test_base_traffic_alone_costs_steps_the_slots_but_no_adapter(profile: Profile) -> None:

@@ -61,6 +61,8 @@ class Server:
     cost: StepCost
     total_blocks: int
     max_connections: int = 0
+    cold: bool = False
+    """No adapter is in host memory or a slot at the start."""
     clock_s: float = 0.0
     seen_s: float = 0.0
     """The time up to which the next step knows what has arrived."""
@@ -90,8 +92,9 @@ class Server:
         adapters = len(self.demand.load_from_memory_ms)
         self.turn = turns(adapters)
         self.pool = BlockPool(self.total_blocks, unhashed_first=self.config.unhashed_first)
-        for adapter in range(max(0, adapters - self.config.max_cpu_loras), adapters):
-            self.host[adapter] = None
+        for adapter in [] if self.cold else range(adapters):  # as `--lora-modules` are loaded
+            self.load_adapter(adapter)
+        self.loads = 0
 
     def serve(self, until_s: float) -> list[StepOutcome]:
         """Serve until the clock reaches `until_s` or nothing is left to do."""
@@ -329,18 +332,23 @@ class Server:
         """Go through the batch's adapters in turn; return the ms that loading takes."""
         load_ms = 0.0
         for adapter in sorted(self.active(), key=lambda adapter: int(self.turn[adapter])):
-            if adapter not in self.host:
-                load_ms += float(self.demand.load_from_disk_ms[adapter])
-                if len(self.host) == self.config.max_cpu_loras:
-                    evicted, _ = self.host.popitem(last=False)
-                    self.slots.pop(evicted, None)
-                self.host[adapter] = None
-            self.host.move_to_end(adapter)
-            if adapter not in self.slots:
-                load_ms += float(self.demand.load_from_memory_ms[adapter])
-                self.loads += 1
-                if len(self.slots) == self.config.max_loras:
-                    self.slots.popitem(last=False)
-                self.slots[adapter] = None
-            self.slots.move_to_end(adapter)
+            load_ms = self.load_adapter(adapter, load_ms)
+        return load_ms
+
+    def load_adapter(self, adapter: int, load_ms: float = 0.0) -> float:
+        """Bring an adapter into host memory and a slot, or mark it as used; return `load_ms` and what that takes."""
+        if adapter not in self.host:
+            load_ms += float(self.demand.load_from_disk_ms[adapter])
+            if len(self.host) == self.config.max_cpu_loras:
+                evicted, _ = self.host.popitem(last=False)
+                self.slots.pop(evicted, None)
+            self.host[adapter] = None
+        self.host.move_to_end(adapter)
+        if adapter not in self.slots:
+            load_ms += float(self.demand.load_from_memory_ms[adapter])
+            self.loads += 1
+            if len(self.slots) == self.config.max_loras:
+                self.slots.popitem(last=False)
+            self.slots[adapter] = None
+        self.slots.move_to_end(adapter)
         return load_ms

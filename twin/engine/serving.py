@@ -17,7 +17,7 @@ from twin.engine import batch, latencies, prefix_cache, waiting
 from twin.engine.batch import NONE
 from twin.engine.compiled import Record, entry_point, jit
 from twin.engine.latencies import Completed, Latencies
-from twin.engine.latency import StepCost, StepWork, step_ms
+from twin.engine.latency import StepCost, StepWork, expand_tiles, is_split, shrink_tiles, shrink_work, step_ms
 from twin.engine.scheduler import schedule, update
 from twin.engine.state import Scheduler
 
@@ -47,6 +47,12 @@ class Sums(Record):
     """Sum over steps of the tokens beyond those of the largest CUDA graph."""
     coming_and_going: float
     """Sum over output tokens of the adapters that come and go."""
+    split_tokens: float
+    shrink_tiles: float
+    expand_tiles: float
+    adapter_shrink_work: float
+    adapter_expand_tiles: float
+    """Sums over steps of what `twin.lora_kernels` tells, the last two times the adapters in the batch."""
     merged: float
     """The same over those that may be merged."""
 
@@ -113,19 +119,18 @@ def serve(scheduler: Scheduler, cost: StepCost, log: Log, until_s: float, max_co
 def step(scheduler: Scheduler, cost: StepCost, log: Log, received: int) -> float:
     """Schedule, run and account for one step; return its duration in s, the work for those `received` excluded."""
     load_ms = schedule(scheduler)
-    state, output = scheduler.state, scheduler.output
-    for i in range(output.stopped):
+    for i in range(scheduler.output.stopped):
         log.stopped_s[scheduler.stopped[i]] = log.clock.now_s
-    running = _in_service(scheduler)
-    decoding = running - output.fresh - (1 if state.partial != NONE else 0)
+    output = scheduler.output
     duration_s = arrivals_s = 0.0
-    if running:
+    work = _work(scheduler)
+    if _in_service(scheduler):
         arrivals_s = 1e-3 * cost.per_arrival_ms * received
-        work = StepWork(decoding, output.prefill_tokens, output.base_tokens, state.active_adapters, output.scanned)
         duration_s = 1e-3 * (load_ms + step_ms(cost, work))
     _advance(scheduler, log, duration_s + arrivals_s)
     _account(scheduler, cost, log, duration_s + arrivals_s, 1)
-    latencies.add(log.latencies.itl, duration_s + arrivals_s, decoding)
+    _account_work(log, cost, work, 1)
+    latencies.add(log.latencies.itl, duration_s + arrivals_s, work.decoding)
     now = log.clock.now_s
     for i in range(output.fresh):
         request = scheduler.fresh[i]
@@ -188,21 +193,14 @@ def _advance(scheduler: Scheduler, log: Log, duration_s: float) -> None:
 @jit
 def _account(scheduler: Scheduler, cost: StepCost, log: Log, duration_s: float, steps: int) -> None:
     """Add so many steps alike to the sums."""
-    running, adapters, queued = (
-        _in_service(scheduler),
-        scheduler.state.active_adapters,
-        scheduler.queue.totals.waiting,
-    )
+    running, queued = _in_service(scheduler), scheduler.queue.totals.waiting
     log.sums.busy_s += duration_s * steps
-    log.sums.scanned += steps * scheduler.output.scanned
-    log.sums.eager_tokens += steps * max(running + scheduler.output.prefill_tokens - cost.graph_tokens, 0)
     coming_and_going = steps * running * _coming_and_going(scheduler)
     log.sums.coming_and_going += coming_and_going
     if running <= cost.merge_requests:
         log.sums.merged += coming_and_going
     log.sums.running_s += duration_s * steps * running
     log.sums.waiting_s += duration_s * steps * queued
-    log.sums.adapter_steps += steps * adapters
     log.counts.waiting_max = max(log.counts.waiting_max, queued)
 
 
@@ -211,6 +209,34 @@ def _coming_and_going(scheduler: Scheduler) -> float:
     """Adapters that come and go: all in the batch, but where it holds all that there are."""
     adapters = scheduler.state.active_adapters
     return adapters * (1.0 - adapters / len(scheduler.turn)) if adapters else 0.0
+
+
+@jit
+def _work(scheduler: Scheduler) -> StepWork:
+    """What the scheduled step does."""
+    state, output = scheduler.state, scheduler.output
+    prefilling = output.fresh + (1 if state.partial != NONE else 0)
+    return StepWork(
+        _in_service(scheduler) - prefilling,
+        output.prefill_tokens,
+        output.base_tokens,
+        state.active_adapters,
+        output.scanned,
+    )
+
+
+@jit
+def _account_work(log: Log, cost: StepCost, work: StepWork, steps: int) -> None:
+    """Add what so many steps alike had to do to the sums."""
+    sums, tokens = log.sums, work.decoding + work.prefill_tokens
+    sums.adapter_steps += steps * work.adapters
+    sums.scanned += steps * work.scanned
+    sums.eager_tokens += steps * max(tokens - cost.graph_tokens, 0)
+    sums.split_tokens += steps * is_split(tokens) * (tokens - work.base_tokens)
+    sums.shrink_tiles += steps * shrink_tiles(tokens)
+    sums.expand_tiles += steps * expand_tiles(tokens)
+    sums.adapter_shrink_work += steps * work.adapters * shrink_work(tokens)
+    sums.adapter_expand_tiles += steps * work.adapters * expand_tiles(tokens)
 
 
 @jit
@@ -247,6 +273,7 @@ def _repeat(scheduler: Scheduler, cost: StepCost, log: Log, duration_s: float, u
     steps = upcoming - state.step
     clock.now_s, clock.seen_s, state.step, state.free_blocks = now_s, seen_s, upcoming, free_blocks
     _account(scheduler, cost, log, duration_s, steps)
+    _account_work(log, cost, _work(scheduler), steps)
     latencies.add(log.latencies.itl, duration_s, steps * _in_service(scheduler))
 
 

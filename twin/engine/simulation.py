@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,18 @@ from twin.settings import Settings
 from twin.workload import BASE, Requests, Workload, draw
 
 NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class LoraWork:
+    """What LoRA's kernels had to do in a step (`twin.lora_kernels`), mean over steps."""
+
+    split_tokens: float = NAN
+    shrink_tiles: float = NAN
+    expand_tiles: float = NAN
+    adapter_shrink_work: float = NAN
+    """Times the adapters in the batch, as the next."""
+    adapter_expand_tiles: float = NAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +93,11 @@ class Measures:
     """Batched tokens beyond those of the largest CUDA graph, over steps."""
     coming_and_going: float = NAN
     """Adapters that come and go, over output tokens (see `twin.profile.FrontEnd`)."""
+    lora_work: LoraWork = LoraWork()
     merging_adapters: float = NAN
     """The same, 0 where no token is merged."""
     adapter_loads: int = 0
-    """Adapters brought into a slot."""
+    """Adapters brought into a slot, since the start."""
     preemptions: int = 0
     prefix_cache_hit_rate: float = NAN
     """Share of the prompt tokens whose KV was found, as vLLM counts: preempted requests not again. NaN where prefix
@@ -116,15 +129,19 @@ def simulate(
     duration_s: float = 3600.0,
     seed: int = 0,
     max_connections: int = 0,
+    cold: bool = False,
 ) -> Measures:
     """Serve `workload` for `duration_s` seconds; the same seed gives the same measures.
 
     `max_connections` is the number of requests in the system at which the client can send no more, as happens to a
-    load generator that runs out of ports; 0 is no limit.
+    load generator that runs out of ports; 0 is no limit. A `cold` server has no adapter in memory at the start: each is
+    read from disk for the first of its requests.
     """
     started = time.perf_counter()
     requests = draw(workload, duration_s, seed)
-    measures = serve(profile, server, workload, requests, duration_s=duration_s, max_connections=max_connections)
+    measures = serve(
+        profile, server, workload, requests, duration_s=duration_s, max_connections=max_connections, cold=cold
+    )
     offered = workload.offered_within(duration_s)
     return replace(measures, offered_tok_s=offered, wall_s=time.perf_counter() - started)
 
@@ -137,6 +154,7 @@ def serve(
     *,
     duration_s: float,
     max_connections: int = 0,
+    cold: bool = False,
 ) -> Measures:
     """Serve these requests to the adapters of `workload` for `duration_s` seconds; otherwise as `simulate`.
 
@@ -152,10 +170,10 @@ def serve(
         return Measures(oom=True, kv_capacity_tokens=max(kv_tokens, 0), offered_tok_s=offered_tok_s)
     arrivals = len(requests)
     requests = requests.within(server.max_model_len)
-    state = prepare(profile, server, workload, requests, kv_tokens)
+    state = prepare(profile, server, workload, requests, kv_tokens, cold=cold)
     front_end = profile.front_end
     log = engine.new_log(len(requests))
-    cost = step_cost(profile, server.max_loras)
+    cost = step_cost(profile, server.max_loras, server.max_lora_rank)
     engine.serve(state, cost, log, float(duration_s), max_connections)
     done, steps = log.completed, int(state.state.step)
     accepted, completed, output_tokens = len(requests), int(done.requests), int(done.output_tokens)
@@ -188,6 +206,7 @@ def serve(
         merging_adapters=merging,
         scanned_mean=_ratio(float(log.sums.scanned), steps),
         eager_tokens_mean=_ratio(float(log.sums.eager_tokens), steps),
+        lora_work=LoraWork(*(_ratio(float(getattr(log.sums, each.name)), steps) for each in fields(LoraWork))),
         step_ms=_ratio(1e3 * float(log.sums.busy_s), steps),
         token_ms=token_ms,
         adapter_loads=int(state.state.adapter_loads),
@@ -197,7 +216,9 @@ def serve(
     )
 
 
-def prepare(profile: Profile, server: Settings, workload: Workload, requests: Requests, kv_tokens: int) -> Scheduler:
+def prepare(
+    profile: Profile, server: Settings, workload: Workload, requests: Requests, kv_tokens: int, *, cold: bool = False
+) -> Scheduler:
     """The scheduler of a server that has just started, with the requests it will get."""
     loading, block_size = profile.loading, profile.memory.block_size
     config = SchedulerConfig(
@@ -219,7 +240,7 @@ def prepare(profile: Profile, server: Settings, workload: Workload, requests: Re
         shared_prefix=_shared_prefix(workload),
     )
     # vLLM keeps one block for itself.
-    return new_scheduler(config, demand, blocks=kv_tokens // block_size - 1)
+    return new_scheduler(config, demand, blocks=kv_tokens // block_size - 1, cold=cold)
 
 
 def _shared_prefix(workload: Workload) -> NDArray[np.int32]:

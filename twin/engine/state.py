@@ -154,10 +154,11 @@ class Scheduler(NamedTuple):
     """With async scheduling: seats of requests that ended in the step before, up to the first NONE."""
 
 
-def new_scheduler(config: SchedulerConfig, demand: Demand, blocks: int) -> Scheduler:
+def new_scheduler(config: SchedulerConfig, demand: Demand, blocks: int, *, cold: bool = False) -> Scheduler:
     """A scheduler at step 0 with `blocks` usable KV blocks.
 
-    The adapters are in host memory already, as far as it holds them: `--lora-modules` loads them one by one at start.
+    `--lora-modules` are loaded one after another at start, each into host memory and a slot: both hold the last of the
+    adapters, as many as they can. A `cold` server holds none, as where a resolver fetches those that are asked for.
     """
     demand.check()
     adapters, requests = len(demand.load_from_memory_ms), len(demand.arrival_s)
@@ -167,7 +168,10 @@ def new_scheduler(config: SchedulerConfig, demand: Demand, blocks: int) -> Sched
     running_of = np.zeros(adapters + 1, dtype=np.int32)
     running_of[adapters] = 1
     host = adapter_cache.empty(adapters, config.max_cpu_loras)
-    adapter_cache.insert_idle(host, turn)
+    slots = adapter_cache.empty(adapters, config.max_loras)
+    if not cold:
+        adapter_cache.insert_idle(host, turn)
+        adapter_cache.insert_idle(slots, turn)
     return Scheduler(
         config=config,
         demand=demand,
@@ -180,7 +184,7 @@ def new_scheduler(config: SchedulerConfig, demand: Demand, blocks: int) -> Sched
             blocks,
             enabled=config.enable_prefix_caching,
         ),
-        slots=adapter_cache.empty(adapters, config.max_loras),
+        slots=slots,
         host=host,
         turn=turn,
         in_batch=np.zeros(config.max_loras, dtype=np.int32),

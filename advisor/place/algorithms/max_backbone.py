@@ -13,16 +13,14 @@ from advisor.features.estimate import estimate
 from advisor.place.items import items_of
 from advisor.place.placement import Group
 from advisor.place.servers import Servers
-
-FREE = ("lora_per_token_ms", "per_adapter_ms", "per_slot_ms", "per_eager_token_slot_ms")
-"""What adapters cost in a step."""
+from twin.profile import LORA_TERMS
 
 
 def max_backbone(servers: Servers) -> Iterator[list[Group]]:
     """Adapters as they come, until a GPU without LoRA would be full."""
     items, mix = items_of(servers), servers.mix()
     profile = servers.problem.gpu_types[0].pair.profile
-    step = profile.step.model_copy(update={name: 0.0 for name in FREE if name in type(profile.step).model_fields})
+    step = profile.step.model_copy(update=dict.fromkeys(LORA_TERMS, 0.0))
     loading = profile.loading.model_copy(update={"memory_base_ms": 0.0, "memory_per_rank_ms": 0.0})
     memory = profile.memory.model_copy(update={"kv_tokens_per_slot": 0.0, "kv_tokens_per_slot_rank": 0.0})
     backbone = profile.model_copy(update={"step": step, "loading": loading, "memory": memory})

@@ -35,7 +35,7 @@ def test_steps_last_as_long_as_the_twin_says_of_the_same_batch() -> None:
     state = estimate_slots(alike(count, rate=rate), PROFILE, [count])[0].serving(count)
     arrivals_per_step = count * rate * state.step_ms / 1e3
     running, prefill = arrivals_per_step * answer, arrivals_per_step * prompt
-    cost = step_cost(PROFILE, count)
+    cost = step_cost(PROFILE, count, 16)
     expected = step_ms.py_func(cost, StepWork(running, prefill, 0, state.active_adapters, 0))
     assert state.step_ms == pytest.approx(expected, rel=0.02)
 

@@ -76,8 +76,17 @@ def test_what_a_crowd_costs_is_no_part_of_the_step() -> None:
     (hour,) = serve(measured(profile, [(8, 64, 0.1)]), profile)
     assert hour.twin.scanned_mean > 100
     row, step = served_steps([hour], profile).iloc[0], profile.step
-    eager_ms = (step.per_eager_token_ms + 8 * step.per_eager_token_slot_ms) * row["eager_tokens"]
-    expected = eager_ms + step_ms(step, row["decoding"], row["prefill_tokens"], row["adapters"], 8)
+    expected = (
+        step.base_ms
+        + step.per_request_ms * row["decoding"]
+        + step.lora_per_token_ms * (row["decoding"] + row["prefill_tokens"])
+        + step.per_split_token_ms * row["split_tokens"]
+        + step.per_adapter_ms * row["adapters"]
+        + step.per_adapter_shrink_ms * row["adapter_shrink_work"]
+        + step.per_adapter_expand_ms * row["adapter_expand_tiles"]
+        + 8 * (step.per_slot_shrink_ms * row["shrink_tiles"] + step.per_slot_expand_ms * row["expand_tiles"])
+        + step.per_eager_token_ms * row["eager_tokens"]
+    )
     assert row["step"] == pytest.approx(expected, rel=0.03)
     assert hour.step_ms > 1.2 * row["step"]
 

@@ -69,5 +69,5 @@ def test_every_table_is_judged_by_a_fit_to_the_other_and_every_mix_by_the_rest(f
 def test_without_a_term_that_the_server_has_the_error_grows(folds: list[Fold]) -> None:
     table = cross_validation.TABLES[1]
     itl = {fold.without: fold.score.twin["itl_ms"].smape for fold in folds if fold.judged_on == table}
-    assert itl["per_adapter"] > itl[""] + 2
+    assert itl["per_adapter"] > itl[""] + 0.5
     assert itl["merged_per_adapter"] > itl[""] + 0.5
