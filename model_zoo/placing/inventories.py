@@ -58,7 +58,9 @@ def _mixes(clients: Path | None) -> Iterator[tuple[str, str, Workload]]:
         yield "papers", f"papers {recipe.number}", recipe.adapters(240)
     others = [each for each in sample(64, SEED) if each.kind != "papers"][:OTHERS]
     for recipe in others:
-        yield recipe.kind, f"{recipe.kind} {recipe.number}", recipe.adapters(240)
+        # Base traffic and shared prefixes are left out: no placement takes the one, no GPU is fuller by the other.
+        mix = replace(recipe.adapters(240), base=None, shared_prefix=None)
+        yield recipe.kind, f"{recipe.kind} {recipe.number}", mix
     if clients is not None:
         yield from (("clients", name, mix) for name, mix in _services(clients))
     yield from (("hard", name, mix()) for name, mix in HARD.items())
