@@ -238,7 +238,7 @@ def _printable(line: str) -> str:
 
 
 def as_json(found: Discovery, *, model: str | None, gpu: str | None) -> dict[str, Any]:
-    """The documented shape of `--format json`."""
+    """The documented shape of the JSON."""
     return {
         "model": model or found.model,
         "gpu": gpu,

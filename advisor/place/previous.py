@@ -18,7 +18,7 @@ from advisor.place.servers import Servers
 
 MAX_BYTES = 256 * 1024**2
 """Of the file: 100,000 adapters are 10 MB."""
-WHAT = "an earlier placement is the JSON of `advisor place --format json`"
+WHAT = "an earlier placement is what `advisor place` wrote as JSON"
 
 
 @dataclass(frozen=True, slots=True)

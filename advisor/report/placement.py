@@ -190,7 +190,7 @@ def _changes(changes: Changes | None, inventory: Inventory) -> list[str]:
     steps = list(_runs(changes.steps))
     lines += [f"{i + 1:>{number}}. {_step(run, inventory)}" for i, run in enumerate(steps[:STEPS])]
     if len(steps) > STEPS:
-        lines.append(f"and {len(steps) - STEPS:,} more: --format json has them all")
+        lines.append(f"and {len(steps) - STEPS:,} more: the JSON has them all")
     return lines
 
 

@@ -207,8 +207,9 @@ def test_interrupted_it_says_what_it_has(zoo: Path, tmp_path: Path) -> None:
         out, errors = process.communicate(timeout=120)
     assert "Traceback" not in errors
     if process.returncode == 130 and out:
-        assert json.loads(out)["interrupted"] is True
-        assert errors == "advisor: interrupted: this is the best placement found by then\n"
+        # The signal may also come when all is found and being written.
+        told = "advisor: interrupted: this is the best placement found by then\n"
+        assert errors == (told if json.loads(out).get("interrupted") else "")
     else:
         assert process.returncode in (0, 130)
 
