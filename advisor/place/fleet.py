@@ -163,8 +163,9 @@ class Fleet:
             self.unplaced[adapter] = self.judge_alone(adapter) or self._no_room(adapter)
 
     def _no_room(self, adapter: int) -> str:
-        copies, gpus = self.copies.get(adapter, 1), self.problem.gpus or len(self.gpus)
-        where = f"on {counted(gpus, 'GPU')}"
+        copies, of_types = self.copies.get(adapter, 1), [each.at_most for each in self.problem.gpu_types]
+        there_are = sum(each if each is not None else math.inf for each in of_types)
+        where = f"on {counted(int(min(self.problem.gpus or len(self.gpus), there_are)), 'GPU')}"
         return f"{NO_ROOM} for its {copies} replicas {where}" if copies > 1 else f"{NO_ROOM} {where}"
 
     def judge_alone(self, adapter: int) -> str | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from advisor import input_file
 from advisor.errors import InputError
+from advisor.inventory.schema import SettingsTable
 from advisor.names import counted, listed
 from advisor.place.fleet import Fleet, settle
 from advisor.place.placement import Group
@@ -38,7 +38,7 @@ class _Entry(BaseModel):
 
     gpu: int = Field(ge=0)
     adapters: list[str]
-    flags: dict[str, Annotated[int | float, Field(allow_inf_nan=False)]] = {}
+    flags: SettingsTable = SettingsTable()
     pair: str | None = None
 
 
@@ -67,7 +67,7 @@ def read(path: Path) -> dict[int, Running]:
             raise InputError(f"{path}: GPU {entry.gpu} is there twice; {WHAT}")
         if len(set(entry.adapters)) < len(entry.adapters):
             raise InputError(f"{path}: GPU {entry.gpu} has an adapter twice; {WHAT}")
-        servers[entry.gpu] = Running(tuple(entry.adapters), entry.flags, entry.pair)
+        servers[entry.gpu] = Running(tuple(entry.adapters), entry.flags.named(), entry.pair)
     return servers
 
 

@@ -48,6 +48,8 @@ def _headline(placement: Placement, inventory: Inventory) -> str:
         else f"{placed:,} of {counted(len(inventory), 'adapter')}"
     )
     verb = "serves" if placement.gpus == 1 else "serve"
+    if _too_few(placement):
+        verb = "cannot serve"
     lines = [f"{counted(placement.gpus, 'GPU')} {verb} {who}{_bound(placement)}"]
     if placement.interrupted:
         lines.append("interrupted: the best placement found by then")
@@ -62,8 +64,16 @@ def _bound(placement: Placement) -> str:
         return ""
     if placement.optimal:
         return ": optimal, no placement of them needs fewer"
+    needed = f"; at least {placement.lower_bound:,} are needed"
+    if _too_few(placement):
+        return needed
     beyond = placement.gpus / max(placement.lower_bound, 1) - 1
-    return f"; at least {placement.lower_bound:,} are needed: {beyond:.0%} above the fewest possible at most"
+    return f"{needed}: {beyond:.0%} above the fewest possible at most"
+
+
+def _too_few(placement: Placement) -> bool:
+    """Whether the adapters placed are more than so many GPUs serve, as pins and a fixed number of GPUs can make it."""
+    return 0 < placement.gpus < placement.lower_bound and not placement.optimal
 
 
 def _table(placement: Placement, inventory: Inventory, full: str, empty: str) -> str:

@@ -50,7 +50,10 @@ def record_with(python: Path, vllm: Path | None, cases: int, seed: int) -> dict[
         if done.returncode:
             said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             raise CalibrationError(f"recording with {python} failed: {said[-1]}")
-        return {path.name.removesuffix(".json.xz"): read(path) for path in sorted(folder.glob("*.json.xz"))}
+        recorded = {path.name.removesuffix(".json.xz"): read(path) for path in sorted(folder.glob("*.json.xz"))}
+    if not recorded:  # whatever ran, and went well, was no Python
+        raise CalibrationError(f"recording with {python} left nothing behind; it must be a Python")
+    return recorded
 
 
 def compare(recorded: dict[str, Recordings]) -> list[Verdict]:

@@ -72,6 +72,7 @@ def test_it_says_which_known_version_decides_so(tmp_path: Path) -> None:
         (("--python", "missing"), "missing: cannot be run: No such file or directory"),
         (("--vllm", "no.whl"), "no.whl: neither a folder nor a wheel that can be read"),
         (("--vllm", "."), ".: no package vllm in it"),
+        (("--python", "true"), "recording with true left nothing behind; it must be a Python"),
         (("--python", "false"), "recording with false failed: exit code 1"),
     ],
 )

@@ -49,7 +49,7 @@ def pack(servers: Servers) -> Iterator[list[Group]]:
         if best is None or _cost(servers, found) < _cost(servers, best):
             best, order = found, orders[name]
             yield _groups(items, best)
-    if best is None:
+    if not best:  # nothing to fill GPUs with: no adapter is on one alone
         return
     while servers.evaluations - judged < PER_SECOND * servers.problem.time_s and len(best) > 1:
         if _gpus(best) - (len(best) - 1) > CLOSE:

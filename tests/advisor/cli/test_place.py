@@ -68,6 +68,21 @@ def test_a_fixed_number_of_gpus(run: Run, tmp_path: Path) -> None:
     assert run("place", path, "--gpus", "6", "--strict").returncode == 0
 
 
+def test_no_more_gpus_are_told_of_than_there_are(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, BUSY.replace("gpu = ", "[[gpus]]\nat_most = 1\ntype = "))
+    found = answer(run, path, "--gpus", "3")
+    assert found["gpus"] == 1
+    assert {each["reason"] for each in found["unplaced"]} == {"no room on 1 GPU"}
+
+
+def test_adapters_that_all_exceed_a_gpu_are_placed(run: Run, tmp_path: Path) -> None:
+    giants = '[[adapters]]\nname = "giant"\nrank = 8\nrate = 900\ncount = 2\n'
+    path = inventories.write(tmp_path, PLAIN.split("[[adapters]]")[0] + giants)
+    found = answer(run, path)
+    assert found["unplaced"] == []
+    assert found["gpus"] >= 2
+
+
 def test_what_no_gpu_serves_is_told_and_the_rest_is_placed(run: Run, tmp_path: Path) -> None:
     text = PLAIN + '[[adapters]]\nname = "giant"\nrank = 8\nrate = 900\nreplicas = 1\n'
     text += '[[adapters]]\nname = "lost"\nrank = 8\nrate = 0.01\ngpu = 3\n'
@@ -166,6 +181,18 @@ def test_a_plan_from_the_placement_before(run: Run, tmp_path: Path) -> None:
     found = answer(run, shrunk, "--previous", before, code=1)
     assert sorted(found["changes"]["removed"]) == ["sql-58", "sql-59"]
     assert found["warnings"] == ["2 adapters of the previous placement are not in the inventory: sql-58, sql-59"]
+
+
+@pytest.mark.parametrize("flag", [{"zzz": 1}, {"max_loras": -5}, {"max_num_seqs": 0.5}])
+def test_an_earlier_placement_has_flags_of_vllm(run: Run, tmp_path: Path, flag: dict[str, float]) -> None:
+    path = inventories.write(tmp_path, PLAIN)
+    before = json.loads(run("place", path, "--format", "json").stdout)
+    before["assignments"][0]["flags"] |= flag
+    (tmp_path / "before.json").write_text(json.dumps(before))
+    done = run("place", path, "--previous", tmp_path / "before.json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"assignments.0.flags.{next(iter(flag))}: " in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_any_gpu_may_fail(run: Run, tmp_path: Path) -> None:

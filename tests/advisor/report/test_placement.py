@@ -92,6 +92,14 @@ def test_everything_that_there_is_to_tell(placement: Placement, inventory: Inven
     assert write(told, inventory) == (GOLDEN / "placement.txt").read_text().rstrip("\n")
 
 
+def test_fewer_gpus_than_are_needed_are_said_not_to_do(placement: Placement, inventory: Inventory) -> None:
+    first, *others = placement.assignments
+    short = replace(placement, assignments=(replace(first, missed=("TTFT",)), *others), lower_bound=9)
+    assert write(short, inventory).startswith("3 GPUs cannot serve 8 of 12 adapters; at least 9 are needed\n")
+    enough = write(replace(short, lower_bound=2), inventory)
+    assert enough.startswith("3 GPUs serve 8 of 12 adapters; at least 2 are needed: 50% above the fewest possible")
+
+
 def test_what_there_is_nothing_to_tell_of_is_not_told(placement: Placement, inventory: Inventory) -> None:
     alone = replace(placement.assignments[0], adapters=tuple(range(12)), weights={}, verified=None)
     optimal = replace(placement, assignments=(alone,), unplaced={}, lower_bound=1)
