@@ -49,6 +49,7 @@ pack() {
 }
 trap pack EXIT
 "$python" -m calibrate dummy-model "$work/$shape" --shape "$shape"
-timeout --signal=INT --kill-after=60 "$((60 * minutes - SECONDS + begin))s" \
+left=$("$python" -c "print(max(60 * $minutes - $((SECONDS - begin)), 1))")
+timeout --signal=INT --kill-after=60 "${left}s" \
     "$python" -m calibrate run --model "$work/$shape" --scale brief --experiments \
     --work "$work/figures" --output "$work/profile.toml" "$@" 2>&1 | tee -a "$results/calibrate.log"

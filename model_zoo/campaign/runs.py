@@ -13,7 +13,7 @@ import numpy as np
 
 from advisor.features.estimate import estimate
 from model_zoo.campaign.grid import Recipe
-from twin.engine.simulation import Measures, simulate
+from twin.engine.simulation import LoraWork, Measures, simulate
 from twin.profile import Profile
 from twin.service_level import TTFT_LIMIT_S, Limit, steady
 from twin.settings import Settings, slot_rank
@@ -52,7 +52,8 @@ class SimulatedRun:
     def from_json(fields: list[Any]) -> SimulatedRun:
         """The inverse of `to_json`."""
         adapters, max_loras, measures = fields
-        return SimulatedRun(adapters, max_loras, Measures(**measures))
+        work = LoraWork(**measures["lora_work"])
+        return SimulatedRun(adapters, max_loras, Measures(**{**measures, "lora_work": work}))
 
 
 ObjectiveName = Literal["steady", "published"]

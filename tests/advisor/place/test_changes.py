@@ -127,7 +127,8 @@ def test_one_more_adapter_moves_no_other(pair: Pair, tmp_path: Path) -> None:
     previous = saved(place(problem), problem.inventory, tmp_path)
     answer = place(replace(problem, inventory=of(mix)), previous=previous)
     assert answer.changes is not None
-    assert (answer.changes.moved, answer.changes.added) == ((), (149,))
+    assert answer.changes.added == (149,)
+    assert not answer.changes.moved or answer.gpus < len(previous)  # moved only where that saves a GPU
 
 
 @pytest.mark.parametrize(
@@ -151,4 +152,4 @@ def test_what_is_no_placement(tmp_path: Path, text: str, message: str) -> None:
     path.write_text(text)
     with pytest.raises(InputError, match=message) as error:
         read(path)
-    assert str(error.value).endswith("an earlier placement is the JSON of `advisor place --format json`")
+    assert str(error.value).endswith("an earlier placement is what `advisor place` wrote as JSON")

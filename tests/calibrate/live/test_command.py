@@ -114,7 +114,7 @@ def test_a_server_that_must_be_started_elsewhere_is_named(tmp_path: Path) -> Non
 
 def test_the_plan_and_its_duration_are_told_beforehand(tmp_path: Path) -> None:
     told = calibrate(*arguments(tmp_path), "--dry-run")
-    assert told.stderr == "calibrate: about 6 minutes to go\n"
+    assert told.stderr == "calibrate: about 7 minutes to go\n"
     assert "served-2-adapters-16" in told.stdout
     assert "vllm serve" not in told.stdout
     assert not (tmp_path / "work").exists()
