@@ -54,7 +54,8 @@ def place(
     inventory: InventoryFile,
     *,
     gpus: Annotated[
-        int | None, typer.Option("--gpus", min=1, metavar="N", help="GPUs that there are [default: the fewest]")
+        int | None,
+        typer.Option("--gpus", min=1, max=100_000, metavar="N", help="GPUs that there are [default: the fewest]"),
     ] = None,
     objective: ObjectiveOption = ObjectiveName.STEADY,
     ttft_limit: TtftLimit = TTFT_LIMIT,  # type: ignore[assignment]  # typer parses defaults, too

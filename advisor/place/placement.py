@@ -125,8 +125,9 @@ class Placement:
 
     @property
     def optimal(self) -> bool:
-        """Whether it keeps the objective and no placement of the same adapters needs fewer GPUs."""
-        return self.gpus <= self.lower_bound and not any(each.missed for each in self.assignments)
+        """Whether it serves all, keeps the objective, and no placement of the same adapters needs fewer GPUs."""
+        held = not self.unplaced and not any(each.missed for each in self.assignments)
+        return held and self.gpus <= self.lower_bound
 
     @property
     def price(self) -> float:

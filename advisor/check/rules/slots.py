@@ -31,7 +31,10 @@ def check(server: Server) -> Iterator[Finding]:
     rank = int(settings["max_lora_rank"])
     right = rank in LORA_RANKS and rank >= target.largest_rank
     in_host = max(settings["max_cpu_loras"], settings["max_loras"])
-    meant = settings | {"max_lora_rank": rank if right else target.slot_rank, "max_cpu_loras": in_host}
+    room = max(in_host, len(target.inventory))
+    meant = settings | {"max_lora_rank": rank if right else target.slot_rank, "max_cpu_loras": room}
+    if (batched := settings.get("max_num_batched_tokens")) is not None:
+        meant["max_num_seqs"] = min(settings.get("max_num_seqs", target.profile.serving.max_num_seqs), batched)
     expected, advice = target.expects(meant), target.recommendation
     if expected is None or not target.objective.misses(expected) or advice.expected is None or advice.settings is None:
         return

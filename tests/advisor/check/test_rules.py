@@ -127,6 +127,11 @@ def test_memory_is_told_with_its_numbers_and_slots_go_where_ranks_are_needed() -
     assert "do not fit into the GPU's memory" in short.message
 
 
+@pytest.mark.parametrize("more", ["", "--max-num-batched-tokens 512", "--max-cpu-loras 2"])
+def test_starving_is_told_whatever_else_is_wrong(more: str) -> None:
+    assert "AD201" in codes(check(f"{ON} --max-loras 2 {more}", target()))
+
+
 def test_a_long_context_that_costs_slots_is_told() -> None:
     large = INVENTORY.replace("rank = 16", "rank = 256")
     settings = "--max-loras 12 --max-cpu-loras 64 --max-lora-rank 256"
