@@ -274,7 +274,9 @@ def settle(fleet: Fleet, groups: Sequence[Group], numbers: Sequence[int] | None 
     for number, group in zip(at, groups, strict=True):
         fleet.gpus[number] = Gpu(group.gpu_type, set(group.adapters) - fleet.unplaced.keys(), group.max_loras)
     times = Counter(adapter for group in groups for adapter in group.adapters)
-    fleet.copies |= {adapter: count for adapter, count in times.items() if count > 1}
+    # Where replicas are demanded there are so many, though the algorithm may have found room for fewer.
+    made = {adapter: count for adapter, count in times.items() if count > 1 and adapter not in problem.copies}
+    fleet.copies |= made
     _pin(fleet)
     _separate(fleet)
     if numbers is not None:

@@ -144,7 +144,10 @@ def test_one_more_adapter_moves_no_other(pair: Pair, tmp_path: Path) -> None:
         ),
         ('{"assignments": [{"gpu": 0, "adapters": ["a", "a"]}]}', "GPU 0 has an adapter twice"),
         ('{"assignments": [{"gpu": 0, "adapters": []}, {"gpu": 0, "adapters": []}]}', "GPU 0 is there twice"),
-        ('{"assignments": [{"gpu": 0, "adapters": [], "flags": {"max_loras": NaN}}]}', "Invalid JSON|finite"),
+        (
+            '{"assignments": [{"gpu": 0, "adapters": [], "flags": {"max_loras": NaN}}]}',
+            "Invalid JSON|finite|valid integer",
+        ),
     ],
 )
 def test_what_is_no_placement(tmp_path: Path, text: str, message: str) -> None:

@@ -110,3 +110,11 @@ def test_gpus_of_a_type_are_no_more_than_there_are(pair: Pair) -> None:
     answer = place(problem)
     assert sorted(Counter(id(each.gpu_type) for each in answer.assignments).values()) == [1, 1]
     assert set(answer.unplaced.values()) == {"no room on 2 GPUs"}
+
+
+def test_replicas_that_an_algorithm_found_no_room_for_are_made_all_the_same(pair: Pair) -> None:
+    mix = random_mix(np.random.default_rng(0), 2)
+    problem = Problem(of(mix), (GpuType(pair),), gpus=4, copies={0: 2, 1: 3}, apart=(frozenset({0, 1}),))
+    answer = place(problem)
+    on = where(answer)
+    assert all(adapter in answer.unplaced or len(on[adapter]) == wanted for adapter, wanted in problem.copies.items())
