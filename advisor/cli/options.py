@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from advisor.cli import streams
 from advisor.cli.duration import limit
 from advisor.recommend.objective import Objective, ObjectiveName
 from twin.service_level import TTFT_LIMIT_S, Limit
@@ -44,6 +46,14 @@ ItlLimit = Annotated[
         help="Largest mean ITL, or percentile: p95=60ms; for --objective latency",
     ),
 ]
+
+
+def list_described(descriptions: Mapping[str, str]) -> NoReturn:
+    """Write a line for each name with what it is, and end the command."""
+    width = max(map(len, descriptions))
+    for name, description in descriptions.items():
+        streams.write(f"{name:<{width}}  {description}")
+    raise typer.Exit
 
 
 def objective_of(name: ObjectiveName, ttft_limit: Limit, itl_limit: Limit | None) -> Objective:

@@ -17,7 +17,16 @@ import typer
 
 from advisor.cli import streams
 from advisor.cli.duration import seconds
-from advisor.cli.options import TTFT_LIMIT, InventoryFile, ItlLimit, ObjectiveOption, TtftLimit, Zoo, objective_of
+from advisor.cli.options import (
+    TTFT_LIMIT,
+    InventoryFile,
+    ItlLimit,
+    ObjectiveOption,
+    TtftLimit,
+    Zoo,
+    list_described,
+    objective_of,
+)
 from advisor.cli.render import undo_when_killed
 from advisor.errors import InputError
 from advisor.names import counted, listed
@@ -43,11 +52,7 @@ def _list(asked: bool) -> None:
     if asked:
         from advisor.deploy.write.router import descriptions
 
-        described = descriptions()
-        width = max(map(len, described))
-        for name, description in described.items():
-            streams.write(f"{name:<{width}}  {description}")
-        raise typer.Exit
+        list_described(descriptions())
 
 
 def place(

@@ -17,6 +17,7 @@ from advisor.cli.options import (
     ObjectiveOption,
     TtftLimit,
     Zoo,
+    list_described,
     objective_of,
     recommendation_of,
 )
@@ -29,11 +30,7 @@ def _list(asked: bool) -> None:
     if asked:
         from advisor.deploy.write.template import descriptions
 
-        described = descriptions()
-        width = max(map(len, described))
-        for name, description in described.items():
-            streams.write(f"{name:<{width}}  {description}")
-        raise typer.Exit
+        list_described(descriptions())
 
 
 def render(

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from twin.settings import LORA_RANKS
+from advisor.inventory.schema import MAX_RANK
 
-MAX_RANK = LORA_RANKS[-1]
 _SAVED = {"classifier", "score"}
 """Modules that `modules_to_save` may hold: heads of classifiers, which vLLM loads by itself."""
 _INITIAL = {"pissa": "PiSSA", "olora": "OLoRA", "corda": "CorDA", "loftq": "LoftQ"}

@@ -21,7 +21,7 @@ from twin.settings import LORA_RANKS
 MAX_ADAPTERS = 100_000
 MAX_GPUS = 100_000
 MAX_PRICE = 1e6
-MAX_RANK = 512
+MAX_RANK = LORA_RANKS[-1]
 MIN_RATE = 1e-9
 """Requests/s, one in 30 years: whoever means none writes 0; less would only strain the arithmetic."""
 MAX_RATE = 1_000.0
