@@ -12,6 +12,7 @@ from typing import Annotated, cast
 
 import typer
 
+from advisor.errors import InputError
 from calibrate import output as out
 from calibrate.derive import command as deriving
 from calibrate.errors import CalibrationError
@@ -251,7 +252,7 @@ def main() -> None:
     except UsageError as error:
         called = error.ctx.command_path if error.ctx else "python -m calibrate"
         line = f"{error.format_message().rstrip('.')} (see {called} --help)"
-    except (CalibrationError, ProfileError) as error:
+    except (CalibrationError, InputError, ProfileError) as error:
         line = str(error)
     except OSError as error:
         line = f"{error.filename or 'the operating system'}: {error.strerror or error}"

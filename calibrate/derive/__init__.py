@@ -1,1 +1,1 @@
-"""Shapes and figures -> Profile: what nobody measured, computed, with how far it may be off."""
+"""What derivation rests on, fitted: operator times and the host, and the commands of both."""

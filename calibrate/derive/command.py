@@ -12,9 +12,9 @@ from calibrate import output as out
 from calibrate.errors import CalibrationError
 
 MEASURED = Path("model_zoo/pairs/llama-3.1-8b-instruct--h100-64gb/profile.toml")
-CATALOGUE = Path("calibrate/derive/gpus.toml")
+CATALOGUE = Path("advisor/derive/gpus.toml")
 NOTICE = """\
-# GPU types: figures of their data sheets, and how much of them vLLM's kernels get (`calibrate/derive/gpu.py` says what
+# GPU types: figures of their data sheets, and how much of them vLLM's kernels get (`advisor/derive/gpu.py` says what
 # the keys mean). The efficiencies are fitted to operator times of aiconfigurator-core, Copyright (c) 2025-2026 NVIDIA
 # CORPORATION & AFFILIATES, Apache-2.0, by `python -m calibrate operators`; no row of its tables stands here.
 
@@ -57,10 +57,10 @@ def derive(
     measured: Annotated[Path, typer.Option(help="measured profile that LoRA's costs come from")] = MEASURED,
 ) -> None:
     """Compute the profile of a pair that nobody measured, with how far each constant may be off."""
-    from calibrate.derive import gpu as gpus
-    from calibrate.derive import model_shape
-    from calibrate.derive.derive import Subject
-    from calibrate.derive.derive import derive as derived
+    from advisor.derive import gpu as gpus
+    from advisor.derive import model_shape
+    from advisor.derive.derive import Subject
+    from advisor.derive.derive import derive as derived
     from twin.profile import load
 
     donor = load(measured)
@@ -91,7 +91,8 @@ def operators(
     """Fit the catalogue's efficiencies to measured operator times."""
     import tomli_w
 
-    from calibrate.derive import gpu, operator_tables
+    from advisor.derive import gpu
+    from calibrate.derive import operator_tables
 
     systems = tables / "aiconfigurator_core" / "systems" / "data"
     if not systems.is_dir():
@@ -111,8 +112,8 @@ def host(
     """Fit the host's share of a step to measured servers, and show how near the operators then come."""
     from statistics import median
 
+    from advisor.derive.step import HOST_MS
     from calibrate.derive import host as hosts
-    from calibrate.derive.step import HOST_MS
 
     found = hosts.stages(runs)
     if not found:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from calibrate.derive.gpu import catalogue as gpus
-from calibrate.derive.model_shape import catalogue as models
-from calibrate.derive.operators import Operators
-from calibrate.derive.step import StepModel
+from advisor.derive.gpu import catalogue as gpus
+from advisor.derive.model_shape import catalogue as models
+from advisor.derive.operators import Operators
+from advisor.derive.step import StepModel
 from calibrate.errors import CalibrationError
 
 RATES = {

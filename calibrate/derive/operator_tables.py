@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrate.derive.gpu import AllReduce, Attention, Catalogue, Efficiency, Gemm, Gpu, Precision
-from calibrate.derive.operators import all_reduce_us, attention_us, gemm_us
+from advisor.derive.gpu import AllReduce, Attention, Catalogue, Efficiency, Gemm, Gpu, Precision
+from advisor.derive.operators import all_reduce_us, attention_us, gemm_us
 from calibrate.errors import CalibrationError
 from twin.progress import watched
 

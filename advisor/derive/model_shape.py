@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import tomli
 
-from calibrate.errors import CalibrationError
+from advisor.errors import InputError
 
 MAX_BYTES = 4 * 1024**2
 GATED = {
@@ -122,40 +122,40 @@ def read(path: Path) -> ModelShape:
     """The shape that a `config.json` tells.
 
     Raises:
-        CalibrationError: it cannot be read, or the model cannot be derived; one line says why.
+        InputError: it cannot be read, or the model cannot be derived; one line says why.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise CalibrationError(f"{path}: larger than {MAX_BYTES:,} bytes; a model's config.json is needed")
+            raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes; a model's config.json is needed")
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise CalibrationError(f"{path}: cannot read the model's configuration: {error.strerror}") from error
+        raise InputError(f"{path}: cannot read the model's configuration: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise CalibrationError(f"{path}: not JSON: {error}") from error
+        raise InputError(f"{path}: not JSON: {error}") from error
     if not isinstance(config, dict):
-        raise CalibrationError(f"{path}: not a model's configuration: no JSON object")
+        raise InputError(f"{path}: not a model's configuration: no JSON object")
     try:
         return of_config(config)
-    except CalibrationError as error:
-        raise CalibrationError(f"{path}: {error}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def of_config(config: Mapping[str, Any]) -> ModelShape:
     """The shape that a Hugging Face configuration tells.
 
     Raises:
-        CalibrationError: a model whose cost is not known from its shape, or a size that is missing.
+        InputError: a model whose cost is not known from its shape, or a size that is missing.
     """
     inner = next((config[key] for key in _TOGETHER if isinstance(config.get(key), dict)), None)
     if inner is not None:
         config = {**{key: value for key, value in config.items() if key != "model_type"}, **inner}
     kind = str(config.get("model_type"))
     if config.get("kv_lora_rank") is not None:
-        raise CalibrationError(f"{kind} has multi-head latent attention (kv_lora_rank), whose cost is not derived")
+        raise InputError(f"{kind} has multi-head latent attention (kv_lora_rank), whose cost is not derived")
     if {"mamba_d_state", "ssm_cfg", "state_size", "linear_num_value_heads", "linear_attn_config"} & config.keys():
-        raise CalibrationError(f"{kind} has state-space or linear-attention layers, whose cost is not derived")
+        raise InputError(f"{kind} has state-space or linear-attention layers, whose cost is not derived")
     if kind not in GATED:
-        raise CalibrationError(f"model type {kind!r} is not among those whose cost is known from the shape")
+        raise InputError(f"model type {kind!r} is not among those whose cost is known from the shape")
     hidden, heads = _size(config, "hidden_size"), _size(config, "num_attention_heads")
     experts = _size(config, "num_local_experts", "num_experts", "n_routed_experts", missing=0)
     intermediate = _size(config, "intermediate_size")
@@ -192,11 +192,11 @@ def _size(config: Mapping[str, Any], *names: str, missing: int | None = None) ->
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
-            raise CalibrationError(f"{name} is {str(value)[:40]!r}, but must be a whole number")
+            raise InputError(f"{name} is {str(value)[:40]!r}, but must be a whole number")
         if value or missing == 0:
             return value
     if missing is None:
-        raise CalibrationError(f"{names[0]} is missing, without which nothing can be derived")
+        raise InputError(f"{names[0]} is missing, without which nothing can be derived")
     return missing
 
 
@@ -204,7 +204,7 @@ def find(model: str) -> ModelShape:
     """The shape of a model in the catalogue, by its Hugging Face id or the part behind the owner, in any case.
 
     Raises:
-        CalibrationError: the catalogue has none of this name.
+        InputError: the catalogue has none of this name.
     """
     wanted = model.casefold().rstrip("/")
     for name, shape in catalogue().items():
@@ -214,13 +214,13 @@ def find(model: str) -> ModelShape:
         wanted.rpartition("/")[2], [name.casefold().rpartition("/")[2] for name in catalogue()], n=3
     )
     hint = f"; near are {', '.join(near)}" if near else ""
-    raise CalibrationError(f"no model {model!r} in the catalogue{hint}; --config takes the config.json of any model")
+    raise InputError(f"no model {model!r} in the catalogue{hint}; --config takes the config.json of any model")
 
 
 @cache
 def catalogue() -> Mapping[str, ModelShape]:
     """The models whose shapes are shipped, by Hugging Face id."""
-    text = (files("calibrate.derive") / "models.toml").read_text(encoding="utf-8")
+    text = (files("advisor.derive") / "models.toml").read_text(encoding="utf-8")
     return {name: of_config(_unfolded(table)) for name, table in tomli.loads(text)["models"].items()}
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from calibrate.derive.gpu import Gpu, Precision, catalogue
-from calibrate.derive.memory import MemoryModel
-from calibrate.derive.model_shape import ModelShape
-from calibrate.derive.operators import Operators
-from calibrate.derive.step import HOST_MS, StepModel
-from calibrate.errors import CalibrationError
+from advisor.derive.gpu import Gpu, Precision, catalogue
+from advisor.derive.memory import MemoryModel
+from advisor.derive.model_shape import ModelShape
+from advisor.derive.operators import Operators
+from advisor.derive.step import HOST_MS, StepModel
+from advisor.errors import InputError
 from twin.behaviour import behaviour_of
 from twin.profile import LORA_TERMS, Derivation, FrontEnd, Loading, Pair, Profile, Scheduling, Serving, Step
 
@@ -84,7 +84,7 @@ def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, c
         command: what made it, for its provenance.
 
     Raises:
-        CalibrationError: the model does not fit into the memory, or adapters on it are not understood.
+        InputError: the model does not fit into the memory, or adapters on it are not understood.
     """
     _check(subject)
     shape, current = subject.shape, subject.generation == "current"
@@ -94,7 +94,7 @@ def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, c
     serving = _serving(subject)
     memory = memory_model.memory(UTILIZATION[subject.generation], max_num_seqs=serving.max_num_seqs)
     if memory.kv_tokens_base <= memory.block_size:
-        raise CalibrationError(
+        raise InputError(
             f"{subject.model}: {memory_model.weight_bytes / 2**30:.1f} GiB of weights do not fit into "
             f"{subject.gpu.memory_gib:g} GiB of {subject.gpu_name} with room for a KV cache: more GPUs "
             "(tensor_parallel), or weights in fewer bits"
@@ -132,11 +132,11 @@ def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, c
 def _check(subject: Subject) -> None:
     shape, gpus = subject.shape, subject.tensor_parallel
     if shape.heads % gpus:
-        raise CalibrationError(f"{shape.heads} attention heads are not shared by {gpus} GPUs: vLLM does not start")
+        raise InputError(f"{shape.heads} attention heads are not shared by {gpus} GPUs: vLLM does not start")
     if subject.precision == "fp8" and not subject.gpu.fp8_tflops:
-        raise CalibrationError(f"{subject.gpu_name} multiplies no fp8; bf16 and int4 are derived for it")
+        raise InputError(f"{subject.gpu_name} multiplies no fp8; bf16 and int4 are derived for it")
     if shape.experts:
-        raise CalibrationError(
+        raise InputError(
             f"{subject.model} has experts: what LoRA costs on them changes with every version of vLLM; not derived"
         )
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibrate.derive.model_shape import GATED, catalogue, find, of_config, read
-from calibrate.errors import CalibrationError
+from advisor.derive.model_shape import GATED, catalogue, find, of_config, read
+from advisor.errors import InputError
 
 LLAMA = {
     "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32,
@@ -52,7 +52,7 @@ def test_the_catalogue_holds_forty_models_and_more() -> None:
 
 def test_a_model_is_found_by_its_short_name_and_others_are_hinted_at() -> None:
     assert find("llama-3.1-8b-instruct") == find("meta-llama/Llama-3.1-8B-Instruct") == of_config(LLAMA)
-    with pytest.raises(CalibrationError, match=r"near are .*qwen3-8b.*--config"):
+    with pytest.raises(InputError, match=r"near are .*qwen3-8b.*--config"):
         find("Qwen3-8")
 
 
@@ -78,7 +78,7 @@ def test_a_model_that_also_sees_is_read_by_the_part_that_writes() -> None:
     ],
 )
 def test_what_cannot_be_derived_is_refused_by_name(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(CalibrationError, match=said):
+    with pytest.raises(InputError, match=said):
         of_config({**LLAMA, **changes})
 
 
@@ -86,7 +86,7 @@ def test_what_cannot_be_derived_is_refused_by_name(changes: dict[str, Any], said
 def test_any_configuration_is_a_shape_or_refused(changes: dict[str, Any]) -> None:
     try:
         shape = of_config({**LLAMA, **changes})
-    except CalibrationError as error:
+    except InputError as error:
         assert "\n" not in str(error)
     else:
         assert shape.kind in GATED and shape.parameters > 0
@@ -96,7 +96,7 @@ def test_any_configuration_is_a_shape_or_refused(changes: dict[str, Any]) -> Non
 def test_a_broken_file_is_an_error_in_one_line(text: str, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(text)
-    with pytest.raises(CalibrationError) as error:
+    with pytest.raises(InputError) as error:
         read(path)
     assert "\n" not in str(error.value) and str(path) in str(error.value)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibrate.derive.gpu import Precision
-from calibrate.derive.model_shape import ModelShape
-from calibrate.derive.operators import Operators
+from advisor.derive.gpu import Precision
+from advisor.derive.model_shape import ModelShape
+from advisor.derive.operators import Operators
 from twin.profile import LORA_TERMS, Step
 
 GRAPH_TOKENS = 512

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from calibrate.derive.gpu import WEIGHT_BYTES, Gpu, Precision
-from calibrate.derive.model_shape import ModelShape
+from advisor.derive.gpu import WEIGHT_BYTES, Gpu, Precision
+from advisor.derive.model_shape import ModelShape
 from twin.profile import Memory
 
 GIB = 2.0**30

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibrate.derive import gpu as gpus
-from calibrate.derive import model_shape
-from calibrate.derive.derive import Subject, derive
-from calibrate.derive.memory import MemoryModel
-from calibrate.derive.operators import Operators
-from calibrate.derive.step import StepModel
-from calibrate.errors import CalibrationError
+from advisor.derive import gpu as gpus
+from advisor.derive import model_shape
+from advisor.derive.derive import Subject, derive
+from advisor.derive.memory import MemoryModel
+from advisor.derive.operators import Operators
+from advisor.derive.step import StepModel
+from advisor.errors import InputError
 from twin.profile import Profile, load, parse
 
 PAIRS = Path("model_zoo/pairs")
@@ -66,7 +66,7 @@ def test_any_pair_is_derived_within_its_own_intervals_or_refused(
     of = subject(model, gpu, tensor_parallel=tensor_parallel, precision=precision, generation=generation)
     try:
         found = derived(of)
-    except CalibrationError as error:
+    except InputError as error:
         assert "\n" not in str(error)
         return
     assert found.derivation is not None
@@ -111,7 +111,7 @@ def test_slots_take_what_adapters_of_their_rank_weigh() -> None:
 )
 def test_what_cannot_be_served_is_refused(changes: dict[str, object], said: str) -> None:
     model, gpu = str(changes.pop("model")), str(changes.pop("gpu"))
-    with pytest.raises(CalibrationError, match=said):
+    with pytest.raises(InputError, match=said):
         derived(subject(model, gpu, **changes))
 
 

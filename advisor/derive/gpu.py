@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tomli
 from pydantic import BaseModel, ConfigDict, Field
 
-from calibrate.errors import CalibrationError
+from advisor.errors import InputError
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1.5, allow_inf_nan=False)]
@@ -82,16 +82,16 @@ class Catalogue(_Section):
 @cache
 def catalogue() -> Catalogue:
     """The GPUs that are shipped, by short name."""
-    return Catalogue.model_validate(tomli.loads((files("calibrate.derive") / "gpus.toml").read_text(encoding="utf-8")))
+    return Catalogue.model_validate(tomli.loads((files("advisor.derive") / "gpus.toml").read_text(encoding="utf-8")))
 
 
 def find(name: str) -> Gpu:
     """The GPU of this short name, whatever the case of the letters.
 
     Raises:
-        CalibrationError: there is none; the message names those there are.
+        InputError: there is none; the message names those there are.
     """
     gpus = catalogue().gpus
     if name.casefold() not in gpus:
-        raise CalibrationError(f"no GPU {name!r} in the catalogue; known are {', '.join(gpus)}")
+        raise InputError(f"no GPU {name!r} in the catalogue; known are {', '.join(gpus)}")
     return gpus[name.casefold()]
