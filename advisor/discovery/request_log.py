@@ -11,14 +11,18 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from advisor import input_file
 from advisor.discovery.base_model import asked_name
 from advisor.errors import InputError
+from advisor.inventory.document import shown
 from advisor.inventory.schema import MAX_TOKENS
 
 MAX_BYTES = 1024**3
@@ -40,6 +44,15 @@ _OUTPUTS = (
     "numoutputtokens", "outputlen", "outputlength", "responsetokens", "responselength",
 )  # fmt: skip
 _TEXTS = ("messages", "prompt", "text", "prompttext")
+_STATES = {"status", "state", "outcome", "requeststatus", "responsestatus", "finishreason"}
+_CODES = {"statuscode", "httpstatus", "httpstatuscode", "responsecode", "httpcode", "httpresponsecode"}
+_ERRORS = {
+    "error", "exception", "errormessage", "errorstr", "errorcode", "errortype", "errorinformation", "exceptiontype",
+    "failurereason",
+}  # fmt: skip
+_SUCCESSES = {"success", "succeeded", "successful", "issuccess", "ok"}
+_FAILED = re.compile(r"(fail|err|except|reject|refus|timed? ?out|abort|cancel|throttl)", re.IGNORECASE)
+_NOTHING = ("", "0", "none", "null", "nan", "false", "no", "-", "ok")
 _DEEPEST = 4
 """Levels of nesting that are looked into; usage stands at the second or third."""
 _EPOCH_MS = 1e11
@@ -75,6 +88,8 @@ class Log(NamedTuple):
     """The first of them, and why, or empty."""
     clock: bool
     """Whether times are times of day (UTC)."""
+    failed: Mapping[str, int] = MappingProxyType({})
+    """Requests that failed, which are none of those above: how, as the log says it, and how many."""
 
 
 def read(path: Path) -> Log:
@@ -84,21 +99,25 @@ def read(path: Path) -> Log:
         InputError: it cannot be read, is no log, or holds no request.
     """
     text = input_file.read_text(path, _WHAT, MAX_BYTES)
-    requests, skipped, first = list[Request](), 0, ""
+    requests, failed, skipped, first = list[Request](), Counter[str](), 0, ""
     records, request = _records(text, path)
     for line, record in records:
         try:
-            requests.append(request(record))
+            made = request(record)
+            if how := _failure(record):
+                failed[how] += 1
+            else:
+                requests.append(made)
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             skipped += 1
             first = first or f"line {line}: {str(error)[:160]}"
+    if failed and not requests:
+        raise InputError(f"{path}: every request here failed ({failed.most_common(1)[0][0]}), so there is no traffic")
     if not requests:
         raise InputError(f"{path}: no request here{f' ({first})' if first else ''}; {_WHAT}")
-    if skipped > len(requests):
-        raise InputError(
-            f"{path}: {skipped:,} of {skipped + len(requests):,} records tell no request ({first}); {_WHAT}"
-        )
-    return Log(requests, skipped, first, min(each.time_s for each in requests) > 1e8)
+    if skipped > (told := len(requests) + failed.total()):
+        raise InputError(f"{path}: {skipped:,} of {skipped + told:,} records tell no request ({first}); {_WHAT}")
+    return Log(requests, skipped, first, min(each.time_s for each in requests) > 1e8, failed)
 
 
 def _records(text: str, path: Path) -> tuple[Iterable[tuple[int, Any]], Callable[[Any], Request]]:
@@ -183,6 +202,43 @@ def _of_table() -> Callable[[Any], Request]:
     return request
 
 
+def _failure(record: Any) -> str:
+    """How a request failed, by the least nested of what a record says of that; empty where it did not, or none tells.
+
+    Whatever was refused or broken off was no work, or not the work that its lengths would tell.
+    """
+    level: list[Mapping[str, Any]] = [record] if isinstance(record, dict) else []
+    for _ in range(_DEEPEST):
+        verdicts = [
+            each for table in level for key, value in table.items() if (each := _verdict(key, value)) is not None
+        ]
+        if verdicts:
+            return next(filter(None, verdicts), "")
+        level = [each for table in level for each in table.values() if isinstance(each, dict)]
+    return ""
+
+
+def _verdict(key: str, value: Any) -> str | None:
+    """How a value says that its request failed; empty where it says that it did not, None where it says neither."""
+    name = _plain(key)
+    if name in _ERRORS:
+        return f"{key} {shown(value)}" if _says_anything(value) else None
+    word = str(value).strip().lower() if isinstance(value, str | int | float) else ""
+    if name in _SUCCESSES and word:
+        return f"{key} {shown(value)}" if word in _NOTHING[:-1] else ""
+    if name not in _STATES | _CODES or not word:
+        return None
+    if word.isdecimal() and word.isascii():
+        return f"status {word}" if 400 <= int(word[:9]) < 600 else ""
+    return f"{key} {shown(value)}" if name in _STATES and _FAILED.match(word) else ""
+
+
+def _says_anything(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return any(map(_says_anything, value.values() if isinstance(value, dict) else value))
+    return value is not None and str(value).strip().lower() not in _NOTHING
+
+
 def _place(record: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, ...] | None:
     """Where a record has one of these names: the least nested, and of those the first of `names`."""
     level: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), record)]
@@ -212,6 +268,7 @@ def _at(record: Mapping[str, Any], place: tuple[str, ...]) -> Any:
     return value
 
 
+@lru_cache(maxsize=4096)
 def _plain(key: str) -> str:
     """A key without what spellings differ in: case, and the signs between words."""
     return re.sub(r"[^a-z0-9]", "", key.casefold())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from twin.settings import slot_rank
 
 DIGITS = 4
 """Significant ones of what was measured: no traffic is known better."""
+_ASKED = re.compile(r"\s*# (model|gpu|rank|rate) = \?")
+"""A comment in place of what was not known."""
 
 
 def new(found: Discovery, *, model: str | None, gpu: str | None, command: str) -> str:
@@ -106,6 +109,7 @@ def into(text: str, found: Discovery, where: str) -> str:
         document["phases"] = tomlkit.aot()
         for phase in found.phases:
             document["phases"].append(_write(tomlkit.table(), _phase(phase)))
+    _drop_answered(document, document.get("base"), *entries)
     return tomlkit.dumps(document)
 
 
@@ -126,6 +130,20 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
         return tomli.loads(text)
     except (tomli.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{where}: not valid TOML: {error}") from None
+
+
+def _drop_answered(*tables: Any) -> None:
+    """Take out the comments that stand in place of a value, such as `# rate = ?`, where it is there by now."""
+    from tomlkit.container import Container
+    from tomlkit.items import Comment, Null, Table
+
+    for table in tables:
+        container = table.value if isinstance(table, Table) else table
+        body = container.body if isinstance(container, Container) else []
+        for position, (_, item) in enumerate(body):
+            asked = _ASKED.match(item.as_string()) if isinstance(item, Comment) else None
+            if asked and asked[1] in table:
+                body[position] = (None, Null())
 
 
 def _update(document: Any, name: str, table: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from advisor.discovery.base_model import is_base
 from advisor.discovery.discovery import Adapter, Discovery, Phase, Tokens, Traffic
 from advisor.discovery.request_log import Log, Request
 from advisor.errors import InputError
-from advisor.names import listed
+from advisor.names import counted, listed
 
 Floats = NDArray[np.float64]
 Course = tuple[Floats, Floats]
@@ -59,6 +59,8 @@ def discover(log: Log, *, base_names: Collection[str], busiest_hour: bool = Fals
     notes = [f"{len(requests):,} requests in {_told_span(times[-1] - times[0])}"]
     if log.skipped:
         notes.append(f"{log.skipped:,} records tell no request and were passed over; the first: {log.first}")
+    if log.failed:
+        notes.append(_failures(log.failed))
     begin, end = _busiest(times)
     peak = (np.searchsorted(times, end) - np.searchsorted(times, begin)) / (end - begin)
     mean = len(times) ** 2 / (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
@@ -193,6 +195,16 @@ def _prefix(requests: Sequence[Request]) -> int | None:
     a_character = sum(tokens for _, tokens in told) / sum(len(text) for text, _ in told)
     tokens = min(int(shared * a_character), *(tokens - 1 for _, tokens in told))
     return tokens if tokens >= LEAST_PREFIX else None
+
+
+def _failures(failed: Mapping[str, int]) -> str:
+    """What is said of requests that failed: they were no work, but may be demand."""
+    how = sorted(failed, key=lambda each: (-failed[each], each))
+    kinds = listed([f"{failed[each]:,} with {each}" for each in how], 3)
+    return (
+        f"{counted(sum(failed.values()), 'request')} failed and are not counted ({kinds}): what was refused for want "
+        "of room comes beside this traffic once there is room"
+    )
 
 
 def _told_span(seconds: float) -> str:

@@ -106,6 +106,20 @@ def test_what_is_found_is_written_into_a_file_whose_comments_stay() -> None:
     assert "count = 3" in text
 
 
+def test_what_stood_in_place_of_a_value_goes_when_it_is_known() -> None:
+    ranks = Discovery((Adapter("sql", 16), Adapter("legal", 8)))
+    traffic = Discovery((Adapter("sql", traffic=Traffic(rate=0.5)),), base=Traffic(rate=1.0), model="m")
+    for known, then in ((ranks, traffic), (traffic, ranks)):
+        text = toml_file.new(replace(known, model=None), model=None, gpu=None, command="advisor inventory")
+        assert "# model = ?" in text and ("# rate = ?" in text or "# rank = ?" in text)
+        both = toml_file.into(text, replace(then, model="m"), "file")
+        assert "# model = ?" not in both and "# gpu = ?" in both
+        sql = next(part for part in both.split("[[adapters]]") if '"sql"' in part)
+        assert tomli.loads(f"[x]{sql}")["x"] == {"name": "sql", "rank": 16, "rate": 0.5}
+        assert "= ?" not in sql
+    assert toml_file.into(toml_file.new(ranks, model="m", gpu="g", command="c"), traffic, "f").count("# rate = ?") == 1
+
+
 def test_an_entry_with_a_count_is_taken_apart_where_its_adapters_are_told_apart() -> None:
     text = toml_file.into(OLD, Discovery((Adapter("tenant-1", traffic=Traffic(rate=2.0)),), complete=True), "file")
     rows = {each["name"]: each for each in tomli.loads(text)["adapters"]}

@@ -156,6 +156,55 @@ def test_a_few_broken_lines_are_passed_over_and_told(tmp_path: Path) -> None:
     assert any("1 records tell no request" in note and "line 5" in note for note in found.notes)
 
 
+FAILURES = {
+    "litellm": {"status": "failure", "error_str": "RateLimitError: 429"},
+    "code": {"status_code": 503},
+    "openai batch": {"response": {"status_code": 500, "body": {}}, "error": None},
+    "error": {"error": {"message": "boom", "code": None}},
+    "text": {"http_status": "429"},
+    "flag": {"success": False},
+    "nested": {"metadata": {"status": "failure", "error_information": {"error_code": "400"}}},
+}
+FINE = {
+    "litellm": {"status": "success", "error_str": None, "error_information": {"error_code": "", "error_class": ""}},
+    "code": {"status_code": 200, "error": ""},
+    "openai": {"response": {"status_code": 200, "body": {"error": None}}, "error": None},
+    "reason": {"finish_reason": "length", "state": "completed", "success": True},
+    "nested": {"status": "success", "metadata": {"status": "failed the first time"}},
+}
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_failed_requests_are_no_traffic_and_are_told(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    rows = [{"time": 10 * i, "model": "sql", "prompt_tokens": 100, "completion_tokens": 50} for i in range(10)]
+    path.write_text("".join(json.dumps({**row, **FAILURES[kind]} if row["time"] >= 70 else row) + "\n" for row in rows))
+    log = request_log.read(path)
+    assert len(log.requests) == 7 and sum(log.failed.values()) == 3
+    found = traffic.discover(log, base_names={BASE})
+    assert one(found, "sql").traffic.requests == 7
+    assert any("3 requests failed and are not counted" in note for note in found.notes)
+    path.write_text("".join(json.dumps({**row, **FAILURES[kind]}) + "\n" for row in rows))
+    with pytest.raises(InputError, match="every request here failed"):
+        request_log.read(path)
+
+
+@pytest.mark.parametrize("kind", FINE)
+def test_served_requests_are_no_failures(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    row = {"model": "sql", "prompt_tokens": 100, "completion_tokens": 50, **FINE[kind]}
+    path.write_text("".join(json.dumps({"time": i, **row}) + "\n" for i in range(3)))
+    log = request_log.read(path)
+    assert len(log.requests) == 3 and not log.failed
+
+
+def test_a_column_of_codes_in_csv_tells_failures(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("time,adapter,input,output,status\n0,a,9,9,200\n1,a,9,0,429\n2,a,9,9,200\n3,a,9,9,\n")
+    log = request_log.read(path)
+    assert (len(log.requests), dict(log.failed)) == (3, {"status 429": 1})
+
+
 @pytest.mark.parametrize(
     "text", ["", "\n", "hello", "a,b\n1,2\n", "{}\n{}\n", "[]", "[1, 2]", '{"time": 1}', "time\nnever\n"]
 )
