@@ -12,6 +12,7 @@ import numpy as np
 from advisor.features.queueing import share_waiting
 from advisor.features.vector import measure, measure_slots
 from advisor.recommend.objective import Expectation, Objective
+from advisor.recommend.reasons import FewerAdapters, Fixed, Missed, NextRank, SlotsMemory, Waits
 from advisor.recommend.recommendation import Step
 from advisor.recommend.room import shortages, unlike_trained
 from advisor.zoo.pairs import Pair
@@ -115,7 +116,7 @@ class Configurator:
             others = self._others(asked, len(mix), int(rank.result))
             for other, hoped_values, hoped in self._expect(values, mix, others, int(rank.result)):
                 if not self.objective.misses(hoped):
-                    trace.append(Step("max_loras", (f"with {asked}: {'; '.join(missed)}",), other))
+                    trace.append(Step("max_loras", (Missed(asked, tuple(missed)),), other))
                     slots, served, expected = other, hoped_values, hoped
                     break
         settings = self._settings(mix, slots, int(rank.result))
@@ -149,22 +150,22 @@ class Configurator:
 
     def _slot_rank(self, mix: Workload) -> Step:
         if "max_lora_rank" in self._fixed:
-            return Step("max_lora_rank", ("fixed in the inventory",), int(self._fixed["max_lora_rank"]))
+            return Step("max_lora_rank", (Fixed(),), int(self._fixed["max_lora_rank"]))
         largest = max(int(mix.rank.max()), self._idle_rank)
         rank = slot_rank(largest)
-        return Step("max_lora_rank", (f"largest rank {largest} <= {rank}, the next that vLLM accepts",), rank)
+        return Step("max_lora_rank", (NextRank(largest, rank),), rank)
 
     def _wanted_slots(self, values: dict[str, float], mix: Workload, rank: int) -> Iterator[Step]:
         if "max_loras" in self._fixed:
-            yield Step("max_loras", ("fixed in the inventory",), int(self._fixed["max_loras"]))
+            yield Step("max_loras", (Fixed(),), int(self._fixed["max_loras"]))
             return
         most = min(len(mix), int(self._fixed.get("max_cpu_loras", len(mix))))
         decision = self._slots(values)
         wanted = max(round(decision.value), 1)
         if wanted > most:
-            yield Step("max_loras", (*decision.rule, f"adapters {most} < {wanted} slots"), most)
+            yield Step("max_loras", (*decision.reasons, FewerAdapters(most, wanted)), most)
             return
-        yield Step("max_loras", decision.rule, wanted)
+        yield Step("max_loras", decision.reasons, wanted)
         if self.objective.trees == "steady" and wanted <= FEW:
             yield from self._spare_slots(values, mix, wanted, most=most, rank=rank)
 
@@ -182,8 +183,8 @@ class Configurator:
         more = [slots for slots in range(wanted + 1, min(most, affordable) + 1) if self._capacity(slots, rank) >= left]
         if more:
             spare = next((slots for slots in more if share_waiting(slots, busy) <= WAITING), more[-1])
-            rule = f"slots {wanted}: with {GROWTH:g} times the traffic {waiting:.0%} of the requests would wait for one"
-            yield Step("max_loras", (rule, f"slots {spare}: {share_waiting(spare, busy):.0%}"), spare)
+            waits = (Waits(wanted, waiting, GROWTH), Waits(spare, share_waiting(spare, busy)))
+            yield Step("max_loras", waits, spare)
 
     def _fitting_slots(self, wanted: int, rank: int) -> Step | None:
         """The memory guard: the most slots with which the server starts, where that is fewer than wanted."""
@@ -193,13 +194,9 @@ class Configurator:
         # Capacity never grows with the slots, so those that fit come first.
         fitting = bisect_right(range(1, wanted), False, key=lambda slots: self._capacity(slots, rank) < needed)
         short = fitting + 1
-        rules = [
-            f"max_loras {short}, rank {rank}: KV cache {self._capacity(short, rank)} tokens < max_model_len {needed}"
-        ]
-        if fitting:
-            left = self._capacity(fitting, rank)
-            rules.append(f"max_loras {fitting}, rank {rank}: KV cache {left} tokens >= max_model_len {needed}")
-        return Step("max_loras", tuple(rules), fitting)
+        tried = (short, fitting) if fitting else (short,)
+        memory = tuple(SlotsMemory(slots, rank, self._capacity(slots, rank), needed) for slots in tried)
+        return Step("max_loras", memory, fitting)
 
     def _capacity(self, slots: int, rank: int) -> int:
         memory = self.profile.memory

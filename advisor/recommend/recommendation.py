@@ -8,6 +8,7 @@ from typing import Any
 
 from advisor.recommend.lora_cost import WithoutLora
 from advisor.recommend.objective import Expectation
+from advisor.recommend.reasons import Reason
 from advisor.zoo.basis import Basis
 from twin.settings import Settings, arguments
 
@@ -17,9 +18,14 @@ class Step:
     """One number of the answer and the rule that produced it."""
 
     output: str
-    rule: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     """Conditions that held, with the inventory's own values in them."""
     result: int | float
+
+    @property
+    def rule(self) -> tuple[str, ...]:
+        """The reasons as lines."""
+        return tuple(map(str, self.reasons))
 
 
 @dataclass(frozen=True, slots=True)

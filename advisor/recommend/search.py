@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from advisor.features.vector import measure
 from advisor.recommend.configuration import Configuration, Configurator, DoesNotFitError
+from advisor.recommend.reasons import Asked, Kept, Missed, Quotient
 from advisor.recommend.recommendation import Step
 from advisor.zoo.tree import load_tree
 from twin.workload import Workload
@@ -68,21 +69,17 @@ def choose(
             reason = f"{reason}: {one_more[0]}"
         return Choice(0, None, tuple(trace), values, reason)
     if one_more or size > limit:
-        rule = f"with {size + 1}: {'; '.join(one_more)}" if one_more else f"with {size}: objective met"
-        trace.append(Step("admission_limit", (rule,), size))
+        end = Missed(size + 1, tuple(one_more)) if one_more else Kept(size)
+        trace.append(Step("admission_limit", (end,), size))
         limit = size
-    sign = "<=" if of <= limit else ">"
-    rule = f"adapters {which} {of} {sign} admission_limit {limit}"
-    return Choice(size, found[size], (*trace, Step("adapters", (rule,), min(of, limit))), values)
+    return Choice(size, found[size], (*trace, Step("adapters", (Asked(of, which, limit),), min(of, limit))), values)
 
 
 def _admission_limit(configurator: Configurator, values: Mapping[str, float], base: float) -> list[Step]:
     """The load limit of the mix, and the number of adapters that it comes to beside so many tokens/s without."""
     load = load_tree(configurator.pair, configurator.objective.trees, "load_limit")(values)
-    adapters = (load.value - base) / values["token_rate_mean"]
-    left = f"(load_limit {load.value:.1f} - base traffic {base:.1f})" if base else f"load_limit {load.value:.1f}"
-    rule = f"{left} / token_rate_mean {values['token_rate_mean']:.3f} = {adapters:.2f}"
-    return [Step("load_limit", load.rule, load.value), Step("admission_limit", (rule,), math.floor(adapters))]
+    share = Quotient(load.value, base, values["token_rate_mean"])
+    return [Step("load_limit", load.reasons, load.value), Step("admission_limit", (share,), math.floor(share.adapters))]
 
 
 def largest(start: int, most: int, misses: Callable[[int], list[str]]) -> tuple[int, list[str]]:

@@ -48,6 +48,29 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class Met:
+    """A condition, and the value of the feature that met it."""
+
+    condition: Condition
+    value: float
+
+    def __str__(self) -> str:
+        return self.condition.at(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The factor of a leaf, and the feature that it multiplies."""
+
+    factor: float
+    feature: str
+    value: float
+
+    def __str__(self) -> str:
+        return f"{_digits(self.factor, 6)} x {self.feature} {_digits(self.value, 6)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One leaf of a tree: the conditions that lead to it and nowhere else, and its value (a factor, see `times`)."""
 
@@ -62,8 +85,13 @@ class Decision:
     """An answer with the rule that produced it."""
 
     value: float
-    rule: tuple[str, ...]
+    reasons: tuple[Met | Product, ...]
     """The conditions, with the values that met them; and the product, where the leaf is a factor."""
+
+    @property
+    def rule(self) -> tuple[str, ...]:
+        """The reasons as lines."""
+        return tuple(map(str, self.reasons))
 
 
 class Tree:
@@ -103,12 +131,11 @@ class Tree:
         rule = self._leaves[self._leaf(seen)]
         if float(np.float32(rule.value)) != answer:
             raise InputError(f"{self._model.path}: its nodes and its answers disagree; make the pair again")
-        conditions = tuple(condition.at(seen[condition.feature]) for condition in rule.conditions)
+        met = tuple(Met(condition, seen[condition.feature]) for condition in rule.conditions)
         if not self.entry.times:
-            return Decision(answer, conditions)
-        factor = values[self.entry.times]
-        product = f"{_digits(answer, 6)} x {self.entry.times} {_digits(factor, 6)}"
-        return Decision(answer * factor, (*conditions, product))
+            return Decision(answer, met)
+        product = Product(answer, self.entry.times, values[self.entry.times])
+        return Decision(answer * product.value, (*met, product))
 
     def _leaf(self, seen: Mapping[str, float]) -> int:
         """The leaf that these features, float32, end in."""
