@@ -67,14 +67,16 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes, *, overwrite: bool = True) -> None:
     """Write the whole file or nothing.
 
     Raises:
-        CalibrationError: it cannot be written.
+        CalibrationError: it cannot be written, or is there already and not to be replaced.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content)
+        write_whole(path, content, overwrite=overwrite)
     except OSError as error:
-        raise CalibrationError(f"{path}: cannot write the file: {error.strerror}") from error
+        there = isinstance(error, FileExistsError) and path.parent.is_dir()
+        reason = "is there already; --force replaces it" if there else f"cannot write the file: {error.strerror}"
+        raise CalibrationError(f"{path}: {reason}") from error

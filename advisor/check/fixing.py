@@ -27,6 +27,11 @@ class Fixed:
     """The same as before where nothing was fixed."""
 
     @property
+    def withheld(self) -> list[str]:
+        """Codes of findings that are sure of a change that was not made: it would have brought up something worse."""
+        return list(dict.fromkeys(each.code for each in self.after.standing if sure([each])))
+
+    @property
     def changed(self) -> bool:
         """Whether anything was."""
         return self.before.text != self.after.text
@@ -40,7 +45,13 @@ class Fixed:
 
 
 def fix(checked: Checked, checker: Checker) -> Fixed:
-    """Make the changes that the findings of a file are sure of, round after round until none is left."""
+    """Make the changes that the findings of a file are sure of, round after round until none is left.
+
+    What a change brings up, such as slots that no longer fit once they are as large as an adapter needs, may be mended
+    by the next: that counts together, and only where it does not come out right is each change judged by itself.
+    """
+    if _better(checked, whole := _all(checked, checker)):
+        return Fixed(checked, whole)
     now = checked
     for _ in range(ROUNDS):
         edits = sure(now.standing)
@@ -68,17 +79,36 @@ def _overlap(one: Edit, other: Edit) -> bool:
     return one.start == other.start or (one.start < other.end and other.start < one.end)
 
 
+def _all(checked: Checked, checker: Checker) -> Checked:
+    """The file with all changes, and those that they call for."""
+    now = checked
+    for _ in range(ROUNDS):
+        after = _edited(now, sure(now.standing), checker)
+        if after is None:
+            break
+        now = after
+    return now
+
+
 def _with(now: Checked, edits: list[Edit], checker: Checker) -> Checked | None:
     """The file with these edits, checked; None where it would not be better."""
+    after = _edited(now, edits, checker)
+    return after if after is not None and _better(now, after) else None
+
+
+def _edited(now: Checked, edits: list[Edit], checker: Checker) -> Checked | None:
+    """The file with these edits, checked; None where they change nothing, or a server is no longer read."""
     text = apply(now.text, edits)
     if text == now.text:
         return None
     after = checker.check_text(now.file, text)
-    if after.unreadable or after.servers != now.servers:
-        return None
-    before_bad, after_bad = (_bad(each) for each in (now, after))
-    new = {code for code in after_bad if after_bad[code] > before_bad[code]}
-    return after if not new and sum(after_bad.values()) < sum(before_bad.values()) else None
+    return None if after.unreadable or after.servers != now.servers else after
+
+
+def _better(before: Checked, after: Checked) -> bool:
+    """Whether less is wrong, and nothing that was not wrong before."""
+    had, has = (_bad(each) for each in (before, after))
+    return all(has[code] <= had[code] for code in has) and sum(has.values()) < sum(had.values())
 
 
 def _bad(checked: Checked) -> Counter[str]:

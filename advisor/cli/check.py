@@ -99,6 +99,9 @@ def check(
         from advisor.check.fixing import fix as fixed
 
         mended = [fixed(each, checker) for each in checked]
+        for one in mended:
+            if codes := one.withheld:
+                streams.note(f"{one.before.file}: {', '.join(codes)} not fixed: that would bring up another mistake")
         if diff:
             changes = "".join(each.diff() for each in mended)
             streams.write(changes, end="")

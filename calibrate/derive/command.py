@@ -11,7 +11,8 @@ import typer
 from calibrate import output as out
 from calibrate.errors import CalibrationError
 
-MEASURED = Path("model_zoo/pairs/llama-3.1-8b-instruct--h100-64gb/profile.toml")
+MEASURED = "llama-3.1-8b-instruct--h100-64gb"
+"""The pair that LoRA's costs are taken from where nobody says another."""
 CATALOGUE = Path("advisor/derive/gpus.toml")
 NOTICE = """\
 # GPU types: figures of their data sheets, and how much of them vLLM's kernels get (`advisor/derive/gpu.py` says what
@@ -54,16 +55,21 @@ def derive(
     kv_cache: Annotated[Kv, typer.Option(help="what the KV cache holds")] = Kv.BF16,
     vllm: Annotated[Lineage, typer.Option(help="generation of vLLM")] = Lineage.CURRENT,
     context: Annotated[float, typer.Option(min=1, help="tokens that a request holds on average")] = 400.0,
-    measured: Annotated[Path, typer.Option(help="measured profile that LoRA's costs come from")] = MEASURED,
+    measured: Annotated[
+        Path | None,
+        typer.Option(help=f"measured profile that LoRA's costs come from [default: of {MEASURED}]"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace the profile that is there")] = False,
 ) -> None:
     """Compute the profile of a pair that nobody measured, with how far each constant may be off."""
     from advisor.derive import gpu as gpus
     from advisor.derive import model_shape
     from advisor.derive.derive import Subject
     from advisor.derive.derive import derive as derived
+    from advisor.zoo.pairs import PROFILE, shipped
     from twin.profile import load
 
-    donor = load(measured)
+    donor = load(measured or shipped() / MEASURED / PROFILE)
     subject = Subject(
         model=model,
         shape=model_shape.find(model) if config is None else model_shape.read(config),
@@ -76,7 +82,7 @@ def derive(
         context=context,
     )
     profile = derived(subject, donor, model_shape.find(donor.pair.model), command=out.called())
-    out.write(output, profile.to_toml().encode())
+    out.write(output, profile.to_toml().encode(), overwrite=force)
     print(f"{output}: {profile.pair.name}, derived, not measured")
     assert profile.derivation is not None
     for note in profile.derivation.notes:

@@ -13,7 +13,7 @@ from advisor.check.check import Checker
 from advisor.check.finding import Edit, Finding, Fix, Severity, apply
 from advisor.check.fixing import Fixed, fix, sure
 from advisor.deploy.deployment import Place
-from tests.advisor.check.commands import MODEL, codes, target
+from tests.advisor.check.commands import INVENTORY, MODEL, codes, target
 
 CHECKER = Checker(target())
 
@@ -64,6 +64,17 @@ def test_what_is_missing_is_written_behind_the_others_in_their_style() -> None:
 def test_variables_templates_and_remarks_are_left_alone() -> None:
     for args in (["--max-loras=$SLOTS", "--max-cpu-loras=64"], ["--max-loras=64", "--max-cpu-loras=64"]):
         assert not fixed(manifest(args)).changed
+
+
+def test_what_a_change_brings_up_is_mended_with_it() -> None:
+    wide = Checker(target(INVENTORY.replace("rank = 16", "rank = 100")))
+    before = manifest(["--max-loras=32", "--max-cpu-loras=64", "--max-lora-rank=12"])
+    told = wide.check_text("deploy.yaml", before)
+    assert {"AD101", "AD102"} <= set(codes(told))
+    after = fix(told, wide)
+    assert "--max-lora-rank=128" in after.after.text
+    assert not {"AD101", "AD102", "AD104"} & set(codes(after.after))
+    assert not after.withheld
 
 
 def test_what_is_to_be_ignored_is_not_mended() -> None:

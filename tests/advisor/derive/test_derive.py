@@ -118,11 +118,16 @@ def test_what_cannot_be_served_is_refused(changes: dict[str, object], said: str)
 def test_the_command_writes_a_profile_and_tells_mistakes_in_one_line(tmp_path: Path) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "calibrate", "derive", *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
 
     path = tmp_path / "pair" / "profile.toml"
     done = run("--model", "Qwen3-8B", "--gpu", "L40S", "-o", str(path))
     assert done.returncode == 0 and "derived, not measured" in done.stdout, done.stderr
     assert load(path).pair.name == "qwen3-8b--l40s"
+    again = run("--model", "Qwen3-4B", "--gpu", "L40S", "-o", str(path))
+    assert again.returncode == 2 and "--force replaces it" in again.stderr and len(again.stderr.splitlines()) == 1
+    assert load(path).pair.name == "qwen3-8b--l40s"
+    assert run("--model", "Qwen3-4B", "--gpu", "L40S", "-o", str(path), "--force").returncode == 0
+    assert load(path).pair.name == "qwen3-4b--l40s"
     wrong = run("--model", "Qwen3-8B", "--gpu", "h900", "-o", str(path))
     assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1 and "h100-80gb" in wrong.stderr
