@@ -130,7 +130,7 @@ def place(
     from advisor.deploy.write.fleet import launch_files
     from advisor.deploy.write.render_context import Options
     from advisor.inventory.inventory import load
-    from advisor.place import previous as earlier
+    from advisor.place.changes import previous as earlier
     from advisor.place.place import DEFAULT
     from advisor.place.place import place as placed
 

@@ -11,14 +11,16 @@ from advisor.errors import InputError
 from advisor.nearest import nearest
 from advisor.place.algorithms import ALGORITHMS, Algorithm
 from advisor.place.bound import lower_bound
-from advisor.place.changes import kept_in_place, plan
+from advisor.place.changes.keeping import kept_in_place
+from advisor.place.changes.planning import plan
+from advisor.place.changes.previous import Running, continued
 from advisor.place.cluster import Mapped
 from advisor.place.failure import protected
-from advisor.place.fleet import Fleet, settle
+from advisor.place.fleet import Fleet
 from advisor.place.placement import Assignment, Group, Placement
-from advisor.place.previous import Running, continued
 from advisor.place.problem import Problem
 from advisor.place.servers import Servers
+from advisor.place.settling import settle
 from advisor.place.verification import ExactServers, Progress, make_hold, verified
 
 DEFAULT = next(iter(ALGORITHMS))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from advisor.place.items import Items, Positions
+from advisor.place.algorithms.items import Items, Positions
 from advisor.place.placement import Group
 from advisor.place.servers import Servers
 

@@ -14,7 +14,7 @@ from itertools import count
 
 import numpy as np
 
-from advisor.place.items import Items, Positions, items_of
+from advisor.place.algorithms.items import Items, Positions, items_of
 from advisor.place.placement import Group
 from advisor.place.servers import Server, Servers
 

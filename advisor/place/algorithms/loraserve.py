@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from advisor.place.algorithms.fewest import fewest
-from advisor.place.items import Positions, items_of
+from advisor.place.algorithms.items import Positions, items_of
 from advisor.place.placement import Group
 from advisor.place.servers import Servers
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from advisor.features.estimate import estimate
-from advisor.place.items import items_of
+from advisor.place.algorithms.items import items_of
 from advisor.place.placement import Group
 from advisor.place.servers import Servers
 from twin.profile import LORA_TERMS

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from advisor.place.algorithms.filling import FINE, Filled, fill_all
+from advisor.place.algorithms.items import Floats, Items, Positions, items_of
 from advisor.place.bound import least_shares
-from advisor.place.filling import FINE, Filled, fill_all
-from advisor.place.items import Floats, Items, Positions, items_of
 from advisor.place.placement import Group
 from advisor.place.servers import Servers
 from advisor.recommend.order import admission_order

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from advisor.place.algorithms import ALGORITHMS
-from advisor.place.items import items_of
+from advisor.place.algorithms.items import items_of
 from advisor.place.place import place
 from advisor.place.placement import Group, Placement
 from advisor.place.problem import GpuType, Problem

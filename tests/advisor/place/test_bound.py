@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.place.bound import Relaxation, bins, demand_of, lower_bound
+from advisor.place.bound import Relaxation, demand_of, lower_bound
+from advisor.place.bound.lower import bins
 from advisor.place.problem import GpuType, Problem
 from advisor.place.servers import Servers
 from advisor.recommend.objective import Objective, ObjectiveName

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
+from advisor.place.changes.previous import Running, read
 from advisor.place.place import place
 from advisor.place.placement import Group, Placement
-from advisor.place.previous import Running, read
 from advisor.place.problem import GpuType, Problem
 from advisor.place.running import missed_under
 from advisor.place.servers import Servers

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from advisor.place.matching import match
+from advisor.place.changes.matching import match
 
 VALUES = st.dictionaries(
     st.integers(0, 12), st.dictionaries(st.integers(0, 12), st.integers(1, 60), max_size=6), max_size=12

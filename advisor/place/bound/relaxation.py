@@ -22,21 +22,17 @@ Cells are split where they decide, and weights improved, to make the sum larger;
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.place.servers import Servers
-from advisor.recommend.objective import Objective, ObjectiveName
+from advisor.place.bound.demand import Demand
 from twin import lora_kernels
 from twin.profile import Profile
-from twin.service_level import STARVED_BELOW
-from twin.settings import LORA_RANKS
-from twin.workload import Workload
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
@@ -55,58 +51,6 @@ SLOTS_PER_STEP = 0.5
 PORTION = 512
 """Adapters looked at together, for the memory's sake."""
 LONGEST_S = 2.0
-"""Longer steps are one cell."""
-TOLERANCE = 1e-6
-"""Of a GPU, for what adds up in floating point."""
-
-
-class Demand(NamedTuple):
-    """What each adapter asks of whatever GPU it is on; arrays of shape (N,)."""
-
-    rank: Floats
-    """Of the slots that it needs at least."""
-    traffic: Floats
-    """Bursts per second times answer tokens: it is in the batch of 1 - exp(-traffic t) of the steps."""
-    time: Floats
-    """Of its tokens, s per second."""
-    tokens: Floats
-    """Batched tokens per second."""
-    requests: Floats
-    """Requests per second times the steps of each."""
-    held: Floats
-    """KV tokens x steps per second."""
-
-
-def demand_of(mix: Workload, profile: Profile) -> Demand:
-    """What the adapters ask, all of which are asked at times."""
-    excess = np.maximum(mix.cv**2 - 1, 1e-9)
-    decodes = np.maximum(mix.output_mean - 1, 0.0)
-    squares = mix.output_mean**2 + mix.output_std**2
-    step = profile.step
-    per_decode_ms = step.per_request_ms + step.lora_per_token_ms + profile.scheduling.per_request_ms
-    ranks = np.array(LORA_RANKS, dtype=np.float64)
-    return Demand(
-        rank=ranks[np.searchsorted(ranks, mix.rank)],
-        traffic=mix.rate * np.log1p(excess) / excess * mix.output_mean,
-        time=mix.rate * (decodes * per_decode_ms + mix.input_mean * step.lora_per_token_ms) / 1e3,
-        tokens=mix.rate * (decodes + mix.input_mean),
-        requests=mix.rate * mix.output_mean,
-        held=mix.rate * (_prompt_steps(mix) + np.maximum(squares - mix.output_mean, 0.0) / 2),
-    )
-
-
-def _prompt_steps(mix: Workload) -> Floats:
-    """Prompt tokens times the steps that they are held for, mean over requests; where nobody can know, the least."""
-    product = mix.input_mean * mix.output_mean
-    lognormal = product * np.exp(
-        mix.correlation
-        * np.sqrt(np.log1p((mix.input_std / mix.input_mean) ** 2) * np.log1p((mix.output_std / mix.output_mean) ** 2))
-    )
-    least = np.minimum(product, lognormal)
-    for laws in (mix.input_quantiles, mix.output_quantiles, mix.tables):
-        if laws and (mix.correlation < 0 or laws is mix.tables):
-            least = np.where([law is not None for law in laws], mix.output_mean, least)
-    return least
 
 
 class Cells(NamedTuple):
@@ -310,73 +254,3 @@ def _halved(cells: Cells, which: Positions) -> Cells:
             middle = math.sqrt(fewest * most)
             rows += [(rank, fewest, middle, shortest, longest), (rank, middle, most, shortest, longest)]
     return Cells(np.array(rows), np.repeat(cells.weights[which], 2, axis=0))
-
-
-def lower_bound(servers: Servers, placed: Collection[int]) -> int:
-    """GPUs that serve these adapters at least, all that they are asked, whatever the placement."""
-    if not placed:
-        return 0
-    problem, where = servers.problem, np.array(sorted(placed), dtype=np.int64)
-    shares = np.min([least_shares(servers, number)[where] for number in range(len(problem.gpu_types))], axis=0)
-    if problem.objective.name is ObjectiveName.PUBLISHED:
-        mix = servers.mix().take(where)
-        shares = _served(shares, mix.rate * (mix.input_mean + mix.output_mean))
-    together = [len(group & set(placed)) for group in problem.apart]
-    pinned = len({gpu for adapter, gpu in problem.pins.items() if adapter in placed})
-    copies = [problem.copies[adapter] for adapter in problem.copies.keys() & set(placed)]
-    return max(1, bins(shares), pinned, *together, *copies) + problem.failures
-
-
-def least_shares(servers: Servers, gpu_type: int) -> Floats:
-    """Of one type of GPU, what each adapter of the inventory takes at least; 0 for those that are not asked."""
-    if gpu_type in servers.shares:
-        return servers.shares[gpu_type]
-    problem = servers.problem
-    mix = servers.mix(gpu_type)
-    asked = np.flatnonzero(mix.rate > 0)
-    shares = np.zeros(len(mix))
-    if len(asked):
-        served = mix.take(asked)
-        served = replace(served, rate=served.rate * (1.0 + problem.headroom))
-        relaxation = Relaxation(
-            problem.gpu_types[gpu_type].pair.profile, servers.fixed(gpu_type), _longest_s(problem.objective)
-        )
-        demand = demand_of(served, relaxation.profile)
-        shares[asked] = relaxation.least(demand, relaxation.refined(demand))
-    servers.shares[gpu_type] = shares
-    return shares
-
-
-def _longest_s(objective: Objective) -> float:
-    """Steps are no longer on average than the mean time between tokens may be; of that a percentile tells nothing."""
-    limit = objective.itl_limit
-    return limit.seconds if limit is not None and limit.is_mean else math.inf
-
-
-def _served(shares: Floats, tokens: Floats) -> Floats:
-    """The shares without a tenth of the tokens, which need not be served: those that take most of a GPU."""
-    order = np.argsort(-shares / np.maximum(tokens, 1e-300), kind="stable")
-    before = np.cumsum(tokens[order]) - tokens[order]
-    left_out = np.clip(((1 - STARVED_BELOW) * tokens.sum() - before) / np.maximum(tokens[order], 1e-300), 0.0, 1.0)
-    kept = shares.copy()
-    kept[order] *= 1.0 - left_out
-    return kept
-
-
-def bins(shares: Floats) -> int:
-    """Bins of size 1 that items of these sizes need at least, no item split (Martello and Toth's bound L2).
-
-    Items above 1 are on several GPUs and count as they are.
-    """
-    whole = int(np.ceil(shares.sum() - TOLERANCE))
-    sizes = np.sort(np.minimum(shares, 1.0))
-    beyond = float(np.maximum(shares - 1.0, 0.0).sum())
-    best = whole
-    for smallest in [*np.unique(sizes[sizes <= 0.5]).tolist()[-200:], 0.5]:
-        alone = sizes > 1 - smallest + TOLERANCE
-        large = (sizes > 0.5 + TOLERANCE) & ~alone
-        small = (sizes >= smallest) & (sizes <= 0.5 + TOLERANCE)
-        room = float(large.sum() - sizes[large].sum())
-        extra = max(0, math.ceil(float(sizes[small].sum()) - room - TOLERANCE))
-        best = max(best, int(alone.sum()) + int(large.sum()) + extra + math.floor(beyond))
-    return best

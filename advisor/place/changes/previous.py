@@ -12,9 +12,10 @@ from advisor import input_file
 from advisor.errors import InputError
 from advisor.inventory.schema import SettingsTable
 from advisor.names import counted, listed
-from advisor.place.fleet import Fleet, settle
+from advisor.place.fleet import Fleet
 from advisor.place.placement import Group
 from advisor.place.servers import Servers
+from advisor.place.settling import settle
 
 MAX_BYTES = 256 * 1024**2
 """Of the file: 100,000 adapters are 10 MB."""

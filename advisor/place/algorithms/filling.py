@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advisor.place.items import Bools, Floats, Items, Positions
+from advisor.place.algorithms.items import Bools, Floats, Items, Positions
 from advisor.place.servers import Servers
 
 FIRST = 0.7

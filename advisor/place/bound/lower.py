@@ -1,0 +1,91 @@
+"""GPUs that are needed at least: what adapters take of one by the relaxation, in sum, and what is demanded of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.place.bound.demand import demand_of
+from advisor.place.bound.relaxation import Relaxation
+from advisor.place.servers import Servers
+from advisor.recommend.objective import Objective, ObjectiveName
+from twin.service_level import STARVED_BELOW
+
+Floats = NDArray[np.float64]
+
+TOLERANCE = 1e-6
+"""Of a GPU, for what adds up in floating point."""
+
+
+def lower_bound(servers: Servers, placed: Collection[int]) -> int:
+    """GPUs that serve these adapters at least, all that they are asked, whatever the placement."""
+    if not placed:
+        return 0
+    problem, where = servers.problem, np.array(sorted(placed), dtype=np.int64)
+    shares = np.min([least_shares(servers, number)[where] for number in range(len(problem.gpu_types))], axis=0)
+    if problem.objective.name is ObjectiveName.PUBLISHED:
+        mix = servers.mix().take(where)
+        shares = _served(shares, mix.rate * (mix.input_mean + mix.output_mean))
+    together = [len(group & set(placed)) for group in problem.apart]
+    pinned = len({gpu for adapter, gpu in problem.pins.items() if adapter in placed})
+    copies = [problem.copies[adapter] for adapter in problem.copies.keys() & set(placed)]
+    return max(1, bins(shares), pinned, *together, *copies) + problem.failures
+
+
+def least_shares(servers: Servers, gpu_type: int) -> Floats:
+    """Of one type of GPU, what each adapter of the inventory takes at least; 0 for those that are not asked."""
+    if gpu_type in servers.shares:
+        return servers.shares[gpu_type]
+    problem = servers.problem
+    mix = servers.mix(gpu_type)
+    asked = np.flatnonzero(mix.rate > 0)
+    shares = np.zeros(len(mix))
+    if len(asked):
+        served = mix.take(asked)
+        served = replace(served, rate=served.rate * (1.0 + problem.headroom))
+        relaxation = Relaxation(
+            problem.gpu_types[gpu_type].pair.profile, servers.fixed(gpu_type), _longest_s(problem.objective)
+        )
+        demand = demand_of(served, relaxation.profile)
+        shares[asked] = relaxation.least(demand, relaxation.refined(demand))
+    servers.shares[gpu_type] = shares
+    return shares
+
+
+def _longest_s(objective: Objective) -> float:
+    """Steps are no longer on average than the mean time between tokens may be; of that a percentile tells nothing."""
+    limit = objective.itl_limit
+    return limit.seconds if limit is not None and limit.is_mean else math.inf
+
+
+def _served(shares: Floats, tokens: Floats) -> Floats:
+    """The shares without a tenth of the tokens, which need not be served: those that take most of a GPU."""
+    order = np.argsort(-shares / np.maximum(tokens, 1e-300), kind="stable")
+    before = np.cumsum(tokens[order]) - tokens[order]
+    left_out = np.clip(((1 - STARVED_BELOW) * tokens.sum() - before) / np.maximum(tokens[order], 1e-300), 0.0, 1.0)
+    kept = shares.copy()
+    kept[order] *= 1.0 - left_out
+    return kept
+
+
+def bins(shares: Floats) -> int:
+    """Bins of size 1 that items of these sizes need at least, no item split (Martello and Toth's bound L2).
+
+    Items above 1 are on several GPUs and count as they are.
+    """
+    whole = int(np.ceil(shares.sum() - TOLERANCE))
+    sizes = np.sort(np.minimum(shares, 1.0))
+    beyond = float(np.maximum(shares - 1.0, 0.0).sum())
+    best = whole
+    for smallest in [*np.unique(sizes[sizes <= 0.5]).tolist()[-200:], 0.5]:
+        alone = sizes > 1 - smallest + TOLERANCE
+        large = (sizes > 0.5 + TOLERANCE) & ~alone
+        small = (sizes >= smallest) & (sizes <= 0.5 + TOLERANCE)
+        room = float(large.sum() - sizes[large].sum())
+        extra = max(0, math.ceil(float(sizes[small].sum()) - room - TOLERANCE))
+        best = max(best, int(alone.sum()) + int(large.sum()) + extra + math.floor(beyond))
+    return best
