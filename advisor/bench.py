@@ -65,7 +65,7 @@ def bench(
     asked = load(inventory)
     pair = find_pair(asked.model, asked.one_gpu(), zoo)
     values = measure(asked.mix, pair.profile, ttft_limit_s=TTFT_LIMIT_S, max_loras=min(32, len(asked)))
-    graphs = (load_graph(pair, "rules"), load_graph(pair, "serving"))
+    graphs = (load_graph(pair.models, "rules"), load_graph(pair.models, "serving"))
     questions = [(graph, graph.row(values), graph.outputs) for graph in graphs]
 
     def ask_all() -> None:

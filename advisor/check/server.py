@@ -205,7 +205,7 @@ class Server:
         if self.target is None or model is None or not model.text:
             return None
         name = model.text.removeprefix("hf://").rstrip("/").partition("@")[0].partition("?")[0]
-        if self.target.pair.serves(name) or bare(name) == bare(self.target.pair.manifest.model):
+        if self.target.pair.serves(name) or bare(name) == bare(self.target.pair.model):
             return True
         return False if _HUB_ID.fullmatch(name) and not name.startswith(".") else None
 
@@ -222,7 +222,7 @@ class Server:
         gpu = self.deployment.gpu
         if self.target is None or gpu is None or not gpu.text:
             return None
-        ours, theirs = gpu_family(gpu.text), gpu_family(self.target.pair.manifest.gpu)
+        ours, theirs = gpu_family(gpu.text), gpu_family(self.target.pair.gpu)
         return None if ours is None or theirs is None else ours == theirs
 
     @property

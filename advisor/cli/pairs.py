@@ -9,7 +9,6 @@ import typer
 
 from advisor.cli import streams
 from advisor.cli.options import Listing, Zoo
-from advisor.errors import InputError
 
 
 def pairs(
@@ -20,16 +19,9 @@ def pairs(
     from advisor.zoo.pairs import load_zoo
 
     there = load_zoo(zoo)
-    found, broken = [], list(there.broken)
-    for pair in there.pairs:
-        try:
-            found.append(pair.summary())
-        except InputError as error:
-            broken.append(str(error))
-    for message in broken:
+    found = [pair.summary() for pair in there.pairs]
+    for message in there.broken:
         streams.note(message)
-    if not found:
-        raise typer.Exit(2)
     if form is Listing.JSON:
         streams.write(json.dumps(found, indent=2))
         return

@@ -163,7 +163,7 @@ def _document(assignment: Assignment, inventory: Inventory) -> dict[str, Any]:
     return {
         "gpu": assignment.gpu,
         "pair": assignment.gpu_type.pair.name,
-        "gpu_type": assignment.gpu_type.pair.manifest.gpu,
+        "gpu_type": assignment.gpu_type.pair.gpu,
         "adapters": [inventory.names[adapter] for adapter in assignment.adapters],
         **({"weights": weights} if weights else {}),
         **({"standby": [inventory.names[adapter] for adapter in assignment.standby]} if assignment.standby else {}),

@@ -86,8 +86,8 @@ class Configurator:
         self._max_model_len = int(self._fixed.get("max_model_len", pair.profile.memory.max_model_len))
         self._unlike_trained = bool(unlike_trained(self._fixed, pair.profile))
         self._idle_adapters, self._idle_rank = idle_adapters, idle_rank
-        self._slots = load_tree(pair, objective.trees, "max_loras")
-        self._predict = load_predictor(pair, objective.trees)
+        self._slots = load_tree(pair.models, objective.trees, "max_loras")
+        self._predict = load_predictor(pair.models, objective.trees)
 
     def configure(self, mix: Workload) -> Configuration:
         """Settings and expectation for serving all adapters of `mix`, each of which is asked at times.
@@ -216,7 +216,7 @@ class Configurator:
             yield count, with_slots, expected
 
     def _expectation(self, values: Mapping[str, float], mix: Workload, kv_capacity_tokens: int) -> Expectation:
-        predicted, required = self._predict(values), self._predict.required
+        predicted, required = self._predict(values, self.profile.front_end), self._predict.required
         share = predicted.share
         if predicted.chance >= required:
             # What keeps up serves all that comes but what is in flight when the hour ends (Little's law); the predictor
@@ -246,7 +246,7 @@ def bursts_unknown(mix: Workload, pair: Pair) -> bool:
     of as many adapters as they saw. Poisson arrivals keep more adapters in flight than any bursts of as many requests
     do, so that the answer errs to the safe side.
     """
-    return len(mix) > pair.manifest.max_adapters and bool(((mix.cv > 1) & (mix.rate <= SELDOM)).any())
+    return len(mix) > pair.models.manifest.max_adapters and bool(((mix.cv > 1) & (mix.rate <= SELDOM)).any())
 
 
 def _adapters_in_flight(mix: Workload, step_s: float) -> float:

@@ -55,8 +55,8 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
     served = context.accepted.take(chosen.candidates.order[: choice.size])
     if bursts_unknown(served, pair):
         warnings.append(
-            f"of more than {pair.manifest.max_adapters:,} adapters the models know no bursts: requests that are seldom "
-            "are taken as Poisson arrivals, which admits fewer adapters and expects longer steps than may be"
+            f"of more than {pair.models.manifest.max_adapters:,} adapters the models know no bursts: requests that are "
+            "seldom are taken as Poisson arrivals, which admits fewer adapters and expects longer steps than may be"
         )
     if objective.of_percentiles and expected.estimated:
         warnings.append(
@@ -86,7 +86,7 @@ def _extrapolations(pair: Pair, values: Mapping[str, float], names: Sequence[str
     """A warning for each feature of the inventory outside the range that the models were trained on."""
     warnings = []
     for name in (name for name in names if name in values and name not in ESTIMATES):
-        low, high = pair.manifest.range.get(name, (-math.inf, math.inf))
+        low, high = pair.models.manifest.range.get(name, (-math.inf, math.inf))
         value, slack = values[name], 1e-6 * max(abs(low), abs(high))
         if not low - slack <= value <= high + slack:
             unit = f" {UNITS[name]}" if UNITS[name] else ""
@@ -99,12 +99,12 @@ def _not_learned(workload: Workload, pair: Pair) -> list[str]:
     warnings = []
     if workload.lognormal_gaps is not None and (count := int(workload.lognormal_gaps.sum())):
         warnings.append(f"gaps are log-normal for {count:,} adapters, which the models were not trained on")
-    if workload.shared_prefix is not None and "prefix_share" not in pair.manifest.range:
+    if workload.shared_prefix is not None and "prefix_share" not in pair.models.manifest.range:
         warnings.append(
             "prompts begin alike (shared_prefix), which the models were not trained on: what requests share counts in "
             "the estimates that the models start from; a verification by the digital twin finds what is there"
         )
-    if workload.base is not None and "base_share" not in pair.manifest.range:
+    if workload.base is not None and "base_share" not in pair.models.manifest.range:
         warnings.append(
             f"the models were not trained on requests that name no adapter, here {workload.base_tok_s:,.0f} of "
             f"{workload.offered_tok_s:,.0f} tokens/s: they count in the estimates that the models start from; let the "

@@ -77,7 +77,7 @@ def choose(
 
 def _admission_limit(configurator: Configurator, values: Mapping[str, float], base: float) -> list[Step]:
     """The load limit of the mix, and the number of adapters that it comes to beside so many tokens/s without."""
-    load = load_tree(configurator.pair, configurator.objective.trees, "load_limit")(values)
+    load = load_tree(configurator.pair.models, configurator.objective.trees, "load_limit")(values)
     share = Quotient(load.value, base, values["token_rate_mean"])
     return [Step("load_limit", load.reasons, load.value), Step("admission_limit", (share,), math.floor(share.adapters))]
 

@@ -88,7 +88,7 @@ def _table(placement: Placement, inventory: Inventory, full: str, empty: str) ->
         rows.append(
             [
                 f"{each.gpu}",
-                *([each.gpu_type.pair.manifest.gpu] if several else []),
+                *([each.gpu_type.pair.gpu] if several else []),
                 f"{_bar(each.load, full, empty)} {each.load:4.0%}",
                 f"{_bar(slots, full, empty)} {each.active_adapters:.0f} of {settings.max_loras:,}",
                 f"{_bar(kv_cache, full, empty)} {kv_cache:4.0%}",

@@ -18,7 +18,7 @@ def explain(pair: Pair) -> list[dict[str, Any]]:
     Raises:
         InputError: a shipped file is missing or altered.
     """
-    trees = (Tree(pair, entry) for entry in pair.manifest.trees)
+    trees = (Tree(pair.models, entry) for entry in pair.models.manifest.trees)
     return [
         {
             "objective": tree.entry.objective,

@@ -13,26 +13,26 @@ from numpy.typing import NDArray
 from advisor.errors import InputError
 from advisor.features.vector import vector
 from advisor.zoo.manifest import Graph
-from advisor.zoo.pairs import Pair
+from advisor.zoo.models import Models
 
 
 class Model:
-    """One ONNX graph of a pair, its hash checked; one thread, since a row is too little work for more."""
+    """One shipped ONNX graph, its hash checked; one thread, since a row is too little work for more."""
 
-    def __init__(self, pair: Pair, graph: Graph) -> None:
+    def __init__(self, models: Models, graph: Graph) -> None:
         """Load a graph.
 
         Raises:
             InputError: the file is missing, altered, or not an ONNX model.
         """
-        self.path = pair.directory / graph.file
+        self.path = models.directory / graph.file
         self.features = tuple(graph.features)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         # A graph of trees leaves nothing to optimise, which takes time all the same.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 4
-        data = pair.read(graph.file)
+        data = models.read(graph.file)
         try:
             self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
             (self._input,) = (each.name for each in self._session.get_inputs())
@@ -65,15 +65,15 @@ class Model:
         except Exception as error:  # as above
             raise InputError(f"{self.path}: does not answer as its manifest says: {error}") from error
         if not all(map(math.isfinite, answers)):
-            raise InputError(f"{self.path}: answers with what is no number; make the pair again")
+            raise InputError(f"{self.path}: answers with what is no number; make the models again")
         return answers
 
 
 @cache
-def load_graph(pair: Pair, graph: Literal["rules", "serving"]) -> Model:
-    """A graph of a pair, loaded once.
+def load_graph(models: Models, graph: Literal["rules", "serving"]) -> Model:
+    """A graph, loaded once, however many pairs its models answer for.
 
     Raises:
         InputError: its file is missing or not what was shipped.
     """
-    return Model(pair, getattr(pair.manifest, graph))
+    return Model(models, getattr(models.manifest, graph))

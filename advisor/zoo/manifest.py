@@ -1,4 +1,4 @@
-"""The manifest of a pair: which files belong to it, how they were made and how good they are.
+"""The manifest of models: which files belong to them, how they were made and how good they are.
 
 Plain data, written by `model_zoo` and read by the advisor.
 """
@@ -90,12 +90,12 @@ class Chance(_Section):
 
 
 class Manifest(_Section):
-    """Everything a pair ships."""
+    """Everything that is shipped of models which were trained together."""
 
-    pair: str
-    model: str
-    gpu: str
-    vllm: str
+    pair: str = Field(default="", description="the pair that they were trained for; empty: they answer for any Profile")
+    model: str = Field(default="", description="Hugging Face id of its LLM")
+    gpu: str = Field(default="", description="short name of its GPU type")
+    vllm: str = Field(default="", description="the vLLM version of its Profile")
     command: str = Field(description="the command that made the files")
     date: str = Field(default="", description="the day that the command names, YYYY-MM-DD")
     versions: dict[str, str] = Field(description="library -> version at training")

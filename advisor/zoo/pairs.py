@@ -1,86 +1,67 @@
-"""The zoo: which pairs are shipped, and their files, each checked against its hash when it is read."""
+"""The zoo: Profiles of pairs, each with the models that answer for it."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import ValidationError
+from typing import Any
 
 from advisor import input_file
 from advisor.errors import InputError
 from advisor.nearest import nearest
 from advisor.zoo.basis import Basis
-from advisor.zoo.manifest import Manifest
 from advisor.zoo.model_name import bare, same_model
+from advisor.zoo.models import MANIFEST, MAX_BYTES, Models, common_models, load_models
 from twin.profile import Profile, ProfileError
 from twin.profile import parse as parse_profile
 
-T = TypeVar("T")
-
-MANIFEST = "manifest.json"
 PROFILE = "profile.toml"
-MAX_BYTES = 1024**3
-"""Of a file of a pair; those that are shipped have a few MB."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """One LLM on one GPU type: the directory that `model_zoo` wrote for it. What is loaded of it is kept with it."""
+    """One LLM on one GPU type: its Profile, and the models that answer for it."""
 
-    directory: Path
-    manifest: Manifest
+    profile: Profile
+    models: Models
 
     @property
     def name(self) -> str:
         """Short name, '<model>--<gpu>'."""
-        return self.manifest.pair
+        return self.profile.pair.name
+
+    @property
+    def model(self) -> str:
+        """Hugging Face id of the LLM."""
+        return self.profile.pair.model
+
+    @property
+    def gpu(self) -> str:
+        """Short name of the GPU type."""
+        return self.profile.pair.gpu
+
+    @property
+    def vllm(self) -> str:
+        """The version that its constants are of."""
+        return self.profile.pair.vllm
 
     def serves(self, model: str) -> bool:
         """Whether it is for this LLM, named by its Hugging Face id, the pair's short name, or the LLM's part of it."""
         short = (self.name.lower(), self.name.lower().partition("--")[0])
-        return model.lower() in short or same_model(model, self.manifest.model)
-
-    def read(self, file: str) -> bytes:
-        """The bytes of a shipped file.
-
-        Raises:
-            InputError: the file is missing, unknown to the manifest, or not the one that was shipped.
-        """
-        path = self.directory / file
-        data = input_file.read(path, f"install the pair {self.name} again", MAX_BYTES)
-        if hashlib.sha256(data).hexdigest() != self.manifest.sha256.get(file):
-            raise InputError(
-                f"{path}: truncated or altered: its SHA-256 is not the one in {MANIFEST}; "
-                f"install the pair {self.name} again"
-            )
-        return data
+        return model.lower() in short or same_model(model, self.model)
 
     @property
     def basis(self) -> Basis:
-        """What answers of the pair rest on.
-
-        Raises:
-            InputError: the profile is missing, altered or no profile.
-        """
-        found = self.manifest
+        """What answers of the pair rest on."""
         measured = "; ".join(sorted({fit.source for fit in self.profile.fits.values()}))
         if self.profile.derivation is not None:
             measured = "derived, not measured"
-        return Basis(found.pair, found.model, found.gpu, found.vllm, measured, found.date)
+        return Basis(self.name, self.model, self.gpu, self.vllm, measured, self.models.manifest.date)
 
     def summary(self) -> dict[str, Any]:
-        """The pair as plain data: what it is for, where it comes from, and its errors on unseen workloads.
-
-        Raises:
-            InputError: the profile is missing, altered or no profile.
-        """
-        manifest = self.manifest
+        """The pair as plain data: what it is for, where it comes from, and its models' errors on unseen workloads."""
+        manifest = self.models.manifest
         trees = [{"output": tree.output, "objective": tree.objective, **tree.error} for tree in manifest.trees]
         ensembles = [{"output": entry.output, **entry.error} for entry in manifest.ensembles]
         chances = [
@@ -88,35 +69,14 @@ class Pair:
             for entry in manifest.chances
         ]
         return {
-            **manifest.model_dump(
-                include={"pair", "model", "gpu", "vllm", "date", "workloads", "simulated_hours", "command"}
-            ),
+            "pair": self.name,
+            "model": self.model,
+            "gpu": self.gpu,
+            "vllm": self.vllm,
+            **manifest.model_dump(include={"date", "workloads", "simulated_hours", "command"}),
             "source": self.basis.measured,
             "errors": [*trees, *ensembles, *chances],
         }
-
-    def only(self, entries: Iterable[T], what: str) -> T:
-        """The one entry of the manifest that was sought.
-
-        Raises:
-            InputError: there is none, or more than one.
-        """
-        found = list(entries)
-        if len(found) != 1:
-            raise InputError(f"{self.directory / MANIFEST}: {len(found)} entries for the {what} where 1 belongs")
-        return found[0]
-
-    @cached_property
-    def profile(self) -> Profile:
-        """The calibrated constants of the pair.
-
-        Raises:
-            InputError: the profile is missing, altered or no profile.
-        """
-        try:
-            return parse_profile(self.read(PROFILE), str(self.directory / PROFILE))
-        except ProfileError as error:
-            raise InputError(str(error)) from error
 
 
 def shipped() -> Path:
@@ -129,7 +89,7 @@ class Zoo:
     """The pairs in a folder."""
 
     pairs: tuple[Pair, ...]
-    """Those whose manifest can be read, by name."""
+    """Those that can be read, by name."""
     broken: tuple[str, ...]
     """Of the others, which and why not."""
 
@@ -142,11 +102,11 @@ def load_zoo(folder: Path | None = None) -> Zoo:
     """
     folder = folder or shipped()
     try:
-        directories = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+        directories = sorted({path.parent for file in (PROFILE, MANIFEST) for path in folder.glob(f"*/{file}")})
     except OSError as error:
         raise InputError(f"{folder}: cannot read the zoo: {error.strerror}") from error
     if not directories:
-        raise InputError(f"{folder}: no pairs here; a zoo holds one directory with a {MANIFEST} per pair")
+        raise InputError(f"{folder}: no pairs here; a zoo holds one directory with a {PROFILE} per pair")
     pairs, broken = [], []
     for directory in directories:
         try:
@@ -167,13 +127,13 @@ def find_pair(model: str, gpu: str, folder: Path | None = None) -> Pair:
     zoo = load_zoo(folder)
     ours = [pair for pair in zoo.pairs if pair.serves(model)]
     if not ours:
-        known = {bare(pair.manifest.model): pair.manifest.model for pair in zoo.pairs}
+        known = {bare(pair.model): pair.model for pair in zoo.pairs}
         near = known.get(nearest(bare(model), known) or "")
         raise _unknown(f"no pair for model {model!r}", near, f"known models: {', '.join(sorted(known.values()))}", zoo)
     for pair in ours:
-        if pair.manifest.gpu.lower() == gpu.lower():
+        if pair.gpu.lower() == gpu.lower():
             return pair
-    gpus = sorted(pair.manifest.gpu for pair in ours)
+    gpus = sorted(pair.gpu for pair in ours)
     sought = f"no pair for GPU {gpu!r} with model {model!r}"
     raise _unknown(sought, nearest(gpu, gpus), f"known GPUs: {', '.join(gpus)}", zoo)
 
@@ -199,10 +159,12 @@ def _unknown(sought: str, near: str | None, known: str, zoo: Zoo) -> InputError:
 
 
 def _load(directory: Path) -> Pair:
-    path = directory / MANIFEST
+    """The pair of a folder: a Profile, and models of its own or else those that answer for any."""
+    path = directory / PROFILE
+    own = (directory / MANIFEST).exists()
+    models = load_models(directory) if own else common_models()
+    data = models.read(PROFILE) if own else input_file.read(path, "a pair needs its profile", MAX_BYTES)
     try:
-        return Pair(directory, Manifest.model_validate_json(input_file.read(path, "install the pair again", MAX_BYTES)))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path}: truncated or altered: {place + ': ' if place else ''}{first['msg']}") from error
+        return Pair(parse_profile(data, str(path)), models)
+    except ProfileError as error:
+        raise InputError(str(error)) from error

@@ -10,7 +10,8 @@ from typing import Literal
 
 from advisor.zoo import percentiles
 from advisor.zoo.graph import load_graph
-from advisor.zoo.pairs import Pair
+from advisor.zoo.models import Models
+from twin.profile import FrontEnd
 from twin.service_level import PERCENTS, measure
 
 PERCENTILES = tuple(measure(time, statistic) for time in ("itl", "ttft") for statistic in PERCENTS.values())
@@ -36,29 +37,29 @@ class Prediction:
 
 
 class Predictor:
-    """Predicts for one pair and one objective."""
+    """Predicts for one objective."""
 
-    def __init__(self, pair: Pair, objective: Literal["steady", "published"]) -> None:
+    def __init__(self, models: Models, objective: Literal["steady", "published"]) -> None:
         """Load the graph.
 
         Raises:
             InputError: its file is not what was shipped, or the manifest lacks an entry.
         """
-        manifest = pair.manifest
+        manifest = models.manifest
         chances = (entry for entry in manifest.chances if entry.objective == objective)
-        self.required = pair.only(chances, f"chance of {objective}").required
+        self.required = models.only(chances, f"chance of {objective}").required
         """How likely it has to be that the objective is kept before a configuration is recommended."""
         margins: dict[str, float] = {entry.output: entry.margin for entry in manifest.ensembles}
         self.estimates = not margins.keys() >= set(PERCENTILES)
-        """Whether percentiles are estimated from the means: the pair has no models of them."""
+        """Whether percentiles are estimated from the means: there are no models of them."""
         self.margins = percentiles.MARGINS | margins if self.estimates else margins
         """Of each time by its name among measures: times what is predicted is what 19 of 20 steady hours keep below."""
         learned = () if self.estimates else PERCENTILES
         self._outputs = ("throughput_share", "itl_ms", "ttft_ms", objective, *learned)
-        self._graph, self._front_end = load_graph(pair, "serving"), pair.profile.front_end
+        self._graph = load_graph(models, "serving")
 
-    def __call__(self, values: Mapping[str, float]) -> Prediction:
-        """The prediction for adapters and slots with these features."""
+    def __call__(self, values: Mapping[str, float], front_end: FrontEnd) -> Prediction:
+        """The prediction for adapters and slots with these features, behind this front end."""
         share, log_itl, log_ttft, log_odds, *learned = self._graph.ask(self._graph.row(values), *self._outputs)
         itl_ms, ttft_ms = _exp(log_itl), _exp(log_ttft)
         times = dict(zip(PERCENTILES, map(_exp, learned), strict=True)) if learned else None
@@ -67,7 +68,7 @@ class Predictor:
             itl_ms,
             ttft_ms,
             1.0 / (1.0 + _exp(-log_odds)),
-            percentiles.estimated(itl_ms, ttft_ms, values, self._front_end) if times is None else times,
+            percentiles.estimated(itl_ms, ttft_ms, values, front_end) if times is None else times,
         )
 
 
@@ -77,10 +78,10 @@ def _exp(logarithm: float) -> float:
 
 
 @cache
-def load_predictor(pair: Pair, objective: Literal["steady", "published"]) -> Predictor:
-    """The predictor of a pair for an objective, loaded once.
+def load_predictor(models: Models, objective: Literal["steady", "published"]) -> Predictor:
+    """The predictor for an objective, loaded once.
 
     Raises:
         InputError: a file is missing or not what was shipped.
     """
-    return Predictor(pair, objective)
+    return Predictor(models, objective)

@@ -13,7 +13,7 @@ import numpy as np
 from advisor.errors import InputError
 from advisor.zoo.graph import load_graph
 from advisor.zoo.manifest import Tree as Entry
-from advisor.zoo.pairs import Pair
+from advisor.zoo.models import Models
 
 Output = Literal["load_limit", "max_loras"]
 
@@ -95,16 +95,16 @@ class Decision:
 
 
 class Tree:
-    """One decision tree of a pair."""
+    """One decision tree."""
 
-    def __init__(self, pair: Pair, entry: Entry) -> None:
+    def __init__(self, models: Models, entry: Entry) -> None:
         """Load the tree of a manifest's entry.
 
         Raises:
             InputError: its file is not what was shipped, or carries no readable nodes.
         """
         self.entry = entry
-        self._model = load_graph(pair, "rules")
+        self._model = load_graph(models, "rules")
         try:
             nodes = json.loads(self._model.metadata[entry.name])
             self._nodes = {**nodes, "threshold": [float(threshold) for threshold in nodes["threshold"]]}
@@ -130,7 +130,7 @@ class Tree:
         seen = dict(zip(self._model.features, map(float, row[0]), strict=True))
         rule = self._leaves[self._leaf(seen)]
         if float(np.float32(rule.value)) != answer:
-            raise InputError(f"{self._model.path}: its nodes and its answers disagree; make the pair again")
+            raise InputError(f"{self._model.path}: its nodes and its answers disagree; make the models again")
         met = tuple(Met(condition, seen[condition.feature]) for condition in rule.conditions)
         if not self.entry.times:
             return Decision(answer, met)
@@ -166,14 +166,14 @@ class Tree:
 
 
 @cache
-def load_tree(pair: Pair, objective: Literal["steady", "published"], output: Output) -> Tree:
-    """The tree of a pair for an objective and an output, loaded once.
+def load_tree(models: Models, objective: Literal["steady", "published"], output: Output) -> Tree:
+    """The tree for an objective and an output, loaded once.
 
     Raises:
-        InputError: the pair has none, or its file is not what was shipped.
+        InputError: there is none, or its file is not what was shipped.
     """
-    trees = (tree for tree in pair.manifest.trees if (tree.objective, tree.output) == (objective, output))
-    return Tree(pair, pair.only(trees, f"{objective} {output} tree"))
+    trees = (tree for tree in models.manifest.trees if (tree.objective, tree.output) == (objective, output))
+    return Tree(models, models.only(trees, f"{objective} {output} tree"))
 
 
 def _digits(number: float, digits: int) -> str:

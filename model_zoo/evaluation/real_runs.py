@@ -104,7 +104,7 @@ def _inventory(pair: Pair, runs: Sequence[MeasuredRun]) -> Inventory:
     largest = max((run for run in runs if not run.measured.oom), key=lambda run: run.adapters)
     names = tuple(f"adapter-{i}" for i in range(largest.adapters))
     sources = (None,) * largest.adapters
-    return Inventory(pair.manifest.model, pair.manifest.gpu, names, sources, largest.workload, {})
+    return Inventory(pair.model, pair.gpu, names, sources, largest.workload, {})
 
 
 def _distance(one: int, other: int) -> float:

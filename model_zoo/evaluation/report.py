@@ -118,9 +118,10 @@ def _bold(pair: Pair, guess: float) -> Pair:
     """The pair as it answers without caution: `steady` when it is as likely as the best guess at N* asks for."""
     chances = [
         entry.model_copy(update={"required": guess}) if entry.objective == "steady" else entry
-        for entry in pair.manifest.chances
+        for entry in pair.models.manifest.chances
     ]
-    return replace(pair, manifest=pair.manifest.model_copy(update={"chances": chances}))
+    manifest = pair.models.manifest.model_copy(update={"chances": chances})
+    return replace(pair, models=replace(pair.models, manifest=manifest))
 
 
 def _best_guess(recommendations: Sequence[Recommendation]) -> tuple[Line, Line]:

@@ -81,7 +81,7 @@ def _scaled(mix: Workload, pair: Pair, gpus: float) -> Workload:
 
 def _inventory(mix: Workload, pair: Pair) -> Inventory:
     names = tuple(f"adapter-{i}" for i in range(len(mix)))
-    return Inventory(pair.manifest.model, pair.manifest.gpu, names, (None,) * len(mix), mix, {})
+    return Inventory(pair.model, pair.gpu, names, (None,) * len(mix), mix, {})
 
 
 def _services(path: Path) -> Iterator[tuple[str, Workload]]:

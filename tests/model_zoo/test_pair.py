@@ -76,11 +76,11 @@ def test_percentiles_are_learned_like_means(files: Mapping[str, bytes], manifest
     for name, data in files.items():
         (folder / name).write_bytes(data)
     pair = named(manifest.pair, tmp_path)
-    predict = load_predictor(pair, "steady")
+    predict = load_predictor(pair.models, "steady")
     assert not predict.estimates
     assert predict.margins.keys() >= set(PERCENTILES)
     values = measure(sample(200, seed=9)[150].adapters(100), pair.profile, ttft_limit_s=2.0, max_loras=16)
-    found = predict(values)
+    found = predict(values, pair.profile.front_end)
     assert tuple(found.percentiles) == PERCENTILES
     for name, learned_ms in found.percentiles.items():
         time, statistic, _ = name.split("_")

@@ -37,7 +37,7 @@ def check(server: Server) -> Iterator[Finding]:
         f"{slots:,} slots of rank {rank} {holds}: less than one request of max_model_len {longest:,}, "
         "the server does not start",
         server.place(name),
-        why=f"{server.says('max_loras')} and {server.says('max_lora_rank')}; on {target.pair.manifest.gpu} every slot "
+        why=f"{server.says('max_loras')} and {server.says('max_lora_rank')}; on {target.pair.gpu} every slot "
         f"takes {_per_slot(target, rank):,} tokens of the KV cache",
         fix=_fix(server, target, settings, longest),
     )

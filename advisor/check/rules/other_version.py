@@ -20,7 +20,7 @@ def check(server: Server) -> Iterator[Finding]:
     target, version = server.comparable, server.version
     if target is None or version is None or server.lora is not True:
         return
-    measured = target.pair.manifest.vllm
+    measured = target.pair.vllm
     if version.split(".")[:2] != measured.split(".")[:2]:
         image = server.deployment.image
         yield RULE.finding(

@@ -75,7 +75,7 @@ class Writer:
             return {self.model, self.model.rpartition("/")[2]}
         from advisor.zoo.pairs import load_zoo
 
-        return {pair.manifest.model for pair in load_zoo().pairs}
+        return {pair.model for pair in load_zoo().pairs}
 
     def write(self, found: Discovery) -> None:
         """Write it, and tell on stderr what could not be known."""

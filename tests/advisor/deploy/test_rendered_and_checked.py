@@ -56,7 +56,7 @@ def document(model: str, gpu: str, groups: list[dict[str, Any]]) -> str:
 def test_nothing_is_found(pair: Pair, model: str, groups: list[dict[str, Any]], options: Options) -> None:
     assume(any(group["rate"] for group in groups))
     any_pair = pair if model == "tiny-1b" else find_pair(model, "h100-64gb")
-    inventory = parse(document(any_pair.manifest.model, any_pair.manifest.gpu, groups))
+    inventory = parse(document(any_pair.model, any_pair.gpu, groups))
     answer = recommend(inventory, any_pair, Objective())
     assume(answer.feasible)
     checker = Checker(Target(inventory, any_pair, Objective()))

@@ -26,6 +26,7 @@ from tests.advisor import inventories
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import MAX_ADAPTERS, MAX_MODEL_LEN, random_mix
 from twin.arrivals import Phase
+from twin.profile import FrontEnd
 from twin.service_level import Limit
 from twin.settings import LORA_RANKS
 from twin.workload import Workload
@@ -71,8 +72,8 @@ def test_invariants(pair: Pair, seed: int, objective: Objective) -> None:
     assert MAX_MODEL_LEN <= capacity == expected.kv_capacity_tokens
 
     values = measure(admitted, pair.profile, ttft_limit_s=objective.ttft_limit_s, max_loras=flags.max_loras)
-    predict = load_predictor(pair, objective.trees)
-    predicted = predict(values)
+    predict = load_predictor(pair.models, objective.trees)
+    predicted = predict(values, pair.profile.front_end)
     told = (expected.itl_ms, expected.ttft_ms, expected.chance, predicted.percentiles)
     assert predicted == Prediction(predicted.share, *told)
     assert predicted.percentiles == pytest.approx(expected.percentiles)
@@ -86,11 +87,11 @@ def test_invariants(pair: Pair, seed: int, objective: Objective) -> None:
     assert result(answer, "max_lora_rank") == flags.max_lora_rank
     if not any("left out" in warning for warning in answer.warnings):
         whole = measure(inventory.mix, pair.profile, ttft_limit_s=objective.ttft_limit_s)
-        decision = load_tree(pair, objective.trees, "load_limit")(whole)
+        decision = load_tree(pair.models, objective.trees, "load_limit")(whole)
         assert answer.trace[0].rule == decision.rule
         assert answer.trace[0].result == pytest.approx(decision.value)  # sums in another order
     served = measure(admitted, pair.profile, ttft_limit_s=objective.ttft_limit_s)
-    slots = load_tree(pair, objective.trees, "max_loras")(served)
+    slots = load_tree(pair.models, objective.trees, "max_loras")(served)
     asked = next(step for step in answer.trace if step.output == "max_loras")
     assert asked.rule[: len(slots.rule)] == slots.rule
     assert asked.result == min(round(slots.value), admission.adapters)
@@ -133,8 +134,9 @@ def test_base_traffic_beyond_the_gpu_leaves_nothing_to_admit(pair: Pair) -> None
 def before_base_and_prefixes(pair: Pair) -> Pair:
     """The pair as if its models had been trained on neither."""
     new = ("base_share", "prefix_share")
-    known = {name: ends for name, ends in pair.manifest.range.items() if name not in new}
-    return replace(pair, manifest=pair.manifest.model_copy(update={"range": known}))
+    known = {name: ends for name, ends in pair.models.manifest.range.items() if name not in new}
+    manifest = pair.models.manifest.model_copy(update={"range": known})
+    return replace(pair, models=replace(pair.models, manifest=manifest))
 
 
 def test_a_pair_that_never_saw_base_traffic_says_so(pair: Pair) -> None:
@@ -197,10 +199,8 @@ def test_one_adapter_that_is_too_busy(pair: Pair) -> None:
 
 def with_context(pair: Pair, max_model_len: int) -> Pair:
     """The pair, had its model longer sequences."""
-    other = Pair(pair.directory, pair.manifest)
     memory = pair.profile.memory.model_copy(update={"max_model_len": max_model_len})
-    other.__dict__["profile"] = pair.profile.model_copy(update={"memory": memory})
-    return other
+    return replace(pair, profile=pair.profile.model_copy(update={"memory": memory}))
 
 
 def test_memory_takes_slots_away(pair: Pair) -> None:
@@ -337,8 +337,8 @@ def where(pair: Pair, met: Callable[[dict[str, float]], bool]) -> Configurator:
     class OnlySome:
         required, margins, estimates = predict.required, predict.margins, predict.estimates
 
-        def __call__(self, values: dict[str, float]) -> Prediction:
-            return replace(predict(values), chance=1.0 if met(values) else 0.0, ttft_ms=50.0)
+        def __call__(self, values: dict[str, float], front_end: FrontEnd) -> Prediction:
+            return replace(predict(values, front_end), chance=1.0 if met(values) else 0.0, ttft_ms=50.0)
 
     configurator._predict = OnlySome()  # type: ignore[assignment]
     return configurator

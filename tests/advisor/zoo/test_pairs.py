@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -15,9 +16,11 @@ import pytest
 from advisor.errors import InputError
 from advisor.features.vector import measure
 from advisor.zoo import pairs
+from advisor.zoo.graph import load_graph
+from advisor.zoo.models import common_models
 from advisor.zoo.pairs import Pair
 from advisor.zoo.predictor import load_predictor
-from tests.advisor.small_zoo import NAME, random_mix
+from tests.advisor.small_zoo import NAME, profile, random_mix
 
 
 @pytest.mark.parametrize("model", ["example/Tiny-1B", "EXAMPLE/tiny-1b", "tiny-1b", "Tiny-1B", NAME])
@@ -113,25 +116,25 @@ def test_damaged_files_are_refused(broken: Path, file: str, damage: str) -> None
     else:
         path.write_bytes(data[:-1] if damage == "truncated" else data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(InputError, match=file) as error:
-        reload(broken).read(file)
+        reload(broken).models.read(file)
     assert ("cannot read" if damage == "missing" else "truncated or altered") in str(error.value)
 
 
 def test_a_profile_that_fits_its_hash_but_is_none(broken: Path) -> None:
     text = '[pair]\nname = "x"\n'
     manifest = (broken / "manifest.json").read_text()
-    old = pairs.hashlib.sha256((broken / "profile.toml").read_bytes()).hexdigest()
+    old = hashlib.sha256((broken / "profile.toml").read_bytes()).hexdigest()
     (broken / "profile.toml").write_text(text)
-    (broken / "manifest.json").write_text(manifest.replace(old, pairs.hashlib.sha256(text.encode()).hexdigest()))
+    (broken / "manifest.json").write_text(manifest.replace(old, hashlib.sha256(text.encode()).hexdigest()))
     with pytest.raises(InputError, match=r"profile\.toml: pair\.model: Field required"):
-        _ = reload(broken).profile
+        reload(broken)
 
 
 def test_the_bytes_that_were_hashed_are_those_that_are_read(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pair, name = reload(broken), []
-    monkeypatch.setattr(pairs, "parse_profile", lambda data, where: name.append((data, where)))
-    _ = pair.profile
-    assert name == [((broken / "profile.toml").read_bytes(), str(broken / "profile.toml"))]
+    read, whole = [], pairs.parse_profile
+    monkeypatch.setattr(pairs, "parse_profile", lambda data, where: read.append((data, where)) or whole(data, where))
+    reload(broken)
+    assert read == [((broken / "profile.toml").read_bytes(), str(broken / "profile.toml"))]
 
 
 @pytest.mark.parametrize("keep", [0, 100, -1])
@@ -194,7 +197,7 @@ def test_a_graph_that_is_not_what_the_manifest_says(broken: Path, change: Callab
     pair = reload(broken)
     values = measure(random_mix(np.random.default_rng(0)), pair.profile, ttft_limit_s=2.0, max_loras=8)
     with pytest.raises(InputError, match="does not answer as its manifest says"):
-        load_predictor(pair, "steady")(values)
+        load_predictor(pair.models, "steady")(values, pair.profile.front_end)
 
 
 def test_a_broken_pair_leaves_the_others_in_peace(zoo: Path, tmp_path: Path) -> None:
@@ -207,3 +210,28 @@ def test_a_broken_pair_leaves_the_others_in_peace(zoo: Path, tmp_path: Path) -> 
     assert [message.startswith(str(other / "manifest.json")) for message in there.broken] == [True]
     with pytest.raises(InputError, match=f"known models: example/Tiny-1B; not readable: {other}"):
         pairs.find_pair("tiny-2b", "test-gpu", tmp_path / "zoo")
+
+
+def test_a_profile_without_models_of_its_own_is_answered_by_those_for_any(tmp_path: Path) -> None:
+    for name in ("one--gpu", "two--gpu"):
+        (tmp_path / name).mkdir()
+        text = profile().to_toml().replace(NAME, name)
+        (tmp_path / name / "profile.toml").write_text(text)
+    one, two = pairs.load_zoo(tmp_path).pairs
+    assert (one.name, two.name) == ("one--gpu", "two--gpu")
+    assert one.models is two.models is common_models()
+    assert load_graph(one.models, "serving") is load_graph(two.models, "serving")
+    assert (one.model, one.gpu, one.vllm) == ("example/Tiny-1B", "test-gpu", "0.8.5")
+
+
+def test_a_profile_alone_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / "profile.toml").write_text("[pair]")
+    with pytest.raises(InputError, match=r"profile\.toml: pair\.name: Field required"):
+        pairs.load_zoo(tmp_path)
+
+
+def test_names_are_those_of_the_profile_whatever_the_manifest_says(broken: Path) -> None:
+    damaged(broken, lambda it: [it.pop(key) for key in ("pair", "model", "gpu", "vllm")])
+    pair = reload(broken)
+    assert (pair.name, pair.model, pair.gpu, pair.vllm) == (NAME, "example/Tiny-1B", "test-gpu", "0.8.5")

@@ -39,7 +39,7 @@ def measured(pair: Pair) -> list[dict[str, float]]:
 def test_the_rule_holds_for_the_answer_over_thousands_of_mixes(
     pair: Pair, measured: list[dict[str, float]], objective: Literal["steady", "published"], output: Output
 ) -> None:
-    ours = load_tree(pair, objective, output)
+    ours = load_tree(pair.models, objective, output)
     answers = set()
     for values in measured:
         decision = ours(values)
@@ -81,7 +81,7 @@ def test_nodes_that_disagree_with_the_answers_are_refused(zoo: Path, tmp_path: P
     pair = tampered(zoo, tmp_path, lambda nodes: {**nodes, "value": [value + 1 for value in nodes["value"]]})
     values = measure(random_mix(np.random.default_rng(0)), pair.profile, ttft_limit_s=2.0)
     with pytest.raises(InputError, match="its nodes and its answers disagree"):
-        load_tree(pair, "steady", "load_limit")(values)
+        load_tree(pair.models, "steady", "load_limit")(values)
 
 
 LEAVES = {"value": [1.0] * 70, "share": [1.0] * 70, "feature": ["rate_mean"] * 70, "threshold": [1.0] * 70}
@@ -104,7 +104,7 @@ LEAVES = {"value": [1.0] * 70, "share": [1.0] * 70, "feature": ["rate_mean"] * 7
 def test_unreadable_nodes_are_refused(zoo: Path, tmp_path: Path, nodes: dict[str, list[float]]) -> None:
     pair = tampered(zoo, tmp_path, lambda _: nodes)
     with pytest.raises(InputError, match="the nodes of steady_load_limit cannot be read"):
-        load_tree(pair, "steady", "load_limit")
+        load_tree(pair.models, "steady", "load_limit")
 
 
 def tampered(zoo: Path, tmp_path: Path, change) -> Pair:  # type: ignore[no-untyped-def]
