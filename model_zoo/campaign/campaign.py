@@ -5,22 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from joblib import Parallel, delayed, parallel_config
 
-from model_zoo.campaign import search
+from model_zoo.campaign import profiles, search
 from model_zoo.campaign.fingerprint import code_and_libraries
-from model_zoo.campaign.grid import FEWER_POINTS, POINTS, Grid, Recipe
+from model_zoo.campaign.grid import POINTS, Grid, Recipe
 from model_zoo.campaign.kept import BrokenFileError, Kept
+from model_zoo.campaign.profiles import Profiles
 from model_zoo.campaign.runs import Objective, Simulate, SimulatedRun, Simulator
 from model_zoo.campaign.search import Exploration, Findings, explore_grid, explore_limits, explore_points
 from model_zoo.notes import note
 from twin.engine.simulation import simulate
-from twin.profile import Profile
 from twin.progress import watched
 
 CONNECT_S = 30
@@ -52,7 +52,7 @@ class Task(NamedTuple):
 class Campaign:
     """What is simulated, and where and how."""
 
-    profile: Profile
+    profiles: Profiles
     grid: Grid
     seed: int
     work: Path
@@ -65,14 +65,24 @@ class Campaign:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What the runs depend on: profile, grid and seed, the code that makes them, and its libraries."""
-        depends = f"{self.profile.model_dump_json()} {self.grid} {self.seed} {code_and_libraries(search.__name__)}"
-        return hashlib.sha256(depends.encode()).hexdigest()
+        """What the runs of a mix depend on: profiles, grid and seed, the code that makes them, and its libraries.
+
+        Not on how many mixes there are: a grid that grows keeps what was found.
+        """
+        measured = " ".join(profile.model_dump_json() for profile in self.profiles.measured)
+        grid, drawn = replace(self.grid, mixes=0), self.profiles.drawn
+        code = " ".join(map(code_and_libraries, (search.__name__, profiles.__name__)))
+        return hashlib.sha256(f"{measured} {drawn} {grid} {self.seed} {code}".encode()).hexdigest()
+
+    @cached_property
+    def recipes(self) -> list[Recipe]:
+        """The mixes, each suited to the Profile that it is served under."""
+        return [self.profiles.suited(recipe) for recipe in self.grid.recipes(self.seed)]
 
     @property
     def folder(self) -> Path:
         """Where its finished mixes are kept."""
-        return self.work / self.profile.pair.name / self.fingerprint[:16]
+        return self.work / self.profiles.name / self.fingerprint[:16]
 
     def findings(self) -> Findings:
         """Every mix of the grid, run as the limits ask and at points; each is kept in `work` as soon as it is done."""
@@ -81,8 +91,7 @@ class Campaign:
     def explorations(self) -> list[Exploration]:
         """Every mix of the grid explored, or read from `work`."""
         explore = partial(explore_grid, grid=self.grid)
-        recipes = self.grid.recipes(self.seed)
-        return self._kept("exploring", [Task(f"{each.number}", each, self.seed, explore) for each in recipes])
+        return self._kept("exploring", [Task(f"{each.number}", each, self.seed, explore) for each in self.recipes])
 
     def limits(self, wanted: Mapping[Recipe, Sequence[Objective]], *, again: bool = False) -> list[Exploration]:
         """What searches for the limits of some mixes ran, with other arrivals than before if `again`; kept too."""
@@ -99,15 +108,15 @@ class Campaign:
         return self._kept("searching", tasks)
 
     def at_points(self) -> list[Exploration]:
-        """Every mix at points that do not crowd at its limit, as those of the papers' grid; kept too.
+        """The mixes of the papers' kind, served as the papers did, at the points of their grid; kept too.
 
         None where the grid itself is of points.
         """
-        if self.grid.adapters:
-            return []
-        points = {each: POINTS if each.kind == "papers" else FEWER_POINTS for each in self.grid.recipes(self.seed)}
+        explore = partial(explore_points, points=POINTS)
         tasks = [
-            Task(_name(each, at), each, self.seed, partial(explore_points, points=at)) for each, at in points.items()
+            Task(_name(each, POINTS), each, self.seed, explore)
+            for each in (() if self.grid.adapters else self.recipes)
+            if each.kind == "papers" and self.profiles.of(each) in self.profiles.measured
         ]
         return self._kept("running the points of", tasks)
 
@@ -120,7 +129,7 @@ class Campaign:
             note(f"{kept.folder}: simulating again what was altered, cut short or made elsewhere: {shown}")
         missing = [task for task in tasks if task.name not in found]
         done = self._in_parallel(delayed(_done)(self, task) for task in missing)
-        for name, explored in watched(done, f"{what} {self.profile.pair.name}", len(missing)):
+        for name, explored in watched(done, f"{what} {self.profiles.name}", len(missing)):
             kept.write(name, [explored.slots, [run.to_json() for run in explored.runs]])
         found |= _read(kept, missing)[0]  # not as it was found: the same each time, whenever it was found
         return [found[task.name] for task in tasks]
@@ -128,7 +137,7 @@ class Campaign:
     def replay(self, wanted: Mapping[Recipe, Set[Configuration]]) -> dict[tuple[Recipe, Configuration], SimulatedRun]:
         """Run some configurations of some mixes."""
         replayed = self._in_parallel(delayed(_replay)(self, *each) for each in wanted.items())
-        found = watched(replayed, f"replaying {self.profile.pair.name}", len(wanted))
+        found = watched(replayed, f"replaying {self.profiles.name}", len(wanted))
         return {(recipe, key): run for recipe, runs in found for key, run in runs.items()}
 
     def _in_parallel(self, tasks: Iterable[Any]) -> Iterator[Any]:
@@ -174,7 +183,7 @@ def _replay(
 
 def _simulator(campaign: Campaign, recipe: Recipe, seed: int) -> Simulator:
     return Simulator(
-        campaign.profile,
+        campaign.profiles.of(recipe),
         recipe,
         duration_s=campaign.grid.duration_s,
         seed=seed,

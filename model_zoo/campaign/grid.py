@@ -24,17 +24,25 @@ Floats = NDArray[np.float64]
 
 RATES = (3.2, 1.6, 0.8, 0.4, 0.2, 0.1, 0.05, 0.025, 0.0125, 0.00625, 0.003125)
 """The papers' request rates, requests/s."""
-RANKS = (8, 16, 32, 64)
-"""Adapter ranks; the papers use the first three."""
+RANKS = (8, 16, 32)
+"""The papers' adapter ranks."""
+USUAL_RANKS = (8, 8, 16, 16, 16, 32, 32, 64, 64, 128, 256, 512)
+"""Ranks of other mixes, the usual ones more often."""
 POINTS = (8, 16, 32, 64, 96, 128, 160, 192, 256, 320, 384)
 """The papers' numbers of adapters and of slots."""
 FEWER_POINTS = POINTS[::3]
 """Those of mixes that are not of the papers' kind."""
-SLOTS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
-"""Slot counts simulated, where memory allows them; around the best ones the search adds others."""
-MAX_ADAPTERS = 1024
+SLOTS = (0.4, 0.6, 0.8, 1.0, 1.3, 1.8, 3.0)
+"""Slot counts simulated, where memory allows them: times those that the estimate finds best at the limit."""
+MAX_ADAPTERS = 16_384
 """Most adapters served at once."""
-TOKENS = {"input": (10.0, 16_000.0), "output": (5.0, 8_000.0)}
+TYPICAL = 128
+"""Adapters that stand for a mix of any size."""
+TOKEN_RATE = (0.02, 4000.0)
+"""Tokens/s of an adapter, on average over a mix: from those that are hardly ever asked to the few that fill a GPU."""
+INPUT_MEAN, OUTPUT_MEAN = (50.0, 10_000.0), (2.0, 4000.0)
+"""Tokens of a request, on average over a mix."""
+TOKENS = {"input": (10.0, 30_000.0), "output": (1.0, 16_000.0)}
 """Where the mean lengths of an adapter are cut off."""
 CV = (0.4, 10.0)
 """Where the variation of an adapter's gaps is cut off."""
@@ -64,6 +72,10 @@ class Classes:
         """The values of so many adapters, in the order of the classes."""
         return self.quantile((np.arange(count) + 0.5) / count)
 
+    def scaled(self, times: float) -> Classes:
+        """So many times the values."""
+        return Classes(tuple(times * value for value in self.values))
+
     def quantile(self, unit: Floats) -> Floats:
         """The values at these points of [0, 1)."""
         return np.array(self.values, dtype=np.float64)[(unit * len(self.values)).astype(np.int64)]
@@ -80,6 +92,10 @@ class LogNormal:
         """The values of so many adapters, descending: each the mean of its share of the law, so that theirs is kept."""
         return self.mean * count * -np.diff(ndtr(ndtri(np.linspace(1, 0, count + 1)) - self.sigma))
 
+    def scaled(self, times: float) -> LogNormal:
+        """So many times the values."""
+        return replace(self, mean=times * self.mean)
+
     def quantile(self, unit: Floats) -> Floats:
         """The values at these points of (0, 1)."""
         return self.mean * np.exp(self.sigma * ndtri(unit) - self.sigma**2 / 2)
@@ -95,6 +111,10 @@ class Zipf:
     def deal(self, count: int) -> Floats:
         """As `LogNormal.deal`."""
         return self.mean * count * np.diff(np.linspace(0, 1, count + 1) ** (1 - self.exponent))
+
+    def scaled(self, times: float) -> Zipf:
+        """So many times the values."""
+        return replace(self, mean=times * self.mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +222,9 @@ class Grid:
     mixes: int
     duration_s: float
     """Simulated time of a run."""
-    slots: tuple[int, ...]
-    """Slot counts tried where memory allows them, ascending; where it does not, the most that it allows."""
+    slots: tuple[float, ...]
+    """Slot counts tried, as times those of the estimate, ascending; where memory does not allow them, the most that it
+    does."""
     max_adapters: int
     """Most adapters tried."""
     adapters: tuple[int, ...] = ()
@@ -217,22 +238,24 @@ class Grid:
 class GridName(StrEnum):
     """The grids there are."""
 
+    COMMON = "common"
     WIDE = "wide"
     PAPERS = "papers"
     SMALL = "small"
 
 
 GRIDS: dict[GridName, Grid] = {
-    GridName.WIDE: Grid(mixes=640, duration_s=3600.0, slots=SLOTS, max_adapters=MAX_ADAPTERS),
-    GridName.PAPERS: Grid(mixes=2860, duration_s=3600.0, slots=POINTS, max_adapters=POINTS[-1], adapters=POINTS),
-    GridName.SMALL: Grid(mixes=96, duration_s=1200.0, slots=(1, 8, 32, 64, 128, 256), max_adapters=512),
+    GridName.COMMON: Grid(mixes=6144, duration_s=3600.0, slots=SLOTS, max_adapters=MAX_ADAPTERS),
+    GridName.WIDE: Grid(mixes=1024, duration_s=3600.0, slots=SLOTS, max_adapters=MAX_ADAPTERS),
+    GridName.PAPERS: Grid(mixes=2860, duration_s=3600.0, slots=(), max_adapters=POINTS[-1], adapters=POINTS),
+    GridName.SMALL: Grid(mixes=96, duration_s=1200.0, slots=(0.5, 1.0, 2.0), max_adapters=1024),
 }
 
 
 def papers() -> list[Recipe]:
     """The papers' mixes: every three of `RATES` with every three of their ranks."""
     rates = [Classes(triple) for triple in combinations_with_replacement(RATES, 3)]
-    ranks = [Classes(triple) for triple in combinations_with_replacement(RANKS[:3], 3)]
+    ranks = [Classes(triple) for triple in combinations_with_replacement(RANKS, 3)]
     pairs = [(rate, rank) for rate in rates for rank in ranks]
     return [Recipe(number, "papers", rate, rank, PAPER_LENGTHS) for number, (rate, rank) in enumerate(pairs)]
 
@@ -270,15 +293,15 @@ def _recipe(number: int, point: Floats) -> Recipe:
     kind = KINDS[int(np.searchsorted(_KIND_ENDS, point[0], side="right"))]
     if kind == "papers":
         triple = Classes(tuple(sorted(Classes(RATES).quantile(point[1:4]).tolist(), reverse=True)))
-        return Recipe(number, kind, triple, _ranks(RANKS[:3], point[4:7]), PAPER_LENGTHS)
-    ranks = _ranks(RANKS, point[4:7] if point[7] < 0.5 else point[4:5])
-    token_rate, unit = _log_scaled(point[1], 2, 4000), point[8:]
+        return Recipe(number, kind, triple, _ranks(RANKS, point[4:7]), PAPER_LENGTHS)
+    ranks = _ranks(USUAL_RANKS, point[4:7] if point[7] < 0.5 else point[4:5])
+    token_rate, unit = _log_scaled(point[1], *TOKEN_RATE), point[8:]
     if kind == "production":
         service = SERVICES[int(2 * unit[0])]
         lengths = _scaled(service.lengths, _log_scaled(unit[1], 0.5, 2), _log_scaled(unit[2], 0.5, 2))
         rate_mean = token_rate / (lengths.input_mean + lengths.output_mean)
         return Recipe(number, kind, LogNormal(rate_mean, service.rate_sigma), ranks, lengths, service.cv)
-    input_mean, output_mean = _log_scaled(unit[0], 50, 4000), _log_scaled(unit[1], 20, 2000)
+    input_mean, output_mean = _log_scaled(unit[0], *INPUT_MEAN), _log_scaled(unit[1], *OUTPUT_MEAN)
     spread, varied, bursty = 0.2 + 1.2 * unit[2:4], kind == "varied", kind == "bursty"
     lengths = Lengths(
         input_mean,
@@ -315,7 +338,7 @@ def _log_scaled(unit: float, low: float, high: float) -> float:
     return float(low * (high / low) ** unit)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _points(number: int) -> Floats:
     """Where in the laws of rank, input, output and gaps each adapter of a mix lies, in (0, 1): (MAX_ADAPTERS, 4)."""
     sobol = qmc.Sobol(4, scramble=True, rng=np.random.default_rng([number, 2]))

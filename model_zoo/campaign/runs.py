@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from advisor.features.estimate import estimate
-from model_zoo.campaign.grid import Recipe
+from advisor.features.estimate import Estimate, estimate
+from model_zoo.campaign.grid import TYPICAL, Recipe
 from twin.engine.simulation import LoraWork, Measures, simulate
 from twin.profile import Profile
 from twin.service_level import TTFT_LIMIT_S, Limit, steady
@@ -83,10 +83,10 @@ OBJECTIVES = (*(Objective("steady", limit) for limit in (0.5, 1.0, 2.0, 5.0, 10.
 
 OBJECTIVE_NAMES: tuple[ObjectiveName, ...] = ("steady", "published")
 
-TYPICAL = 128
-"""Adapters that stand for a mix of any size."""
 MOST_SLOTS = 4096
 """More slots are never looked for."""
+MOST_ARRIVALS = 200_000
+"""Of a run: where more would come in an hour, it is cut short, for by then chance has evened out."""
 
 Simulate = Callable[..., Measures]
 
@@ -116,8 +116,17 @@ class Simulator:
     @cached_property
     def estimated_limit(self) -> float:
         """The most adapters of the mix in equilibrium: about what base traffic leaves of the most without."""
+        return self._estimate.max_adapters * (1 - self.recipe.base_share)
+
+    @property
+    def estimated_slots(self) -> float:
+        """The slots that make steps shortest at that limit."""
+        return self._estimate.serving(self._estimate.max_adapters).slots
+
+    @cached_property
+    def _estimate(self) -> Estimate:
         alone = replace(self.recipe.adapters(TYPICAL), base=None)
-        return estimate(alone, self.profile).max_adapters * (1 - self.recipe.base_share)
+        return estimate(alone, self.profile)
 
     def run(self, adapters: int, max_loras: int) -> SimulatedRun:
         """Serve `adapters` of the mix with `max_loras` slots, or a slot each where that is fewer."""
@@ -130,7 +139,7 @@ class Simulator:
                 self.profile,
                 replace(settings, enable_prefix_caching=mix.shared_prefix is not None),
                 mix,
-                duration_s=self._duration_s,
+                duration_s=min(self._duration_s, MOST_ARRIVALS / float(mix.traffic.rate.sum())),
                 seed=self._seed,
             )
             self._runs[key] = SimulatedRun(adapters, max_loras, measures)

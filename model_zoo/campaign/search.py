@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+
+import numpy as np
 
 from model_zoo.campaign.grid import Grid, Recipe
 from model_zoo.campaign.runs import OBJECTIVES, PUBLISHED, STEADY, Objective, SimulatedRun, Simulator, most_slots
 
 SHARES = (1.0, 0.85, 0.6, 0.3)
 """Of the most adapters served steadily: where every number of slots is tried."""
-OVERLOADS = (2.0, 6.0)
+OVERLOADS = (1.4, 4.0)
 """Times the most adapters that do not starve: how a server fares beyond its limit."""
 OVERLOADED_SLOTS = 4
 """Every so many-th number of slots is tried there."""
-REFINEMENTS = 2
-"""Times that slots are tried between the best and their neighbours."""
+SCATTERED, REACH = 8, (0.02, 1.3)
+"""Runs anywhere, at shares of the limit within this reach, with any slots up to one for each adapter."""
 MARGIN = 1.1
 """Slots are safe for N adapters when they also serve this many times as many."""
 
@@ -41,11 +42,11 @@ class Findings:
     searched: tuple[Exploration, ...]
     """Close to the limits of the mixes, most of it."""
     at_points: tuple[Exploration, ...]
-    """At points that are the same whatever the limits; none where the grid itself is of points."""
+    """Mixes of the papers' kind at the points of the papers' grid; none where the grid itself is of points."""
 
     @property
-    def hours(self) -> int:
-        """How many were simulated, if each is one."""
+    def runs(self) -> int:
+        """How many there were."""
         return sum(len(each.runs) for each in (*self.searched, *self.at_points))
 
     def where(self, chosen: Callable[[Recipe], bool]) -> Findings:
@@ -60,8 +61,9 @@ def explore_grid(simulator: Simulator, grid: Grid) -> Exploration:
     """Run a mix as the grid has it: at all of its points or, where it has none, as the limits ask."""
     if grid.adapters:
         return explore_points(simulator, grid.adapters)
-    slots = explore(simulator, _allowed_slots(simulator, grid), grid.max_adapters)
-    return Exploration(simulator.recipe, slots, tuple(simulator.runs))
+    slots = _allowed_slots(simulator, grid)
+    explore(simulator, slots, grid.max_adapters)
+    return Exploration(simulator.recipe, tuple(slots), tuple(simulator.runs))
 
 
 def explore_points(simulator: Simulator, points: tuple[int, ...]) -> Exploration:
@@ -82,35 +84,42 @@ def explore_limits(simulator: Simulator, grid: Grid, objectives: Sequence[Object
 def _allowed_slots(simulator: Simulator, grid: Grid) -> list[int]:
     """The grid's slots, cut off at the most that memory allows."""
     most = most_slots(simulator.profile, max(simulator.recipe.ranks.values))
-    return sorted({min(count, most) for count in grid.slots if most})
+    wanted = (max(round(times * simulator.estimated_slots), 1) for times in grid.slots if most)
+    return sorted({min(count, most) for count in wanted})
 
 
-def explore(simulator: Simulator, slots: Sequence[int], max_adapters: int) -> tuple[int, ...]:
-    """Run a mix until the limit of every objective is known to one step of the ladder, and the slots at shares of it.
-
-    Returns the slots tried: those given and others around the best.
+def explore(simulator: Simulator, slots: Sequence[int], max_adapters: int) -> None:
+    """Run a mix until the limit of every objective is known to one step of the ladder, the slots at shares of it, and
+    some configurations anywhere below and beyond.
     """
+    if not slots:
+        return
     steps = ladder(max_adapters)
     limits = dict.fromkeys(OBJECTIVES, -1)
     # From the middle outwards: the earlier the best is found, the fewer runs the others take.
-    raise_limits(limits, simulator, sorted(slots, key=lambda slots: abs(math.log(slots / 48))), steps)
-    for _ in range(REFINEMENTS):
-        between = _around_best(simulator, slots, steps[max(limits[STEADY], 0)])
-        raise_limits(limits, simulator, between, steps)
-        slots = sorted({*slots, *between})
-    tried = {steps[max(limits[PUBLISHED], 0)]}
-    tried |= {steps[_step_below(steps, share * steps[max(limits[STEADY], 0)])] for share in SHARES}
-    for adapters in sorted(tried):
+    outwards = sorted(slots, key=lambda count: abs(math.log(count / simulator.estimated_slots)))
+    raise_limits(limits, simulator, outwards, steps)
+    steady, most = steps[max(limits[STEADY], 0)], steps[max(limits[PUBLISHED], 0)]
+    for adapters in sorted({most} | {steps[_step_below(steps, share * steady)] for share in SHARES}):
         for max_loras in slots:
             simulator.run(adapters, max_loras)
         for objective, limit in limits.items():
             if limit >= 0 and steps[limit] >= adapters:
                 _find_safe_slots(simulator, objective, slots, adapters, with_margin(adapters, steps[limit], steps))
-    most = steps[max(limits[PUBLISHED], 0)]
     for factor in OVERLOADS if most < max_adapters else ():
         for max_loras in slots[::OVERLOADED_SLOTS]:
             simulator.run(min(round(factor * most), max_adapters), max_loras)
-    return tuple(slots)
+    for adapters, max_loras in _anywhere(simulator.recipe.number, most, slots[-1], max_adapters):
+        simulator.run(adapters, max_loras)
+
+
+def _anywhere(seed: int, limit: int, most_loras: int, max_adapters: int) -> Iterator[tuple[int, int]]:
+    """Configurations, each number at random by its logarithm."""
+    random = np.random.default_rng([seed, 11])
+    for share, slots in random.uniform(size=(SCATTERED, 2)):
+        adapters = round(limit * REACH[0] * (REACH[1] / REACH[0]) ** float(share))
+        adapters = min(max(adapters, 1), max_adapters)
+        yield adapters, max(round(min(adapters, most_loras) ** float(slots)), 1)
 
 
 def ladder(max_adapters: int) -> list[int]:
@@ -141,16 +150,6 @@ def raise_limits(
                 return objective.met_by(simulator.run(steps[step], max_loras))
 
             limits[objective] = _climb(met, limit, len(steps) - 1, guess)
-
-
-def _around_best(simulator: Simulator, slots: Sequence[int], adapters: int) -> list[int]:
-    """Slots halfway, by their ratio, between the fewest that serve so many adapters steadily and their neighbours."""
-    fewest = next((i for i, max_loras in enumerate(slots) if STEADY.met_by(simulator.run(adapters, max_loras))), None)
-    if fewest is None:
-        return []
-    around = [min(max_loras, adapters) for max_loras in slots[max(fewest - 1, 0) : fewest + 2]]
-    halfway = {round(math.sqrt(low * high)) for low, high in pairwise(around)}
-    return sorted(halfway - set(slots) - {adapters})
 
 
 def _climb(met: Callable[[int], bool], start: int, last: int, guess: int) -> int:
