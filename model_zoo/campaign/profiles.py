@@ -27,8 +27,13 @@ BASE_MS = (2.5, 80.0)
 """Of a step: from a model of a billion parameters on the fastest GPU to one of 70 billion on few."""
 PER_REQUEST = (2e-4, 5e-2)
 """ms a request, over ms of the base step: a token's arithmetic and its context over the reading of all weights."""
-PER_EAGER_TOKEN = (2e-4, 0.1)
-"""The same of a prompt token beyond the graphs."""
+KNEE_TOKENS = (32.0, 1024.0)
+"""Batched tokens at which arithmetic takes as long as the weights' reading: few where weights are packed or arithmetic
+is slow. Beyond, or beyond the largest graph, steps grow by the token."""
+GRAPH_TOKENS = 512
+"""Batched tokens of the largest CUDA graph that vLLM captures by default."""
+READING = (0.4, 1.1)
+"""Of a base step, the part that the weights' reading takes; the rest is the host's."""
 OF_LORA = (0.12, 3.0)
 """Times those of the measured Profile, per ms of the base step: LoRA's costs go with layers, as the base step does."""
 APART = 0.35
@@ -137,12 +142,14 @@ def _step(like: Step, base_ms: float, random: np.random.Generator) -> Step:
     """A step of that base."""
     of_lora = base_ms / like.base_ms * _log_uniform(random, OF_LORA)
     terms = {name: getattr(like, name) * of_lora * float(np.exp(random.normal(0, APART))) for name in LORA_TERMS}
+    knee = _log_uniform(random, KNEE_TOKENS)
     return like.model_copy(
         update={
             **terms,
+            "graph_tokens": round(min(knee, GRAPH_TOKENS)),
             "base_ms": base_ms,
             "per_request_ms": base_ms * _log_uniform(random, PER_REQUEST),
-            "per_eager_token_ms": base_ms * _log_uniform(random, PER_EAGER_TOKEN),
+            "per_eager_token_ms": base_ms * _log_uniform(random, READING) / knee,
         }
     )
 
