@@ -7,9 +7,14 @@ allowed or the batch has room, evens out; the capacity has to be above the mean 
 
 from __future__ import annotations
 
-import math
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from twin.workload import Workload
+
+Number: TypeAlias = Any
+"""A number or an array of numbers."""
 
 
 def dispersion(mix: Workload) -> float:
@@ -36,12 +41,12 @@ def share_waiting(servers: int, busy: float) -> float:
     return blocked / (1.0 - busy / servers * (1.0 - blocked))
 
 
-def utilisation(dispersion_s: float, window_s: float) -> float:
+def utilisation(dispersion_s: Number, window_s: Number) -> Number:
     """The share of its capacity that a server can be asked for, above 0 and up to 1 (square-root staffing).
 
     At load r the work of a window W, in seconds of the capacity, is r W on average, with variance r D W, where D is
     dispersion / capacity (`dispersion_s`): r W + sqrt(r D W) = W.
     """
-    deviation = math.sqrt(dispersion_s / window_s)
+    deviation = np.sqrt(dispersion_s / window_s)
     # The root of r + deviation sqrt(r) = 1, without cancellation.
-    return (math.sqrt(1.0 + deviation**2 / 4) + deviation / 2) ** -2
+    return (np.sqrt(1.0 + deviation**2 / 4) + deviation / 2) ** -2.0

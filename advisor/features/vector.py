@@ -1,79 +1,123 @@
-"""What the models see of a set of adapters: one definition, used in training and in serving.
+"""What the models see of a set of adapters on a server: one definition, used in training and in serving.
 
-Every feature is a plain number with a unit. *Mix* features do not change when the same mix is scaled to more
-adapters, so an admission limit can be asked of the mix alone; *load* features also depend on how many adapters are
-served and on how many slots. Some are estimates from the pair's Profile (see `estimate`): the models learn by how
-much serving differs from them.
+Every feature is a number that means the same on any GPU: a count, tokens of a request, seconds that somebody waits, or a
+share of what the Profile says is possible (see `estimate`). So the models learn by how much serving differs from the
+estimate, and answer for Profiles that they have never seen. *Mix* features do not change when the same mix is scaled to
+more adapters, so an admission limit can be asked of the mix alone; *load* features also depend on how many adapters are
+served, *slots* features on how many slots there are.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.features.estimate import estimate, estimate_slots, most_adapters, shared_tokens
-from advisor.features.queueing import dispersion, utilisation
+from advisor.features.estimate import (
+    Estimate,
+    estimate,
+    estimate_slots,
+    held_tokens,
+    most_adapters,
+    shared_tokens,
+)
+from advisor.features.queueing import Number, dispersion, utilisation
 from twin.profile import Profile
+from twin.settings import slot_rank
 from twin.workload import Workload
 
 Floats = NDArray[np.float64]
 
-UNITS: dict[str, str] = {
+INVENTORY: dict[str, str] = {
+    "adapters": "served adapters N",
     "rate_mean": "requests/s per adapter",
-    "rate_std": "requests/s",
-    "rate_min": "requests/s",
-    "rate_max": "requests/s",
-    "rank_mean": "",
-    "rank_std": "",
-    "rank_min": "",
-    "rank_max": "",
-    "input_mean": "tokens per request",
-    "input_std": "tokens",
-    "input_min": "tokens per request of the adapter with the shortest",
-    "input_max": "tokens per request of the adapter with the longest",
-    "output_mean": "tokens per request",
-    "output_std": "tokens",
-    "output_min": "tokens per request of the adapter with the shortest",
-    "output_max": "tokens per request of the adapter with the longest",
-    "cv_mean": "gap variation, weighted by rate",
     "token_rate_mean": "tokens/s per adapter",
-    "dispersion": "tokens, variance / mean of those that arrive",
-    "estimated_load": "tokens/s, the most in equilibrium",
-    "saturated_load": "tokens/s, the most in equilibrium if requests may wait for slots",
+    "rate": "requests/s, of all adapters together",
+    "token_rate": "offered tokens/s",
+    "rank_max": "largest rank",
+    "input_mean": "tokens per request",
+    "output_mean": "tokens per request",
+    "cv_mean": "gap variation, weighted by rate",
     "base_share": "of token_rate, what names no adapter",
     "prefix_share": "of prompt tokens, those in whole KV blocks that an adapter's prompts share",
-    "steady_load": "tokens/s, estimated_load less by a standard deviation over ttft_limit and half an answer's time",
+}
+"""What can be read off an inventory."""
+LIMITS: dict[str, str] = {
     "ttft_limit": "s",
-    "adapters": "served adapters N",
-    "rate": "requests/s, of all adapters together",
-    "rank_sum": "",
-    "input_rate": "offered prompt tokens/s",
-    "output_rate": "offered answer tokens/s",
-    "token_rate": "offered tokens/s",
+    "estimated_load": "tokens/s, the most in equilibrium",
+    "saturated_load": "tokens/s, the most in equilibrium if requests may wait for slots",
+    "steady_load": "tokens/s, estimated_load less by a standard deviation over ttft_limit and half an answer's time",
+}
+"""What is asked, and what answers are multiples of."""
+OF_MIX: dict[str, str] = {
+    "rate_spread": "standard deviation of the adapters' rates / mean",
+    "rate_peak": "highest rate of an adapter / mean",
+    "rank_share": "mean rank / the rank that slots are made for",
+    "input_spread": "standard deviation of prompts / mean",
+    "output_spread": "standard deviation of answers / mean",
+    "input_differs": "longest mean prompt of an adapter / mean",
+    "output_differs": "longest mean answer of an adapter / mean",
+    "saturated_share": "saturated_load / estimated_load",
+    "dispersion_time": "s of estimated_load, variance / mean of the tokens that arrive",
+    "answer_time": "s per answer at estimated_load",
+    "prompt_time": "s to compute a mean prompt by itself",
+    "chunks": "mean prompt / max_num_batched_tokens",
+    "limit_adapters": "adapters at estimated_load",
+    "limit_running": "running requests at estimated_load",
+    "limit_active_share": "of the adapters at estimated_load, those with a request in flight",
+    "limit_step": "time of a step at estimated_load / of an empty one",
+    "limit_kv": "share of the KV cache held at estimated_load",
+    "limit_seats": "running requests at estimated_load / max_num_seqs",
+    "limit_budget": "batched tokens at estimated_load / max_num_batched_tokens",
+    "limit_graphs": "batched tokens at estimated_load / graph_tokens",
+    "limit_slots": "slots at estimated_load / the most that memory allows",
+    "limit_busiest": "requests in flight of the busiest adapter at estimated_load",
+    "kv_requests": "requests that the KV cache holds",
+    "load_time": "time to load an adapter from host memory / of an empty step",
+}
+"""Of a mix, whatever its size."""
+OF_LOAD: dict[str, str] = {
     "load_share": "token_rate / estimated_load",
     "active_adapters": "adapters with a request in flight, estimated",
+    "active_share": "active_adapters / adapters",
+    "running": "running requests, estimated",
     "estimated_slots": "adapter slots that make steps shortest, estimated",
+}
+"""Of so many adapters of a mix."""
+OF_SLOTS: dict[str, str] = {
     "max_loras": "adapter slots G",
     "slots_share": "active_adapters / max_loras",
     "slots_load_share": "token_rate / the most tokens/s in equilibrium with that many slots, for which requests wait",
-    "step_time": "ms per step with that many slots, estimated",
+    "slots_per_adapter": "max_loras / adapters",
+    "slots_step": "time of a step with that many slots / of an empty one",
+    "slots_kv": "share of the KV cache held with that many slots",
+    "slots_running": "running requests with that many slots, estimated",
 }
+"""Of so many adapters with so many slots."""
+TIMES: dict[str, str] = {
+    "steady_share": "steady_load / estimated_load",
+    "steady_load_share": "token_rate / steady_load",
+}
+"""What depends on the limit of the TTFT as well."""
+SCALES: dict[str, str] = {
+    "step_time": "ms per step with that many slots, estimated",
+    "first_token_time": "ms of a step and of a mean prompt",
+}
+"""What predicted times are multiples of."""
+UNITS: dict[str, str] = {**INVENTORY, **LIMITS, **OF_MIX, **OF_LOAD, **OF_SLOTS, **TIMES, **SCALES}
 """Every feature and its unit (empty: a pure number)."""
 
-_NAMES = tuple(UNITS)
-MIX_FEATURES: tuple[str, ...] = _NAMES[: _NAMES.index("adapters")]
+_READ = ("rank_max", "input_mean", "output_mean", "cv_mean", "base_share", "prefix_share")
+MIX_FEATURES: tuple[str, ...] = (*_READ, *OF_MIX, "ttft_limit", "steady_share")
 """What the admission limit depends on."""
-SLOTS_FEATURES: tuple[str, ...] = _NAMES[: _NAMES.index("max_loras")]
+SLOTS_FEATURES: tuple[str, ...] = (*MIX_FEATURES, "adapters", *OF_LOAD, "steady_load_share")
 """What the choice of slots depends on."""
-SERVING_FEATURES: tuple[str, ...] = tuple(name for name in UNITS if name not in ("ttft_limit", "steady_load"))
+SERVING_FEATURES: tuple[str, ...] = (*_READ, *OF_MIX, "adapters", *OF_LOAD, *OF_SLOTS, *SCALES)
 """What throughput, ITL and TTFT of a given configuration depend on."""
-ESTIMATES: tuple[str, ...] = (
-    *("dispersion", "estimated_load", "saturated_load", "steady_load", "load_share", "active_adapters"),
-    *("estimated_slots", "slots_share", "slots_load_share", "step_time"),
-)
-"""What the Profile makes of a mix; the other features can be read off an inventory and its flags."""
+STEADY_FEATURES: tuple[str, ...] = (*SERVING_FEATURES, "ttft_limit", *TIMES)
+"""What the chance of a steady hour depends on."""
 
 
 def measure(mix: Workload, profile: Profile, *, ttft_limit_s: float, max_loras: int | None = None) -> dict[str, float]:
@@ -88,77 +132,51 @@ def measure_limits(mix: Workload, profile: Profile, ttft_limits_s: Sequence[floa
     Means, spreads and burstiness of requests weigh busy adapters more; smallest and largest are of adapters. Base
     traffic counts as requests, but as no adapter.
     """
-    traffic = mix.traffic
-    share = traffic.rate / traffic.rate.sum()
-    input_mean, output_mean = float(share @ traffic.input_mean), float(share @ traffic.output_mean)
-    rate, token_rate, adapters = float(traffic.rate.sum()), mix.offered_tok_s, len(mix)
-    equilibria = estimate(mix, profile)
-    state = equilibria.serving(adapters)
-    load, tokens = _load(mix, equilibria.max_adapters), dispersion(traffic)
-    answer_s = output_mean * equilibria.serving(equilibria.max_adapters).step_ms / 1e3
-    values = {
-        "rate_mean": float(mix.rate.mean()),
-        "rate_std": float(mix.rate.std()),
-        "rate_min": float(mix.rate.min()),
-        "rate_max": float(mix.rate.max()),
-        "rank_mean": float(mix.rank.mean()),
-        "rank_std": float(mix.rank.std()),
-        "rank_min": float(mix.rank.min()),
-        "rank_max": float(mix.rank.max()),
-        "input_mean": input_mean,
-        "input_std": _pooled_std(share, traffic.input_mean, traffic.input_std, input_mean),
-        "input_min": float(mix.input_mean.min()),
-        "input_max": float(mix.input_mean.max()),
-        "output_mean": output_mean,
-        "output_std": _pooled_std(share, traffic.output_mean, traffic.output_std, output_mean),
-        "output_min": float(mix.output_mean.min()),
-        "output_max": float(mix.output_mean.max()),
-        "cv_mean": float(share @ traffic.cv),
-        "token_rate_mean": (token_rate - mix.base_tok_s) / adapters,
-        "dispersion": tokens,
-        "estimated_load": load,
-        "saturated_load": _load(mix, most_adapters(mix, profile)),
-        "base_share": mix.base_tok_s / token_rate,
-        "prefix_share": shared_tokens(traffic, profile.memory.block_size) / input_mean,
-        "adapters": float(adapters),
-        "rate": rate,
-        "rank_sum": float(mix.rank.sum()),
-        "input_rate": rate * input_mean,
-        "output_rate": rate * output_mean,
-        "token_rate": token_rate,
-        "load_share": token_rate / load,
-        "active_adapters": state.active_adapters,
-        "estimated_slots": state.slots,
-    }
-    return [
-        {
-            **values,
-            "ttft_limit": limit_s,
-            "steady_load": load * utilisation(tokens / load, limit_s + answer_s / 2),
-        }
-        for limit_s in ttft_limits_s
-    ]
+    traffic, equilibria = mix.traffic, estimate(mix, profile)
+    values = _of_inventory(mix, traffic, profile)
+    load = _load(mix, equilibria.max_adapters)
+    values |= {"estimated_load": load, "saturated_load": _load(mix, most_adapters(mix, profile))}
+    values |= _of_mix(values, mix, traffic, profile)
+    values |= _of_limit(values, mix, profile, equilibria)
+    values |= _of_load(values, mix, equilibria)
+    found = []
+    for limit_s in ttft_limits_s:
+        share = float(steady_share(values["dispersion_time"], values["answer_time"], limit_s))
+        times = {"steady_share": share, "steady_load_share": values["load_share"] / share}
+        found.append({**values, "ttft_limit": limit_s, "steady_load": load * share, **times})
+    return found
+
+
+def steady_share(dispersion_time: Number, answer_time: Number, ttft_limit_s: Number) -> Number:
+    """The feature of this name, of numbers or arrays: what a wait up to the limit and half an answer evens out."""
+    return utilisation(dispersion_time, ttft_limit_s + answer_time / 2)
 
 
 def measure_slots(
     values: dict[str, float], mix: Workload, profile: Profile, max_loras: Sequence[int]
 ) -> list[dict[str, float]]:
     """Every feature of a mix for each of these numbers of slots, given those that do not depend on them."""
-    return [
-        {
-            **values,
-            "max_loras": float(slots),
-            "slots_share": values["active_adapters"] / slots,
-            "slots_load_share": mix.offered_tok_s / _load(mix, with_slots.max_adapters),
-            "step_time": with_slots.serving(len(mix)).step_ms,
-        }
-        for slots, with_slots in zip(max_loras, estimate_slots(mix, profile, max_loras), strict=True)
-    ]
-
-
-def _load(mix: Workload, adapters: float) -> float:
-    """Tokens/s when so many adapters of the mix are served, beside the base traffic."""
-    return mix.base_tok_s + (mix.offered_tok_s - mix.base_tok_s) * adapters / len(mix)
+    empty_ms, rank = profile.step.base_ms, slot_rank(float(mix.rank.max()))
+    found = []
+    for slots, with_slots in zip(max_loras, estimate_slots(mix, profile, max_loras), strict=True):
+        step_ms = with_slots.serving(len(mix)).step_ms
+        running = _running(values, step_ms)
+        kv_tokens = max(_kv_tokens(profile, slots, rank), float(profile.memory.max_model_len))
+        found.append(
+            {
+                **values,
+                "max_loras": float(slots),
+                "slots_share": values["active_adapters"] / slots,
+                "slots_load_share": values["token_rate"] / _load(mix, with_slots.max_adapters),
+                "slots_per_adapter": slots / values["adapters"],
+                "slots_step": step_ms / empty_ms,
+                "slots_kv": running * held_tokens(mix.traffic) / kv_tokens,
+                "slots_running": running,
+                "step_time": step_ms,
+                "first_token_time": step_ms + 1e3 * values["prompt_time"],
+            }
+        )
+    return found
 
 
 def vector(values: dict[str, float], names: Sequence[str]) -> NDArray[np.float32]:
@@ -166,6 +184,102 @@ def vector(values: dict[str, float], names: Sequence[str]) -> NDArray[np.float32
     return np.array([[values[name] for name in names]], dtype=np.float32)
 
 
+def _of_inventory(mix: Workload, traffic: Workload, profile: Profile) -> dict[str, float]:
+    share = traffic.rate / traffic.rate.sum()
+    token_rate, adapters, prompt = mix.offered_tok_s, len(mix), float(share @ traffic.input_mean)
+    return {
+        "adapters": float(adapters),
+        "rate_mean": float(mix.rate.mean()),
+        "token_rate_mean": (token_rate - mix.base_tok_s) / adapters,
+        "rate": float(traffic.rate.sum()),
+        "token_rate": token_rate,
+        "rank_max": float(mix.rank.max()),
+        "input_mean": prompt,
+        "output_mean": float(share @ traffic.output_mean),
+        "cv_mean": float(share @ traffic.cv),
+        "base_share": mix.base_tok_s / token_rate,
+        "prefix_share": shared_tokens(traffic, profile.memory.block_size) / prompt,
+    }
+
+
+def _of_mix(values: dict[str, float], mix: Workload, traffic: Workload, profile: Profile) -> dict[str, float]:
+    """Proportions of a mix, and what the Profile says of single requests."""
+    share, step = traffic.rate / traffic.rate.sum(), profile.step
+    prompt, answer = values["input_mean"], values["output_mean"]
+    budget = profile.serving.max_num_batched_tokens
+    computed = prompt * (1 - values["prefix_share"])
+    eager = max(computed - step.graph_tokens * max(computed / budget, 1.0), 0.0)
+    prompt_ms = step.base_ms * max(computed / budget, 1.0) + eager * step.per_eager_token_ms
+    loading = profile.loading
+    return {
+        "rate_spread": float(mix.rate.std()) / values["rate_mean"],
+        "rate_peak": float(mix.rate.max()) / values["rate_mean"],
+        "rank_share": float(mix.rank.mean()) / slot_rank(values["rank_max"]),
+        "input_spread": _pooled_std(share, traffic.input_mean, traffic.input_std, prompt) / prompt,
+        "output_spread": _pooled_std(share, traffic.output_mean, traffic.output_std, answer) / answer,
+        "input_differs": float(mix.input_mean.max()) / prompt,
+        "output_differs": float(mix.output_mean.max()) / answer,
+        "saturated_share": values["saturated_load"] / values["estimated_load"],
+        "dispersion_time": dispersion(traffic) / values["estimated_load"],
+        "prompt_time": prompt_ms / 1e3,
+        "chunks": prompt / budget,
+        "kv_requests": profile.memory.kv_tokens_base / held_tokens(traffic),
+        "load_time": (loading.memory_base_ms + loading.memory_per_rank_ms * float(mix.rank.mean())) / step.base_ms,
+    }
+
+
+def _of_limit(values: dict[str, float], mix: Workload, profile: Profile, equilibria: Estimate) -> dict[str, float]:
+    """How full the parts of a server are that works at its limit in equilibrium."""
+    adapters = equilibria.max_adapters
+    state, rank = equilibria.serving(adapters), slot_rank(values["rank_max"])
+    step_s, memory, serving = state.step_ms / 1e3, profile.memory, profile.serving
+    rate = values["rate"] * values["estimated_load"] / values["token_rate"]
+    running = rate * values["output_mean"] * step_s
+    tokens = values["estimated_load"] * step_s
+    slot_tokens = memory.kv_tokens_per_slot_rank * rank + memory.kv_tokens_per_slot
+    most_slots = max((memory.kv_tokens_base - memory.max_model_len) / max(slot_tokens, 1e-3), 1.0)
+    kv_tokens = max(_kv_tokens(profile, state.slots, rank), float(memory.max_model_len))
+    return {
+        "answer_time": values["output_mean"] * step_s,
+        "limit_adapters": adapters,
+        "limit_running": running,
+        "limit_active_share": state.active_adapters / max(adapters, 1e-9),
+        "limit_step": state.step_ms / profile.step.base_ms,
+        "limit_kv": running * held_tokens(mix.traffic) / kv_tokens,
+        "limit_seats": running / serving.max_num_seqs,
+        "limit_budget": tokens / serving.max_num_batched_tokens,
+        "limit_graphs": tokens / max(profile.step.graph_tokens, 1),
+        "limit_slots": state.slots / most_slots,
+        "limit_busiest": float((mix.rate * mix.output_mean).max()) * step_s,
+    }
+
+
+def _of_load(values: dict[str, float], mix: Workload, equilibria: Estimate) -> dict[str, float]:
+    state = equilibria.serving(len(mix))
+    return {
+        "load_share": values["token_rate"] / values["estimated_load"],
+        "active_adapters": state.active_adapters,
+        "active_share": state.active_adapters / len(mix),
+        "running": _running(values, state.step_ms),
+        "estimated_slots": state.slots,
+    }
+
+
+def _running(values: dict[str, float], step_ms: float) -> float:
+    """Requests in the batch, by Little's law."""
+    return values["rate"] * values["output_mean"] * step_ms / 1e3
+
+
+def _kv_tokens(profile: Profile, slots: float, rank: int) -> float:
+    memory = profile.memory
+    return memory.kv_tokens_base - slots * (memory.kv_tokens_per_slot_rank * rank + memory.kv_tokens_per_slot)
+
+
+def _load(mix: Workload, adapters: float) -> float:
+    """Tokens/s when so many adapters of the mix are served, beside the base traffic."""
+    return mix.base_tok_s + (mix.offered_tok_s - mix.base_tok_s) * adapters / len(mix)
+
+
 def _pooled_std(share: Floats, mean: Floats, std: Floats, pooled_mean: float) -> float:
     """Standard deviation over all requests: within adapters plus between them."""
-    return float(np.sqrt(share @ (std**2 + (mean - pooled_mean) ** 2)))
+    return math.sqrt(float(share @ (std**2 + (mean - pooled_mean) ** 2)))

@@ -11,7 +11,7 @@ from sklearn.base import RegressorMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GroupKFold
 
-from advisor.features.vector import SERVING_FEATURES
+from advisor.features.vector import SERVING_FEATURES, STEADY_FEATURES, steady_share
 from model_zoo.campaign.runs import Objective, ObjectiveName, SimulatedRun, objectives_named
 from model_zoo.training.boosting import LogOdds
 from model_zoo.training.dataset import Table
@@ -22,10 +22,15 @@ from twin.progress import watched
 Floats = NDArray[np.float64]
 
 FEATURES: dict[ObjectiveName, tuple[str, ...]] = {
-    "steady": (*SERVING_FEATURES, "ttft_limit"),
+    "steady": STEADY_FEATURES,
     "published": SERVING_FEATURES,
 }
 """What the chance of keeping an objective depends on."""
+MONOTONE: dict[str, int] = {
+    "ttft_limit": 1,
+    **dict.fromkeys(("load_share", "slots_load_share", "steady_load_share"), -1),
+}
+"""A laxer limit never makes a steady hour less likely, nor more load likelier."""
 FOLDS = 5
 TREES: dict[ObjectiveName, dict[str, int]] = {
     "steady": {"max_iter": 150, "max_leaf_nodes": 48},
@@ -53,20 +58,23 @@ class Outcome(NamedTuple):
 def outcomes(table: Table[SimulatedRun], name: ObjectiveName) -> Table[Outcome]:
     """Every run once for every limit that the objective of this name is learned with."""
     objectives = objectives_named(name)
-    blocks = []
-    for objective in objectives:
-        limit = np.full((len(table.x), 1), objective.ttft_limit_s, dtype=np.float32)
-        columns = np.hstack([table.x, limit])
-        places = [(*table.features, "ttft_limit").index(name) for name in FEATURES[name]]
-        blocks.append(columns[:, places])
     return Table(
         FEATURES[name],
-        np.concatenate(blocks),
+        np.concatenate([_under(table, objective.ttft_limit_s)[:, : len(FEATURES[name])] for objective in objectives]),
         recipes=table.recipes * len(objectives),
         labels=tuple(
             Outcome(objective, run, objective.met_by(run)) for objective in objectives for run in table.labels
         ),
     )
+
+
+def _under(table: Table[SimulatedRun], limit_s: float) -> NDArray[np.float32]:
+    """The features of runs when they are asked about a limit, `STEADY_FEATURES`."""
+    share = steady_share(table.column("dispersion_time"), table.column("answer_time"), limit_s)
+    times = {"ttft_limit": np.full(len(share), limit_s), "steady_share": share}
+    times["steady_load_share"] = table.column("load_share") / share
+    further = [times[name] for name in STEADY_FEATURES[len(table.features) :]]
+    return np.column_stack([table.x, *further]).astype(np.float32)
 
 
 def fit_classifier(table: Table[Outcome]) -> LogOdds:
@@ -86,7 +94,7 @@ def classifier(table: Table[Outcome]) -> LogOdds:
             learning_rate=0.15,
             min_samples_leaf=30,
             l2_regularization=1.0,
-            monotonic_cst=[int(name == "ttft_limit") for name in table.features],
+            monotonic_cst=[MONOTONE.get(name, 0) for name in table.features],
             early_stopping=False,
             random_state=0,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Generic, TypeVar
 
@@ -15,13 +15,13 @@ from advisor.features.vector import (
     MIX_FEATURES,
     SERVING_FEATURES,
     SLOTS_FEATURES,
-    measure,
     measure_limits,
     measure_slots,
     vector,
 )
 from model_zoo.campaign.grid import Recipe
-from model_zoo.campaign.runs import OBJECTIVE_NAMES, STEADY, ObjectiveName, SimulatedRun, objectives_named
+from model_zoo.campaign.profiles import Profiles
+from model_zoo.campaign.runs import OBJECTIVE_NAMES, OBJECTIVES, STEADY, ObjectiveName, SimulatedRun, objectives_named
 from model_zoo.campaign.search import Exploration, Findings
 from model_zoo.training.labels import LoadLimit, SlotChoice, load_limit, slot_choices
 from twin.profile import Profile
@@ -32,6 +32,8 @@ Bools = NDArray[np.bool_]
 
 HELD_OUT = 5
 """Every fifth mix is held out, to judge the models by."""
+LIMITS_S = tuple(sorted({objective.ttft_limit_s for objective in OBJECTIVES}))
+"""Limits of the mean TTFT that are learned."""
 SIGHTINGS = 3
 """Inventories of different sizes in which a mix is seen when its load limit is asked for."""
 INVENTORY = 4.0
@@ -140,13 +142,13 @@ class Tables:
 _NO_RUNS: Table[SimulatedRun] = Table.from_rows(SERVING_FEATURES, [])
 
 
-def tabulate(findings: Findings, profile: Profile, max_adapters: int, jobs: int = 1) -> Tables:
+def tabulate(findings: Findings, profiles: Profiles, max_adapters: int, jobs: int = 1) -> Tables:
     """The labels that the runs of a campaign show, with their features; measured by so many processes."""
     parallel = Parallel(n_jobs=jobs, batch_size=8, return_as="generator")
     searched, points = findings.searched, findings.at_points
-    tables = parallel(delayed(_tables)(mix, profile, max_adapters) for mix in searched)
+    tables = parallel(delayed(_tables)(mix, profiles.of(mix.recipe), max_adapters) for mix in searched)
     each = list(watched(tables, "measuring what was searched", len(searched)))
-    serving = parallel(delayed(_serving)(mix, profile) for mix in points)
+    serving = parallel(delayed(_at_points)(mix, profiles.of(mix.recipe)) for mix in points)
     at_points = list(watched(serving, "measuring what was run at points", len(points)))
     return Tables(
         {name: Table.joined([tables.limits[name] for tables in each]) for name in OBJECTIVE_NAMES},
@@ -156,53 +158,72 @@ def tabulate(findings: Findings, profile: Profile, max_adapters: int, jobs: int 
     )
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """The features of one mix at any size, each measured once."""
+
+    recipe: Recipe
+    profile: Profile
+    _at: dict[int, dict[float, dict[str, float]]] = field(default_factory=dict)
+
+    def at(self, adapters: int, ttft_limit_s: float) -> dict[str, float]:
+        """Those of so many adapters under a limit."""
+        if adapters not in self._at:
+            found = measure_limits(self.recipe.adapters(adapters), self.profile, LIMITS_S)
+            self._at[adapters] = dict(zip(LIMITS_S, found, strict=True))
+        return self._at[adapters][ttft_limit_s]
+
+
 def _tables(explored: Exploration, profile: Profile, max_adapters: int) -> Tables:
+    measured = _Measured(explored.recipe, profile)
     return Tables(
-        {name: _limits(explored, profile, name, max_adapters) for name in OBJECTIVE_NAMES},
-        {name: _slots(explored, profile, name, max_adapters) for name in OBJECTIVE_NAMES},
-        _serving(explored, profile),
+        {name: _limits(explored, measured, name, max_adapters) for name in OBJECTIVE_NAMES},
+        {name: _slots(explored, measured, name, max_adapters) for name in OBJECTIVE_NAMES},
+        _serving(explored, measured),
         _NO_RUNS,
     )
 
 
-def _limits(explored: Exploration, profile: Profile, name: ObjectiveName, max_adapters: int) -> Table[LoadLimit]:
+def _at_points(explored: Exploration, profile: Profile) -> Table[SimulatedRun]:
+    return _serving(explored, _Measured(explored.recipe, profile))
+
+
+def _limits(explored: Exploration, measured: _Measured, name: ObjectiveName, max_adapters: int) -> Table[LoadLimit]:
     """The inventory that a limit is asked for shows more adapters than can be admitted; how many more, differs."""
-    rows = []
-    for objective in objectives_named(name):
-        limit = load_limit(explored.runs, objective)
-        if limit.bounded:
-            for size in _inventory_sizes(explored.recipe, limit, max_adapters):
-                mix = explored.recipe.adapters(size)
-                rows.append((explored.recipe, measure(mix, profile, ttft_limit_s=objective.ttft_limit_s), limit))
+    limits = [load_limit(explored.runs, objective) for objective in objectives_named(name)]
+    most = max((limit.adapters for limit in limits), default=0)
+    sizes = list(_inventory_sizes(explored.recipe, most, max_adapters))
+    rows = [
+        (explored.recipe, measured.at(size, limit.objective.ttft_limit_s), limit)
+        for limit in limits
+        if limit.bounded
+        for size in sizes
+    ]
     return Table.from_rows(MIX_FEATURES, rows)
 
 
-def _slots(explored: Exploration, profile: Profile, name: ObjectiveName, max_adapters: int) -> Table[SlotChoice]:
-    limits_s = [objective.ttft_limit_s for objective in objectives_named(name)]
-    measured: dict[int, dict[float, dict[str, float]]] = {}
-    rows = []
-    for objective in objectives_named(name):
-        for choice in slot_choices(explored, objective, max_adapters):
-            if choice.adapters not in measured:
-                mix = explored.recipe.adapters(choice.adapters)
-                measured[choice.adapters] = dict(zip(limits_s, measure_limits(mix, profile, limits_s), strict=True))
-            rows.append((explored.recipe, measured[choice.adapters][objective.ttft_limit_s], choice))
+def _slots(explored: Exploration, measured: _Measured, name: ObjectiveName, max_adapters: int) -> Table[SlotChoice]:
+    rows = [
+        (explored.recipe, measured.at(choice.adapters, objective.ttft_limit_s), choice)
+        for objective in objectives_named(name)
+        for choice in slot_choices(explored, objective, max_adapters)
+    ]
     return Table.from_rows(SLOTS_FEATURES, rows)
 
 
-def _serving(explored: Exploration, profile: Profile) -> Table[SimulatedRun]:
+def _serving(explored: Exploration, measured: _Measured) -> Table[SimulatedRun]:
     rows = []
     answered = (run for run in explored.runs if run.measures.itl_ms > 0)
     for adapters, group in groupby(answered, key=lambda run: run.adapters):
         runs, mix = list(group), explored.recipe.adapters(adapters)
-        values = measure(mix, profile, ttft_limit_s=STEADY.ttft_limit_s)
-        for run, each in zip(runs, measure_slots(values, mix, profile, [run.max_loras for run in runs]), strict=True):
+        values, slots = measured.at(adapters, STEADY.ttft_limit_s), [run.max_loras for run in runs]
+        for run, each in zip(runs, measure_slots(values, mix, measured.profile, slots), strict=True):
             rows.append((explored.recipe, each, run))
     return Table.from_rows(SERVING_FEATURES, rows)
 
 
-def _inventory_sizes(recipe: Recipe, limit: LoadLimit, max_adapters: int) -> Iterator[int]:
+def _inventory_sizes(recipe: Recipe, limit: int, max_adapters: int) -> Iterator[int]:
     """Numbers of adapters above the limit, at random on a logarithmic scale."""
     random = np.random.default_rng([recipe.number, 3])
     for exponent in random.uniform(size=SIGHTINGS):
-        yield min(round((limit.adapters + 1) * INVENTORY ** float(exponent)), max_adapters)
+        yield min(round((limit + 1) * INVENTORY ** float(exponent)), max_adapters)

@@ -69,6 +69,13 @@ TARGETS: dict[EnsembleOutput, Callable[[SimulatedRun], float]] = {
 """What an ensemble predicts of a run."""
 LIMITED = tuple(output for output in TARGETS if output not in ("throughput_share", "ttft_ms"))
 """What limits are kept of by a margin; that the mean TTFT keeps its own is for the classifiers to say."""
+
+
+def scale_of(output: EnsembleOutput) -> str:
+    """The feature that a predicted time is a multiple of; of the share of what is served, that is its own matter."""
+    return {"itl": "step_time", "ttft": "first_token_time"}.get(output.partition("_")[0], "")
+
+
 LEAST_SHARE = 1e-4
 """Smaller shares of the offered tokens are taken for this one, which has a logarithm."""
 
@@ -178,8 +185,9 @@ def predict(ensemble: HistGradientBoostingRegressor, table: Table[SimulatedRun],
 
 
 def _scale(table: Table[SimulatedRun], output: EnsembleOutput) -> Floats:
-    load_share = table.column("slots_load_share")
-    return 1.0 / np.maximum(load_share, 1.0) if output == "throughput_share" else np.ones_like(load_share)
+    if output == "throughput_share":
+        return 1.0 / np.maximum(table.column("slots_load_share"), 1.0)
+    return table.column(scale_of(output))
 
 
 def margin(table: Table[SimulatedRun], output: EnsembleOutput, jobs: int = 1) -> float:
