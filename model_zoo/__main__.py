@@ -19,6 +19,7 @@ from twin.profile import Profile, ProfileError, load
 from twin.service_level import TTFT_LIMIT_S
 
 SHIPPED = Path(__file__).parent / "pairs"
+COMMON = Path(__file__).parent / "common"
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -32,9 +33,11 @@ def commands() -> None:
 def build(
     *,
     pair: Annotated[
-        list[str] | None, typer.Option(help="pair to build; repeat for several; default: all of the zoo")
+        list[str] | None, typer.Option(help="pair that models of its own are made for; repeat for several")
     ] = None,
-    grid: Annotated[GridName, typer.Option(help="workloads to train on")] = GridName.WIDE,
+    grid: Annotated[
+        GridName | None, typer.Option(help="workloads to train on", show_default="wide; common without --pair")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of mixes and simulations")] = 0,
     jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
     dask: Annotated[str, typer.Option(help="simulate on the workers of this Dask scheduler: tcp://host:8786")] = "",
@@ -43,36 +46,42 @@ def build(
     with_comparison: Annotated[
         bool, typer.Option("--compare", help="add the comparison of the families of models to the card")
     ] = False,
-    output: Annotated[Path, typer.Option("--output", "-o", help="zoo to write; profiles are taken from it")] = SHIPPED,
+    zoo: Annotated[Path, typer.Option(help="zoo that profiles are taken from")] = SHIPPED,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="folder to write", show_default="the zoo's; model_zoo/common")
+    ] = None,
     work: Annotated[Path, typer.Option(help="where finished mixes are kept: a stopped build goes on")] = Path(
         "build/zoo"
     ),
 ) -> None:
-    """Simulate, train and judge: writes models, card and manifest beside the profile of each pair."""
-    day, profiles = _date(date), [_profile(output, name) for name in pair or _pairs(output)]
+    """Simulate, train and judge: models for any Profile or, with --pair, for one; with manifest and card."""
+    day = _date(date)
     if runs and not runs.is_file():
         raise ZooError(f"{runs}: no such file of measured runs")
     from model_zoo.campaign.campaign import Campaign
+    from model_zoo.campaign.profiles import Profiles
     from model_zoo.pair import make, write
 
-    for profile, profile_toml in profiles:
-        name = profile.pair.name
-        command = f"python -m model_zoo build --pair {name} --grid {grid} --seed {seed} --date {day}"
+    wanted = [Profiles((_profile(zoo, name),), seed=seed) for name in pair or ()]
+    named = grid or (GridName.WIDE if pair else GridName.COMMON)
+    for profiles in wanted or [Profiles(tuple(_profile(zoo, name) for name in _pairs(zoo)), drawn=True, seed=seed)]:
+        one = f" --pair {profiles.name}" if pair else ""
+        command = f"python -m model_zoo build{one} --grid {named} --seed {seed} --date {day}"
         command += f" --runs {runs.name}" if runs else ""
         command += " --compare" if with_comparison else ""
-        campaign = Campaign(profile, GRIDS[grid], seed=seed, work=work, jobs=jobs, scheduler=dask)
-        with locked(output / name), locked(campaign.folder):
-            files = make(campaign, profile_toml, command, date=day, runs=runs, with_comparison=with_comparison)
-            for outdated in write(output / name, files):
-                note(f"{output / name / outdated}: removed; of a former build, and not made any more")
-        typer.echo(f"{output / name}: {len(files)} files, {sum(map(len, files.values())) / 2**20:.1f} MiB")
+        campaign = Campaign(profiles, GRIDS[named], seed=seed, work=work, jobs=jobs, scheduler=dask)
+        folder = (output or zoo) / profiles.name if pair else output or COMMON
+        with locked(folder), locked(campaign.folder):
+            files = make(campaign, command, date=day, runs=runs, with_comparison=with_comparison)
+            for outdated in write(folder, files):
+                note(f"{folder / outdated}: removed; of a former build, and not made any more")
+        typer.echo(f"{folder}: {len(files)} files, {sum(map(len, files.values())) / 2**20:.1f} MiB")
 
 
 @app.command()
 def compare(
     *,
-    pair: Annotated[str, typer.Option(help="pair whose simulations a build has kept")],
-    grid: Annotated[GridName, typer.Option(help="workloads it was made with")] = GridName.WIDE,
+    grid: Annotated[GridName, typer.Option(help="workloads that models were made with")] = GridName.COMMON,
     seed: Annotated[int, typer.Option(min=0, help="seed of mixes and simulations")] = 0,
     jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
     zoo: Annotated[Path, typer.Option(help="zoo that the profile is taken from")] = SHIPPED,
@@ -80,14 +89,15 @@ def compare(
 ) -> None:
     """Print how every family of models does on every output, cross-validated by mix on the mixes trained on."""
     from model_zoo.campaign.campaign import Campaign
+    from model_zoo.campaign.profiles import Profiles
     from model_zoo.training import comparison
     from model_zoo.training.dataset import tabulate
 
-    profile, _ = _profile(zoo, pair)
-    campaign = Campaign(profile, GRIDS[grid], seed=seed, work=work, jobs=jobs)
+    profiles = Profiles(tuple(_profile(zoo, name) for name in _pairs(zoo)), drawn=True, seed=seed)
+    campaign = Campaign(profiles, GRIDS[grid], seed=seed, work=work, jobs=jobs)
     with locked(campaign.folder):
         findings = campaign.findings()
-    train, _ = tabulate(findings, profile, campaign.grid.max_adapters, jobs).split()
+    train, _ = tabulate(findings, profiles, campaign.grid.max_adapters, jobs).split()
     typer.echo(comparison.table_of(comparison.compare(train, jobs)))
 
 
@@ -129,15 +139,15 @@ def _named(*zoos: Path) -> list[str]:
     return sorted({path.parent.name for zoo in zoos for path in zoo.glob(f"*/{PROFILE}")})
 
 
-def _profile(zoo: Path, name: str) -> tuple[Profile, bytes]:
-    """The profile of a pair, as object and as the bytes of its file: from the zoo to write, else the shipped one."""
+def _profile(zoo: Path, name: str) -> Profile:
+    """The profile of a pair: from the zoo, else the shipped one."""
     path = next((path for folder in (zoo, SHIPPED) if (path := folder / name / PROFILE).exists()), None)
     if path is None:
         raise ZooError(f"{zoo}: no pair {name}; there are {', '.join(_named(zoo, SHIPPED))}")
     profile = load(path)
     if profile.pair.name != name:
         raise ZooError(f"{path}: is the profile of {profile.pair.name}; its folder should have that name")
-    return profile, path.read_bytes()
+    return profile
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The files of a pair: from a campaign's runs to models, card and manifest."""
+"""The files of models: from a campaign's runs to graphs, card and manifest."""
 
 from __future__ import annotations
 
@@ -17,20 +17,24 @@ from threadpoolctl import threadpool_limits
 
 from advisor.features.vector import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, UNITS
 from advisor.zoo.manifest import Chance, Ensemble, Graph, Manifest, Tree
-from advisor.zoo.pairs import Pair, named
+from advisor.zoo.models import Models as Shipped
+from advisor.zoo.models import load_models
+from advisor.zoo.pairs import Pair
 from model_zoo.campaign.campaign import Campaign
 from model_zoo.campaign.runs import OBJECTIVE_NAMES, ObjectiveName
 from model_zoo.evaluation import card, figures, real_runs
 from model_zoo.evaluation.report import judge
+from model_zoo.evaluation.trials import Pairs
 from model_zoo.training import admission
 from model_zoo.training.dataset import Table, Tables, is_held_out, tabulate
 from model_zoo.training.export import ensembles_to_onnx, trees_to_onnx
-from model_zoo.training.fit import TARGETS, Models, TimesTree, TreeOutput, fit
+from model_zoo.training.fit import TARGETS, Models, TimesTree, TreeOutput, fit, scale_of
 from twin.files import write_whole
+from twin.profile import Profile
 
 Entry = TypeVar("Entry", Tree, Ensemble, Chance)
 
-PROFILE, MANIFEST, CARD = "profile.toml", "manifest.json", "card.md"
+MANIFEST, CARD = "manifest.json", "card.md"
 RULES, SERVING = "rules.onnx", "serving.onnx"
 MADE = ("*.onnx", "*.svg", "*.unfinished")
 """What builds leave beside manifest, card and profile."""
@@ -42,14 +46,13 @@ FEATURES: dict[TreeOutput, tuple[str, ...]] = {"load_limit": MIX_FEATURES, "max_
 
 def make(
     campaign: Campaign,
-    profile_toml: bytes,
     command: str,
     *,
     date: str = "",
     runs: Path | None = None,
     with_comparison: bool = False,
 ) -> dict[str, bytes]:
-    """Run the campaign, train and judge; the files of the pair by name, the manifest last.
+    """Run the campaign, train and judge; the files of its models by name, the manifest last.
 
     `command` and `date` go into the manifest as they are. The card also compares what is recommended with measured
     `runs`, and the families of models with each other, where that is wanted.
@@ -59,36 +62,33 @@ def make(
     """
     # One thread: on busy cores, threads that wait for each other take many times as long.
     with threadpool_limits(1):
-        return _make(campaign, profile_toml, command, date=date, runs=runs, with_comparison=with_comparison)
+        return _make(campaign, command, date=date, runs=runs, with_comparison=with_comparison)
 
 
-def _make(
-    campaign: Campaign, profile_toml: bytes, command: str, *, date: str, runs: Path | None, with_comparison: bool
-) -> dict[str, bytes]:
+def _make(campaign: Campaign, command: str, *, date: str, runs: Path | None, with_comparison: bool) -> dict[str, bytes]:
     findings = campaign.findings()
-    train, held_out = tabulate(findings, campaign.profile, campaign.grid.max_adapters, campaign.jobs).split()
+    train, held_out = tabulate(findings, campaign.profiles, campaign.grid.max_adapters, campaign.jobs).split()
     models = fit(train, campaign.jobs)
     trees = [
         Tree(objective=each, output=output, times=getattr(models, output)[each].times, error={})
         for each in OBJECTIVE_NAMES
         for output in FEATURES
     ]
-    ensembles = [Ensemble(output=each, margin=models.margins.get(each, 1.0), error={}) for each in TARGETS]
+    ensembles = [
+        Ensemble(output=each, times=scale_of(each), margin=models.margins.get(each, 1.0), error={}) for each in TARGETS
+    ]
     likely = [Chance(objective=each, required=models.required[each], error={}) for each in OBJECTIVE_NAMES]
     graph, features = _serving_graph(models)
-    files = {PROFILE: profile_toml, RULES: _rules_graph(models, trees), SERVING: graph}
-    pair = campaign.profile.pair
+    files = {RULES: _rules_graph(models, trees), SERVING: graph}
+    own = {} if campaign.profiles.drawn else _names(campaign.profiles.measured[0])
     manifest = Manifest(
-        pair=pair.name,
-        model=pair.model,
-        gpu=pair.gpu,
-        vllm=pair.vllm,
+        **own,
         command=command,
         date=date,
         versions={library: version(library) for library in LIBRARIES},
         seed=campaign.seed,
         workloads=sum(not is_held_out(each.recipe) for each in findings.searched),
-        simulated_hours=round(findings.hours * campaign.grid.duration_s / 3600),
+        simulations=findings.runs,
         max_adapters=campaign.grid.max_adapters,
         slots=list(campaign.grid.slots),
         range=_range(train),
@@ -101,9 +101,14 @@ def _make(
     )
     unseen = findings.where(is_held_out)
     with _installed(manifest, files) as installed:
-        report = judge(models, installed, (train, held_out), unseen, campaign)
-        verdicts = real_runs.judge(installed, runs) if runs else []
-    further = {"Beside measured runs": f"{real_runs.ABOUT}\n\n{real_runs.table(verdicts)}"} if verdicts else {}
+        report = judge(models, Pairs(campaign.profiles, installed), (train, held_out), unseen, campaign)
+        measured = [Pair(profile, installed) for profile in campaign.profiles.measured if runs]
+        verdicts = {pair.name: real_runs.judge(pair, runs) for pair in measured if runs}
+    further = {
+        f"Beside measured runs: {name}": f"{real_runs.ABOUT}\n\n{real_runs.table(found)}"
+        for name, found in verdicts.items()
+        if found
+    }
     if with_comparison:
         from model_zoo.training import comparison  # imports much that nothing else needs
 
@@ -119,17 +124,17 @@ def _make(
     rules = {f"{entry.output}, {entry.objective}": _rules(models, entry) for entry in trees}
     drawn = figures.draw(models, report.recommendations["steady"])
     text = card.write(
-        judged, campaign.profile, campaign.grid, report.sections(), further=further, rules=rules, figures=drawn
+        judged, campaign.profiles, campaign.grid, report.sections(), further=further, rules=rules, figures=drawn
     )
     files |= {**drawn, CARD: text.encode()}
     return {**files, MANIFEST: _manifest_json(judged, files)}
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> list[str]:
-    """Replace the files of a pair, each at once; those that only a former build made go, and are named.
+    """Replace the files of models, each at once; those that only a former build made go, and are named.
 
     These are what its manifest lists and, of whatever format or half-written, every graph and figure: nothing else in
-    the folder of a pair could use them. What else is there stays.
+    their folder could use them. What else is there stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
     outdated = _listed(folder / MANIFEST) | {path.name for made in MADE for path in folder.glob(made)}
@@ -161,14 +166,18 @@ def _serving_graph(models: Models) -> tuple[bytes, tuple[str, ...]]:
 
 
 @contextmanager
-def _installed(manifest: Manifest, files: Mapping[str, bytes]) -> Iterator[Pair]:
-    """The pair as the advisor will find it, in a folder of its own."""
+def _installed(manifest: Manifest, files: Mapping[str, bytes]) -> Iterator[Shipped]:
+    """The models as the advisor will find them, in a folder of their own."""
     with TemporaryDirectory() as folder:
-        path = Path(folder) / manifest.pair
-        path.mkdir()
         for name, data in {**files, MANIFEST: _manifest_json(manifest, files)}.items():
-            (path / name).write_bytes(data)
-        yield named(manifest.pair, Path(folder))
+            (Path(folder) / name).write_bytes(data)
+        yield load_models(Path(folder))
+
+
+def _names(profile: Profile) -> dict[str, str]:
+    """What models are called that answer for one Profile alone."""
+    pair = profile.pair
+    return {"pair": pair.name, "model": pair.model, "gpu": pair.gpu, "vllm": pair.vllm}
 
 
 def _manifest_json(manifest: Manifest, files: Mapping[str, bytes]) -> bytes:

@@ -28,7 +28,7 @@ def pairs(
     from advisor.report.table import table
 
     width = streams.width()
-    blocks = [table(found, ["pair", "vllm", "date", "workloads", "simulated_hours", "source"], width)]
+    blocks = [table(found, ["pair", "vllm", "date", "workloads", "simulations", "source"], width)]
     errors = [{"pair": pair["pair"], **error} for pair in found for error in pair["errors"]]
     relative = [error for error in errors if "mape_percent" in error]
     columns = ["pair", "output", "objective", "smape_percent", "mape_percent", "p95_percent"]

@@ -1,7 +1,7 @@
 """What the models see of a set of adapters on a server: one definition, used in training and in serving.
 
-Every feature is a number that means the same on any GPU: a count, tokens of a request, seconds that somebody waits, or a
-share of what the Profile says is possible (see `estimate`). So the models learn by how much serving differs from the
+Every feature is a number that means the same on any GPU: a count, tokens of a request, seconds that somebody waits, or
+a share of what the Profile says is possible (see `estimate`). So the models learn by how much serving differs from the
 estimate, and answer for Profiles that they have never seen. *Mix* features do not change when the same mix is scaled to
 more adapters, so an admission limit can be asked of the mix alone; *load* features also depend on how many adapters are
 served, *slots* features on how many slots there are.
@@ -51,7 +51,7 @@ LIMITS: dict[str, str] = {
     "steady_load": "tokens/s, estimated_load less by a standard deviation over ttft_limit and half an answer's time",
 }
 """What is asked, and what answers are multiples of."""
-OF_MIX: dict[str, str] = {
+PROPORTIONS: dict[str, str] = {
     "rate_spread": "standard deviation of the adapters' rates / mean",
     "rate_peak": "highest rate of an adapter / mean",
     "rank_share": "mean rank / the rank that slots are made for",
@@ -59,6 +59,9 @@ OF_MIX: dict[str, str] = {
     "output_spread": "standard deviation of answers / mean",
     "input_differs": "longest mean prompt of an adapter / mean",
     "output_differs": "longest mean answer of an adapter / mean",
+}
+"""Of the adapters of a mix, whatever its size; read off the inventory, too."""
+OF_MIX: dict[str, str] = {
     "saturated_share": "saturated_load / estimated_load",
     "dispersion_time": "s of estimated_load, variance / mean of the tokens that arrive",
     "answer_time": "s per answer at estimated_load",
@@ -77,7 +80,7 @@ OF_MIX: dict[str, str] = {
     "kv_requests": "requests that the KV cache holds",
     "load_time": "time to load an adapter from host memory / of an empty step",
 }
-"""Of a mix, whatever its size."""
+"""What the Profile makes of a mix, whatever its size."""
 OF_LOAD: dict[str, str] = {
     "load_share": "token_rate / estimated_load",
     "active_adapters": "adapters with a request in flight, estimated",
@@ -106,10 +109,12 @@ SCALES: dict[str, str] = {
     "first_token_time": "ms of a step and of a mean prompt",
 }
 """What predicted times are multiples of."""
-UNITS: dict[str, str] = {**INVENTORY, **LIMITS, **OF_MIX, **OF_LOAD, **OF_SLOTS, **TIMES, **SCALES}
+UNITS: dict[str, str] = {**INVENTORY, **LIMITS, **PROPORTIONS, **OF_MIX, **OF_LOAD, **OF_SLOTS, **TIMES, **SCALES}
 """Every feature and its unit (empty: a pure number)."""
 
-_READ = ("rank_max", "input_mean", "output_mean", "cv_mean", "base_share", "prefix_share")
+ESTIMATES: tuple[str, ...] = (*LIMITS, *OF_MIX, *OF_LOAD, *OF_SLOTS, *TIMES, *SCALES)
+"""What the Profile makes of a mix; the other features can be read off an inventory."""
+_READ = ("rank_max", "input_mean", "output_mean", "cv_mean", "base_share", "prefix_share", *PROPORTIONS)
 MIX_FEATURES: tuple[str, ...] = (*_READ, *OF_MIX, "ttft_limit", "steady_share")
 """What the admission limit depends on."""
 SLOTS_FEATURES: tuple[str, ...] = (*MIX_FEATURES, "adapters", *OF_LOAD, "steady_load_share")

@@ -70,8 +70,11 @@ class Ensemble(_Section):
     """A regression ensemble, an output of the graph `serving`."""
 
     output: EnsembleOutput = Field(
-        description="natural logarithm of a time in ms, or of throughput_share (throughput / offered token rate) "
-        "x max(slots_load_share, 1)"
+        description="natural logarithm of a time over the feature `times`, or of throughput_share (throughput / "
+        "offered token rate) x max(slots_load_share, 1)"
+    )
+    times: Feature | Literal[""] = Field(
+        default="", description="the feature that a time is a multiple of; empty: 1 ms"
     )
     margin: float = Field(
         default=1.0,
@@ -101,9 +104,9 @@ class Manifest(_Section):
     versions: dict[str, str] = Field(description="library -> version at training")
     seed: int
     workloads: int = Field(description="mixes trained on, held-out ones excluded")
-    simulated_hours: int
+    simulations: int = Field(description="hours served by the twin, shorter ones of very many requests included")
     max_adapters: int = Field(description="largest N simulated; an admission limit is never above it")
-    slots: list[int] = Field(description="slot counts simulated, ascending")
+    slots: list[float] = Field(description="slot counts simulated, as times those of the estimate")
     range: dict[Feature, tuple[float, float]] = Field(description="range of each feature in training")
     rules: Graph = Field(description="how much to serve, and with how many slots")
     trees: list[Tree]

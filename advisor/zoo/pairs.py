@@ -73,7 +73,7 @@ class Pair:
             "model": self.model,
             "gpu": self.gpu,
             "vllm": self.vllm,
-            **manifest.model_dump(include={"date", "workloads", "simulated_hours", "command"}),
+            **manifest.model_dump(include={"date", "workloads", "simulations", "command"}),
             "source": self.basis.measured,
             "errors": [*trees, *ensembles, *chances],
         }

@@ -54,6 +54,7 @@ class Predictor:
         """Whether percentiles are estimated from the means: there are no models of them."""
         self.margins = percentiles.MARGINS | margins if self.estimates else margins
         """Of each time by its name among measures: times what is predicted is what 19 of 20 steady hours keep below."""
+        self._times: dict[str, str] = {entry.output: entry.times for entry in manifest.ensembles}
         learned = () if self.estimates else PERCENTILES
         self._outputs = ("throughput_share", "itl_ms", "ttft_ms", objective, *learned)
         self._graph = load_graph(models, "serving")
@@ -61,14 +62,16 @@ class Predictor:
     def __call__(self, values: Mapping[str, float], front_end: FrontEnd) -> Prediction:
         """The prediction for adapters and slots with these features, behind this front end."""
         share, log_itl, log_ttft, log_odds, *learned = self._graph.ask(self._graph.row(values), *self._outputs)
-        itl_ms, ttft_ms = _exp(log_itl), _exp(log_ttft)
-        times = dict(zip(PERCENTILES, map(_exp, learned), strict=True)) if learned else None
+        scale = {output: values[times] if times else 1.0 for output, times in self._times.items()}
+        itl_ms, ttft_ms = scale["itl_ms"] * _exp(log_itl), scale["ttft_ms"] * _exp(log_ttft)
+        percentile_ms = zip(PERCENTILES, map(_exp, learned), strict=True) if learned else ()
+        times = {name: scale[name] * ratio for name, ratio in percentile_ms}
         return Prediction(
             min(_exp(share) / max(values["slots_load_share"], 1.0), 1.0),
             itl_ms,
             ttft_ms,
             1.0 / (1.0 + _exp(-log_odds)),
-            percentiles.estimated(itl_ms, ttft_ms, values, front_end) if times is None else times,
+            times or percentiles.estimated(itl_ms, ttft_ms, values, front_end),
         )
 
 

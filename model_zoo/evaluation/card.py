@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from advisor.features.vector import UNITS
 from advisor.zoo.manifest import Manifest
-from model_zoo.campaign.grid import FEWER_POINTS, POINTS, Grid
+from model_zoo.campaign.grid import INPUT_MEAN, OUTPUT_MEAN, POINTS, USUAL_RANKS, Grid
+from model_zoo.campaign.profiles import MEASURED_SHARE, Profiles
 from model_zoo.evaluation.evaluation import Line
 from model_zoo.training.admission import MISSED
 from twin.profile import Profile
@@ -43,7 +44,7 @@ HEADINGS = {
 
 def write(
     manifest: Manifest,
-    profile: Profile,
+    profiles: Profiles,
     grid: Grid,
     report: Mapping[str, Sequence[Line]],
     *,
@@ -58,8 +59,8 @@ def write(
     `figures` the files beside the card.
     """
     parts = [
-        f"# {manifest.pair}",
-        f"{manifest.model} on {manifest.gpu}, vLLM {manifest.vllm}. Made by `{manifest.command}`.",
+        f"# {manifest.pair or 'Models for any pair'}",
+        f"{_who(manifest, profiles)} Made by `{manifest.command}`.",
         "## Trained on",
         _training(manifest, grid),
         "## How good on held-out mixes",
@@ -74,12 +75,24 @@ def write(
     parts += ["## Beside the papers", PAPERS]
     for title, text in further.items():
         parts += [f"## {title}", text]
-    if "step" in profile.fits:
-        parts += ["## What a step takes", _step(profile)]
+    for profile in profiles.measured:
+        if "step" in profile.fits:
+            parts += [f"## What a step takes: {profile.pair.name}", _step(profile)]
     parts += ["## Limits", _limits(manifest), "## Rules"]
     for title, text in rules.items():
         parts += [f"### {title}", f"```\n{text.rstrip()}\n```"]
     return "\n\n".join(parts) + "\n"
+
+
+def _who(manifest: Manifest, profiles: Profiles) -> str:
+    if not profiles.drawn:
+        return f"{manifest.model} on {manifest.gpu}, vLLM {manifest.vllm}."
+    names = " and ".join(profile.pair.name for profile in profiles.measured)
+    return (
+        f"One set of models answers for every Profile. They know it by features that mean the same on any GPU. "
+        f"{MEASURED_SHARE:.0%} of the mixes were served under the measured Profiles ({names}), every other under a "
+        "Profile drawn for it, so that a held-out mix of those is of a Profile never seen."
+    )
 
 
 def _answers(manifest: Manifest) -> str:
@@ -104,8 +117,9 @@ def _training(manifest: Manifest, grid: Grid) -> str:
         "ShareGPT's request lengths. "
         if every
         else "A quarter are of the papers' kind (three classes of rates out of 3.2 … 0.003125 requests/s, ShareGPT's "
-        "request lengths). The others have ranks up to 64, rates from even to heavy-tailed (log-normal, Zipf), mean "
-        "prompts of 50 … 4,000 and answers of 20 … 2,000 tokens, and are in equal parts *alike* (lengths the same for "
+        f"request lengths). The others have ranks up to {max(USUAL_RANKS)}, rates from even to heavy-tailed (log-normal, "
+        f"Zipf), mean prompts of {INPUT_MEAN[0]:.0f} … {INPUT_MEAN[1]:,.0f} and answers of {OUTPUT_MEAN[0]:.0f} … "
+        f"{OUTPUT_MEAN[1]:,.0f} tokens, and are in equal parts *alike* (lengths the same for "
         "all adapters, Poisson arrivals), *bursty* (gaps that vary 1 to 5 times as much), *varied* (other lengths for "
         "every adapter), or like the clients of a *production* service (all of it at once, as in ServeGen, arXiv "
         "2505.09999). "
@@ -114,13 +128,14 @@ def _training(manifest: Manifest, grid: Grid) -> str:
         "Every number of slots was tried for each of these numbers of adapters."
         if every
         else "N*, the most adapters that keep the objective, is found by bisection; the models see other inventories "
-        "of the same mix than the runs. Whatever the limit, mixes of the papers' kind are also run at the "
-        f"{_points(POINTS)} points of the papers' grid, the others at {_points(FEWER_POINTS)} of them."
+        "of the same mix than the runs. Mixes of the papers' kind that are served as theirs were are also run at the "
+        f"{_points(POINTS)} points of the papers' grid."
     )
     return (
-        f"{manifest.workloads} mixes of adapters (and {held_out} held out), {manifest.simulated_hours:,} simulated "
-        f"hours in runs of {grid.duration_s:g} s, seed {manifest.seed}. {kinds}Up to {manifest.max_adapters:,} "
-        f"adapters on {', '.join(map(str, manifest.slots))} slots, as far as memory allows. {search}"
+        f"{manifest.workloads} mixes of adapters (and {held_out} held out), {manifest.simulations:,} runs of "
+        f"{grid.duration_s:g} s, seed {manifest.seed}. {kinds}Up to {manifest.max_adapters:,} adapters on "
+        f"{', '.join(f'{times:g}' for times in manifest.slots)} times the slots of the estimate, as far as memory "
+        f"allows. {search}"
     )
 
 

@@ -8,17 +8,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from advisor.zoo.manifest import EnsembleOutput
-from advisor.zoo.pairs import Pair
 from model_zoo.campaign.campaign import Campaign
 from model_zoo.campaign.grid import POINTS
 from model_zoo.campaign.runs import OBJECTIVE_NAMES, PUBLISHED, STEADY, ObjectiveName
 from model_zoo.campaign.search import Exploration, Findings
 from model_zoo.evaluation.evaluation import NAMES, Line, judge_limits, judge_serving, relative_errors
-from model_zoo.evaluation.trials import Example, Recommendation, recommend_all, refusals, tightened, try_all, try_slots
+from model_zoo.evaluation.trials import (
+    Example,
+    Pairs,
+    Recommendation,
+    recommend_all,
+    refusals,
+    tightened,
+    try_all,
+    try_slots,
+)
 from model_zoo.training.dataset import Tables
 from model_zoo.training.fit import TARGETS, Models, TreeOutput
 from model_zoo.training.labels import load_limit
 
+TRIED = 256
+"""Held-out mixes that recommendations are tried out on, at most: more would not tell more."""
 DEFAULTS = {"steady": STEADY, "published": PUBLISHED}
 """The limits that an objective is judged with where only one is."""
 
@@ -75,21 +85,23 @@ class Report:
         }
 
 
-def judge(models: Models, pair: Pair, tables: tuple[Tables, Tables], unseen: Findings, campaign: Campaign) -> Report:
-    """Judge the models, and what the advisor recommends with them as `pair`, by the held-out mixes.
+def judge(models: Models, pairs: Pairs, tables: tuple[Tables, Tables], unseen: Findings, campaign: Campaign) -> Report:
+    """Judge the models, and what the advisor recommends with them, by the held-out mixes.
 
     `tables` are those trained on and those of the held-out mixes, `unseen` is what was run of the latter.
     """
     train, held_out = tables
     runs = train.runs
     most = campaign.grid.max_adapters
-    examples = {each: [Example(explored, DEFAULTS[each]) for explored in unseen.searched] for each in OBJECTIVE_NAMES}
-    recommendations = {each: recommend_all(examples[each], pair, most) for each in OBJECTIVE_NAMES}
+    tried = unseen.searched[:TRIED]
+    examples = {each: [Example(explored, DEFAULTS[each]) for explored in tried] for each in OBJECTIVE_NAMES}
+    recommendations = {each: recommend_all(examples[each], pairs, most) for each in OBJECTIVE_NAMES}
     # What `published` recommends is a best guess already.
-    guesses = {**recommendations, "steady": recommend_all(examples["steady"], _bold(pair, models.guess), most)}
+    guesses = {**recommendations, "steady": recommend_all(examples["steady"], _bold(pairs, models.guess), most)}
     again = _again(recommendations, campaign)
     at_points = unseen.at_points or unseen.searched
-    theirs = [each for each in at_points if each.recipe.kind == "papers"]
+    theirs = [each for each in at_points if each.recipe.kind == "papers"][:TRIED]
+    choices = {each: held_out.slots[each].of_first(TRIED) for each in OBJECTIVE_NAMES}
     return Report(
         limits={
             each: [
@@ -99,29 +111,27 @@ def judge(models: Models, pair: Pair, tables: tuple[Tables, Tables], unseen: Fin
             ]
             for each in OBJECTIVE_NAMES
         },
-        slots={
-            each: try_slots(held_out.slots[each], models, DEFAULTS[each], pair, campaign) for each in OBJECTIVE_NAMES
-        },
+        slots={each: try_slots(choices[each], models, DEFAULTS[each], pairs, campaign) for each in OBJECTIVE_NAMES},
         whole={
-            each: [*try_all(recommendations[each], campaign), refusals(examples[each], pair)]
+            each: [*try_all(recommendations[each], campaign), refusals(examples[each], pairs)]
             for each in OBJECTIVE_NAMES
         },
-        latency=_try_latency(recommendations["steady"], pair, campaign),
-        points={each: _try_points(theirs, each, pair, campaign) for each in OBJECTIVE_NAMES},
+        latency=_try_latency(recommendations["steady"], pairs, campaign),
+        points={each: _try_points(theirs, each, pairs, campaign) for each in OBJECTIVE_NAMES},
         recommendations=recommendations,
         serving=judge_serving(held_out.serving, runs, models),
         serving_points=judge_serving(held_out.points if unseen.at_points else held_out.serving, runs, models),
     )
 
 
-def _bold(pair: Pair, guess: float) -> Pair:
-    """The pair as it answers without caution: `steady` when it is as likely as the best guess at N* asks for."""
+def _bold(pairs: Pairs, guess: float) -> Pairs:
+    """The models as they answer without caution: `steady` when it is as likely as the best guess at N* asks for."""
     chances = [
         entry.model_copy(update={"required": guess}) if entry.objective == "steady" else entry
-        for entry in pair.models.manifest.chances
+        for entry in pairs.models.manifest.chances
     ]
-    manifest = pair.models.manifest.model_copy(update={"chances": chances})
-    return replace(pair, models=replace(pair.models, manifest=manifest))
+    manifest = pairs.models.manifest.model_copy(update={"chances": chances})
+    return pairs._replace(models=replace(pairs.models, manifest=manifest))
 
 
 def _best_guess(recommendations: Sequence[Recommendation]) -> tuple[Line, Line]:
@@ -152,15 +162,15 @@ def _again(
     return lines
 
 
-def _try_latency(steady: Sequence[Recommendation], pair: Pair, campaign: Campaign) -> list[Line]:
+def _try_latency(steady: Sequence[Recommendation], pairs: Pairs, campaign: Campaign) -> list[Line]:
     objectives = tightened(steady)
     examples = [Example(each, objectives[each.recipe][0]) for each in campaign.limits(objectives)]
-    return try_all(recommend_all(examples, pair, campaign.grid.max_adapters), campaign)
+    return try_all(recommend_all(examples, pairs, campaign.grid.max_adapters), campaign)
 
 
-def _try_points(at_points: Sequence[Exploration], name: ObjectiveName, pair: Pair, campaign: Campaign) -> list[Line]:
+def _try_points(at_points: Sequence[Exploration], name: ObjectiveName, pairs: Pairs, campaign: Campaign) -> list[Line]:
     objective = DEFAULTS[name]
-    recommendations = recommend_all([Example(each, objective) for each in at_points], pair, POINTS[-1], POINTS)
+    recommendations = recommend_all([Example(each, objective) for each in at_points], pairs, POINTS[-1], POINTS)
     within = [one for one in recommendations if load_limit(one.explored.runs, objective).bounded]
     first, *_ = try_all(within, campaign)
     return [*try_all(recommendations, campaign), replace(first, what=f"{first.what}, where the grid holds the limit")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,9 +12,11 @@ import numpy as np
 from advisor.recommend import objective as advisors
 from advisor.recommend.configuration import Configurator
 from advisor.recommend.search import choose
+from advisor.zoo.models import Models as Shipped
 from advisor.zoo.pairs import Pair
 from model_zoo.campaign.campaign import Campaign, Configuration
 from model_zoo.campaign.grid import Recipe
+from model_zoo.campaign.profiles import Profiles
 from model_zoo.campaign.runs import Objective, SimulatedRun, most_slots
 from model_zoo.campaign.search import Exploration
 from model_zoo.evaluation.evaluation import NAMES, Line
@@ -27,6 +29,17 @@ from twin.service_level import Limit
 RECOMMENDED, RULES = "recommended", "by the rules alone"
 TIGHT = 0.75
 """The ITL limit that `latency` is tried with, as a share of the ITL of a server filled to its steady limit."""
+
+
+class Pairs(NamedTuple):
+    """The models as they are shipped, for the Profile of every mix."""
+
+    profiles: Profiles
+    models: Shipped
+
+    def of(self, recipe: Recipe) -> Pair:
+        """The pair that answers for a mix."""
+        return Pair(self.profiles.of(recipe), self.models)
 
 
 class Trial(NamedTuple):
@@ -71,14 +84,14 @@ def _with_baselines(name: str, slots: int, adapters: int) -> dict[str, int]:
 
 
 def try_slots(
-    table: Table[SlotChoice], models: Models, objective: Objective, pair: Pair, campaign: Campaign
+    table: Table[SlotChoice], models: Models, objective: Objective, pairs: Pairs, campaign: Campaign
 ) -> list[Line]:
     """Slots for given numbers of adapters within the limit, against the best slots for as many."""
     mine = table.where(np.array([choice.objective == objective for choice in table.labels], dtype=np.bool_))
-    configurator = Configurator(pair, _as_advisors(objective))
     trials = []
     ruled = models.max_loras[objective.name].predict(mine)
     for recipe, choice, by_rules in zip(mine.recipes, mine.labels, ruled, strict=True):
+        configurator = Configurator(pairs.of(recipe), _as_advisors(objective))
         recommended = configurator.configure(recipe.adapters(choice.adapters)).settings.max_loras
         slots = {RULES: round(by_rules), **_with_baselines(RECOMMENDED, recommended, choice.adapters)}
         trials.append(Trial(recipe, objective, choice.adapters, slots, choice.best))
@@ -86,7 +99,7 @@ def try_slots(
 
 
 def recommend_all(
-    examples: Iterable[Example], pair: Pair, most: int, points: Sequence[int] = ()
+    examples: Iterable[Example], pairs: Pairs, most: int, points: Sequence[int] = ()
 ) -> list[Recommendation]:
     """What the advisor recommends, adapters out of `most` and slots, for the mixes that reached their limit.
 
@@ -97,26 +110,28 @@ def recommend_all(
     for explored, objective in examples:
         limit = load_limit(explored.runs, objective)
         if limit.bounded or (points and limit.adapters):
-            mix, wanted = explored.recipe.adapters, _as_advisors(objective)
-            chosen = choose(Configurator(pair, wanted), mix, most)
+            mix, configurator = (
+                explored.recipe.adapters,
+                Configurator(pairs.of(explored.recipe), _as_advisors(objective)),
+            )
+            chosen = choose(configurator, mix, most)
             covered = max((point for point in points if point <= chosen.size), default=0)
             if covered:
-                chosen = choose(Configurator(pair, wanted), mix, covered)
+                chosen = choose(configurator, mix, covered)
             slots = chosen.configuration.settings.max_loras if chosen.configuration else 0
             best = best_run([run for run in explored.runs if run.adapters == limit.adapters and objective.met_by(run)])
             recommendations.append(Recommendation(explored, objective, chosen.size, slots, best))
     return recommendations
 
 
-def refusals(examples: Iterable[Example], pair: Pair) -> Line:
+def refusals(examples: Iterable[Example], pairs: Pairs) -> Line:
     """How often the advisor refuses mixes of which not even one adapter keeps the objective."""
     refused = []
     for explored, objective in examples:
         if load_limit(explored.runs, objective).refused:
             fewest = min(run.adapters for run in explored.runs)
-            refused.append(
-                choose(Configurator(pair, _as_advisors(objective)), explored.recipe.adapters, fewest).size == 0
-            )
+            configurator = Configurator(pairs.of(explored.recipe), _as_advisors(objective))
+            refused.append(choose(configurator, explored.recipe.adapters, fewest).size == 0)
     errors = {"refused_percent": 100 * float(np.mean(refused))} if refused else {}
     return Line("mixes of which not one adapter keeps it", len(refused), errors)
 
@@ -142,18 +157,30 @@ def _as_advisors(objective: Objective) -> advisors.Objective:
 
 
 def try_all(recommendations: Sequence[Recommendation], campaign: Campaign) -> list[Line]:
-    """The recommendations against the best configuration at N*; the first line is of all, the last are by kind."""
+    """The recommendations against the best configuration at N*; the first line is of all, the last are of parts."""
     trials = [one.trial for one in recommendations if one.adapters]
     served = _served(trials, campaign)
     lines = _lines(trials, served) or [Line(RECOMMENDED, 0, {})]
     lines[0] = _with_n_errors(lines[0], recommendations)
-    kinds = {one.explored.recipe.kind for one in recommendations}
-    for kind in (kind for kind in NAMES if kind in kinds and len(kinds) > 1):
-        mine = [i for i, trial in enumerate(trials) if trial.recipe.kind == kind]
+    for part, of_part in _parts(recommendations, campaign.profiles).items():
+        mine = [i for i, trial in enumerate(trials) if of_part(trial.recipe)]
         runs = [served[RECOMMENDED][i] for i in mine]
-        line = costs(f"{RECOMMENDED}, {NAMES[kind]}", [trials[i] for i in mine], runs)
-        lines.append(_with_n_errors(line, [each for each in recommendations if each.explored.recipe.kind == kind]))
+        line = costs(f"{RECOMMENDED}, {part}", [trials[i] for i in mine], runs)
+        lines.append(_with_n_errors(line, [each for each in recommendations if of_part(each.explored.recipe)]))
     return lines
+
+
+def _parts(recommendations: Sequence[Recommendation], profiles: Profiles) -> dict[str, Callable[[Recipe], bool]]:
+    """What the mixes are told apart by: their kind, and whose Profile they are served under; by name."""
+    kinds = {one.explored.recipe.kind for one in recommendations}
+    parts: dict[str, Callable[[Recipe], bool]] = {}
+    for kind in (kind for kind in NAMES if kind in kinds and len(kinds) > 1):
+        parts[NAMES[kind]] = lambda recipe, kind=kind: recipe.kind == kind  # type: ignore[misc]
+    for profile in profiles.measured if profiles.drawn else ():
+        parts[profile.pair.name] = lambda recipe, profile=profile: profiles.of(recipe) == profile  # type: ignore[misc]
+    if profiles.drawn:
+        parts["Profiles never seen"] = lambda recipe: profiles.of(recipe) not in profiles.measured
+    return parts
 
 
 def _with_n_errors(line: Line, recommendations: Sequence[Recommendation]) -> Line:
@@ -169,7 +196,7 @@ def _served(trials: Sequence[Trial], campaign: Campaign) -> dict[str, list[Simul
     chosen: dict[str, list[Configuration]] = {}
     wanted: dict[Recipe, set[Configuration]] = {}
     for trial in trials:
-        most = most_slots(campaign.profile, float(trial.recipe.adapters(trial.adapters).rank.max()))
+        most = most_slots(campaign.profiles.of(trial.recipe), float(trial.recipe.adapters(trial.adapters).rank.max()))
         for name, slots in trial.slots.items():
             configuration = Configuration(trial.adapters, max(min(slots, trial.adapters, most), 1))
             chosen.setdefault(name, []).append(configuration)

@@ -93,6 +93,11 @@ class Table(Generic[Label]):
             self.features, self.x[rows], tuple(self.recipes[i] for i in rows), tuple(self.labels[i] for i in rows)
         )
 
+    def of_first(self, count: int) -> Table[Label]:
+        """The rows of the first so many mixes."""
+        numbers = sorted({recipe.number for recipe in self.recipes})[:count]
+        return self.where(np.isin([recipe.number for recipe in self.recipes], numbers))
+
     def split(self) -> tuple[Table[Label], Table[Label]]:
         """The rows to train on, and those of held-out mixes, to judge what was learned."""
         held_out = np.array([is_held_out(recipe) for recipe in self.recipes], dtype=np.bool_)
