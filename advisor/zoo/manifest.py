@@ -73,9 +73,7 @@ class Ensemble(_Section):
         description="natural logarithm of a time over the feature `times`, or of throughput_share (throughput / "
         "offered token rate) x max(slots_load_share, 1)"
     )
-    times: Feature | Literal[""] = Field(
-        default="", description="the feature that a time is a multiple of; empty: 1 ms"
-    )
+    times: Feature | Literal[""] = Field(default="", description="the feature a time is a multiple of; empty: 1 ms")
     margin: float = Field(
         default=1.0,
         ge=1,
