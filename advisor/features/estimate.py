@@ -7,16 +7,16 @@ law). With N adapters of mean request rate q, prompts of I and answers of O toke
     adapters in flight     A = N h(t),  h(t) = mean over adapters of 1 - exp(-bursts O t)
     batched tokens         T = N q (I + O) t
     time of a step         t = base + per_request R + per_adapter A + (per_token I + miss load) N q t
-                               + per_slot G + per_eager_token max(T - graph_tokens, 0)
+                               + per_slot G + per_eager_token E
 
-from which N follows for every t; coefficients as in `twin.profile.Step`. What LoRA's kernels take, per slot and per
+from which N follows for every t; coefficients as in `twin.profile.Step`, E in `eager_tokens`. What LoRA's kernels take, per slot and per
 adapter, goes in stairs of T, which the batches around a mean one climb in different steps: here it is their mean.
 Bursts are groups of requests that come together, rate ln(c^2) / (c^2 - 1) of them with gaps of variation c > 1:
 arrivals with dispersion c^2, seen as a negative binomial process, are Poisson bursts of logarithmic sizes. `miss` is
 the share of requests that start a burst and find their adapter in no slot: with a least-recently-used cache, those not
 seen for as long as it takes G adapters to come by (Che's approximation). While all slots are held by adapters in
 flight, a miss makes others of the batch miss as well, a sixth of them on average (see `twin.engine.adapter_cache`). The
-batch has to fit into the KV cache and, where nobody shall wait, its adapters into the slots; else A is at most the
+batch has to fit into the KV cache and the token budget and, where nobody shall wait, its adapters into the slots; else A is at most the
 slots. What waiting costs is learned from simulations. Of prompts that begin as others of their adapter do, I is what
 they do not share. Base traffic adds its requests and tokens to the batch, none of which LoRA multiplies; N is what it
 leaves room for.
@@ -122,18 +122,27 @@ def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats],
     """
     share = mix.rate / mix.rate.sum()
     rate, prompt, answer = float(mix.rate.mean()), float(share @ mix.input_mean), float(share @ mix.output_mean)
-    context, shared = held_tokens(mix), shared_tokens(mix, profile.memory.block_size)
+    shared = shared_tokens(mix, profile.memory.block_size)
     computed = prompt - shared
     in_flight, spread, missing = _presence(mix)
     base = _base_traffic(mix, profile.memory.block_size)
+    prompts = _prompts(mix.traffic, profile.memory.block_size)
     prompt_squared = float(share @ (mix.input_mean**2 + mix.input_std**2))
 
-    memory, step, scheduling, loading = profile.memory, profile.step, profile.scheduling, profile.loading
+    memory, step, serving = profile.memory, profile.step, profile.serving
     max_rank = slot_rank(float(mix.rank.max()))
     slot_tokens = memory.kv_tokens_per_slot_rank * max_rank + memory.kv_tokens_per_slot
     most_slots = max((memory.kv_tokens_base - memory.max_model_len) / max(slot_tokens, 1e-3), 1.0)
-    load_ms = loading.memory_base_ms + loading.memory_per_rank_ms * float(mix.rank.mean())
+    load_ms = profile.loading.memory_base_ms + profile.loading.memory_per_rank_ms * float(mix.rank.mean())
 
+    def eager_of(served: Floats | float) -> Floats:
+        """Tokens of a step beyond the largest graph, with so many requests of adapters a step beside base traffic."""
+        decoding = served * answer + base.answered * STEP_S
+        together = prompts._replace(together=served + base.arriving * STEP_S)
+        return eager_tokens(decoding - step.graph_tokens, together, serving.max_num_batched_tokens)
+
+    eager_of_base = eager_of(0.0)
+    left_by_base = _left_by_base(base, profile, eager_of_base)
     adapters = np.zeros_like(slots_of(STEP_S, STEP_S))
     for _ in range(ROUNDS):
         active = adapters * in_flight
@@ -144,30 +153,25 @@ def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats],
         tokens = in_step * (computed + answer) + base.tokens * STEP_S
         lora = lora_cost(step, max_rank, slots, tokens, in_step * (answer + prompt_squared))
         per_adapter, per_token = lora.per_adapter_ms, lora.per_token_ms
-        per_request = step.per_request_ms + per_token + scheduling.per_request_ms
+        per_request = step.per_request_ms + per_token + profile.scheduling.per_request_ms
         loads_ms = load_ms * miss * (1.0 + RELOADED * slots * no_idle)
-        arriving = rate * STEP_S * (scheduling.per_arrival_ms + per_request * answer + per_token * computed + loads_ms)
-        eager = rate * STEP_S * step.per_eager_token_ms * (computed + answer)
-        left = 1e3 * STEP_S - (step.base_ms + lora.base_ms + scheduling.base_ms)
-        left = left - base.answered * STEP_S * (step.per_request_ms + scheduling.per_request_ms)
-        left = left - base.arriving * STEP_S * scheduling.per_arrival_ms
-        left = left - base.tokens * STEP_S * lora.per_batched_token_ms
-        beyond = left + step.per_eager_token_ms * (step.graph_tokens - base.tokens * STEP_S)
-        found = np.minimum(
-            left / (arriving + per_adapter * in_flight),
-            beyond / (arriving + eager + per_adapter * in_flight),
+        arriving = (
+            rate * STEP_S * (profile.scheduling.per_arrival_ms + per_request * answer + per_token * computed + loads_ms)
         )
+        left = left_by_base - lora.base_ms - base.tokens * STEP_S * lora.per_batched_token_ms
+        served = np.maximum(adapters, 1e-6) * rate * STEP_S
+        eager_ms = step.per_eager_token_ms * (eager_of(served) - eager_of_base) / served * rate * STEP_S
+        found = left / (arriving + eager_ms + per_adapter * in_flight)
         if waiting:
-            full = per_adapter * slots
-            found = np.maximum(found, np.minimum((left - full) / arriving, (beyond - full) / (arriving + eager)))
+            found = np.maximum(found, (left - per_adapter * slots) / (arriving + eager_ms))
         adapters = (adapters + np.maximum(found, 0.0)) / 2
 
     running, active = adapters * rate * answer * STEP_S, adapters * in_flight
     kv_tokens = np.maximum(memory.kv_tokens_base - slot_tokens * slots, memory.max_model_len)
-    beside = base.answered * STEP_S
-    held = running * (context - shared) + active * shared + beside * base.context
-    seated = running + beside
-    fullness = np.maximum(held / kv_tokens, seated / profile.serving.max_num_seqs)
+    held = running * (held_tokens(mix) - shared) + active * shared + base.answered * STEP_S * base.context
+    seats = (running + base.answered * STEP_S) / serving.max_num_seqs
+    budget = (adapters * rate * (computed + answer) + base.tokens) * STEP_S / serving.max_num_batched_tokens
+    fullness = np.maximum(np.maximum(held / kv_tokens, seats), budget)
     if waiting:
         active = np.minimum(active, slots)
     else:
@@ -178,6 +182,14 @@ def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats],
             for row in range(len(slots))
         )
     )
+
+
+def _left_by_base(base: _BaseTraffic, profile: Profile, eager: Floats) -> Floats:
+    """ms that are left of steps beside what base traffic takes without LoRA, and the step itself; shape (n,)."""
+    step, scheduling = profile.step, profile.scheduling
+    answering = base.answered * (step.per_request_ms + scheduling.per_request_ms)
+    each = 1e3 - answering - base.arriving * scheduling.per_arrival_ms
+    return each * STEP_S - step.base_ms - scheduling.base_ms - step.per_eager_token_ms * eager
 
 
 def held_tokens(mix: Workload) -> float:
@@ -217,6 +229,45 @@ def _base_traffic(mix: Workload, block_size: int) -> _BaseTraffic:
     base, rate = mix.base, float(mix.base.rate.sum())
     computed = base.offered_tok_s - rate * shared_tokens(base, block_size)
     return _BaseTraffic(rate, float(base.rate @ base.output_mean), computed, held_tokens(base))
+
+
+class Prompts(NamedTuple):
+    """Prompts that come together in a step; shape (rules, n) or a number each."""
+
+    together: Floats | float
+    """How many, on average."""
+    mean: float
+    """Tokens that are computed of one."""
+    square: float
+    """Mean square of these tokens."""
+
+
+def _prompts(traffic: Workload, block_size: int) -> Prompts:
+    share = traffic.rate / traffic.rate.sum()
+    mean = float(share @ traffic.input_mean)
+    kept = 1 - shared_tokens(traffic, block_size) / mean
+    return Prompts(1.0, kept * mean, kept**2 * float(share @ (traffic.input_mean**2 + traffic.input_std**2)))
+
+
+def eager_tokens(over: Floats, prompts: Prompts, budget: int) -> Floats:
+    """Tokens of a step beyond the largest graph, on average over steps; `over` are those that decode less the graph's.
+
+    Prompts come one by one: in most steps there is none, and the others are long. With Poisson arrivals,
+    1 - exp(-together) of the steps have some. What these have beyond the graphs is taken as of a normal distribution
+    (by the logistic approximation). Prompts longer than the token budget come in as many steps.
+    """
+    chunks = np.maximum(prompts.square / prompts.mean / budget, 1.0)
+    count, mean, square = prompts.together * chunks, prompts.mean / chunks, prompts.square / chunks**2
+    some = np.maximum(-np.expm1(-count), 1e-12)
+    tokens = count * mean / some
+    spread = np.sqrt(np.maximum((count * square + (count * mean) ** 2) / some - tokens**2, 0.0)) + 1.0
+    return some * _positive_part(over + tokens, spread) + (1 - some) * np.maximum(over, 0.0)
+
+
+def _positive_part(mean: Floats, deviation: Floats) -> Floats:
+    """Mean of what is above 0 of normally distributed numbers (logistic approximation)."""
+    width = deviation / 1.702
+    return width * np.logaddexp(0.0, mean / width)
 
 
 class LoraCost(NamedTuple):

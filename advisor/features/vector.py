@@ -10,7 +10,7 @@ served, *slots* features on how many slots there are.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,7 @@ OF_MIX: dict[str, str] = {
     "dispersion_time": "s of estimated_load, variance / mean of the tokens that arrive",
     "answer_time": "s per answer at estimated_load",
     "prompt_time": "s to compute a mean prompt by itself",
+    "prompt_residual": "s that a prompt which comes during another waits for it, on average",
     "chunks": "mean prompt / max_num_batched_tokens",
     "limit_adapters": "adapters at estimated_load",
     "limit_running": "running requests at estimated_load",
@@ -79,6 +80,7 @@ OF_MIX: dict[str, str] = {
     "limit_busiest": "requests in flight of the busiest adapter at estimated_load",
     "kv_requests": "requests that the KV cache holds",
     "load_time": "time to load an adapter from host memory / of an empty step",
+    "async_scheduling": "1 where a step is scheduled while the one before it runs",
 }
 """What the Profile makes of a mix, whatever its size."""
 OF_LOAD: dict[str, str] = {
@@ -86,6 +88,7 @@ OF_LOAD: dict[str, str] = {
     "active_adapters": "adapters with a request in flight, estimated",
     "active_share": "active_adapters / adapters",
     "running": "running requests, estimated",
+    "prompt_load": "share of the time that prompts are computed, beyond what steps take anyway",
     "estimated_slots": "adapter slots that make steps shortest, estimated",
 }
 """Of so many adapters of a mix."""
@@ -97,11 +100,18 @@ OF_SLOTS: dict[str, str] = {
     "slots_step": "time of a step with that many slots / of an empty one",
     "slots_kv": "share of the KV cache held with that many slots",
     "slots_running": "running requests with that many slots, estimated",
+    "slots_spare": "slots free, in standard deviations of the adapters in flight",
+    "kv_spare": "KV cache free, in standard deviations of what is held",
+    "seats_spare": "seats of max_num_seqs free, in standard deviations of the running requests",
+    "held_up": "share of the time that the front end holds tokens up",
+    "held_up_time": "s of such a hold-up",
 }
 """Of so many adapters with so many slots."""
 TIMES: dict[str, str] = {
     "steady_share": "steady_load / estimated_load",
     "steady_load_share": "token_rate / steady_load",
+    "prompt_share": "prompt_time / ttft_limit",
+    "dispersion_share": "dispersion_time / (ttft_limit + answer_time / 2)",
 }
 """What depends on the limit of the TTFT as well."""
 SCALES: dict[str, str] = {
@@ -115,7 +125,7 @@ UNITS: dict[str, str] = {**INVENTORY, **LIMITS, **PROPORTIONS, **OF_MIX, **OF_LO
 ESTIMATES: tuple[str, ...] = (*LIMITS, *OF_MIX, *OF_LOAD, *OF_SLOTS, *TIMES, *SCALES)
 """What the Profile makes of a mix; the other features can be read off an inventory."""
 _READ = ("rank_max", "input_mean", "output_mean", "cv_mean", "base_share", "prefix_share", *PROPORTIONS)
-MIX_FEATURES: tuple[str, ...] = (*_READ, *OF_MIX, "ttft_limit", "steady_share")
+MIX_FEATURES: tuple[str, ...] = (*_READ, *OF_MIX, "ttft_limit", "steady_share", "prompt_share", "dispersion_share")
 """What the admission limit depends on."""
 SLOTS_FEATURES: tuple[str, ...] = (*MIX_FEATURES, "adapters", *OF_LOAD, "steady_load_share")
 """What the choice of slots depends on."""
@@ -143,18 +153,28 @@ def measure_limits(mix: Workload, profile: Profile, ttft_limits_s: Sequence[floa
     values |= {"estimated_load": load, "saturated_load": _load(mix, most_adapters(mix, profile))}
     values |= _of_mix(values, mix, traffic, profile)
     values |= _of_limit(values, mix, profile, equilibria)
-    values |= _of_load(values, mix, equilibria)
+    values |= _of_load(values, mix, profile, equilibria)
     found = []
     for limit_s in ttft_limits_s:
-        share = float(steady_share(values["dispersion_time"], values["answer_time"], limit_s))
-        times = {"steady_share": share, "steady_load_share": values["load_share"] / share}
-        found.append({**values, "ttft_limit": limit_s, "steady_load": load * share, **times})
+        times = under_limit(values, limit_s)
+        found.append({**values, **times, "steady_load": load * times["steady_share"]})
     return found
 
 
-def steady_share(dispersion_time: Number, answer_time: Number, ttft_limit_s: Number) -> Number:
-    """The feature of this name, of numbers or arrays: what a wait up to the limit and half an answer evens out."""
-    return utilisation(dispersion_time, ttft_limit_s + answer_time / 2)
+def under_limit(values: Mapping[str, Number], ttft_limit_s: float) -> dict[str, Number]:
+    """The features that depend on the limit, in the order of `STEADY_FEATURES`, given the others: numbers or arrays.
+
+    What comes within a wait up to the limit and half an answer evens out.
+    """
+    dispersion_share = values["dispersion_time"] / (ttft_limit_s + values["answer_time"] / 2)
+    share = utilisation(dispersion_share, 1.0)
+    return {
+        "ttft_limit": ttft_limit_s + 0 * share,
+        "steady_share": share,
+        "steady_load_share": values["load_share"] / share,
+        "prompt_share": values["prompt_time"] / ttft_limit_s,
+        "dispersion_share": dispersion_share,
+    }
 
 
 def measure_slots(
@@ -167,6 +187,11 @@ def measure_slots(
         step_ms = with_slots.serving(len(mix)).step_ms
         running = _running(values, step_ms)
         kv_tokens = max(_kv_tokens(profile, slots, rank), float(profile.memory.max_model_len))
+        held = running * held_tokens(mix.traffic)
+        come = max(values["cv_mean"], 1.0) * math.sqrt(max(running, 1e-3))  # standard deviation of who runs
+        sizes = math.sqrt(1.0 + (values["input_spread"] ** 2 + values["output_spread"] ** 2) / 2)
+        in_batch = min(values["active_adapters"], slots)
+        leaving = profile.front_end.merged_per_adapter * in_batch * (1 - in_batch / max(values["adapters"], in_batch))
         found.append(
             {
                 **values,
@@ -175,8 +200,13 @@ def measure_slots(
                 "slots_load_share": values["token_rate"] / _load(mix, with_slots.max_adapters),
                 "slots_per_adapter": slots / values["adapters"],
                 "slots_step": step_ms / empty_ms,
-                "slots_kv": running * held_tokens(mix.traffic) / kv_tokens,
+                "slots_kv": held / kv_tokens,
                 "slots_running": running,
+                "slots_spare": (slots - values["active_adapters"]) / math.sqrt(max(values["active_adapters"], 1e-3)),
+                "kv_spare": (kv_tokens - held) / (held_tokens(mix.traffic) * come * sizes),
+                "seats_spare": (profile.serving.max_num_seqs - running) / come,
+                "held_up": leaving / (1 + leaving),
+                "held_up_time": leaving / (1 + leaving) * profile.front_end.stall_every_s,
                 "step_time": step_ms,
                 "first_token_time": step_ms + 1e3 * values["prompt_time"],
             }
@@ -213,8 +243,9 @@ def _of_mix(values: dict[str, float], mix: Workload, traffic: Workload, profile:
     prompt, answer = values["input_mean"], values["output_mean"]
     budget = profile.serving.max_num_batched_tokens
     computed = prompt * (1 - values["prefix_share"])
-    eager = max(computed - step.graph_tokens * max(computed / budget, 1.0), 0.0)
-    prompt_ms = step.base_ms * max(computed / budget, 1.0) + eager * step.per_eager_token_ms
+    chunks = max(computed / budget, 1.0)
+    prompt_ms = step.base_ms * chunks + max(computed - step.graph_tokens * chunks, 0.0) * step.per_eager_token_ms
+    square = float(share @ (traffic.input_mean**2 + traffic.input_std**2)) * (1 - values["prefix_share"]) ** 2
     loading = profile.loading
     return {
         "rate_spread": float(mix.rate.std()) / values["rate_mean"],
@@ -227,9 +258,11 @@ def _of_mix(values: dict[str, float], mix: Workload, traffic: Workload, profile:
         "saturated_share": values["saturated_load"] / values["estimated_load"],
         "dispersion_time": dispersion(traffic) / values["estimated_load"],
         "prompt_time": prompt_ms / 1e3,
+        "prompt_residual": square / computed / 2 * step.per_eager_token_ms / 1e3,
         "chunks": prompt / budget,
         "kv_requests": profile.memory.kv_tokens_base / held_tokens(traffic),
         "load_time": (loading.memory_base_ms + loading.memory_per_rank_ms * float(mix.rank.mean())) / step.base_ms,
+        "async_scheduling": float(profile.behaviour.async_scheduling),
     }
 
 
@@ -259,13 +292,15 @@ def _of_limit(values: dict[str, float], mix: Workload, profile: Profile, equilib
     }
 
 
-def _of_load(values: dict[str, float], mix: Workload, equilibria: Estimate) -> dict[str, float]:
+def _of_load(values: dict[str, float], mix: Workload, profile: Profile, equilibria: Estimate) -> dict[str, float]:
     state = equilibria.serving(len(mix))
+    beyond_s = max(values["prompt_time"] - profile.step.base_ms / 1e3 * max(values["chunks"], 1.0), 0.0)
     return {
         "load_share": values["token_rate"] / values["estimated_load"],
         "active_adapters": state.active_adapters,
         "active_share": state.active_adapters / len(mix),
         "running": _running(values, state.step_ms),
+        "prompt_load": values["rate"] * beyond_s,
         "estimated_slots": state.slots,
     }
 

@@ -118,8 +118,8 @@ def _training(manifest: Manifest, grid: Grid) -> str:
         if every
         else "A quarter are of the papers' kind (three classes of rates out of 3.2 … 0.003125 requests/s, ShareGPT's "
         f"request lengths). The others have ranks up to {max(USUAL_RANKS)}, rates from even to heavy-tailed "
-        f"(log-normal, Zipf), mean prompts of {INPUT_MEAN[0]:.0f} … {INPUT_MEAN[1]:,.0f} and answers of {OUTPUT_MEAN[0]:.0f} … "
-        f"{OUTPUT_MEAN[1]:,.0f} tokens, and are in equal parts *alike* (lengths the same for "
+        f"(log-normal, Zipf), mean prompts of {INPUT_MEAN[0]:.0f} … {INPUT_MEAN[1]:,.0f} and answers of "
+        f"{OUTPUT_MEAN[0]:.0f} … {OUTPUT_MEAN[1]:,.0f} tokens, and are in equal parts *alike* (lengths the same for "
         "all adapters, Poisson arrivals), *bursty* (gaps that vary 1 to 5 times as much), *varied* (other lengths for "
         "every adapter), or like the clients of a *production* service (all of it at once, as in ServeGen, arXiv "
         "2505.09999). "

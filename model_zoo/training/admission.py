@@ -11,7 +11,7 @@ from sklearn.base import RegressorMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GroupKFold
 
-from advisor.features.vector import SERVING_FEATURES, STEADY_FEATURES, steady_share
+from advisor.features.vector import SERVING_FEATURES, STEADY_FEATURES, under_limit
 from model_zoo.campaign.runs import Objective, ObjectiveName, SimulatedRun, objectives_named
 from model_zoo.training.boosting import LogOdds
 from model_zoo.training.dataset import Table
@@ -70,11 +70,10 @@ def outcomes(table: Table[SimulatedRun], name: ObjectiveName) -> Table[Outcome]:
 
 def _under(table: Table[SimulatedRun], limit_s: float) -> NDArray[np.float32]:
     """The features of runs when they are asked about a limit, `STEADY_FEATURES`."""
-    share = steady_share(table.column("dispersion_time"), table.column("answer_time"), limit_s)
-    times = {"ttft_limit": np.full(len(share), limit_s), "steady_share": share}
-    times["steady_load_share"] = table.column("load_share") / share
-    further = [times[name] for name in STEADY_FEATURES[len(table.features) :]]
-    return np.column_stack([table.x, *further]).astype(np.float32)
+    times = under_limit({name: table.column(name) for name in table.features}, limit_s)
+    return np.column_stack([table.x, *(times[name] for name in STEADY_FEATURES[len(table.features) :])]).astype(
+        np.float32
+    )
 
 
 def fit_classifier(table: Table[Outcome]) -> LogOdds:
