@@ -9,17 +9,17 @@ law). With N adapters of mean request rate q, prompts of I and answers of O toke
     time of a step         t = base + per_request R + per_adapter A + (per_token I + miss load) N q t
                                + per_slot G + per_eager_token E
 
-from which N follows for every t; coefficients as in `twin.profile.Step`, E in `eager_tokens`. What LoRA's kernels take, per slot and per
-adapter, goes in stairs of T, which the batches around a mean one climb in different steps: here it is their mean.
-Bursts are groups of requests that come together, rate ln(c^2) / (c^2 - 1) of them with gaps of variation c > 1:
-arrivals with dispersion c^2, seen as a negative binomial process, are Poisson bursts of logarithmic sizes. `miss` is
-the share of requests that start a burst and find their adapter in no slot: with a least-recently-used cache, those not
-seen for as long as it takes G adapters to come by (Che's approximation). While all slots are held by adapters in
+from which N follows for every t; coefficients as in `twin.profile.Step`, E in `eager_tokens`. What LoRA's kernels take,
+per slot and per adapter, goes in stairs of T, which the batches around a mean one climb in different steps: here it is
+their mean. Bursts are groups of requests that come together, rate ln(c^2) / (c^2 - 1) of them with gaps of variation c
+> 1: arrivals with dispersion c^2, seen as a negative binomial process, are Poisson bursts of logarithmic sizes. `miss`
+is the share of requests that start a burst and find their adapter in no slot: with a least-recently-used cache, those
+not seen for as long as it takes G adapters to come by (Che's approximation). While all slots are held by adapters in
 flight, a miss makes others of the batch miss as well, a sixth of them on average (see `twin.engine.adapter_cache`). The
-batch has to fit into the KV cache and the token budget and, where nobody shall wait, its adapters into the slots; else A is at most the
-slots. What waiting costs is learned from simulations. Of prompts that begin as others of their adapter do, I is what
-they do not share. Base traffic adds its requests and tokens to the batch, none of which LoRA multiplies; N is what it
-leaves room for.
+batch has to fit into the KV cache and the token budget and, where nobody shall wait, its adapters into the slots; else
+A is at most the slots. What waiting costs is learned from simulations. Of prompts that begin as others of their adapter
+do, I is what they do not share. Base traffic adds its requests and tokens to the batch, none of which LoRA multiplies;
+N is what it leaves room for.
 """
 
 from __future__ import annotations
