@@ -7,6 +7,7 @@ allowed or the batch has room, evens out; the capacity has to be above the mean 
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +16,10 @@ from twin.workload import Workload
 
 Number: TypeAlias = Any
 """A number or an array of numbers."""
+HOUR_S = 3600.0
+"""What models answer for."""
+WANDERS = 2 / 3 * math.sqrt(2 / math.pi)
+"""Mean distance of a Brownian motion from where it began, over a time, in standard deviations at its end."""
 
 
 def dispersion(mix: Workload) -> float:
@@ -50,3 +55,18 @@ def utilisation(dispersion_s: Number, window_s: Number) -> Number:
     deviation = np.sqrt(dispersion_s / window_s)
     # The root of r + deviation sqrt(r) = 1, without cancellation.
     return (np.sqrt(1.0 + deviation**2 / 4) + deviation / 2) ** -2.0
+
+
+def queue_time(dispersion_s: float, load_share: float) -> float:
+    """Work that is piled up on average over an hour, in seconds of the capacity, at a share of it that is asked for.
+
+    Of a Brownian motion reflected at 0: what it comes to in the long run, D r / (2 (1 - r)) as in a queue with one
+    server, but no more than it gets to from 0 within an hour without drift; beyond the capacity its drift comes on top.
+    `dispersion_s` is the dispersion over the tokens/s that are asked for.
+    """
+    variance = dispersion_s * load_share**2
+    within_hour = WANDERS * math.sqrt(variance * HOUR_S)
+    if load_share >= 1:
+        return within_hour + (load_share - 1) * HOUR_S / 2
+    in_the_end = variance / (2 * (1 - load_share))
+    return 1 / (1 / in_the_end + 1 / within_hour)

@@ -23,7 +23,7 @@ from advisor.features.estimate import (
     most_adapters,
     shared_tokens,
 )
-from advisor.features.queueing import Number, dispersion, utilisation
+from advisor.features.queueing import Number, dispersion, queue_time, utilisation
 from twin.profile import Profile
 from twin.settings import slot_rank
 from twin.workload import Workload
@@ -66,6 +66,7 @@ OF_MIX: dict[str, str] = {
     "dispersion_time": "s of estimated_load, variance / mean of the tokens that arrive",
     "answer_time": "s per answer at estimated_load",
     "prompt_time": "s to compute a mean prompt by itself",
+    "burst_time": "s that prompts of a burst wait for each other, on average",
     "prompt_residual": "s that a prompt which comes during another waits for it, on average",
     "chunks": "mean prompt / max_num_batched_tokens",
     "limit_adapters": "adapters at estimated_load",
@@ -105,6 +106,9 @@ OF_SLOTS: dict[str, str] = {
     "seats_spare": "seats of max_num_seqs free, in standard deviations of the running requests",
     "held_up": "share of the time that the front end holds tokens up",
     "held_up_time": "s of such a hold-up",
+    "queue_time": "s of work that chance piles up within an hour",
+    "buffer_time": "s of work that the batch has room for beyond what runs",
+    "wait_time": "s of work for which it has none",
 }
 """Of so many adapters with so many slots."""
 TIMES: dict[str, str] = {
@@ -112,11 +116,12 @@ TIMES: dict[str, str] = {
     "steady_load_share": "token_rate / steady_load",
     "prompt_share": "prompt_time / ttft_limit",
     "dispersion_share": "dispersion_time / (ttft_limit + answer_time / 2)",
+    "wait_share": "wait_time and burst_time / ttft_limit",
 }
 """What depends on the limit of the TTFT as well."""
 SCALES: dict[str, str] = {
     "step_time": "ms per step with that many slots, estimated",
-    "first_token_time": "ms of a step and of a mean prompt",
+    "first_token_time": "ms of a step, of a mean prompt, and of both waits",
 }
 """What predicted times are multiples of."""
 UNITS: dict[str, str] = {**INVENTORY, **LIMITS, **PROPORTIONS, **OF_MIX, **OF_LOAD, **OF_SLOTS, **TIMES, **SCALES}
@@ -161,8 +166,8 @@ def measure_limits(mix: Workload, profile: Profile, ttft_limits_s: Sequence[floa
     return found
 
 
-def under_limit(values: Mapping[str, Number], ttft_limit_s: float) -> dict[str, Number]:
-    """The features that depend on the limit, in the order of `STEADY_FEATURES`, given the others: numbers or arrays.
+def under_limit(values: Mapping[str, Number], ttft_limit_s: Number) -> dict[str, Number]:
+    """The features that depend on the limit, but for `wait_share`, given the others: numbers or arrays.
 
     What comes within a wait up to the limit and half an answer evens out.
     """
@@ -192,12 +197,18 @@ def measure_slots(
         sizes = math.sqrt(1.0 + (values["input_spread"] ** 2 + values["output_spread"] ** 2) / 2)
         in_batch = min(values["active_adapters"], slots)
         leaving = profile.front_end.merged_per_adapter * in_batch * (1 - in_batch / max(values["adapters"], in_batch))
+        load_share = values["token_rate"] / _load(mix, with_slots.max_adapters)
+        room = min(kv_tokens / held_tokens(mix.traffic), float(profile.serving.max_num_seqs)) - running
+        buffer_s = max(room, 0.0) / values["rate"] * load_share  # of the most tokens/s
+        queue_s = queue_time(values["dispersion_time"] * values["estimated_load"] / values["token_rate"], load_share)
+        wait_s = queue_s * math.exp(-buffer_s / queue_s)
+        waits = {"wait_time": wait_s, "burst_time": values["burst_time"], "ttft_limit": values["ttft_limit"]}
         found.append(
             {
                 **values,
                 "max_loras": float(slots),
                 "slots_share": values["active_adapters"] / slots,
-                "slots_load_share": values["token_rate"] / _load(mix, with_slots.max_adapters),
+                "slots_load_share": load_share,
                 "slots_per_adapter": slots / values["adapters"],
                 "slots_step": step_ms / empty_ms,
                 "slots_kv": held / kv_tokens,
@@ -208,10 +219,19 @@ def measure_slots(
                 "held_up": leaving / (1 + leaving),
                 "held_up_time": leaving / (1 + leaving) * profile.front_end.stall_every_s,
                 "step_time": step_ms,
-                "first_token_time": step_ms + 1e3 * values["prompt_time"],
+                "queue_time": queue_s,
+                "buffer_time": buffer_s,
+                "wait_time": wait_s,
+                "wait_share": wait_share(waits),
+                "first_token_time": step_ms + 1e3 * (values["prompt_time"] + wait_s + values["burst_time"]),
             }
         )
     return found
+
+
+def wait_share(values: Mapping[str, Number]) -> Number:
+    """The feature of this name, given the others: numbers or arrays."""
+    return (values["wait_time"] + values["burst_time"]) / values["ttft_limit"]
 
 
 def vector(values: dict[str, float], names: Sequence[str]) -> NDArray[np.float32]:
@@ -258,6 +278,7 @@ def _of_mix(values: dict[str, float], mix: Workload, traffic: Workload, profile:
         "saturated_share": values["saturated_load"] / values["estimated_load"],
         "dispersion_time": dispersion(traffic) / values["estimated_load"],
         "prompt_time": prompt_ms / 1e3,
+        "burst_time": (max(values["cv_mean"], 1.0) ** 2 - 1) / 2 * prompt_ms / 1e3,
         "prompt_residual": square / computed / 2 * step.per_eager_token_ms / 1e3,
         "chunks": prompt / budget,
         "kv_requests": profile.memory.kv_tokens_base / held_tokens(traffic),

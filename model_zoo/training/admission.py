@@ -11,7 +11,7 @@ from sklearn.base import RegressorMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GroupKFold
 
-from advisor.features.vector import SERVING_FEATURES, STEADY_FEATURES, under_limit
+from advisor.features.vector import SERVING_FEATURES, STEADY_FEATURES, under_limit, wait_share
 from model_zoo.campaign.runs import Objective, ObjectiveName, SimulatedRun, objectives_named
 from model_zoo.training.boosting import LogOdds
 from model_zoo.training.dataset import Table
@@ -70,7 +70,8 @@ def outcomes(table: Table[SimulatedRun], name: ObjectiveName) -> Table[Outcome]:
 
 def _under(table: Table[SimulatedRun], limit_s: float) -> NDArray[np.float32]:
     """The features of runs when they are asked about a limit, `STEADY_FEATURES`."""
-    times = under_limit({name: table.column(name) for name in table.features}, limit_s)
+    values = {name: table.column(name) for name in table.features} | {"ttft_limit": np.full(len(table.x), limit_s)}
+    times = {**under_limit(values, values["ttft_limit"]), "wait_share": wait_share(values)}
     return np.column_stack([table.x, *(times[name] for name in STEADY_FEATURES[len(table.features) :])]).astype(
         np.float32
     )
