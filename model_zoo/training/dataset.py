@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Generic, TypeVar
@@ -34,6 +34,8 @@ HELD_OUT = 5
 """Every fifth mix is held out, to judge the models by."""
 LIMITS_S = tuple(sorted({objective.ttft_limit_s for objective in OBJECTIVES}))
 """Limits of the mean TTFT that are learned."""
+SCALES_OF_LIMITS = ("estimated_load", "saturated_load", "steady_load", "token_rate_mean")
+SCALES_OF_RUNS = ("token_rate",)
 SIGHTINGS = 3
 """Inventories of different sizes in which a mix is seen when its load limit is asked for."""
 INVENTORY = 4.0
@@ -54,10 +56,15 @@ class Table(Generic[Label]):
     """The mix that each row is of."""
     labels: tuple[Label, ...]
     """What was found, one of each row."""
+    scales: Mapping[str, Floats] = field(default_factory=dict)
+    """What answers are multiples of, and no model sees; by name, shape (rows,)."""
 
     @classmethod
     def from_rows(
-        cls, features: tuple[str, ...], rows: Sequence[tuple[Recipe, dict[str, float], Label]]
+        cls,
+        features: tuple[str, ...],
+        rows: Sequence[tuple[Recipe, dict[str, float], Label]],
+        scales: Sequence[str] = (),
     ) -> Table[Label]:
         """A table of mixes, measured features and labels."""
         x = [vector(values, features) for _, values, _ in rows]
@@ -66,6 +73,7 @@ class Table(Generic[Label]):
             np.concatenate([np.empty((0, len(features)), dtype=np.float32), *x]),
             recipes=tuple(recipe for recipe, _, _ in rows),
             labels=tuple(fact for _, _, fact in rows),
+            scales={name: np.array([values[name] for _, values, _ in rows], dtype=np.float64) for name in scales},
         )
 
     @classmethod
@@ -76,10 +84,13 @@ class Table(Generic[Label]):
             np.concatenate([table.x for table in tables]),
             recipes=tuple(recipe for table in tables for recipe in table.recipes),
             labels=tuple(fact for table in tables for fact in table.labels),
+            scales={name: np.concatenate([table.scales[name] for table in tables]) for name in tables[0].scales},
         )
 
     def column(self, feature: str) -> Floats:
-        """One feature, shape (rows,)."""
+        """One feature or scale, shape (rows,)."""
+        if feature in self.scales:
+            return self.scales[feature]
         return self.x[:, self.features.index(feature)].astype(np.float64)
 
     def target(self, of: Callable[[Label], float]) -> Floats:
@@ -90,7 +101,11 @@ class Table(Generic[Label]):
         """The chosen rows."""
         rows = np.flatnonzero(chosen)
         return Table(
-            self.features, self.x[rows], tuple(self.recipes[i] for i in rows), tuple(self.labels[i] for i in rows)
+            self.features,
+            self.x[rows],
+            tuple(self.recipes[i] for i in rows),
+            tuple(self.labels[i] for i in rows),
+            {name: values[rows] for name, values in self.scales.items()},
         )
 
     def of_first(self, count: int) -> Table[Label]:
@@ -144,7 +159,7 @@ class Tables:
         return train, held_out
 
 
-_NO_RUNS: Table[SimulatedRun] = Table.from_rows(SERVING_FEATURES, [])
+_NO_RUNS: Table[SimulatedRun] = Table.from_rows(SERVING_FEATURES, [], SCALES_OF_RUNS)
 
 
 def tabulate(findings: Findings, profiles: Profiles, max_adapters: int, jobs: int = 1) -> Tables:
@@ -204,7 +219,7 @@ def _limits(explored: Exploration, measured: _Measured, name: ObjectiveName, max
         if limit.bounded
         for size in sizes
     ]
-    return Table.from_rows(MIX_FEATURES, rows)
+    return Table.from_rows(MIX_FEATURES, rows, SCALES_OF_LIMITS)
 
 
 def _slots(explored: Exploration, measured: _Measured, name: ObjectiveName, max_adapters: int) -> Table[SlotChoice]:
@@ -224,7 +239,7 @@ def _serving(explored: Exploration, measured: _Measured) -> Table[SimulatedRun]:
         values, slots = measured.at(adapters, STEADY.ttft_limit_s), [run.max_loras for run in runs]
         for run, each in zip(runs, measure_slots(values, mix, measured.profile, slots), strict=True):
             rows.append((explored.recipe, each, run))
-    return Table.from_rows(SERVING_FEATURES, rows)
+    return Table.from_rows(SERVING_FEATURES, rows, SCALES_OF_RUNS)
 
 
 def _inventory_sizes(recipe: Recipe, limit: int, max_adapters: int) -> Iterator[int]:
