@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Generic, TypeVar
 
@@ -15,6 +15,7 @@ from advisor.features.vector import (
     MIX_FEATURES,
     SERVING_FEATURES,
     SLOTS_FEATURES,
+    measure,
     measure_limits,
     measure_slots,
     vector,
@@ -193,6 +194,16 @@ class _Measured:
             self._at[adapters] = dict(zip(LIMITS_S, found, strict=True))
         return self._at[adapters][ttft_limit_s]
 
+    def beside(self, adapters: int, limit: LoadLimit) -> dict[str, float]:
+        """Those of so many adapters beside the base traffic at a limit: it does not grow with who else would like to
+        be served.
+        """
+        ttft_limit_s = limit.objective.ttft_limit_s
+        if not self.recipe.base_share:
+            return self.at(adapters, ttft_limit_s)
+        mix = replace(self.recipe.adapters(adapters), base=self.recipe.adapters(limit.adapters).base)
+        return measure(mix, self.profile, ttft_limit_s=ttft_limit_s)
+
 
 def _tables(explored: Exploration, profile: Profile, max_adapters: int) -> Tables:
     measured = _Measured(explored.recipe, profile)
@@ -214,10 +225,7 @@ def _limits(explored: Exploration, measured: _Measured, name: ObjectiveName, max
     most = max((limit.adapters for limit in limits), default=0)
     sizes = list(_inventory_sizes(explored.recipe, most, max_adapters))
     rows = [
-        (explored.recipe, measured.at(size, limit.objective.ttft_limit_s), limit)
-        for limit in limits
-        if limit.bounded
-        for size in sizes
+        (explored.recipe, measured.beside(size, limit), limit) for limit in limits if limit.bounded for size in sizes
     ]
     return Table.from_rows(MIX_FEATURES, rows, SCALES_OF_LIMITS)
 
