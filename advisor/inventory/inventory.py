@@ -69,6 +69,12 @@ class Inventory:
     """Adapters of a group no two of which may be on one GPU, and which group."""
     replicas: Mapping[str, int] = field(default_factory=dict)
     """Adapters that must be on so many GPUs, where the file says how many."""
+    host_memory_gib: float | None = None
+    """Memory of the host that adapters may take, GiB, where the file says."""
+    dynamic: bool = False
+    """Whether adapters are loaded and unloaded while the server runs."""
+    target_modules: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Modules that adapters touch, of those of which the file says."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -163,6 +169,9 @@ def _expand(file: File, workload: Workload) -> Inventory:
         pins=of_those_that_have("gpu"),
         apart=of_those_that_have("apart"),
         replicas=of_those_that_have("replicas"),
+        host_memory_gib=file.host_memory_gib,
+        dynamic=file.dynamic,
+        target_modules={name: frozenset(modules) for name, modules in of_those_that_have("target_modules").items()},
     )
 
 

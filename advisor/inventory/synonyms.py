@@ -16,6 +16,7 @@ SYNONYMS = {
     "cv": "coefficient_of_variation gap_cv variation",
     "shared_prefix": "common_prefix prefix prefix_len prefix_length prefix_tokens system_prompt system_prompt_tokens",
     "source": "adapter_path dir directory folder hf_id hub_id local_path lora_path path repo repo_id uri url",
+    "target_modules": "layers lora_target_modules modules targets",
     "apart": "anti_affinity antiaffinity exclusive keep_apart separate spread",
     "replicas": "min_replicas num_replicas replica replica_count",
     # [[gpus]]
@@ -36,6 +37,8 @@ SYNONYMS = {
     "gpus": "accelerators fleet gpu_types nodes pool pools",
     "lengths": "length requests token_lengths tokens",
     "adapters": "adapter lora lora_adapters lora_modules loras",
+    "host_memory_gib": "cpu_memory cpu_memory_gib host_memory host_memory_gb memory memory_gib ram ram_gib",
+    "dynamic": "at_run_time dynamic_loading hot_swap runtime_loading runtime_lora_updating",
     "base": "base_requests base_traffic no_adapter unadapted without_adapter",
     "server": "current engine flags settings today",
     # [server] and [fixed]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from advisor.errors import InputError
 from advisor.features.vector import ESTIMATES, MIX_FEATURES, SERVING_FEATURES, UNITS
 from advisor.inventory.inventory import Inventory
+from advisor.recommend import host_memory
 from advisor.recommend.configuration import bursts_unknown
 from advisor.recommend.context import settle_context
 from advisor.recommend.lora_cost import without_lora
@@ -43,7 +44,8 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
     if context.accepted is None:
         reason = f"no request fits into max_model_len {context.max_model_len:,}"
         return _refusal(inventory, pair, Choice(0, None, (), {}, reason), warnings)
-    chosen, told = Selector(inventory, context.accepted, pair, objective, fixed).select()
+    weights = host_memory.weights(inventory, pair)
+    chosen, told = Selector(inventory, context.accepted, pair, objective, fixed, weights).select()
     choice = chosen.choice
     warnings = _extrapolations(pair, choice.values, MIX_FEATURES) + warnings + told
     if choice.configuration is None:
@@ -68,6 +70,8 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
             f"memory allows only {settings.max_loras} adapter slots: the KV cache must hold one request of "
             "max_model_len tokens; a smaller max_model_len in [server] that still covers your requests allows more"
         )
+    held = host_memory.held(inventory, weights, chosen.adapters, settings)
+    warnings += host_memory.warnings(inventory, held, chosen.host)
     return Recommendation(
         basis=pair.basis,
         settings=settings,
@@ -79,6 +83,7 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
         warnings=tuple(warnings),
         changes=_changes(inventory, flags),
         without_lora=without_lora(served, profile, settings.max_loras),
+        host_memory=held,
     )
 
 
