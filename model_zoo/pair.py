@@ -17,7 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from advisor.features.vector import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, UNITS
 from advisor.zoo.manifest import Chance, Ensemble, Graph, Manifest, Tree
-from advisor.zoo.pairs import Pair, named
+from advisor.zoo.pair import Pair
+from advisor.zoo.pairs import named
 from model_zoo.campaign.campaign import Campaign
 from model_zoo.campaign.runs import OBJECTIVE_NAMES, ObjectiveName
 from model_zoo.evaluation import card, figures, real_runs

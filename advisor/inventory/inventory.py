@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from advisor import input_file
+from advisor.derive.engine import PLAIN, Engine
 from advisor.errors import InputError
 from advisor.inventory import document as documents
 from advisor.inventory import length_file
@@ -75,6 +76,8 @@ class Inventory:
     """Whether adapters are loaded and unloaded while the server runs."""
     target_modules: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Modules that adapters touch, of those of which the file says."""
+    engine: Engine = PLAIN
+    """How the LLM is run."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -144,10 +147,10 @@ def parse(text: str, where: str = "inventory", folder: Path = Path(), *, traffic
         check(file, traffic=traffic)
     except (ValidationError, RefusedError) as error:
         raise InputError(explain(error, model, document)) from error
-    return _expand(file, _workload(file, folder) if traffic else _ranks(file))
+    return _expand(file, _workload(file, folder) if traffic else _ranks(file), folder)
 
 
-def _expand(file: File, workload: Workload) -> Inventory:
+def _expand(file: File, workload: Workload, folder: Path) -> Inventory:
     fixed = file.fixed.named()
     names = tuple(chain.from_iterable(row.names for row in file.adapters))
     sources = tuple(chain.from_iterable((row.source,) * (row.count or 1) for row in file.adapters))
@@ -159,7 +162,7 @@ def _expand(file: File, workload: Workload) -> Inventory:
 
     return Inventory(
         model=file.model,
-        gpu=file.gpu or gpus[0].name,
+        gpu=file.gpu_name or gpus[0].name,
         names=names,
         sources=sources,
         workload=workload,
@@ -172,6 +175,7 @@ def _expand(file: File, workload: Workload) -> Inventory:
         host_memory_gib=file.host_memory_gib,
         dynamic=file.dynamic,
         target_modules={name: frozenset(modules) for name, modules in of_those_that_have("target_modules").items()},
+        engine=file.engine(folder),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, PlainValidator
 
 from advisor.inventory.document import shown
+from advisor.inventory.engine import EngineKeys
 from advisor.inventory.validation import RefusedError
 from twin.arrivals import Phase
 from twin.lengths import Quantiles
@@ -260,11 +261,9 @@ class ServerTable(SettingsTable):
     )
 
 
-class File(_Section):
+class File(EngineKeys):
     """The whole file."""
 
-    model: Text = Field(description='a Hugging Face id or short name, such as "meta-llama/Llama-3.1-8B-Instruct"')
-    gpu: Text | None = Field(default=None, description='the short name of a GPU type, such as "h100-64gb"')
     gpus: list[GpuEntry] = Field(
         default=[], max_length=100, description="at most 100 [[gpus]] entries, each with a type, price and at_most"
     )

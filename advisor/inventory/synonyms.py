@@ -31,7 +31,19 @@ SYNONYMS = {
     # [[phases]]
     "duration": "duration_s length seconds time",
     "scale": "factor multiplier rate rate_scale",
+    # [gpu]
+    "memory_gib": "gpu_memory memory memory_gb vram vram_gb",
+    "bandwidth_gb_s": "bandwidth bandwidth_gbps hbm_bandwidth memory_bandwidth",
+    "bf16_tflops": "bf16 compute fp16_tflops tensor_tflops tflops",
+    "fp8_tflops": "fp8",
+    "link_gb_s": "interconnect link link_bandwidth nvlink nvlink_gb_s",
+    "like": "kind resembles similar similar_to",
     # the whole file
+    "model_config": "config config_json hf_config model_config_path",
+    "tensor_parallel": "gpu_count gpus_per_server num_gpus tensor_parallel_size tp tp_size",
+    "quantization": "dtype precision quant quantisation weights",
+    "kv_cache_dtype": "kv_cache kv_cache_precision kv_dtype",
+    "vllm": "engine_version version vllm_version",
     "model": "base_model hf_model llm model_id model_name",
     "gpu": "accelerator card device gpu_id gpu_name gpu_type hardware pin pinned",
     "gpus": "accelerators fleet gpu_types nodes pool pools",

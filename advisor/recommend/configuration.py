@@ -16,7 +16,7 @@ from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.reasons import FewerAdapters, Fixed, Missed, NextRank, SlotsMemory, Waits
 from advisor.recommend.recommendation import Step
 from advisor.recommend.room import shortages, unlike_trained
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from advisor.zoo.predictor import load_predictor
 from advisor.zoo.tree import load_tree
 from twin.service_level import STARVED_BELOW

@@ -18,7 +18,7 @@ from advisor.recommend.recommendation import Admission, Change, Recommendation
 from advisor.recommend.room import unlike_trained
 from advisor.recommend.search import Choice
 from advisor.recommend.selection import Selection, Selector
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from twin.arrivals import mean_scale
 from twin.profile import Profile
 from twin.settings import LORA_RANKS
@@ -40,6 +40,7 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
         *context.warnings,
         *_unknown_to_the_models(pair, inventory.fixed),
         *_not_learned(inventory.workload, pair),
+        *pair.notes,
     ]
     if context.accepted is None:
         reason = f"no request fits into max_model_len {context.max_model_len:,}"
@@ -51,7 +52,7 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
     if choice.configuration is None:
         return _refusal(inventory, pair, choice, warnings)
     settings, expected = choice.configuration.settings, choice.configuration.expected
-    flags = settings.flags(profile.memory.max_model_len)
+    flags = {**settings.flags(profile.memory.max_model_len), **pair.flags}
     further = [name for name in SERVING_FEATURES if name not in MIX_FEATURES]
     warnings += _extrapolations(pair, choice.configuration.values, further)
     served = context.accepted.take(chosen.candidates.order[: choice.size])
@@ -165,7 +166,7 @@ def _admission(inventory: Inventory, chosen: Selection) -> Admission:
     )
 
 
-def _changes(inventory: Inventory, flags: Mapping[str, int | float]) -> tuple[Change, ...]:
+def _changes(inventory: Inventory, flags: Mapping[str, int | float | str]) -> tuple[Change, ...]:
     """Where the recommendation differs from the settings in force today."""
     return tuple(
         Change(name, today, recommended)

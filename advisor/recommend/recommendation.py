@@ -60,7 +60,7 @@ class Change:
 
     name: str
     today: int | float
-    recommended: int | float
+    recommended: int | float | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class Recommendation:
     """The pair that answers, and where it comes from."""
     settings: Settings | None
     """What the server is launched with; None when nothing is feasible."""
-    flags: dict[str, int | float]
-    """Those of the settings that have to be passed on, by vLLM's names; empty when nothing is feasible."""
+    flags: Mapping[str, int | float | str]
+    """What has to be passed on, by vLLM's names: settings, and how the pair is run; empty when nothing is feasible."""
     admission: Admission
     expected: Expectation | None
     steady: bool

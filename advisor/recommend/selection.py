@@ -15,7 +15,7 @@ from advisor.recommend.host_memory import Floats, HostRoom, room
 from advisor.recommend.objective import Objective
 from advisor.recommend.order import Positions, admission_order
 from advisor.recommend.search import Choice, choose
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from twin.settings import LORA_RANKS, slot_rank
 from twin.workload import Workload
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from advisor.zoo.manifest import EnsembleOutput
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from model_zoo.campaign.campaign import Campaign
 from model_zoo.campaign.grid import POINTS
 from model_zoo.campaign.runs import OBJECTIVE_NAMES, PUBLISHED, STEADY, ObjectiveName

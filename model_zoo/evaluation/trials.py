@@ -12,7 +12,7 @@ import numpy as np
 from advisor.recommend import objective as advisors
 from advisor.recommend.configuration import Configurator
 from advisor.recommend.search import choose
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from model_zoo.campaign.campaign import Campaign, Configuration
 from model_zoo.campaign.grid import Recipe
 from model_zoo.campaign.runs import Objective, SimulatedRun, most_slots
