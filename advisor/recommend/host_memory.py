@@ -16,7 +16,7 @@ from advisor.derive.model_shape import ModelShape
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.names import counted
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from twin.profile import Loading
 from twin.settings import Settings, slot_rank
 from twin.workload import Workload
@@ -114,7 +114,7 @@ def room(limit_gib: float, weights: Floats, mix: Workload, loading: Loading) -> 
 def weights(inventory: Inventory, pair: Pair) -> Floats | None:
     """What the adapters of an inventory weigh, bytes; None where the shape of their model is not known."""
     try:
-        shape = model_shape.find(pair.model)
+        shape = pair.derived_from or model_shape.find(pair.model)
     except InputError:
         return None
     modules = [inventory.target_modules.get(name) for name in inventory.names]

@@ -27,7 +27,7 @@ def derived_pair(model: str, gpu: str, engine: Engine) -> Pair:
     profile = derive(subject, donor, model_shape.find(donor.pair.model), command="advisor")
     assert profile.derivation is not None
     notes = (*profile.derivation.notes, *_gpu_notes(gpu, engine), *engine.notes(subject.model))
-    return Pair(profile, common_models(), engine.flags(), notes)
+    return Pair(profile, common_models(), engine.flags(), notes, subject.shape)
 
 
 def _subject(model: str, gpu: str, engine: Engine) -> Subject:

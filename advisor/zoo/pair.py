@@ -10,6 +10,7 @@ from typing import Any
 
 from advisor import input_file
 from advisor.derive.model_name import same_model
+from advisor.derive.model_shape import ModelShape
 from advisor.derive.packing import packed
 from advisor.errors import InputError
 from advisor.zoo.basis import Basis
@@ -30,6 +31,8 @@ class Pair:
     """What vLLM has to be told beside its settings, by its names: how many GPUs, what weights and KV cache hold."""
     notes: tuple[str, ...] = ()
     """What was left out of account, or taken for granted."""
+    derived_from: ModelShape | None = None
+    """The shape of its LLM, where it was derived from that."""
 
     @property
     def name(self) -> str:

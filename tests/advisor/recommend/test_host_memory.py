@@ -14,7 +14,8 @@ from advisor.recommend.host_memory import GIB, room, weights
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
 from advisor.recommend.recommendation import Recommendation
-from advisor.zoo.pairs import Pair, find_pair
+from advisor.zoo.pair import Pair
+from advisor.zoo.pairs import find_pair
 from tests.advisor import inventories
 from twin.profile import Loading
 from twin.workload import Workload
