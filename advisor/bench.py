@@ -63,7 +63,7 @@ def bench(
     process beside the bare imports, and for very many adapters: medians, and the median of the ratios.
     """
     asked = load(inventory)
-    pair = find_pair(asked.model, asked.one_gpu(), zoo)
+    pair = find_pair(asked.model, asked.one_gpu(), zoo, asked.engine)
     values = measure(asked.mix, pair.profile, ttft_limit_s=TTFT_LIMIT_S, max_loras=min(32, len(asked)))
     graphs = (load_graph(pair.models, "rules"), load_graph(pair.models, "serving"))
     questions = [(graph, graph.row(values), graph.outputs) for graph in graphs]

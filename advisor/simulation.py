@@ -126,7 +126,7 @@ def prepare(
         InputError: bad input, settings that vLLM would refuse, or an adapter whose rank has no room.
     """
     inventory = inventories.load(path, traffic=log is None)
-    pair = find_pair(inventory.model, inventory.one_gpu(), zoo)
+    pair = find_pair(inventory.model, inventory.one_gpu(), zoo, inventory.engine)
     profile = pair.profile
     today, largest = inventory.server, int(inventory.workload.rank.max())
     slots = int(max_loras or today.get("max_loras", len(inventory)))

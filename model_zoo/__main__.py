@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from advisor.errors import InputError
-from advisor.zoo.pairs import PROFILE, load_zoo
+from advisor.zoo.pair import PROFILE
+from advisor.zoo.pairs import load_zoo
 from model_zoo.campaign.grid import GRIDS, GridName
 from model_zoo.campaign.lock import locked
 from model_zoo.errors import ZooError

@@ -19,7 +19,7 @@ from advisor.features.vector import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATUR
 from advisor.zoo.manifest import Chance, Ensemble, Graph, Manifest, Tree
 from advisor.zoo.models import Models as Shipped
 from advisor.zoo.models import load_models
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from model_zoo.campaign.campaign import Campaign
 from model_zoo.campaign.runs import OBJECTIVE_NAMES, ObjectiveName
 from model_zoo.evaluation import card, figures, real_runs
@@ -34,7 +34,7 @@ from twin.profile import Profile
 
 Entry = TypeVar("Entry", Tree, Ensemble, Chance)
 
-MANIFEST, CARD = "manifest.json", "card.md"
+PROFILE, MANIFEST, CARD = "profile.toml", "manifest.json", "card.md"
 RULES, SERVING = "rules.onnx", "serving.onnx"
 MADE = ("*.onnx", "*.svg", "*.unfinished")
 """What builds leave beside manifest, card and profile."""
@@ -80,7 +80,10 @@ def _make(campaign: Campaign, command: str, *, date: str, runs: Path | None, wit
     likely = [Chance(objective=each, required=models.required[each], error={}) for each in OBJECTIVE_NAMES]
     graph, features = _serving_graph(models)
     files = {RULES: _rules_graph(models, trees), SERVING: graph}
-    own = {} if campaign.profiles.drawn else _names(campaign.profiles.measured[0])
+    own: dict[str, str] = {}
+    if not campaign.profiles.drawn:
+        (profile,) = campaign.profiles.measured
+        own, files = _names(profile), {PROFILE: profile.to_toml().encode(), **files}
     manifest = Manifest(
         **own,
         command=command,

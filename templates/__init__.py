@@ -6,6 +6,7 @@ A template is a Jinja file `NAME.j2`; its result is the file `NAME`. The comment
 - `pair`, `model`, `gpu`, `measured`, `built`: the pair it is for, by whom it was measured, and when it was built
 - `server`: what the server is called, "vllm" or, of several, the likes of "gpu-0"; `file`: the name of the file
 - `vllm`: the version to write for, and `summary`: that, how many adapters, and the GPU, in words
+- `gpus`: how many of them the server spans
 - `flags`: vLLM setting -> value, such as `flags.max_loras`; `args`: the same as arguments, `--enable-lora` first
 - `adapters`: the admitted ones, each with `name`, `rank`, `rate` (requests/s) and `source` (or none)
 - `modules`: an argument of `--lora-modules` for each of them that is loaded at start, so that has a source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -62,7 +63,7 @@ class Settings:
         return named
 
 
-def arguments(flags: dict[str, int | float]) -> list[str]:
+def arguments(flags: Mapping[str, int | float | str]) -> list[str]:
     """Flags as arguments of `vllm serve`, LoRA switched on."""
     return ["--enable-lora", *(f"--{name.replace('_', '-')}={value}" for name, value in flags.items())]
 

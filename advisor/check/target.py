@@ -13,7 +13,7 @@ from advisor.recommend.objective import Expectation, Objective
 if TYPE_CHECKING:
     from advisor.inventory.inventory import Inventory
     from advisor.recommend.recommendation import Recommendation
-    from advisor.zoo.pairs import Pair
+    from advisor.zoo.pair import Pair
     from twin.profile import Profile
     from twin.workload import Workload
 

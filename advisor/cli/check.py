@@ -128,7 +128,7 @@ def _target(inventory: Path | None, ttft_limit: Limit | None, zoo: Path | None) 
 
     loaded = load(inventory)
     objective = Objective() if ttft_limit is None else Objective(ttft_limit=ttft_limit)
-    return Target(loaded, find_pair(loaded.model, loaded.one_gpu(), zoo), objective)
+    return Target(loaded, find_pair(loaded.model, loaded.one_gpu(), zoo, loaded.engine), objective)
 
 
 def _tell(checked: Sequence[Checked], form: Format) -> None:

@@ -18,7 +18,7 @@ from twin.service_level import TTFT_LIMIT_S, Limit
 if TYPE_CHECKING:
     from advisor.inventory.inventory import Inventory
     from advisor.recommend.recommendation import Recommendation
-    from advisor.zoo.pairs import Pair
+    from advisor.zoo.pair import Pair
 
 
 class Listing(StrEnum):
@@ -78,7 +78,7 @@ def recommendation_of(path: Path, objective: Objective, zoo: Path | None) -> tup
     from advisor.zoo.pairs import find_pair
 
     inventory = load(path)
-    pair = find_pair(inventory.model, inventory.one_gpu(), zoo)
+    pair = find_pair(inventory.model, inventory.one_gpu(), zoo, inventory.engine)
     answer = recommend(inventory, pair, objective)
     if inventory.placing:
         many = f"{', '.join(inventory.placing)} of adapters: for `advisor place`; this answer is about one GPU"

@@ -213,7 +213,8 @@ def _problem(inventory: Inventory, zoo: Path | None) -> Problem:
     from advisor.zoo.pairs import find_pair
 
     choices = inventory.gpus or (GpuChoice(inventory.gpu),)
-    types = tuple(GpuType(find_pair(inventory.model, each.name, zoo), each.price, each.at_most) for each in choices)
+    pairs = [find_pair(inventory.model, each.name, zoo, inventory.engine) for each in choices]
+    types = tuple(GpuType(pair, each.price, each.at_most) for pair, each in zip(pairs, choices, strict=True))
     position = {name: i for i, name in enumerate(inventory.names)} if inventory.placing else {}
     together = defaultdict[str, set[int]](set)
     for name, group in inventory.apart.items():

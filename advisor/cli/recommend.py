@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from advisor.inventory.inventory import Inventory
     from advisor.recommend.objective import Objective
     from advisor.recommend.recommendation import Recommendation
-    from advisor.zoo.pairs import Pair
+    from advisor.zoo.pair import Pair
 
 
 def recommend(

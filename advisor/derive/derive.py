@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from advisor.derive.engine import CURRENT, is_current
 from advisor.derive.gpu import Gpu, Precision, catalogue
 from advisor.derive.memory import MemoryModel
 from advisor.derive.model_shape import ModelShape
 from advisor.derive.operators import Operators
+from advisor.derive.packing import packed
 from advisor.derive.step import HOST_MS, StepModel
 from advisor.errors import InputError
 from twin.behaviour import behaviour_of
@@ -21,7 +23,7 @@ Generation = Literal["0.8.5", "current"]
 FIXED_US = (62.0, 50.0, 75.0)
 """What LoRA adds to a layer of a current vLLM, whatever the batch, us: middle, lowest, highest. EXAONE-3.5-2.4B on an
 H100 NVL under 0.15: 64 us; an engineer's figure elsewhere: 60."""
-CURRENT = (0.6, 0.2, 1.0)
+OF_CURRENT = (0.6, 0.2, 1.0)
 """Slots', adapters' and tokens' costs under a current vLLM, times those of 0.8.5: not measured. Its kernels are newer
 builds of the same, so that more than before is unlikely; a third less a fifth is what MoE's gained."""
 BY_LAYERS = 0.1
@@ -34,7 +36,6 @@ OPERATORS_OFF = 0.05
 """How far off a model's products are in sum, relative, where the GPU's were measured."""
 MEASURED_ON = "h100-64gb"
 """The catalogue's name of the GPU that the measured Profile is of."""
-CURRENT_VLLM = "0.33.0"
 CURRENT_FRONT_END = FrontEnd(ttft_ms=7.0, merged_per_adapter=0.0, merge_requests=0)
 """The API server adds to a first token what was measured on both pairs; what merged tokens was 0.8's metrics."""
 SERVING: Mapping[Generation, Serving] = {
@@ -61,17 +62,28 @@ class Subject:
     tensor_parallel: int = 1
     precision: Precision = "bf16"
     kv_bytes: float = 2.0
-    generation: Generation = "current"
+    vllm: str = CURRENT
+    """The version that is to serve it."""
     context: float = 400.0
     """Tokens that a request holds on average while it is answered."""
+
+    @property
+    def generation(self) -> Generation:
+        """Of its vLLM.
+
+        Raises:
+            InputError: no version, or one that the twin does not know.
+        """
+        return "current" if is_current(self.vllm) else "0.8.5"
 
     @property
     def name(self) -> str:
         """Short name of the pair."""
         model = self.model.rstrip("/").rpartition("/")[2].lower()
-        packed = "" if self.precision == "bf16" else f"-{self.precision}"
+        told = self.precision == "bf16" or packed(self.model) is not None
+        bits = "" if told else f"-{self.precision}"
         several = f"-x{self.tensor_parallel}" if self.tensor_parallel > 1 else ""
-        return f"{model}{packed}--{self.gpu_name}{several}"
+        return f"{model}{bits}--{self.gpu_name}{several}"
 
 
 def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, command: str) -> Profile:
@@ -108,7 +120,7 @@ def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, c
             name=subject.name,
             model=subject.model,
             gpu=subject.gpu_name,
-            vllm=CURRENT_VLLM if current else "0.8.5",
+            vllm=subject.vllm,
         ),
         memory=memory,
         step=step,
@@ -116,7 +128,7 @@ def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, c
         loading=same,
         front_end=CURRENT_FRONT_END if current else measured.front_end,
         serving=serving,
-        behaviour=behaviour_of(CURRENT_VLLM if current else "0.8.5"),
+        behaviour=behaviour_of(subject.vllm if current else "0.8.5"),
         fits={},
         derivation=Derivation(
             gpus=subject.tensor_parallel,
@@ -170,7 +182,7 @@ def _step(
         fixed, least, most = (us * subject.shape.layers / 1e3 for us in FIXED_US)
         base, (low, high) = own.base_ms, (own.base_ms * (1 - off) - host, own.base_ms * (1 + off) + host)
         terms["base_ms"], intervals["step.base_ms"] = base + fixed, (low + least, high + most)
-        middle, lowest, highest = CURRENT
+        middle, lowest, highest = OF_CURRENT
     else:
         # What 0.8.5 takes beyond the operators, with LoRA on, was measured on the other model: it goes with the layers.
         there = step_model(measured_shape, _measured_gpu()).step(subject.context)
@@ -209,7 +221,7 @@ def _loading(measured: Loading, ratio: float) -> Loading:
 def _sources(subject: Subject, measured: Profile) -> dict[str, str]:
     lora = f"{measured.pair.name}, measured under vLLM {measured.pair.vllm}, times layers"
     if subject.generation == "current":
-        lora += f" and {CURRENT[0]:g}: nobody has measured a current vLLM"
+        lora += f" and {OF_CURRENT[0]:g}: nobody has measured a current vLLM"
     return {
         "memory": "shapes" + ("; activations: llm-d-planner" if subject.generation == "current" else " and both pairs"),
         "step.base_ms": catalogue().efficiencies[subject.gpu.kind].source + "; host: vLLM 0.15 on H100s",

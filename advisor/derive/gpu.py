@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Literal
@@ -11,6 +13,7 @@ import tomli
 from pydantic import BaseModel, ConfigDict, Field
 
 from advisor.errors import InputError
+from advisor.nearest import nearest
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1.5, allow_inf_nan=False)]
@@ -18,6 +21,16 @@ Precision = Literal["bf16", "fp8", "int4"]
 """Of weights: int4 stands for AWQ, GPTQ and bitsandbytes, whose kernels multiply in bf16."""
 WEIGHT_BYTES: Mapping[Precision, float] = {"bf16": 2.0, "fp8": 1.0, "int4": 0.53}
 """Bytes a weight; int4 with a scale and a zero for each group of 128."""
+PCIE_GB_S = 32.0
+"""Between GPUs that nothing faster connects, GB/s in one direction: PCIe 4 with 16 lanes."""
+MEMORY_OFF = 0.08
+"""How far what a driver reports may be from the memory in a GPU's name: GiB for GB, and what the driver keeps."""
+_TELL_NOTHING = {
+    *("nvidia", "tesla", "geforce", "amd", "instinct", "gpu", "tensor", "core", "mega", "generation", "edition"),
+    *("sxm", "sxm2", "sxm3", "sxm4", "sxm5", "sxm6", "oam", "hbm2", "hbm2e", "hbm3", "hbm3e", "gddr6", "gddr7"),
+    *("ampere", "ada", "lovelace", "hopper", "blackwell", "server", "workstation"),
+}
+"""Words in GPUs' names that no other GPU of the catalogue differs by."""
 
 
 class _Section(BaseModel):
@@ -85,13 +98,80 @@ def catalogue() -> Catalogue:
     return Catalogue.model_validate(tomli.loads((files("advisor.derive") / "gpus.toml").read_text(encoding="utf-8")))
 
 
+@dataclass(frozen=True, slots=True)
+class OwnGpu:
+    """Figures of a GPU that the catalogue lacks, in the units of `Gpu`."""
+
+    name: str
+    memory_gib: float
+    bandwidth_gb_s: float
+    bf16_tflops: float
+    fp8_tflops: float
+    link_gb_s: float | None
+    like: str
+    """The GPU of the catalogue whose kind it resembles."""
+
+    def gpu(self) -> Gpu:
+        """As the catalogue has them.
+
+        Raises:
+            InputError: `like` is no GPU of the catalogue.
+        """
+        return Gpu(
+            kind=find(self.like).kind,
+            memory_gib=self.memory_gib,
+            bandwidth_gb_s=self.bandwidth_gb_s,
+            bf16_tflops=self.bf16_tflops,
+            fp8_tflops=self.fp8_tflops,
+            link_gb_s=self.link_gb_s or PCIE_GB_S,
+            like=True,
+        )
+
+
 def find(name: str) -> Gpu:
-    """The GPU of this short name, whatever the case of the letters.
+    """The GPU that people call so.
 
     Raises:
         InputError: there is none; the message names those there are.
     """
+    return catalogue().gpus[short_name(name)]
+
+
+def short_name(name: str) -> str:
+    """The catalogue's name of a GPU, as drivers, clouds and people call it: "NVIDIA A100-SXM4-80GB", "A100".
+
+    Of a GPU that comes with different memories, that of the stated size or, where none is stated, the largest.
+
+    Raises:
+        InputError: there is none; the message names those there are, and the way out.
+    """
+    if found := meant(name):
+        return found[0]
+    gpus, (words, _) = catalogue().gpus, _words(name)
+    near = nearest(name, gpus) or next((known for known in gpus if words and words <= _words(known)[0]), None)
+    hint = f"; did you mean {near!r}?" if near else ""
+    raise InputError(
+        f"no GPU {name!r} in the catalogue{hint}; known GPUs: {', '.join(gpus)}; of any other, give the figures of its "
+        "data sheet in a table [gpu]"
+    )
+
+
+def meant(name: str) -> list[str]:
+    """The GPUs of the catalogue that people call so, by short name, the one with the largest memory first."""
     gpus = catalogue().gpus
-    if name.casefold() not in gpus:
-        raise InputError(f"no GPU {name!r} in the catalogue; known are {', '.join(gpus)}")
-    return gpus[name.casefold()]
+    if name.casefold() in gpus:
+        return [name.casefold()]
+    words, memory_gb = _words(name)
+    alike = {known for known in gpus if _words(known)[0] == words}
+    alike = alike or {known for known in gpus if _words(known)[0] == words - {"pcie"}}
+    if memory_gb is not None:
+        alike = {known for known in alike if abs(gpus[known].memory_gib - memory_gb) <= MEMORY_OFF * memory_gb}
+    return sorted(alike, key=lambda known: -gpus[known].memory_gib)
+
+
+def _words(name: str) -> tuple[frozenset[str], float | None]:
+    """The words that tell a GPU from others, and its memory in GB where the name has it."""
+    found = re.findall(r"[a-z]+[0-9]+[a-z]*|[0-9]+ ?gi?b\b|[0-9]+|[a-z]+", name.casefold().replace("_", "-"))
+    sizes = [float(word.rstrip("gib ")) for word in found if word.endswith("b") and word[0].isdigit()]
+    words = {word for word in found if word not in _TELL_NOTHING and not (word.endswith("b") and word[0].isdigit())}
+    return frozenset(words), sizes[0] if sizes else None

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 import tomli
 
+from advisor.derive.model_name import bare, same_model
 from advisor.errors import InputError
+from advisor.nearest import nearest
 
 MAX_BYTES = 4 * 1024**2
 GATED = {
@@ -124,6 +126,27 @@ def read(path: Path) -> ModelShape:
     Raises:
         InputError: it cannot be read, or the model cannot be derived; one line says why.
     """
+    return of_file(path, load(path))
+
+
+def of_file(path: Path, config: Mapping[str, Any]) -> ModelShape:
+    """The shape that the configuration in a file tells.
+
+    Raises:
+        InputError: as `of_config`; the message names the file.
+    """
+    try:
+        return of_config(config)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def load(path: Path) -> Mapping[str, Any]:
+    """What a `config.json` holds.
+
+    Raises:
+        InputError: it cannot be read, or holds something else.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes; a model's config.json is needed")
@@ -134,10 +157,7 @@ def read(path: Path) -> ModelShape:
         raise InputError(f"{path}: not JSON: {error}") from error
     if not isinstance(config, dict):
         raise InputError(f"{path}: not a model's configuration: no JSON object")
-    try:
-        return of_config(config)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    return config
 
 
 def of_config(config: Mapping[str, Any]) -> ModelShape:
@@ -206,15 +226,29 @@ def find(model: str) -> ModelShape:
     Raises:
         InputError: the catalogue has none of this name.
     """
-    wanted = model.casefold().rstrip("/")
-    for name, shape in catalogue().items():
-        if wanted in (name.casefold(), name.casefold().rpartition("/")[2]):
-            return shape
-    near = get_close_matches(
-        wanted.rpartition("/")[2], [name.casefold().rpartition("/")[2] for name in catalogue()], n=3
+    return catalogue()[hub_id(model)]
+
+
+def hub_id(model: str) -> str:
+    """The catalogue's name of a model, by whatever `find` knows it by.
+
+    Raises:
+        InputError: the catalogue has none of this name; the message names the nearest, and the way out.
+    """
+    for name in catalogue():
+        if same_model(model.rstrip("/"), name):
+            return name
+    known = {bare(name): name for name in catalogue()}
+    wanted = bare(model.rstrip("/"))
+    longer = [each for each in known if each.startswith(wanted) or wanted.startswith(each)]
+    near = dict.fromkeys([*longer, *get_close_matches(wanted, known, n=3, cutoff=0.7)])
+    hint = f"; near are {', '.join(known[each] for each in [*near][:3])}" if near else ""
+    if misspelt := nearest(wanted, known):
+        hint = f"; did you mean {known[misspelt]!r}?"
+    raise InputError(
+        f"no model {model!r} in the catalogue{hint}; any other is derived from its config.json: "
+        "model_config in an inventory, --config of `python -m calibrate derive`"
     )
-    hint = f"; near are {', '.join(near)}" if near else ""
-    raise InputError(f"no model {model!r} in the catalogue{hint}; --config takes the config.json of any model")
 
 
 @cache

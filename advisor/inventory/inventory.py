@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from advisor import input_file
+from advisor.derive.engine import PLAIN, Engine
 from advisor.errors import InputError
 from advisor.inventory import document as documents
 from advisor.inventory import length_file
@@ -69,6 +70,14 @@ class Inventory:
     """Adapters of a group no two of which may be on one GPU, and which group."""
     replicas: Mapping[str, int] = field(default_factory=dict)
     """Adapters that must be on so many GPUs, where the file says how many."""
+    host_memory_gib: float | None = None
+    """Memory of the host that adapters may take, GiB, where the file says."""
+    dynamic: bool = False
+    """Whether adapters are loaded and unloaded while the server runs."""
+    target_modules: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Modules that adapters touch, of those of which the file says."""
+    engine: Engine = PLAIN
+    """How the LLM is run."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -138,10 +147,10 @@ def parse(text: str, where: str = "inventory", folder: Path = Path(), *, traffic
         check(file, traffic=traffic)
     except (ValidationError, RefusedError) as error:
         raise InputError(explain(error, model, document)) from error
-    return _expand(file, _workload(file, folder) if traffic else _ranks(file))
+    return _expand(file, _workload(file, folder) if traffic else _ranks(file), folder)
 
 
-def _expand(file: File, workload: Workload) -> Inventory:
+def _expand(file: File, workload: Workload, folder: Path) -> Inventory:
     fixed = file.fixed.named()
     names = tuple(chain.from_iterable(row.names for row in file.adapters))
     sources = tuple(chain.from_iterable((row.source,) * (row.count or 1) for row in file.adapters))
@@ -153,7 +162,7 @@ def _expand(file: File, workload: Workload) -> Inventory:
 
     return Inventory(
         model=file.model,
-        gpu=file.gpu or gpus[0].name,
+        gpu=file.gpu_name or gpus[0].name,
         names=names,
         sources=sources,
         workload=workload,
@@ -163,6 +172,10 @@ def _expand(file: File, workload: Workload) -> Inventory:
         pins=of_those_that_have("gpu"),
         apart=of_those_that_have("apart"),
         replicas=of_those_that_have("replicas"),
+        host_memory_gib=file.host_memory_gib,
+        dynamic=file.dynamic,
+        target_modules={name: frozenset(modules) for name, modules in of_those_that_have("target_modules").items()},
+        engine=file.engine(folder),
     )
 
 

@@ -50,6 +50,7 @@ def _plain(node: Any) -> Any:
     choices = found.get("anyOf")
     if isinstance(choices, list) and {"type": "null"} in choices:
         del found["anyOf"]
-        (only,) = (each for each in choices if each != {"type": "null"})
-        found = {**(only or _LENGTH), **found}
+        others = [each for each in choices if each != {"type": "null"}]
+        one = others[0] or _LENGTH
+        found = {**(one if len(others) == 1 else {"anyOf": others}), **found}
     return found

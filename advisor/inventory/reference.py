@@ -24,7 +24,8 @@ def _part(title: str, part: dict[str, Any], schema: dict[str, Any]) -> Iterator[
         inner, several = _table(field, schema)
         if inner is not None:
             tables.append((f"`[[{name}]]`" if several else f"`[{name}]`", inner))
-            continue
+            if "anyOf" not in field:
+                continue
         needed = " Needed." if name in part.get("required", []) else ""
         default = f" (default: {_toml(field['default'])})" if "default" in field else ""
         yield f"| `{name}` | {field.get('description', '')}{default}.{needed} |"
@@ -34,9 +35,10 @@ def _part(title: str, part: dict[str, Any], schema: dict[str, Any]) -> Iterator[
 
 
 def _table(field: dict[str, Any], schema: dict[str, Any]) -> tuple[dict[str, Any] | None, bool]:
-    """The table that a field holds, and whether it holds several; None where it is a value."""
+    """The table that a field holds or may hold, and whether it holds several; None where it is a value."""
     several = field.get("type") == "array"
-    reference = (field.get("items", {}) if several else field).get("$ref")
+    choices = [field.get("items", {}) if several else field, *field.get("anyOf", [])]
+    reference = next((each["$ref"] for each in choices if "$ref" in each), None)
     if reference is None:
         return None, several
     return schema["$defs"][reference.rpartition("/")[2]], several

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, PlainValidator
 
 from advisor.inventory.document import shown
+from advisor.inventory.engine import EngineKeys
 from advisor.inventory.validation import RefusedError
 from twin.arrivals import Phase
 from twin.lengths import Quantiles
@@ -28,6 +29,7 @@ MAX_RATE = 1_000.0
 MIN_SCALE = 1e-6
 """Of a phase's rates, where it is not 0; for the same reason."""
 MAX_TOKENS = 10_000_000
+MAX_HOST_GIB = 1_000_000
 MAX_SECONDS = 31_622_400
 """A leap year."""
 
@@ -152,6 +154,12 @@ class Adapter(_Section):
     gaps: Gaps = Field(default="gamma", description=_GAPS)
     cv: Number = Field(default=1.0, ge=0.01, le=100, description=_CV)
     source: Text | None = Field(default=None, description="the path or hub id the adapter is loaded from")
+    target_modules: list[Text] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description='a list of the modules that it touches, such as ["q_proj", "v_proj"]',
+    )
     gpu: int | None = Field(
         default=None,
         ge=0,
@@ -253,13 +261,20 @@ class ServerTable(SettingsTable):
     )
 
 
-class File(_Section):
+class File(EngineKeys):
     """The whole file."""
 
-    model: Text = Field(description='a Hugging Face id or short name, such as "meta-llama/Llama-3.1-8B-Instruct"')
-    gpu: Text | None = Field(default=None, description='the short name of a GPU type, such as "h100-64gb"')
     gpus: list[GpuEntry] = Field(
         default=[], max_length=100, description="at most 100 [[gpus]] entries, each with a type, price and at_most"
+    )
+    host_memory_gib: Number | None = Field(
+        default=None,
+        gt=0,
+        le=MAX_HOST_GIB,
+        description="above 0: GiB of the host's memory that adapters may take, which bounds max_cpu_loras",
+    )
+    dynamic: bool = Field(
+        default=False, description="true or false: whether adapters are loaded and unloaded while the server runs"
     )
     lengths: Lengths = Field(default=Lengths(), description="a table with input, output and correlation, or file")
     # FailFast: one error is reported, so one is enough to find.

@@ -16,6 +16,7 @@ SYNONYMS = {
     "cv": "coefficient_of_variation gap_cv variation",
     "shared_prefix": "common_prefix prefix prefix_len prefix_length prefix_tokens system_prompt system_prompt_tokens",
     "source": "adapter_path dir directory folder hf_id hub_id local_path lora_path path repo repo_id uri url",
+    "target_modules": "layers lora_target_modules modules targets",
     "apart": "anti_affinity antiaffinity exclusive keep_apart separate spread",
     "replicas": "min_replicas num_replicas replica replica_count",
     # [[gpus]]
@@ -30,12 +31,26 @@ SYNONYMS = {
     # [[phases]]
     "duration": "duration_s length seconds time",
     "scale": "factor multiplier rate rate_scale",
+    # [gpu]
+    "memory_gib": "gpu_memory memory memory_gb vram vram_gb",
+    "bandwidth_gb_s": "bandwidth bandwidth_gbps hbm_bandwidth memory_bandwidth",
+    "bf16_tflops": "bf16 compute fp16_tflops tensor_tflops tflops",
+    "fp8_tflops": "fp8",
+    "link_gb_s": "interconnect link link_bandwidth nvlink nvlink_gb_s",
+    "like": "kind resembles similar similar_to",
     # the whole file
+    "model_config": "config config_json hf_config model_config_path",
+    "tensor_parallel": "gpu_count gpus_per_server num_gpus tensor_parallel_size tp tp_size",
+    "quantization": "dtype precision quant quantisation weights",
+    "kv_cache_dtype": "kv_cache kv_cache_precision kv_dtype",
+    "vllm": "engine_version version vllm_version",
     "model": "base_model hf_model llm model_id model_name",
     "gpu": "accelerator card device gpu_id gpu_name gpu_type hardware pin pinned",
     "gpus": "accelerators fleet gpu_types nodes pool pools",
     "lengths": "length requests token_lengths tokens",
     "adapters": "adapter lora lora_adapters lora_modules loras",
+    "host_memory_gib": "cpu_memory cpu_memory_gib host_memory host_memory_gb memory memory_gib ram ram_gib",
+    "dynamic": "at_run_time dynamic_loading hot_swap runtime_loading runtime_lora_updating",
     "base": "base_requests base_traffic no_adapter unadapted without_adapter",
     "server": "current engine flags settings today",
     # [server] and [fixed]

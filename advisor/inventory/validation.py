@@ -63,8 +63,13 @@ def _fields(model: type[BaseModel], location: Location) -> Mapping[str, FieldInf
     """The fields of the table at a location."""
     for name in location:
         if isinstance(name, str):
-            model = next(_models(model.model_fields[name].annotation))
-    return model.model_fields
+            model = next(_models(_by_key(model)[name].annotation))
+    return _by_key(model)
+
+
+def _by_key(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """The fields under the keys that a file has them by."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -80,7 +80,12 @@ class Assignment:
     @property
     def args(self) -> list[str]:
         """Arguments of `vllm serve`."""
-        return arguments(dict(self.flags))
+        return arguments(self.launched_with)
+
+    @property
+    def launched_with(self) -> dict[str, int | float | str]:
+        """The flags, and those that tell how the pair is run."""
+        return {**self.flags, **self.gpu_type.pair.flags}
 
     def figures(self) -> dict[str, Any]:
         """The expectation as plain data."""
@@ -167,7 +172,7 @@ def _document(assignment: Assignment, inventory: Inventory) -> dict[str, Any]:
         "adapters": [inventory.names[adapter] for adapter in assignment.adapters],
         **({"weights": weights} if weights else {}),
         **({"standby": [inventory.names[adapter] for adapter in assignment.standby]} if assignment.standby else {}),
-        "flags": dict(assignment.flags),
+        "flags": assignment.launched_with,
         "args": assignment.args,
         "request_rate": round(assignment.request_rate, 6),
         "token_rate": round(assignment.token_rate, 3),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.objective import Objective
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.reasons import FewerAdapters, Fixed, Missed, NextRank, SlotsMemory, Waits
 from advisor.recommend.recommendation import Step
 from advisor.recommend.room import shortages, unlike_trained
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from advisor.zoo.predictor import load_predictor
 from advisor.zoo.tree import load_tree
 from twin.service_level import STARVED_BELOW
@@ -70,11 +71,13 @@ class Configurator:
         *,
         idle_adapters: int = 0,
         idle_rank: int = 0,
+        host_slots: int | None = None,
     ) -> None:
         """Load the models.
 
         Settings that are `fixed` stay as they are. Beside the adapters that are asked there may be idle ones, which
-        take room in host memory, and slots of their rank.
+        take room in host memory, and slots of their rank. Host memory holds no more than `host_slots` adapters, where
+        that is given.
 
         Raises:
             InputError: a shipped file is missing or altered.
@@ -86,6 +89,7 @@ class Configurator:
         self._max_model_len = int(self._fixed.get("max_model_len", pair.profile.memory.max_model_len))
         self._unlike_trained = bool(unlike_trained(self._fixed, pair.profile))
         self._idle_adapters, self._idle_rank = idle_adapters, idle_rank
+        self._host_slots = sys.maxsize if host_slots is None else host_slots
         self._slots = load_tree(pair.models, objective.trees, "max_loras")
         self._predict = load_predictor(pair.models, objective.trees)
 
@@ -139,13 +143,15 @@ class Configurator:
         """Slots to try instead, the nearest first: those that memory and the adapters leave a use for."""
         if "max_loras" in self._fixed:
             return []
-        slots = {min(max(round(asked * factor), 1), adapters) for factor in OTHER_SLOTS}
+        most = min(adapters, self._host_slots)
+        slots = {min(max(round(asked * factor), 1), most) for factor in OTHER_SLOTS}
         fit = {count for count in slots - {asked} if self._capacity(count, rank) >= self._max_model_len}
         return sorted(fit, key=lambda count: (abs(math.log(count / asked)), count))
 
     def _settings(self, mix: Workload, max_loras: int, rank: int) -> Settings:
         others = {name: value for name, value in self._fixed.items() if "lora" not in name}
-        in_host = int(self._fixed.get("max_cpu_loras", max(len(mix) + self._idle_adapters, max_loras)))
+        held = max(min(len(mix) + self._idle_adapters, self._host_slots), max_loras)
+        in_host = int(self._fixed.get("max_cpu_loras", held))
         return self.profile.settings(max_loras=max_loras, max_cpu_loras=in_host, max_lora_rank=rank, others=others)
 
     def _slot_rank(self, mix: Workload) -> Step:
@@ -159,7 +165,7 @@ class Configurator:
         if "max_loras" in self._fixed:
             yield Step("max_loras", (Fixed(),), int(self._fixed["max_loras"]))
             return
-        most = min(len(mix), int(self._fixed.get("max_cpu_loras", len(mix))))
+        most = min(len(mix), int(self._fixed.get("max_cpu_loras", self._host_slots)))
         decision = self._slots(values)
         wanted = max(round(decision.value), 1)
         if wanted > most:

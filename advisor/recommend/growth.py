@@ -15,7 +15,7 @@ from advisor.recommend.objective import Objective
 from advisor.recommend.order import admission_order
 from advisor.recommend.recommendation import Recommendation
 from advisor.recommend.search import largest
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from twin.workload import Workload
 
 MOST_TIMES = 8

@@ -9,6 +9,7 @@ from dataclasses import replace
 from advisor.errors import InputError
 from advisor.features.vector import ESTIMATES, MIX_FEATURES, SERVING_FEATURES, UNITS
 from advisor.inventory.inventory import Inventory
+from advisor.recommend import host_memory
 from advisor.recommend.configuration import bursts_unknown
 from advisor.recommend.context import settle_context
 from advisor.recommend.lora_cost import without_lora
@@ -17,7 +18,7 @@ from advisor.recommend.recommendation import Admission, Change, Recommendation
 from advisor.recommend.room import unlike_trained
 from advisor.recommend.search import Choice
 from advisor.recommend.selection import Selection, Selector
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from twin.arrivals import mean_scale
 from twin.profile import Profile
 from twin.settings import LORA_RANKS
@@ -39,17 +40,19 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
         *context.warnings,
         *_unknown_to_the_models(pair, inventory.fixed),
         *_not_learned(inventory.workload, pair),
+        *pair.notes,
     ]
     if context.accepted is None:
         reason = f"no request fits into max_model_len {context.max_model_len:,}"
         return _refusal(inventory, pair, Choice(0, None, (), {}, reason), warnings)
-    chosen, told = Selector(inventory, context.accepted, pair, objective, fixed).select()
+    weights = host_memory.weights(inventory, pair)
+    chosen, told = Selector(inventory, context.accepted, pair, objective, fixed, weights).select()
     choice = chosen.choice
     warnings = _extrapolations(pair, choice.values, MIX_FEATURES) + warnings + told
     if choice.configuration is None:
         return _refusal(inventory, pair, choice, warnings)
     settings, expected = choice.configuration.settings, choice.configuration.expected
-    flags = settings.flags(profile.memory.max_model_len)
+    flags = {**settings.flags(profile.memory.max_model_len), **pair.flags}
     further = [name for name in SERVING_FEATURES if name not in MIX_FEATURES]
     warnings += _extrapolations(pair, choice.configuration.values, further)
     served = context.accepted.take(chosen.candidates.order[: choice.size])
@@ -68,6 +71,8 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
             f"memory allows only {settings.max_loras} adapter slots: the KV cache must hold one request of "
             "max_model_len tokens; a smaller max_model_len in [server] that still covers your requests allows more"
         )
+    held = host_memory.held(inventory, weights, chosen.adapters, settings)
+    warnings += host_memory.warnings(inventory, held, chosen.host)
     return Recommendation(
         basis=pair.basis,
         settings=settings,
@@ -79,6 +84,7 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
         warnings=tuple(warnings),
         changes=_changes(inventory, flags),
         without_lora=without_lora(served, profile, settings.max_loras),
+        host_memory=held,
     )
 
 
@@ -160,7 +166,7 @@ def _admission(inventory: Inventory, chosen: Selection) -> Admission:
     )
 
 
-def _changes(inventory: Inventory, flags: Mapping[str, int | float]) -> tuple[Change, ...]:
+def _changes(inventory: Inventory, flags: Mapping[str, int | float | str]) -> tuple[Change, ...]:
     """Where the recommendation differs from the settings in force today."""
     return tuple(
         Change(name, today, recommended)

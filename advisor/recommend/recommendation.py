@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from advisor.recommend.host_memory import HostMemory
 from advisor.recommend.lora_cost import WithoutLora
 from advisor.recommend.objective import Expectation
 from advisor.recommend.reasons import Reason
@@ -59,7 +60,7 @@ class Change:
 
     name: str
     today: int | float
-    recommended: int | float
+    recommended: int | float | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,8 @@ class Recommendation:
     """The pair that answers, and where it comes from."""
     settings: Settings | None
     """What the server is launched with; None when nothing is feasible."""
-    flags: dict[str, int | float]
-    """Those of the settings that have to be passed on, by vLLM's names; empty when nothing is feasible."""
+    flags: Mapping[str, int | float | str]
+    """What has to be passed on, by vLLM's names: settings, and how the pair is run; empty when nothing is feasible."""
     admission: Admission
     expected: Expectation | None
     steady: bool
@@ -84,6 +85,8 @@ class Recommendation:
     """Settings in force today that the recommendation changes."""
     without_lora: WithoutLora | None = None
     """What serving the same traffic without LoRA would be like; None when nothing is feasible."""
+    host_memory: HostMemory | None = None
+    """What adapters take of the host's memory; None where nothing is feasible, or the model's shape is not known."""
     verified: Mapping[str, Any] | None = None
     """What the digital twin measured under the recommended flags, when it was asked."""
 
@@ -148,6 +151,8 @@ class Recommendation:
                 "itl_ms": round(self.without_lora.itl_ms, 2),
                 "load_ratio": round(self.without_lora.load_ratio, 3),
             }
+        if self.host_memory is not None:
+            document["host_memory"] = self.host_memory.document()
         document["trace"] = [
             {"output": step.output, "rule": list(step.rule), "result": step.result} for step in self.trace
         ]

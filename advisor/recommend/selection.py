@@ -11,10 +11,11 @@ from advisor.features.estimate import estimate
 from advisor.inventory.inventory import Inventory
 from advisor.names import listed
 from advisor.recommend.configuration import Configurator, DoesNotFitError
+from advisor.recommend.host_memory import Floats, HostRoom, room
 from advisor.recommend.objective import Objective
 from advisor.recommend.order import Positions, admission_order
 from advisor.recommend.search import Choice, choose
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from twin.settings import LORA_RANKS, slot_rank
 from twin.workload import Workload
 
@@ -53,6 +54,8 @@ class Selection:
     """Of the idle candidates, those that host memory has room for."""
     token_rate: float
     """Offered tokens/s of the admitted adapters."""
+    host: HostRoom | None = None
+    """What host memory holds of the candidates; None where it has room for all."""
 
     @property
     def adapters(self) -> Positions:
@@ -78,6 +81,8 @@ class Selector:
     objective: Objective
     fixed: Mapping[str, int | float]
     """Settings that stay, by vLLM's names."""
+    weights: Floats | None = None
+    """What each adapter takes of host memory, bytes; None where that is not limited, or not known."""
 
     def select(self) -> tuple[Selection, list[str]]:
         """The adapters that one GPU serves, the mix kept unless another set serves much more; and what to tell."""
@@ -103,8 +108,11 @@ class Selector:
         return best, told
 
     def _try(self, candidates: Candidates) -> Selection:
-        idle = candidates.idle
-        in_host = int(self.fixed.get("max_cpu_loras", len(self.mix)))
+        idle, host = candidates.idle, self._host(candidates)
+        if host is not None and host.slots < (slots := int(self.fixed.get("max_loras", 1))):
+            reason = f"host memory of {host.limit_gib:g} GiB holds {host.slots} adapters, fewer than max_loras {slots}"
+            return Selection(candidates, Choice(0, None, (), {}, reason), idle, 0.0)
+        in_host = int(self.fixed.get("max_cpu_loras", len(self.mix))) if host is None else host.admits
         of = min(len(candidates.order), in_host)
         try:
             configurator = Configurator(
@@ -113,15 +121,24 @@ class Selector:
                 self.fixed,
                 idle_adapters=len(idle),
                 idle_rank=int(self.mix.rank[idle].max(initial=0)),
+                host_slots=None if host is None else host.slots,
             )
             which = "in the inventory" if of == len(self.mix) else "that are asked and not left out"
             choice = choose(configurator, lambda size: self.mix.take(candidates.order[:size]), of, which)
         except DoesNotFitError as error:
             choice = Choice(0, None, error.trace, {}, str(error))
         admitted = self.mix.take(candidates.order[: choice.size])
-        room = in_host - choice.size  # who is asked comes first
+        left = in_host - choice.size  # who is asked comes first
         token_rate = admitted.offered_tok_s - admitted.base_tok_s if choice.size else 0.0
-        return Selection(candidates, choice, idle[:room], token_rate)
+        return Selection(candidates, choice, idle[:left], token_rate, host)
+
+    def _host(self, candidates: Candidates) -> HostRoom | None:
+        """What host memory holds of them, where it is limited and nobody fixed how many."""
+        limit_gib = self.inventory.host_memory_gib
+        if self.weights is None or limit_gib is None or "max_cpu_loras" in self.fixed:
+            return None
+        all_of_them = np.concatenate([candidates.order, candidates.idle])
+        return room(limit_gib, self.weights[all_of_them], self.mix.take(all_of_them), self.pair.profile.loading)
 
     def _ordered(self, adapters: Positions) -> tuple[Candidates, Candidates]:
         """The adapters in the order of admission: giants after the others, and before them; alike without giants."""

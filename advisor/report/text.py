@@ -48,6 +48,8 @@ def _admission(recommendation: Recommendation) -> str:
         f"admitted     {admission.adapters:,} of {_adapters(admission.of)}: "
         f"{admission.request_rate:,.4g} requests/s, {admission.token_rate:,.0f} tokens/s"
     ]
+    if host := recommendation.host_memory:
+        lines.append(f"host memory  {host.gigabytes:,.1f} GB for the {_adapters(host.adapters)} of max_cpu_loras")
     if admission.base_request_rate:
         lines.append(
             f"base model   beside them {admission.base_request_rate:,.4g} requests/s that name no adapter, "

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from advisor.zoo.manifest import Tree as Entry
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from advisor.zoo.tree import Rule, Tree
 
 UNITS = {"load_limit": "tokens/s", "max_loras": "slots"}

@@ -1,87 +1,20 @@
-"""The zoo: Profiles of pairs, each with the models that answer for it."""
+"""The zoo: the pairs in a folder, and which of them, or which derived one, answers for a model on a GPU."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib.resources import files
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from advisor import input_file
+from advisor.derive.engine import PLAIN, WIDE, Engine
+from advisor.derive.gpu import meant
+from advisor.derive.model_name import bare
+from advisor.derive.packing import packed
 from advisor.errors import InputError
 from advisor.nearest import nearest
-from advisor.zoo.basis import Basis
-from advisor.zoo.model_name import bare, same_model
-from advisor.zoo.models import MANIFEST, MAX_BYTES, Models, common_models, load_models
-from twin.profile import Profile, ProfileError
-from twin.profile import parse as parse_profile
-
-PROFILE = "profile.toml"
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """One LLM on one GPU type: its Profile, and the models that answer for it."""
-
-    profile: Profile
-    models: Models
-
-    @property
-    def name(self) -> str:
-        """Short name, '<model>--<gpu>'."""
-        return self.profile.pair.name
-
-    @property
-    def model(self) -> str:
-        """Hugging Face id of the LLM."""
-        return self.profile.pair.model
-
-    @property
-    def gpu(self) -> str:
-        """Short name of the GPU type."""
-        return self.profile.pair.gpu
-
-    @property
-    def vllm(self) -> str:
-        """The version that its constants are of."""
-        return self.profile.pair.vllm
-
-    def serves(self, model: str) -> bool:
-        """Whether it is for this LLM, named by its Hugging Face id, the pair's short name, or the LLM's part of it."""
-        short = (self.name.lower(), self.name.lower().partition("--")[0])
-        return model.lower() in short or same_model(model, self.model)
-
-    @property
-    def basis(self) -> Basis:
-        """What answers of the pair rest on."""
-        measured = "; ".join(sorted({fit.source for fit in self.profile.fits.values()}))
-        if self.profile.derivation is not None:
-            measured = "derived, not measured"
-        return Basis(self.name, self.model, self.gpu, self.vllm, measured, self.models.manifest.date)
-
-    def summary(self) -> dict[str, Any]:
-        """The pair as plain data: what it is for, where it comes from, and its models' errors on unseen workloads."""
-        manifest = self.models.manifest
-        trees = [{"output": tree.output, "objective": tree.objective, **tree.error} for tree in manifest.trees]
-        ensembles = [{"output": entry.output, **entry.error} for entry in manifest.ensembles]
-        chances = [
-            {"output": "chance", "objective": entry.objective, "required": entry.required, **entry.error}
-            for entry in manifest.chances
-        ]
-        return {
-            "pair": self.name,
-            "model": self.model,
-            "gpu": self.gpu,
-            "vllm": self.vllm,
-            **manifest.model_dump(include={"date", "workloads", "simulations", "command"}),
-            "source": self.basis.measured,
-            "errors": [*trees, *ensembles, *chances],
-        }
-
-
-def shipped() -> Path:
-    """Where the pairs that come with the package lie."""
-    return Path(str(files("model_zoo"))) / "pairs"
+from advisor.zoo.derived import derived_pair
+from advisor.zoo.models import MANIFEST
+from advisor.zoo.pair import PROFILE, Pair, load_pair, shipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +43,7 @@ def load_zoo(folder: Path | None = None) -> Zoo:
     pairs, broken = [], []
     for directory in directories:
         try:
-            pairs.append(_load(directory))
+            pairs.append(load_pair(directory))
         except InputError as error:
             broken.append(str(error))
     if not pairs:
@@ -118,28 +51,27 @@ def load_zoo(folder: Path | None = None) -> Zoo:
     return Zoo(tuple(pairs), tuple(broken))
 
 
-def find_pair(model: str, gpu: str, folder: Path | None = None) -> Pair:
-    """The pair of a model (Hugging Face id or short name) and a GPU type, whatever the case of the letters.
+def find_pair(model: str, gpu: str, folder: Path | None = None, engine: Engine = PLAIN) -> Pair:
+    """The pair that answers for a model (Hugging Face id or short name) on a GPU type, run so.
+
+    Where the zoo has it, that is it; where nobody measured it, it is derived.
 
     Raises:
-        InputError: there is no such pair; the message names those there are.
+        InputError: there is no such pair, and none can be derived; the message names the nearest there are.
     """
     zoo = load_zoo(folder)
     ours = [pair for pair in zoo.pairs if pair.serves(model)]
-    if not ours:
-        known = {bare(pair.model): pair.model for pair in zoo.pairs}
-        near = known.get(nearest(bare(model), known) or "")
-        raise _unknown(f"no pair for model {model!r}", near, f"known models: {', '.join(sorted(known.values()))}", zoo)
-    for pair in ours:
-        if pair.gpu.lower() == gpu.lower():
-            return pair
-    gpus = sorted(pair.gpu for pair in ours)
-    sought = f"no pair for GPU {gpu!r} with model {model!r}"
-    raise _unknown(sought, nearest(gpu, gpus), f"known GPUs: {', '.join(gpus)}", zoo)
+    for pair in sorted(ours, key=lambda pair: pair.gpus):
+        if _is(gpu, pair.gpu) and _runs_so(pair, engine):
+            return replace(pair, flags={**pair.flags, **engine.flags()}, notes=tuple(engine.notes(pair.model)))
+    try:
+        return derived_pair(model, gpu, engine)
+    except InputError as error:
+        raise InputError("; ".join([*_known(model, gpu, ours, zoo, folder), str(error)])) from error
 
 
 def named(name: str, folder: Path | None = None) -> Pair:
-    """The pair of this short name, whatever the case of the letters.
+    """The pair of this short name, whatever the case of the letters; a derived one where the zoo has none.
 
     Raises:
         InputError: there is no such pair; the message names those there are.
@@ -148,23 +80,52 @@ def named(name: str, folder: Path | None = None) -> Pair:
     for pair in zoo.pairs:
         if pair.name.lower() == name.lower():
             return pair
+    model, _, on = name.partition("--")
+    gpu, several, count = on.rpartition("-x")
+    engine = Engine(tensor_parallel=int(count)) if several and count.isdecimal() else Engine()
     known = [pair.name for pair in zoo.pairs]
-    raise _unknown(f"no pair {name!r}", nearest(name, known), f"known pairs: {', '.join(known)}", zoo)
-
-
-def _unknown(sought: str, near: str | None, known: str, zoo: Zoo) -> InputError:
-    hint = f"; did you mean {near!r}?" if near else ""
-    broken = f"; not readable: {'; '.join(zoo.broken)}" if zoo.broken else ""
-    return InputError(f"{sought}{hint}; {known}{broken}")
-
-
-def _load(directory: Path) -> Pair:
-    """The pair of a folder: a Profile, and models of its own or else those that answer for any."""
-    path = directory / PROFILE
-    own = (directory / MANIFEST).exists()
-    models = load_models(directory) if own else common_models()
-    data = models.read(PROFILE) if own else input_file.read(path, "a pair needs its profile", MAX_BYTES)
+    near = nearest(name, known)
+    hint = f"no pair {name!r}{_meaning(near)}; known pairs: {', '.join(known)}"
     try:
-        return Pair(parse_profile(data, str(path)), models)
-    except ProfileError as error:
-        raise InputError(str(error)) from error
+        return derived_pair(model, gpu if engine.tensor_parallel else on, engine)
+    except InputError as error:
+        raise InputError(f"{hint}{_broken(zoo)}; and none is derived: {error}") from error
+
+
+def _is(gpu: str, known: str) -> bool:
+    """Whether a GPU, as people call it, is the one of this short name."""
+    return gpu.lower() == known.lower() or meant(gpu)[:1] == [known]
+
+
+def _runs_so(pair: Pair, engine: Engine) -> bool:
+    """Whether a pair of the zoo is of a server that is run so."""
+    derivation = pair.profile.derivation
+    weights = derivation.weights if derivation else of_name.precision if (of_name := packed(pair.model)) else "bf16"
+    return (
+        engine.runs(pair.vllm)
+        and engine.tensor_parallel in (None, pair.gpus)
+        and engine.quantization_is(weights)
+        and engine.kv_bytes == WIDE
+    )
+
+
+def _known(model: str, gpu: str, ours: Sequence[Pair], zoo: Zoo, folder: Path | None) -> Iterator[str]:
+    """What a user's own zoo has in the place of what was sought; everyone knows the shipped one."""
+    if folder is None:
+        yield from filter(None, [_broken(zoo).removeprefix("; ")])
+    elif ours:
+        gpus = sorted(pair.gpu for pair in ours)
+        near = _meaning(nearest(gpu, gpus))
+        yield f"no pair for GPU {gpu!r} with model {model!r}{near}; known GPUs: {', '.join(gpus)}{_broken(zoo)}"
+    else:
+        known = {bare(pair.model): pair.model for pair in zoo.pairs}
+        near = _meaning(known.get(nearest(bare(model), known) or ""))
+        yield f"no pair for model {model!r}{near}; known models: {', '.join(sorted(known.values()))}{_broken(zoo)}"
+
+
+def _meaning(near: str | None) -> str:
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def _broken(zoo: Zoo) -> str:
+    return f"; not readable: {'; '.join(zoo.broken)}" if zoo.broken else ""

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from advisor.derive.engine import CURRENT
 from calibrate import output as out
 from calibrate.errors import CalibrationError
 
@@ -37,13 +38,6 @@ class Kv(StrEnum):
     FP8 = "fp8"
 
 
-class Lineage(StrEnum):
-    """Generations of vLLM whose costs differ."""
-
-    OLD = "0.8.5"
-    CURRENT = "current"
-
-
 def derive(
     *,
     model: Annotated[str, typer.Option(help="Hugging Face id; with --config any name")],
@@ -53,7 +47,7 @@ def derive(
     tensor_parallel: Annotated[int, typer.Option(min=1, max=64, help="GPUs that the server spans")] = 1,
     weights: Annotated[Weights, typer.Option(help="int4: AWQ, GPTQ, bitsandbytes")] = Weights.BF16,
     kv_cache: Annotated[Kv, typer.Option(help="what the KV cache holds")] = Kv.BF16,
-    vllm: Annotated[Lineage, typer.Option(help="generation of vLLM")] = Lineage.CURRENT,
+    vllm: Annotated[str, typer.Option(metavar="VERSION", help="what is to serve it")] = CURRENT,
     context: Annotated[float, typer.Option(min=1, help="tokens that a request holds on average")] = 400.0,
     measured: Annotated[
         Path | None,
@@ -66,19 +60,19 @@ def derive(
     from advisor.derive import model_shape
     from advisor.derive.derive import Subject
     from advisor.derive.derive import derive as derived
-    from advisor.zoo.pairs import PROFILE, shipped
+    from advisor.zoo.pair import PROFILE, shipped
     from twin.profile import load
 
     donor = load(measured or shipped() / MEASURED / PROFILE)
     subject = Subject(
         model=model,
         shape=model_shape.find(model) if config is None else model_shape.read(config),
-        gpu_name=gpu.casefold(),
+        gpu_name=gpus.short_name(gpu),
         gpu=gpus.find(gpu),
         tensor_parallel=tensor_parallel,
         precision=weights.value,
         kv_bytes=2.0 if kv_cache is Kv.BF16 else 1.0,
-        generation=vllm.value,
+        vllm=vllm,
         context=context,
     )
     profile = derived(subject, donor, model_shape.find(donor.pair.model), command=out.called())

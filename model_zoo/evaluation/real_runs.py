@@ -13,7 +13,7 @@ from pathlib import Path
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from calibrate.errors import CalibrationError
 from calibrate.replay import same_model
 from calibrate.runs import MeasuredRun, read_runs

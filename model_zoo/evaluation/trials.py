@@ -13,7 +13,7 @@ from advisor.recommend import objective as advisors
 from advisor.recommend.configuration import Configurator
 from advisor.recommend.search import choose
 from advisor.zoo.models import Models as Shipped
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from model_zoo.campaign.campaign import Campaign, Configuration
 from model_zoo.campaign.grid import Recipe
 from model_zoo.campaign.profiles import Profiles

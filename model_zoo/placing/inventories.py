@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from advisor.inventory.inventory import Inventory
 from advisor.place.bound import Relaxation, demand_of
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from model_zoo.campaign.grid import PAPER_LENGTHS, RANKS, papers, sample
 from twin.workload import Workload
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from advisor.zoo import pairs
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor.small_zoo import NAME, build
 
 

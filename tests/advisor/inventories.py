@@ -87,6 +87,29 @@ phases = st.fixed_dictionaries(
 )
 
 
+engines = st.fixed_dictionaries(
+    {},
+    optional={
+        "model_config": names,
+        "tensor_parallel": st.integers(1, 64),
+        "quantization": st.sampled_from(["fp8", "awq", "gptq", "bitsandbytes", "compressed-tensors"]),
+        "kv_cache_dtype": st.sampled_from(["auto", "fp8", "fp8_e5m2"]),
+        "vllm": st.sampled_from(["0.8.5", "0.33", "0.24.0"]),
+        "gpu": st.fixed_dictionaries(
+            {
+                "name": names,
+                "memory_gib": st.floats(1, 1000),
+                "bandwidth_gb_s": st.floats(1, 10_000),
+                "bf16_tflops": st.integers(1, 5000),
+                "like": st.sampled_from(["l40s", "A100", "NVIDIA H100 80GB HBM3"]),
+            },
+            optional={"fp8_tflops": st.floats(1, 1e4), "link_gb_s": st.floats(1, 2000)},
+        ),
+    },
+)
+"""How the LLM is run; a table of figures in the place of the name of a GPU."""
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """What a valid inventory file holds."""
@@ -101,6 +124,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         "lengths": {"input": draw(lengths), "output": draw(lengths), "correlation": draw(st.floats(-1, 1))},
         "adapters": rows,
         "phases": draw(st.lists(phases, max_size=3)),
+        **draw(engines),
         **({"base": traffic} if (traffic := draw(st.none() | base)) else {}),
     }
 

@@ -16,7 +16,7 @@ from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
 from advisor.recommend.recommendation import Recommendation
 from advisor.simulation import prepare
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor import inventories
 
 RATES = st.sampled_from([0.0, 1e-9, 1e-6, 1e-3, 0.05, 1.0, 1000.0])

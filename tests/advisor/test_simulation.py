@@ -11,7 +11,7 @@ from advisor.inventory.inventory import load
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
 from advisor.simulation import prepare, verified
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor import inventories
 from tests.advisor.inventories import PLAIN
 from twin.service_level import Limit

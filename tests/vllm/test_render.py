@@ -14,7 +14,7 @@ import yaml
 
 from advisor.deploy.write.render_context import Options
 from advisor.zoo import pairs
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor.deploy.rendered import HOSTILE, text, undollared
 from tests.advisor.deploy.test_quoting import systemd_word
 from tests.advisor.deploy.test_scripts import NOTE, asked, run, write

@@ -46,7 +46,7 @@ def recommendation(assignment: Assignment, inventory: Inventory) -> Recommendati
     return Recommendation(
         basis=assignment.gpu_type.pair.basis,
         settings=assignment.settings,
-        flags=dict(assignment.flags),
+        flags=assignment.launched_with,
         admission=Admission(len(names), assignment.request_rate, assignment.token_rate, names, ()),
         expected=assignment.expected,
         steady=not assignment.missed,

@@ -13,7 +13,7 @@ from advisor.deploy.write.template import MistakeError
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.recommendation import Recommendation
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from twin.files import File, write_all
 
 

@@ -17,7 +17,7 @@ from advisor.deploy.write.mounts import mounts
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.recommendation import Recommendation
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from twin.settings import arguments
 from twin.workload import Workload
 
@@ -60,7 +60,7 @@ def context(recommendation: Recommendation, inventory: Inventory, pair: Pair, op
     # Who names the model itself is served by no adapter, but by the same server and within the same limits.
     traffic, models = mix.traffic, (*served.names, *([basis.model] if mix.base else []))
     limits = _limits(models, traffic, recommendation)
-    flags: dict[str, int | float] = dict(recommendation.flags)
+    flags: dict[str, int | float | str] = dict(recommendation.flags)
     if options.enforce:
         flags["max_num_queued_reqs"] = limits["requests_in_flight"]
     for flag in flags:
@@ -83,10 +83,11 @@ def context(recommendation: Recommendation, inventory: Inventory, pair: Pair, op
         **basis.document(),
         "vllm": vllm,
         "server": options.server or SERVER,
-        "summary": f"vLLM {vllm} for {len(adapters)} adapter{'s' if len(adapters) > 1 else ''} on one {basis.gpu}",
+        "summary": f"vLLM {vllm} for {len(adapters)} adapter{'s' if len(adapters) > 1 else ''} on {_gpus(pair)}",
         "basis": (origin := _basis(pair, vllm)),
         "notes": [*origin, *_loading(len(modules), len(unsourced), options)],
         "flags": flags,
+        "gpus": pair.gpus,
         "args": args,
         "command": [*args, "--lora-modules", *loaded] if loaded else args,
         "environment": RUNTIME if options.at_run_time else {},
@@ -112,6 +113,10 @@ def _rejected(inventory: Inventory, names: Sequence[str]) -> dict[str, int]:
     """How many adapters are not admitted, and the largest rank among them; 0 where there are none."""
     ranks = inventory.only(names).workload.rank
     return {"count": len(names), "rank": int(ranks.max(initial=0))}
+
+
+def _gpus(pair: Pair) -> str:
+    return f"one {pair.gpu}" if pair.gpus == 1 else f"{pair.gpus} {pair.gpu}"
 
 
 def _basis(pair: Pair, vllm: str) -> list[str]:

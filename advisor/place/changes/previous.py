@@ -34,12 +34,25 @@ class Running:
     """Short name of its pair, where the file tells."""
 
 
+class _Flags(SettingsTable):
+    """Of these the plan knows the settings; how a pair is run is the pair's business."""
+
+    tensor_parallel_size: int | None = None
+    quantization: str | None = None
+    kv_cache_dtype: str | None = None
+
+    def named(self) -> dict[str, int | float]:
+        return self.model_dump(
+            exclude_none=True, exclude=_Flags.model_fields.keys() - SettingsTable.model_fields.keys()
+        )
+
+
 class _Entry(BaseModel):
     model_config = ConfigDict(strict=True)
 
     gpu: int = Field(ge=0)
     adapters: list[str]
-    flags: SettingsTable = SettingsTable()
+    flags: _Flags = _Flags()
     pair: str | None = None
 
 

@@ -9,7 +9,7 @@ from advisor.inventory.inventory import Inventory, parse
 from advisor.place.placement import Assignment, Group, Placement
 from advisor.place.problem import GpuType, Problem
 from advisor.place.servers import Servers
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor import inventories
 
 

@@ -15,7 +15,7 @@ from advisor.inventory.inventory import Inventory, parse
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
 from advisor.recommend.recommendation import Recommendation
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor import inventories
 
 HOSTILE = [

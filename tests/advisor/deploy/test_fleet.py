@@ -7,7 +7,7 @@ import yaml
 
 from advisor.deploy.write import template
 from advisor.deploy.write.fleet import launch_files
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor.deploy.placements import placed
 from tests.advisor.deploy.rendered import modules, undollared
 from tests.advisor.deploy.test_templates import FORMATS, read

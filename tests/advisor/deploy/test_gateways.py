@@ -20,7 +20,7 @@ import pytest
 
 from advisor.deploy.write import template
 from advisor.deploy.write.render_context import AS_MEASURED, context
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor.deploy.rendered import serving
 
 BIN = Path(sys.executable).parent

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from advisor.deploy.write.mounts import mounts
 from advisor.deploy.write.render_context import AS_MEASURED, Options
 from advisor.errors import InputError
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor.deploy.rendered import HOSTILE, text, undollared
 from tests.advisor.deploy.test_templates import read
 

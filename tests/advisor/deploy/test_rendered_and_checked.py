@@ -17,7 +17,8 @@ from advisor.errors import InputError
 from advisor.inventory.inventory import parse
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
-from advisor.zoo.pairs import Pair, find_pair
+from advisor.zoo.pair import Pair
+from advisor.zoo.pairs import find_pair
 from tests.advisor import inventories
 
 SERVERS = ("serve", "systemd", "vllm-config", "compose", "kubernetes", "kserve", "kubeai", "llm-d", "production-stack")

@@ -10,7 +10,7 @@ from advisor.deploy.deployment import Deployment
 from advisor.deploy.finder import find
 from advisor.deploy.write import template
 from advisor.deploy.write.render_context import AS_MEASURED, RUNTIME, Options
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor.deploy.rendered import NAMES, text
 
 SIMPLE = st.from_regex("[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)

@@ -22,7 +22,7 @@ from advisor.deploy.write import router
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.place.placement import Placement
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor.deploy.placements import placed
 from tests.advisor.deploy.rendered import HOSTILE, NAMES
 from tests.advisor.deploy.test_gateways import BIN, free_port, started

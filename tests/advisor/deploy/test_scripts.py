@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from advisor.deploy.write.render_context import by_share
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor.deploy.rendered import HOSTILE, text
 
 RESULT = json.dumps(

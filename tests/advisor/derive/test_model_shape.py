@@ -52,7 +52,7 @@ def test_the_catalogue_holds_forty_models_and_more() -> None:
 
 def test_a_model_is_found_by_its_short_name_and_others_are_hinted_at() -> None:
     assert find("llama-3.1-8b-instruct") == find("meta-llama/Llama-3.1-8B-Instruct") == of_config(LLAMA)
-    with pytest.raises(InputError, match=r"near are .*qwen3-8b.*--config"):
+    with pytest.raises(InputError, match=r"near are .*Qwen/Qwen3-8B.*--config"):
         find("Qwen3-8")
 
 

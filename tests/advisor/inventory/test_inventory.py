@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
+from advisor.inventory.engine import GpuFigures
 from advisor.inventory.inventory import GpuChoice, Inventory, load, parse
 from advisor.inventory.schema import Adapter, Base, File, GpuEntry, Length, Lengths, PhaseEntry, SettingsTable
 from advisor.inventory.synonyms import SYNONYMS
@@ -337,8 +338,8 @@ def test_the_hint_for_an_unknown_key_is_the_key_that_was_meant(old: str, new: st
 
 
 def test_every_synonym_leads_to_a_key_there_is_and_is_none_itself() -> None:
-    sections = (File, GpuEntry, Lengths, Length, Adapter, Base, PhaseEntry, SettingsTable)
-    known = {key for section in sections for key in section.model_fields}
+    sections = (File, GpuFigures, GpuEntry, Lengths, Length, Adapter, Base, PhaseEntry, SettingsTable)
+    known = {field.alias or key for section in sections for key, field in section.model_fields.items()}
     assert set(SYNONYMS) <= known
     for section in sections:
         words = [word for key in section.model_fields for word in SYNONYMS.get(key, "").split()]

@@ -16,7 +16,8 @@ from advisor.place.problem import GpuType, Problem
 from advisor.place.servers import Servers
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
-from advisor.zoo.pairs import Pair, load_zoo
+from advisor.zoo.pair import Pair
+from advisor.zoo.pairs import load_zoo
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
 from twin.workload import Workload

@@ -15,7 +15,8 @@ from advisor.place.bound.lower import bins
 from advisor.place.problem import GpuType, Problem
 from advisor.place.servers import Servers
 from advisor.recommend.objective import Objective, ObjectiveName
-from advisor.zoo.pairs import Pair, load_zoo
+from advisor.zoo.pair import Pair
+from advisor.zoo.pairs import load_zoo
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
 from twin.engine.simulation import simulate

@@ -22,7 +22,7 @@ from advisor.place.problem import GpuType, Problem
 from advisor.place.running import missed_under
 from advisor.place.servers import Servers
 from advisor.place.steps import SPARE
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from advisor.place.place import place
 from advisor.place.placement import Placement
 from advisor.place.problem import GpuType, Problem
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
 

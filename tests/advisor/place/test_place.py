@@ -14,7 +14,7 @@ from advisor.errors import InputError
 from advisor.place.algorithms import ALGORITHMS
 from advisor.place.place import place
 from advisor.place.problem import GpuType, Problem
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
 

@@ -9,7 +9,7 @@ import pytest
 
 from advisor.place.place import place
 from advisor.place.problem import GpuType, Problem
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
 from twin.arrivals import Phase

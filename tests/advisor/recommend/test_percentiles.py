@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from advisor.features.vector import measure
 from advisor.recommend.objective import Expectation, Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
-from advisor.zoo.pairs import Pair, named
+from advisor.zoo.pair import Pair
+from advisor.zoo.pairs import named
 from advisor.zoo.percentiles import MARGINS, estimated
 from advisor.zoo.predictor import PERCENTILES
 from tests.advisor.inventories import of

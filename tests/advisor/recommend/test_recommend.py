@@ -19,7 +19,7 @@ from advisor.recommend.objective import Expectation, Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
 from advisor.recommend.recommendation import Recommendation
 from advisor.recommend.search import choose
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from advisor.zoo.predictor import Prediction, load_predictor
 from advisor.zoo.tree import load_tree
 from tests.advisor import inventories

@@ -16,7 +16,8 @@ from advisor.recommend.configuration import Configurator
 from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
 from advisor.recommend.recommendation import Recommendation
-from advisor.zoo.pairs import Pair, find_pair
+from advisor.zoo.pair import Pair
+from advisor.zoo.pairs import find_pair
 from twin.engine.simulation import Measures, simulate
 from twin.service_level import Limit
 from twin.workload import Workload

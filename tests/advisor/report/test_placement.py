@@ -14,7 +14,7 @@ from advisor.place.problem import GpuType
 from advisor.place.steps import SPARE, Changes, Step
 from advisor.recommend.objective import Expectation
 from advisor.report.placement import kv_in_use, write
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of
 from twin.settings import Settings
 from twin.workload import Workload

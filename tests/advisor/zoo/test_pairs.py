@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from advisor.derive.engine import Engine
 from advisor.errors import InputError
 from advisor.features.vector import measure
+from advisor.zoo import pair as reading
 from advisor.zoo import pairs
 from advisor.zoo.graph import load_graph
 from advisor.zoo.models import common_models
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from advisor.zoo.predictor import load_predictor
 from tests.advisor.small_zoo import NAME, profile, random_mix
 
@@ -39,55 +42,109 @@ def test_unknown_pairs_are_refused_with_those_there_are(zoo: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "known"),
+    ("model", "found"),
     [
-        ("meta-llama/Llama-3.1-8B-Instruct", "llama"),
-        ("meta-llama/Meta-Llama-3.1-8B-Instruct", "llama"),
-        ("META-LLAMA/META-LLAMA-3.1-8B-INSTRUCT", "llama"),
-        ("Meta-Llama-3.1-8B-Instruct", "llama"),
-        ("Llama-3.1-8B-Instruct", "llama"),
-        ("llama-3.1-8b-instruct", "llama"),
-        ("Qwen/Qwen2.5-7B-Instruct", "qwen"),
-        ("Qwen2.5-7B-Instruct", "qwen"),
-        ("qwen/qwen2.5-7b-instruct", "qwen"),
-        ("meta-llama/Llama-3.1-8B", None),
-        ("meta-llama/Llama-3.1-70B-Instruct", None),
-        ("meta-llama/Llama-3-8B-Instruct", None),
-        ("Llama-3.1-8B-Instruct-AWQ", None),
-        ("RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8", None),
-        ("somebody/Llama-3.1-8B-Instruct", None),
-        ("Qwen/Qwen2.5-7B", None),
-        ("Qwen/Qwen2.5-7B-Instruct-GPTQ-Int4", None),
+        ("meta-llama/Llama-3.1-8B-Instruct", "measured"),
+        ("meta-llama/Meta-Llama-3.1-8B-Instruct", "measured"),
+        ("META-LLAMA/META-LLAMA-3.1-8B-INSTRUCT", "measured"),
+        ("Meta-Llama-3.1-8B-Instruct", "measured"),
+        ("Llama-3.1-8B-Instruct", "measured"),
+        ("llama-3.1-8b-instruct", "measured"),
+        ("Qwen/Qwen2.5-7B-Instruct", "measured"),
+        ("Qwen2.5-7B-Instruct", "measured"),
+        ("qwen/qwen2.5-7b-instruct", "measured"),
+        ("meta-llama/Llama-3.1-8B", "derived"),
+        ("meta-llama/Meta-Llama-3-8B-Instruct", "derived"),
+        ("Llama-3.1-8B-Instruct-AWQ", "derived"),
+        ("RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8", "derived"),
+        ("Qwen/Qwen2.5-7B-Instruct-GPTQ-Int4", "derived"),
+        ("meta-llama/Llama-3.1-70B-Instruct", "131.4 GiB of weights do not fit"),
+        ("somebody/Llama-3.1-8B-Instruct", "did you mean 'meta-llama/Llama-3.1-8B-Instruct'?"),
+        ("Qwen/Qwen2.5-7B", "near are Qwen/Qwen2.5-7B-Instruct"),
     ],
 )
-def test_names_of_the_shipped_models_as_people_write_them(model: str, known: str | None) -> None:
-    if known:
-        assert pairs.find_pair(model, "H100-64GB").name.startswith(known)
+def test_names_of_models_as_people_write_them(model: str, found: str) -> None:
+    """What was measured is no answer for another size, a quantised variant, or base instead of instruct."""
+    if found in ("measured", "derived"):
+        pair = pairs.find_pair(model, "H100-64GB")
+        assert pair.serves(model)
+        assert pair.basis.measured.startswith("derived") == (found == "derived")
     else:
-        with pytest.raises(InputError) as error:
+        with pytest.raises(InputError, match=re.escape(found)):
             pairs.find_pair(model, "h100-64gb")
-        assert "known models: Qwen/Qwen2.5-7B-Instruct, meta-llama/Llama-3.1-8B-Instruct" in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("model", "gpu", "hint"),
     [
-        ("meta-llama/Llama-3.1-70B-Instruct", "h100-64gb", None),
-        ("meta-llama/Llama-3.1-8B", "h100-64gb", None),
-        ("Llama-3.1-8B-Instruct-AWQ", "h100-64gb", None),
-        ("Lama-3.1-8B-Instruct", "h100-64gb", "meta-llama/Llama-3.1-8B-Instruct"),
-        ("Llama3.1-8B-Instruct", "h100-64gb", "meta-llama/Llama-3.1-8B-Instruct"),
-        ("Llama-3.1-8B-Instruct", "H100 80GB", None),
-        ("Llama-3.1-8B-Instruct", "a100-64gb", None),
-        ("Llama-3.1-8B-Instruct", "H100 64GB", "h100-64gb"),
-        ("Llama-3.1-8B-Instruct", "", None),
+        ("Lama-3.1-8B-Instruct", "h100-64gb", "did you mean 'meta-llama/Llama-3.1-8B-Instruct'?"),
+        ("Llama3.1-8B-Instruct", "h100-64gb", "did you mean 'meta-llama/Llama-3.1-8B-Instruct'?"),
+        ("nobody/knows-this", "h100-64gb", "in the catalogue; any other is derived from its config.json: model_config"),
+        ("Llama-3.1-8B-Instruct", "a100-64gb", "did you mean 'a100-40gb'?"),
+        ("Llama-3.1-8B-Instruct", "RTX 4090", "in the catalogue; known GPUs: a100-40gb, "),
+        ("Llama-3.1-8B-Instruct", "", "table [gpu]"),
     ],
 )
-def test_only_a_misspelling_is_taken_for_one(model: str, gpu: str, hint: str | None) -> None:
-    with pytest.raises(InputError, match=r"known (models|GPUs): ") as error:
+def test_what_nobody_knows_is_refused_with_the_nearest_and_the_way_out(model: str, gpu: str, hint: str) -> None:
+    with pytest.raises(InputError, match=re.escape(hint)) as error:
         pairs.find_pair(model, gpu)
-    assert ("did you mean" in str(error.value)) == bool(hint)
-    assert f"did you mean {hint!r}?" in str(error.value) or not hint
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("A100", "a100-80gb"),
+        ("NVIDIA A100-SXM4-80GB", "a100-80gb"),
+        ("A100-SXM4-40GB", "a100-40gb"),
+        ("NVIDIA H100 80GB HBM3", "h100-80gb"),
+        ("H100 64GB", "h100-64gb"),
+        ("H100 PCIe", "h100-pcie"),
+        ("nvidia-l4", "l4"),
+        ("NVIDIA L40S", "l40s"),
+        ("H200-141GB", "h200"),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "rtx-pro-6000"),
+        ("AMD Instinct MI300X", "mi300x"),
+    ],
+)
+def test_names_of_gpus_as_people_write_them(written: str, meant: str) -> None:
+    assert pairs.find_pair("meta-llama/Llama-3.2-3B-Instruct", written).gpu == meant
+
+
+def test_a_name_that_several_gpus_have_is_told_how_it_was_understood() -> None:
+    (note,) = pairs.find_pair("meta-llama/Llama-3.2-3B-Instruct", "A100").notes
+    assert note == "GPU A100 is taken as a100-80gb; there is a100-40gb as well"
+
+
+def test_measured_beats_derived_and_is_of_the_version_that_is_asked_for() -> None:
+    llama = ("meta-llama/Llama-3.1-8B-Instruct", "h100-64gb", None)
+    plain = Engine(tensor_parallel=1, kv_cache_dtype="auto")
+    for engine in (Engine(), Engine(vllm="0.8.4"), Engine(vllm="0.8"), plain):
+        assert pairs.find_pair(*llama, engine).profile.derivation is None
+    current = pairs.find_pair(*llama, Engine(vllm="0.33"))
+    assert current.profile.derivation is not None and current.vllm == "0.33"
+    for engine in (Engine(tensor_parallel=2), Engine(quantization="fp8"), Engine(kv_cache_dtype="fp8")):
+        assert pairs.find_pair(*llama, engine).profile.derivation is not None
+
+
+def test_what_vllm_has_to_be_told_beside_its_settings() -> None:
+    engine = Engine(tensor_parallel=4, quantization="fp8", kv_cache_dtype="fp8")
+    pair = pairs.find_pair("Llama-3.3-70B-Instruct", "H100", None, engine)
+    assert pair.model == "meta-llama/Llama-3.3-70B-Instruct" and pair.gpus == 4
+    assert pair.flags == {"tensor_parallel_size": 4, "quantization": "fp8", "kv_cache_dtype": "fp8"}
+    packed = pairs.find_pair("Qwen/Qwen2.5-7B-Instruct-GPTQ-Int4", "L4")
+    assert packed.model == "Qwen/Qwen2.5-7B-Instruct-GPTQ-Int4" and packed.flags == {}
+    assert packed.profile.derivation and packed.profile.derivation.weights == "int4"
+
+
+def test_a_derived_profile_in_a_zoo_answers_for_the_servers_that_it_is_of(tmp_path: Path) -> None:
+    made = pairs.find_pair("Qwen/Qwen3-8B", "l40s", None, Engine(tensor_parallel=2))
+    (tmp_path / made.name).mkdir()
+    text = made.profile.to_toml().replace('command = "advisor"', 'command = "by hand"')
+    (tmp_path / made.name / "profile.toml").write_text(text)
+    found = pairs.find_pair("Qwen/Qwen3-8B", "l40s", tmp_path, Engine(tensor_parallel=2))
+    assert found.profile.command == "by hand" and found.flags == {"tensor_parallel_size": 2}
+    assert pairs.find_pair("Qwen/Qwen3-8B", "l40s", tmp_path, Engine(tensor_parallel=1)).profile.command == "advisor"
 
 
 def test_a_directory_without_pairs(tmp_path: Path) -> None:
@@ -131,8 +188,8 @@ def test_a_profile_that_fits_its_hash_but_is_none(broken: Path) -> None:
 
 
 def test_the_bytes_that_were_hashed_are_those_that_are_read(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, whole = [], pairs.parse_profile
-    monkeypatch.setattr(pairs, "parse_profile", lambda data, where: read.append((data, where)) or whole(data, where))
+    read, whole = [], reading.parse_profile
+    monkeypatch.setattr(reading, "parse_profile", lambda data, where: read.append((data, where)) or whole(data, where))
     reload(broken)
     assert read == [((broken / "profile.toml").read_bytes(), str(broken / "profile.toml"))]
 

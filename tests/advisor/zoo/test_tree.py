@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from advisor.errors import InputError
 from advisor.features.vector import measure, vector
 from advisor.zoo import pairs
-from advisor.zoo.pairs import Pair
+from advisor.zoo.pair import Pair
 from advisor.zoo.tree import Condition, Output, load_tree
 from tests.advisor.small_zoo import NAME, random_mix
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from advisor.zoo.pairs import Pair, named
+from advisor.zoo.pair import Pair
+from advisor.zoo.pairs import named
 from model_zoo.errors import ZooError
 from model_zoo.evaluation import real_runs
 from tests.advisor.small_zoo import NAME, build

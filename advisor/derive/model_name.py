@@ -14,5 +14,5 @@ def same_model(given: str, model: str) -> bool:
 
 
 def bare(model: str) -> str:
-    """The name without the organisation, in lower case."""
-    return model.lower().rpartition("/")[2].removeprefix("meta-")
+    """The name without the organisation and what tells no two models apart, in lower case."""
+    return model.lower().rpartition("/")[2].removeprefix("meta-").removesuffix("-hf")

@@ -1,0 +1,104 @@
+"""How a model is run: vLLM's engine arguments that decide which Profile answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from advisor.derive.gpu import OwnGpu
+from advisor.derive.packing import PRECISIONS, WHILE_LOADING, Quantization, packed
+from advisor.errors import InputError
+
+KvDtype = Literal["auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2"]
+CURRENT = "0.33.0"
+"""The version that is meant where nobody says one, unless another was measured."""
+WIDE = 2.0
+"""Bytes of a number in 16 bits."""
+MEASURED, FIRST_CURRENT = (0, 8), (0, 9)
+"""From the second version on LoRA's kernels and the engine are those of current vLLMs; before, those measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What decides on a Profile beside model and GPU type."""
+
+    tensor_parallel: int | None = None
+    """GPUs that a server spans; None where nobody says: one."""
+    quantization: Quantization | None = None
+    kv_cache_dtype: KvDtype | None = None
+    vllm: str | None = None
+    """The version, as somebody wrote it; None for the one that was measured, or else a current one."""
+    config: Path | None = None
+    """The model's config.json, where the catalogue may lack it."""
+    gpu: OwnGpu | None = None
+    """Figures of a GPU that the catalogue lacks."""
+
+    @property
+    def gpus(self) -> int:
+        """That a server spans."""
+        return self.tensor_parallel or 1
+
+    @property
+    def kv_bytes(self) -> float:
+        """Of a number in the KV cache."""
+        return 1.0 if (self.kv_cache_dtype or "").startswith("fp8") else WIDE
+
+    def runs(self, vllm: str) -> bool:
+        """Whether a vLLM of this version is one that it may be."""
+        return self.vllm is None or is_current(self.vllm) == is_current(vllm)
+
+    def quantization_is(self, weights: str) -> bool:
+        """Whether what it says of the weights is that they are of so many bits."""
+        return self.quantization is None or PRECISIONS.get(self.quantization, weights) == weights
+
+    def flags(self) -> dict[str, int | str]:
+        """What vLLM has to be told of it, by vLLM's names."""
+        found: dict[str, int | str] = {}
+        if self.gpus > 1:
+            found["tensor_parallel_size"] = self.gpus
+        if self.quantization is not None:
+            found["quantization"] = self.quantization
+        if self.kv_cache_dtype not in (None, "auto"):
+            found["kv_cache_dtype"] = str(self.kv_cache_dtype)
+        return found
+
+    def notes(self, model: str) -> Iterator[str]:
+        """What whoever launches it should know."""
+        method = self.quantization
+        if method is None:
+            return
+        if method not in WHILE_LOADING and packed(model) is None:
+            yield (
+                f"vLLM packs no weights into {method} while it loads them: the model has to be a checkpoint that is "
+                f"packed so, which the name {model} does not say"
+            )
+        if method in ("awq", "gptq"):
+            yield (
+                f"quantization {method} makes vLLM take that method's own kernels; left out, it finds the method in "
+                "the checkpoint and takes the faster Marlin kernels, which the figures are of"
+            )
+        if method == "bitsandbytes":
+            yield "bitsandbytes unpacks weights at every step, which takes longer than the 4-bit kernels derived here"
+
+
+PLAIN = Engine()
+"""One GPU, 16 bits, and nothing said of the version."""
+
+
+def is_current(vllm: str) -> bool:
+    """Whether a version is of the current generation, not of the one that was measured (0.8).
+
+    Raises:
+        InputError: no version, or an older one.
+    """
+    from packaging.version import InvalidVersion, Version  # only for those who name a version
+
+    try:
+        release = Version(vllm).release
+    except InvalidVersion:
+        raise InputError(f"{vllm!r} is not a version of vLLM, such as 0.33") from None
+    if release < MEASURED:
+        raise InputError(f"vLLM {vllm} is older than 0.8, of which nothing is known")
+    return release >= FIRST_CURRENT
