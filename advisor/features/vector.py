@@ -49,6 +49,7 @@ LIMITS: dict[str, str] = {
     "estimated_load": "tokens/s, the most in equilibrium",
     "saturated_load": "tokens/s, the most in equilibrium if requests may wait for slots",
     "steady_load": "tokens/s, estimated_load less by a standard deviation over ttft_limit and half an answer's time",
+    "dispersion": "tokens, variance / mean of those that arrive",
 }
 """What is asked, and what answers are multiples of."""
 PROPORTIONS: dict[str, str] = {
@@ -156,6 +157,7 @@ def measure_limits(mix: Workload, profile: Profile, ttft_limits_s: Sequence[floa
     values = _of_inventory(mix, traffic, profile)
     load = _load(mix, equilibria.max_adapters)
     values |= {"estimated_load": load, "saturated_load": _load(mix, most_adapters(mix, profile))}
+    values["dispersion"] = dispersion(traffic)
     values |= _of_mix(values, mix, traffic, profile)
     values |= _of_limit(values, mix, profile, equilibria)
     values |= _of_load(values, mix, profile, equilibria)
@@ -276,7 +278,7 @@ def _of_mix(values: dict[str, float], mix: Workload, traffic: Workload, profile:
         "input_differs": float(mix.input_mean.max()) / prompt,
         "output_differs": float(mix.output_mean.max()) / answer,
         "saturated_share": values["saturated_load"] / values["estimated_load"],
-        "dispersion_time": dispersion(traffic) / values["estimated_load"],
+        "dispersion_time": values["dispersion"] / values["estimated_load"],
         "prompt_time": prompt_ms / 1e3,
         "burst_time": (max(values["cv_mean"], 1.0) ** 2 - 1) / 2 * prompt_ms / 1e3,
         "prompt_residual": square / computed / 2 * step.per_eager_token_ms / 1e3,

@@ -15,7 +15,7 @@ from advisor.features.vector import measure, measure_slots
 from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.reasons import FewerAdapters, Fixed, Missed, NextRank, SlotsMemory, Waits
 from advisor.recommend.recommendation import Step
-from advisor.recommend.room import shortages, unlike_trained
+from advisor.recommend.room import with_settings
 from advisor.zoo.pair import Pair
 from advisor.zoo.predictor import load_predictor
 from advisor.zoo.tree import load_tree
@@ -84,10 +84,8 @@ class Configurator:
         """
         self.pair, self.objective = pair, objective
         self._fixed = dict(fixed or {})
-        self.profile = pair.profile
-        self._utilization = float(self._fixed.get("gpu_memory_utilization", pair.profile.memory.gpu_memory_utilization))
-        self._max_model_len = int(self._fixed.get("max_model_len", pair.profile.memory.max_model_len))
-        self._unlike_trained = bool(unlike_trained(self._fixed, pair.profile))
+        self.profile = with_settings(pair.profile, self._fixed)
+        self._max_model_len = self.profile.memory.max_model_len
         self._idle_adapters, self._idle_rank = idle_adapters, idle_rank
         self._host_slots = sys.maxsize if host_slots is None else host_slots
         self._slots = load_tree(pair.models, objective.trees, "max_loras")
@@ -152,7 +150,7 @@ class Configurator:
         others = {name: value for name, value in self._fixed.items() if "lora" not in name}
         held = max(min(len(mix) + self._idle_adapters, self._host_slots), max_loras)
         in_host = int(self._fixed.get("max_cpu_loras", held))
-        return self.profile.settings(max_loras=max_loras, max_cpu_loras=in_host, max_lora_rank=rank, others=others)
+        return self.pair.profile.settings(max_loras=max_loras, max_cpu_loras=in_host, max_lora_rank=rank, others=others)
 
     def _slot_rank(self, mix: Workload) -> Step:
         if "max_lora_rank" in self._fixed:
@@ -206,7 +204,7 @@ class Configurator:
 
     def _capacity(self, slots: int, rank: int) -> int:
         memory = self.profile.memory
-        return memory.kv_capacity_tokens(slots, rank, self._utilization)
+        return memory.kv_capacity_tokens(slots, rank, memory.gpu_memory_utilization)
 
     def _expect(
         self, values: dict[str, float], mix: Workload, slots: Sequence[int], rank: int
@@ -214,11 +212,6 @@ class Configurator:
         """Of these numbers of slots, one after the other: the features with them, and what comes of them."""
         for count, with_slots in zip(slots, measure_slots(values, mix, self.profile, slots), strict=True):
             expected = self._expectation(with_slots, mix, self._capacity(count, rank))
-            if self._unlike_trained:
-                missed = shortages(
-                    mix, with_slots, expected.itl_ms, expected.kv_capacity_tokens, self._settings(mix, count, rank)
-                )
-                expected = replace(expected, shortages=tuple(missed))
             yield count, with_slots, expected
 
     def _expectation(self, values: Mapping[str, float], mix: Workload, kv_capacity_tokens: int) -> Expectation:

@@ -15,7 +15,6 @@ from advisor.recommend.context import settle_context
 from advisor.recommend.lora_cost import without_lora
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommendation import Admission, Change, Recommendation
-from advisor.recommend.room import unlike_trained
 from advisor.recommend.search import Choice
 from advisor.recommend.selection import Selection, Selector
 from advisor.zoo.pair import Pair
@@ -38,7 +37,6 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
         fixed["max_model_len"] = context.max_model_len
     warnings = [
         *context.warnings,
-        *_unknown_to_the_models(pair, inventory.fixed),
         *_not_learned(inventory.workload, pair),
         *pair.notes,
     ]
@@ -138,15 +136,6 @@ def _check(fixed: Mapping[str, int | float], profile: Profile) -> None:
         )
     except ValueError as error:
         raise InputError(f"vLLM refuses the fixed settings: {error}") from error
-
-
-def _unknown_to_the_models(pair: Pair, fixed: Mapping[str, int | float]) -> list[str]:
-    """A warning for each fixed setting that differs from what the models were trained under."""
-    return [
-        f"{name} is fixed at {fixed[name]:g}, but the models were trained under {value:g}: what that changes is "
-        "estimated by what requests in flight hold; let the digital twin verify"
-        for name, value in unlike_trained(fixed, pair.profile).items()
-    ]
 
 
 def _admission(inventory: Inventory, chosen: Selection) -> Admission:

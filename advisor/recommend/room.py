@@ -1,8 +1,4 @@
-"""Whether a batch has room under settings that the models do not know: other memory, other limits of a batch.
-
-The models expect a server under the settings that its pair was measured with. What requests in flight hold there, by
-Little's law, has to fit into what the fixed settings leave; then they change nothing.
-"""
+"""Whether a batch has room for what requests in flight hold, by Little's law."""
 
 from __future__ import annotations
 
@@ -22,14 +18,25 @@ BUDGET_SHARE = 0.8
 """Of the token budget of a step; prompts come in lumps, and beyond that they wait for each other."""
 
 
-def unlike_trained(fixed: Mapping[str, int | float], profile: Profile) -> dict[str, float]:
-    """Of the fixed settings, those that the models were trained under another value of, with that value."""
-    trained = {
-        "gpu_memory_utilization": profile.memory.gpu_memory_utilization,
-        "max_num_seqs": profile.serving.max_num_seqs,
-        "max_num_batched_tokens": profile.serving.max_num_batched_tokens,
-    }
-    return {name: value for name, value in trained.items() if name in fixed and fixed[name] != value}
+def with_settings(profile: Profile, fixed: Mapping[str, int | float]) -> Profile:
+    """The Profile as it is under fixed settings: other memory, other limits of a batch, another longest sequence."""
+    memory, serving = profile.memory, profile.serving
+    utilization = float(fixed.get("gpu_memory_utilization", memory.gpu_memory_utilization))
+    gained = memory.kv_tokens_per_utilization * (utilization - memory.gpu_memory_utilization)
+    return profile.model_copy(
+        update={
+            "memory": memory.model_copy(
+                update={
+                    "gpu_memory_utilization": utilization,
+                    "kv_tokens_base": max(memory.kv_tokens_base + gained, 1.0),
+                    "max_model_len": int(fixed.get("max_model_len", memory.max_model_len)),
+                }
+            ),
+            "serving": serving.model_copy(
+                update={name: int(fixed[name]) for name in ("max_num_seqs", "max_num_batched_tokens") if name in fixed}
+            ),
+        }
+    )
 
 
 def shortages(
@@ -45,10 +52,12 @@ def shortages(
     context = held_tokens(mix)
     # Requests of bursty adapters come in groups, so that their number varies by so much more.
     bursts = max(float(share @ mix.cv**2), 1.0)
-    spread = math.sqrt(running * (bursts * context**2 + features["input_std"] ** 2 + features["output_std"] ** 2))
+    sizes = (features["input_spread"] * features["input_mean"]) ** 2
+    sizes += (features["output_spread"] * features["output_mean"]) ** 2
+    spread = math.sqrt(running * (bursts * context**2 + sizes))
     held = running * context + DEVIATIONS * spread
     seats = running + DEVIATIONS * math.sqrt(running * bursts)
-    batched = running + features["input_rate"] * itl_ms / 1e3
+    batched = running + features["rate"] * features["input_mean"] * itl_ms / 1e3
     missed = []
     if held > kv_capacity_tokens:
         missed.append(f"KV cache {kv_capacity_tokens:,} tokens < {held:,.0f} that requests in flight hold at times")

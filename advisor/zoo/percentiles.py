@@ -46,7 +46,7 @@ def estimated(itl_ms: float, ttft_ms: float, values: Mapping[str, float], front_
         math.log(ttft_ms),
         held_up / (1 + held_up),
         math.log(max(values["input_mean"], 1.0)),
-        math.log(max(values["input_std"], 1.0)),
+        math.log(max(values["input_spread"] * values["input_mean"], 1.0)),
         math.log(max(values["rate"], 1e-6)),
         math.log(max(values["output_mean"], 1.0)),
     )

@@ -27,7 +27,7 @@ from model_zoo.training.dataset import Tables
 from model_zoo.training.fit import TARGETS, Models, TreeOutput
 from model_zoo.training.labels import load_limit
 
-TRIED = 256
+TRIED = 192
 """Held-out mixes that recommendations are tried out on, at most: more would not tell more."""
 DEFAULTS = {"steady": STEADY, "published": PUBLISHED}
 """The limits that an objective is judged with where only one is."""
