@@ -210,6 +210,7 @@ def _range(train: Tables) -> dict[str, tuple[float, float]]:
     return {
         name: (float(min(column.min() for column in found)), float(max(column.max() for column in found)))
         for name, found in columns.items()
+        if found
     }
 
 

@@ -245,7 +245,7 @@ class GridName(StrEnum):
 
 
 GRIDS: dict[GridName, Grid] = {
-    GridName.COMMON: Grid(mixes=6144, duration_s=3600.0, slots=SLOTS, max_adapters=MAX_ADAPTERS),
+    GridName.COMMON: Grid(mixes=3584, duration_s=3600.0, slots=SLOTS, max_adapters=MAX_ADAPTERS),
     GridName.WIDE: Grid(mixes=1024, duration_s=3600.0, slots=SLOTS, max_adapters=MAX_ADAPTERS),
     GridName.PAPERS: Grid(mixes=2860, duration_s=3600.0, slots=(), max_adapters=POINTS[-1], adapters=POINTS),
     GridName.SMALL: Grid(mixes=96, duration_s=1200.0, slots=(0.5, 1.0, 2.0), max_adapters=1024),

@@ -33,7 +33,7 @@ MONOTONE: dict[str, int] = {
 """A laxer limit never makes a steady hour less likely, nor more load likelier."""
 FOLDS = 5
 TREES: dict[ObjectiveName, dict[str, int]] = {
-    "steady": {"max_iter": 150, "max_leaf_nodes": 48},
+    "steady": {"max_iter": 200, "max_leaf_nodes": 48},
     "published": {"max_iter": 120, "max_leaf_nodes": 40},
 }
 """How many trees a classifier has, and how large they are."""
@@ -91,7 +91,7 @@ def classifier(table: Table[Outcome]) -> LogOdds:
     return LogOdds(
         HistGradientBoostingClassifier(
             **TREES[table.labels[0].objective.name],
-            learning_rate=0.15,
+            learning_rate=0.12,
             min_samples_leaf=30,
             l2_regularization=1.0,
             monotonic_cst=[MONOTONE.get(name, 0) for name in table.features],

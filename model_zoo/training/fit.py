@@ -28,7 +28,7 @@ from model_zoo.training.admission import (
     outcomes,
     required_chance,
 )
-from model_zoo.training.boosting import LogOdds, regressor
+from model_zoo.training.boosting import LIGHT, LogOdds, regressor
 from model_zoo.training.dataset import Table, Tables
 from model_zoo.training.labels import LoadLimit, SlotChoice
 
@@ -170,7 +170,11 @@ def fit_tree(
 
 def fit_ensemble(table: Table[SimulatedRun], output: EnsembleOutput) -> HistGradientBoostingRegressor:
     """Fit gradient-boosted trees."""
-    return regressor().fit(table.x, logarithms(table, output))
+    return regressor(**_settings(output)).fit(table.x, logarithms(table, output))
+
+
+def _settings(output: EnsembleOutput) -> dict[str, float]:
+    return LIGHT if output.count("_") > 1 else {}
 
 
 def logarithms(table: Table[SimulatedRun], output: EnsembleOutput) -> Floats:
@@ -193,6 +197,6 @@ def _scale(table: Table[SimulatedRun], output: EnsembleOutput) -> Floats:
 def margin(table: Table[SimulatedRun], output: EnsembleOutput, jobs: int = 1) -> float:
     """By how much a time in a steady hour exceeds the out-of-fold prediction, in one hour of 20."""
     true = table.target(TARGETS[output])
-    predicted = np.exp(out_of_fold(table, logarithms(table, output), regressor(), jobs))
+    predicted = np.exp(out_of_fold(table, logarithms(table, output), regressor(**_settings(output)), jobs))
     steady = np.array([STEADY.met_by(run) for run in table.labels])
     return float(f"{max(np.quantile((true / predicted)[steady], KEPT), 1.0):.3f}") if steady.any() else 1.0
