@@ -67,8 +67,12 @@ def objective_of(name: ObjectiveName, ttft_limit: Limit, itl_limit: Limit | None
     return Objective(name, ttft_limit, itl_limit)
 
 
-def recommendation_of(path: Path, objective: Objective, zoo: Path | None) -> tuple[Inventory, Pair, Recommendation]:
+def recommendation_of(
+    path: Path, objective: Objective, zoo: Path | None, log: tuple[Inventory, tuple[str, ...]] | None = None
+) -> tuple[Inventory, Pair, Recommendation]:
     """An inventory, its pair, and what is recommended for it.
+
+    In place of the inventory of a path there may be one that was made of a log, with what in it was assumed.
 
     Raises:
         InputError: bad input.
@@ -77,9 +81,10 @@ def recommendation_of(path: Path, objective: Objective, zoo: Path | None) -> tup
     from advisor.recommend.recommend import recommend
     from advisor.zoo.pairs import find_pair
 
-    inventory = load(path)
+    inventory, assumed = log or (load(path), ())
     pair = find_pair(inventory.model, inventory.one_gpu(), zoo, inventory.engine)
     answer = recommend(inventory, pair, objective)
+    answer = replace(answer, warnings=(*answer.warnings, *assumed))
     if inventory.placing:
         many = f"{', '.join(inventory.placing)} of adapters: for `advisor place`; this answer is about one GPU"
         answer = replace(answer, warnings=(*answer.warnings, many))

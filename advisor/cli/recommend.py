@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from advisor.cli import streams
+from advisor.cli.inventory.logged import BusiestHour, LogGpu, LogModel, Ranks, logged
 from advisor.cli.options import (
     TTFT_LIMIT,
-    InventoryFile,
     ItlLimit,
     ObjectiveOption,
     TtftLimit,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def recommend(
-    inventory: InventoryFile,
+    inventory: Annotated[Path, typer.Argument(metavar="INVENTORY", help="inventory.toml, or a log of requests")],
     *,
     objective: ObjectiveOption = ObjectiveName.STEADY,
     ttft_limit: TtftLimit = TTFT_LIMIT,  # type: ignore[assignment]  # typer parses defaults, too
@@ -43,13 +43,18 @@ def recommend(
     chart: Annotated[bool, typer.Option("--chart", help="Show what becomes of it as adapters are added")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 unless every adapter is admitted")] = False,
     form: Annotated[Format, typer.Option("--format", help="How the answer is written")] = Format.TEXT,
+    model: LogModel = None,
+    gpu: LogGpu = None,
+    ranks: Ranks = None,
+    busiest_hour: BusiestHour = False,
     zoo: Zoo = None,
 ) -> None:
     """Recommend launch flags and an admission limit."""
     if chart and form is not Format.TEXT:
         raise typer.BadParameter("--chart belongs to --format text; --report draws a page beside any format")
     wanted = objective_of(objective, ttft_limit, itl_limit)
-    loaded, pair, answer = recommendation_of(inventory, wanted, zoo)
+    log = logged(inventory, model=model, gpu=gpu, ranks=ranks, busiest_hour=busiest_hour)
+    loaded, pair, answer = recommendation_of(inventory, wanted, zoo, log)
     if verify and answer.feasible:
         from advisor.cli.compiling import compiling_noted
         from advisor.simulation import verified

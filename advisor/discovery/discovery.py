@@ -42,6 +42,8 @@ class Adapter:
     source: str | None = None
     """Path or hub id that it is loaded from."""
     traffic: Traffic = Traffic()
+    target_modules: tuple[str, ...] = ()
+    """Modules that it touches; empty where nothing tells, or it touches all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from advisor import input_file
 from advisor.discovery.base_model import fits
 from advisor.discovery.discovery import Adapter, Discovery, LeftOut
-from advisor.discovery.peft import NotServedError, rank_of
+from advisor.discovery.peft import NotServedError, modules_of, rank_of
 from advisor.errors import InputError
 from advisor.names import listed
 from twin.progress import watched
@@ -53,10 +53,12 @@ def scan(roots: Sequence[Path], model: str | None) -> Discovery:
     if not found:
         raise InputError(f"{', '.join(map(str, roots))}: no adapter here: no folder below has a file {CONFIG}")
     adapters, left_out, bases = list[tuple[_Found, int]](), list[LeftOut](), dict[Path, str]()
+    modules = dict[Path, tuple[str, ...]]()
     for each in watched(found, "reading adapters"):
         try:
             config = _read(_linked(each.folder / CONFIG))
             adapters.append((each, rank_of(config)))
+            modules[each.folder] = modules_of(config)
             bases[each.folder] = str(config.get("base_model_name_or_path") or "")
         except NotServedError as error:
             left_out.append(LeftOut(str(each.folder / CONFIG), str(error)))
@@ -75,7 +77,10 @@ def scan(roots: Sequence[Path], model: str | None) -> Discovery:
     if bare := [str(each.folder) for each, _ in kept if not any((each.folder / name).exists() for name in WEIGHTS)]:
         notes.append(f"no weights beside the configuration, so vLLM could not load: {listed(bare)}")
     return Discovery(
-        tuple(Adapter(name, rank, each.source) for name, (each, rank) in zip(named, kept, strict=True)),
+        tuple(
+            Adapter(name, rank, each.source, target_modules=modules[each.folder])
+            for name, (each, rank) in zip(named, kept, strict=True)
+        ),
         model=model,
         left_out=tuple(left_out),
         notes=tuple(notes),

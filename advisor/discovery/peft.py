@@ -16,6 +16,10 @@ _INITIAL = {"pissa": "PiSSA", "olora": "OLoRA", "corda": "CorDA", "loftq": "Loft
 """Ways to initialise that change the base model's weights, so that the adapter does not fit the original."""
 
 
+_LINEAR = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+"""Modules of a layer, as most models call them."""
+
+
 class NotServedError(Exception):
     """vLLM does not serve such an adapter; the message says why, in one line."""
 
@@ -45,6 +49,16 @@ def rank_of(config: Mapping[str, Any]) -> int:
     if rank > MAX_RANK:
         raise NotServedError(f"rank {rank}, above {MAX_RANK}, the largest that vLLM has slots for")
     return rank
+
+
+def modules_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The modules that an adapter touches, where they are few; empty where they are all, or named by a pattern."""
+    targets = config.get("target_modules")
+    if not isinstance(targets, list) or not all(isinstance(each, str) for each in targets):
+        return ()
+    names = {each.rpartition(".")[2] for each in targets}
+    few = names and all(map(str.isidentifier, names)) and not names >= _LINEAR
+    return tuple(sorted(names)) if few else ()
 
 
 def _whole(value: Any, what: str) -> int:

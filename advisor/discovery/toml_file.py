@@ -198,7 +198,9 @@ def _tables(found: Discovery) -> dict[str, dict[str, Any]]:
 
 def _values(adapter: Adapter) -> dict[str, Any]:
     """An adapter's entry."""
+    modules = list(adapter.target_modules) or None
     told = {"name": adapter.name, "rank": adapter.rank, **_traffic(adapter.traffic), "source": adapter.source}
+    told |= {"target_modules": modules}
     return {key: value for key, value in told.items() if value is not None}
 
 
@@ -239,6 +241,8 @@ def _line(key: str, value: Any) -> str:
         return ""
     if isinstance(value, Mapping):
         return f"{key} = {{ {', '.join(_pairs(value))} }}"
+    if isinstance(value, list):
+        return f"{key} = [{', '.join(_line('x', each).removeprefix('x = ') for each in value)}]"
     return tomli_w.dumps({key: value}).rstrip("\n")
 
 

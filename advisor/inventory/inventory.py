@@ -74,6 +74,8 @@ class Inventory:
     """Memory of the host that adapters may take, GiB, where the file says."""
     dynamic: bool = False
     """Whether adapters are loaded and unloaded while the server runs."""
+    together: Mapping[str, str] = field(default_factory=dict)
+    """Adapters of a group that are asked at the same moment, and which group."""
     target_modules: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Modules that adapters touch, of those of which the file says."""
     engine: Engine = PLAIN
@@ -174,6 +176,7 @@ def _expand(file: File, workload: Workload, folder: Path) -> Inventory:
         replicas=of_those_that_have("replicas"),
         host_memory_gib=file.host_memory_gib,
         dynamic=file.dynamic,
+        together=of_those_that_have("together"),
         target_modules={name: frozenset(modules) for name, modules in of_those_that_have("target_modules").items()},
         engine=file.engine(folder),
     )

@@ -154,6 +154,9 @@ class Adapter(_Section):
     gaps: Gaps = Field(default="gamma", description=_GAPS)
     cv: Number = Field(default=1.0, ge=0.01, le=100, description=_CV)
     source: Text | None = Field(default=None, description="the path or hub id the adapter is loaded from")
+    together: Text | None = Field(
+        default=None, description="a text that names a group of adapters that are asked at the same moment"
+    )
     target_modules: list[Text] | None = Field(
         default=None,
         min_length=1,

@@ -16,6 +16,7 @@ SYNONYMS = {
     "cv": "coefficient_of_variation gap_cv variation",
     "shared_prefix": "common_prefix prefix prefix_len prefix_length prefix_tokens system_prompt system_prompt_tokens",
     "source": "adapter_path dir directory folder hf_id hub_id local_path lora_path path repo repo_id uri url",
+    "together": "burst_group ensemble fan_out fanout group simultaneous",
     "target_modules": "layers lora_target_modules modules targets",
     "apart": "anti_affinity antiaffinity exclusive keep_apart separate spread",
     "replicas": "min_replicas num_replicas replica replica_count",

@@ -72,12 +72,13 @@ class Configurator:
         idle_adapters: int = 0,
         idle_rank: int = 0,
         host_slots: int | None = None,
+        together: int = 1,
     ) -> None:
         """Load the models.
 
         Settings that are `fixed` stay as they are. Beside the adapters that are asked there may be idle ones, which
         take room in host memory, and slots of their rank. Host memory holds no more than `host_slots` adapters, where
-        that is given.
+        that is given. Up to `together` adapters are asked at the same moment.
 
         Raises:
             InputError: a shipped file is missing or altered.
@@ -87,6 +88,7 @@ class Configurator:
         self.profile = with_settings(pair.profile, self._fixed)
         self._max_model_len = self.profile.memory.max_model_len
         self._idle_adapters, self._idle_rank = idle_adapters, idle_rank
+        self._together = together
         self._host_slots = sys.maxsize if host_slots is None else host_slots
         self._slots = load_tree(pair.models, objective.trees, "max_loras")
         self._predict = load_predictor(pair.models, objective.trees)
@@ -108,7 +110,10 @@ class Configurator:
         if fitting is not None:
             trace.append(fitting)
             if fitting.result < 1:
-                raise DoesNotFitError(f"not even one adapter slot fits in memory: {fitting.rule[0]}", tuple(trace))
+                why = fitting.rule[0]
+                if self._capacity(1, int(rank.result)) <= 0:
+                    why = f"gpu_memory_utilization {self.profile.memory.gpu_memory_utilization:g} leaves nothing for a KV cache"
+                raise DoesNotFitError(f"not even one adapter slot fits in memory: {why}", tuple(trace))
             if "max_loras" in self._fixed:
                 raise DoesNotFitError(f"the fixed max_loras does not fit in memory: {fitting.rule[0]}", tuple(trace))
         asked = int(trace[-1].result)
@@ -170,7 +175,9 @@ class Configurator:
             yield Step("max_loras", (*decision.reasons, FewerAdapters(most, wanted)), most)
             return
         yield Step("max_loras", decision.reasons, wanted)
-        if self.objective.trees == "steady" and wanted <= FEW:
+        if self._together > 1 and (seated := min(wanted + self._together - 1, most)) > wanted:
+            yield Step("max_loras", (f"{self._together} adapters are asked at the same moment, a slot each",), seated)
+        elif self.objective.trees == "steady" and wanted <= FEW:
             yield from self._spare_slots(values, mix, wanted, most=most, rank=rank)
 
     def _spare_slots(

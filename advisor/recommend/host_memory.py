@@ -112,7 +112,10 @@ def room(limit_gib: float, weights: Floats, mix: Workload, loading: Loading) -> 
 
 
 def weights(inventory: Inventory, pair: Pair) -> Floats | None:
-    """What the adapters of an inventory weigh, bytes; None where the shape of their model is not known."""
+    """What the adapters of an inventory weigh, bytes; None where the shape of their model is not known.
+
+    Where a server spans several GPUs, each GPU's process keeps whole adapters of its own.
+    """
     try:
         shape = pair.derived_from or model_shape.find(pair.model)
     except InputError:
@@ -120,7 +123,7 @@ def weights(inventory: Inventory, pair: Pair) -> Floats | None:
     modules = [inventory.target_modules.get(name) for name in inventory.names]
     per_rank = {each: _bytes_per_rank(shape, each) for each in set(modules)}
     ranks = np.array([slot_rank(rank) for rank in inventory.workload.rank], dtype=np.float64)
-    return ranks * np.array([per_rank[each] for each in modules])
+    return pair.gpus * ranks * np.array([per_rank[each] for each in modules])
 
 
 def _bytes_per_rank(shape: ModelShape, modules: frozenset[str] | None) -> float:

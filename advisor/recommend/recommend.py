@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from advisor.errors import InputError
@@ -12,9 +13,11 @@ from advisor.inventory.inventory import Inventory
 from advisor.recommend import host_memory
 from advisor.recommend.configuration import bursts_unknown
 from advisor.recommend.context import settle_context
+from advisor.recommend.further_flags import further_flags
+from advisor.recommend.load import Load, load_of
 from advisor.recommend.lora_cost import without_lora
 from advisor.recommend.objective import Objective
-from advisor.recommend.recommendation import Admission, Change, Recommendation
+from advisor.recommend.recommendation import RUNTIME, Admission, Change, Recommendation
 from advisor.recommend.search import Choice
 from advisor.recommend.selection import Selection, Selector
 from advisor.zoo.pair import Pair
@@ -22,6 +25,9 @@ from twin.arrivals import mean_scale
 from twin.profile import Profile
 from twin.settings import LORA_RANKS
 from twin.workload import Workload
+
+FEW_TOKENS = 4.0
+"""Of an answer: fewer than the models were trained on, as where a classifier's single token is all that is wanted."""
 
 
 def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recommendation:
@@ -69,6 +75,13 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
             f"memory allows only {settings.max_loras} adapter slots: the KV cache must hold one request of "
             "max_model_len tokens; a smaller max_model_len in [server] that still covers your requests allows more"
         )
+    served_names = [inventory.names[i] for i in chosen.adapters]
+    if inventory.dynamic:
+        warnings.append(
+            f"adapters come and go: {next(iter(RUNTIME))}=True has vLLM load them when asked to "
+            f"(/v1/load_lora_adapter), by whoever reaches the port, up to rank {settings.max_lora_rank}"
+        )
+    warnings += _simultaneous(inventory, load_of(pair, choice.configuration), served_names)
     held = host_memory.held(inventory, weights, chosen.adapters, settings)
     warnings += host_memory.warnings(inventory, held, chosen.host)
     return Recommendation(
@@ -83,6 +96,8 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
         changes=_changes(inventory, flags),
         without_lora=without_lora(served, profile, settings.max_loras),
         host_memory=held,
+        further=further_flags(inventory, pair, objective, choice.configuration, served_names),
+        environment=RUNTIME if inventory.dynamic else {},
     )
 
 
@@ -114,6 +129,12 @@ def _not_learned(workload: Workload, pair: Pair) -> list[str]:
             f"{workload.offered_tok_s:,.0f} tokens/s: they count in the estimates that the models start from; let the "
             "digital twin verify"
         )
+    output_mean = workload.traffic.output_mean[workload.traffic.rate > 0]
+    if len(output_mean) and output_mean.max() < FEW_TOKENS:
+        warnings.append(
+            f"answers have {output_mean.max():.3g} tokens at most on average: prompts are nearly all the work, which "
+            "the models saw little of, and ITL and percentiles tell next to nothing; let the digital twin verify"
+        )
     if workload.phases:
         peak = max(phase.scale for phase in workload.phases) / mean_scale(workload.phases)
         warnings.append(
@@ -121,6 +142,21 @@ def _not_learned(workload: Workload, pair: Pair) -> list[str]:
             f"busiest phase brings {peak:.2g} times as much; a verification by the digital twin serves the phases"
         )
     return warnings
+
+
+def _simultaneous(inventory: Inventory, load: Load, admitted: Sequence[str]) -> Iterator[str]:
+    """A warning for each group of adapters that are asked at the same moment."""
+    sizes = Counter(inventory.together[name] for name in admitted if name in inventory.together)
+    for group, size in sizes.most_common(3):
+        tokens, slots = size * load.values["input_mean"], load.settings.max_loras
+        _, whole_ms = load.prefill_ms(tokens, load.settings.max_num_batched_tokens)
+        if size > 1:
+            waits = f"; with {slots} slots some wait for a whole answer" if slots < size else ""
+            yield (
+                f"the {size:,} adapters of {group!r} are asked at the same moment, and the models take requests of "
+                f"different adapters as independent: {tokens:,.0f} prompt tokens come at once then, and the last "
+                f"request has its first token after {whole_ms:,.0f} ms at least{waits}"
+            )
 
 
 def _check(fixed: Mapping[str, int | float], profile: Profile) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from advisor.recommend.host_memory import HostMemory
@@ -12,6 +12,18 @@ from advisor.recommend.objective import Expectation
 from advisor.recommend.reasons import Reason
 from advisor.zoo.basis import Basis
 from twin.settings import Settings, arguments
+
+RUNTIME = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
+"""The switch without which vLLM loads no adapter while it runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """A flag that is no part of the answer, and what speaks for it and against it."""
+
+    flag: str
+    """As it is written: `--max-num-seqs=128`."""
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +99,10 @@ class Recommendation:
     """What serving the same traffic without LoRA would be like; None when nothing is feasible."""
     host_memory: HostMemory | None = None
     """What adapters take of the host's memory; None where nothing is feasible, or the model's shape is not known."""
+    further: tuple[Further, ...] = ()
+    """Flags that are no part of the answer and worth a thought."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that vLLM is started with, beside the flags."""
     verified: Mapping[str, Any] | None = None
     """What the digital twin measured under the recommended flags, when it was asked."""
 
@@ -130,6 +146,8 @@ class Recommendation:
             document["reason"] = self.reason
         document["flags"] = dict(self.flags)
         document["args"] = self.args
+        if self.environment:
+            document["environment"] = dict(self.environment)
         document["admission"] = {
             "adapters": admission.adapters,
             "of": admission.of,
@@ -153,6 +171,8 @@ class Recommendation:
             }
         if self.host_memory is not None:
             document["host_memory"] = self.host_memory.document()
+        if self.further:
+            document["further"] = [{"flag": each.flag, "why": each.why} for each in self.further]
         document["trace"] = [
             {"output": step.output, "rule": list(step.rule), "result": step.result} for step in self.trace
         ]

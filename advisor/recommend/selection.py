@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,11 @@ class Candidates:
     """By what they are put in order."""
     left_out_for: str = ""
     """Why others are left out."""
+
+    def hold(self, selection: Selection) -> bool:
+        """Whether all that were selected are among these, and more."""
+        these = np.concatenate([self.order, self.idle])
+        return len(these) > len(selection.adapters) and bool(np.isin(selection.adapters, these).all())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +106,10 @@ class Selector:
         after, before = self._ordered(loadable)
         best = whole = self._try(after)
         for candidates in self._alternatives(loadable, before, no_mix=whole.choice.size <= 1):
-            if self._worth_of_all(candidates) > WORTH * best.worth:
+            if self._worth_of_all(candidates) > WORTH * best.worth or candidates.hold(best):
                 other = self._try(candidates)
-                best = other if other.worth > WORTH * best.worth else best
+                more = len(other.adapters) > len(best.adapters) and bool(np.isin(best.adapters, other.adapters).all())
+                best = other if other.worth > WORTH * best.worth or more else best
         if best is not whole:
             told += self._compared(whole, best, loadable)
         return best, told
@@ -122,6 +129,7 @@ class Selector:
                 idle_adapters=len(idle),
                 idle_rank=int(self.mix.rank[idle].max(initial=0)),
                 host_slots=None if host is None else host.slots,
+                together=max(Counter(self.inventory.together.values()).values(), default=1),
             )
             which = "in the inventory" if of == len(self.mix) else "that are asked and not left out"
             choice = choose(configurator, lambda size: self.mix.take(candidates.order[:size]), of, which)

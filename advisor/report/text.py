@@ -17,6 +17,7 @@ def write(recommendation: Recommendation) -> str:
     if recommendation.feasible:
         blocks += [_command(recommendation), _admission(recommendation), _expected(recommendation)]
     blocks += [_verified(recommendation), _changes(recommendation), _why(recommendation.trace)]
+    blocks.append(_titled("Further flags", [f"{each.flag}: {each.why}" for each in recommendation.further]))
     blocks.append(_titled("Warnings", [f"- {warning}" for warning in recommendation.warnings]))
     return "\n\n".join(block for block in blocks if block)
 
@@ -37,9 +38,9 @@ def _adapters(count: int) -> str:
 
 
 def _command(recommendation: Recommendation) -> str:
-    return " \\\n    ".join(
-        [f"vllm serve {shlex.quote(recommendation.basis.model)}", *map(shlex.quote, recommendation.args)]
-    )
+    environment = "".join(f"{name}={shlex.quote(value)} " for name, value in recommendation.environment.items())
+    serve = f"{environment}vllm serve {shlex.quote(recommendation.basis.model)}"
+    return " \\\n    ".join([serve, *map(shlex.quote, recommendation.args)])
 
 
 def _admission(recommendation: Recommendation) -> str:
@@ -96,7 +97,7 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         if figures[key] is not None
     ]
     if refused := figures.get("refused_share"):
-        lines.append(f"refused      {refused:.1%} of the requests, longer than max_model_len")
+        lines.append(f"refused      {refused:.2%} of the requests, longer than max_model_len")
     return lines
 
 

@@ -45,6 +45,15 @@ _DOORS = {
 }
 
 
+def base_names(model: str | None) -> Collection[str]:
+    """Names under which requests ask the base model: the one that is named, or else the models of all pairs."""
+    if model is not None:
+        return {model, model.rpartition("/")[2]}
+    from advisor.zoo.pairs import load_zoo
+
+    return {pair.model for pair in load_zoo().pairs}
+
+
 class Writer:
     """Writes what is found where the options say; made before the work begins, so that mistakes are told at once."""
 
@@ -70,12 +79,8 @@ class Writer:
         """The base model, as the options or the inventory name it; None where neither does."""
 
     def base_names(self) -> Collection[str]:
-        """Names under which requests ask the base model: the one that is named, or else the models of all pairs."""
-        if self.model is not None:
-            return {self.model, self.model.rpartition("/")[2]}
-        from advisor.zoo.pairs import load_zoo
-
-        return {pair.model for pair in load_zoo().pairs}
+        """Names under which requests ask the base model."""
+        return base_names(self.model)
 
     def write(self, found: Discovery) -> None:
         """Write it, and tell on stderr what could not be known."""

@@ -16,13 +16,11 @@ from advisor.deploy.write.limits import rate_limit, requests_in_flight, total_li
 from advisor.deploy.write.mounts import mounts
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
-from advisor.recommend.recommendation import Recommendation
+from advisor.recommend.recommendation import RUNTIME, Recommendation
 from advisor.zoo.pair import Pair
 from twin.settings import arguments
 from twin.workload import Workload
 
-RUNTIME = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
-"""The switch without which vLLM loads no adapter while it runs."""
 SERVER = "vllm"
 """What the server is called, where there is one alone."""
 SHARES = 2_000
@@ -90,7 +88,7 @@ def context(recommendation: Recommendation, inventory: Inventory, pair: Pair, op
         "gpus": pair.gpus,
         "args": args,
         "command": [*args, "--lora-modules", *loaded] if loaded else args,
-        "environment": RUNTIME if options.at_run_time else {},
+        "environment": RUNTIME if options.at_run_time else dict(recommendation.environment),
         "adapters": adapters,
         "modules": loaded,
         "unsourced": unsourced,

@@ -103,6 +103,25 @@ def test_any_configuration_has_a_rank_or_a_reason(changes: dict[str, Any]) -> No
         assert 1 <= rank <= 512
 
 
+@pytest.mark.parametrize(
+    ("targets", "modules"),
+    [
+        (["v_proj", "q_proj"], ("q_proj", "v_proj")),
+        (["model.layers.0.self_attn.o_proj", "model.layers.1.self_attn.o_proj"], ("o_proj",)),
+        (["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"], ()),
+        ("all-linear", ()),
+        (r".*\.(q_proj|v_proj)$", ()),
+        ([], ()),
+        ([1], ()),
+        (["layers.0"], ()),
+    ],
+)
+def test_modules_are_told_where_they_are_few(targets: Any, modules: tuple[str, ...], tmp_path: Path) -> None:
+    write(tmp_path / "sql", target_modules=targets)
+    (told,) = scan([tmp_path], None).adapters
+    assert told.target_modules == modules
+
+
 def found(*roots: Path, model: str | None = None) -> dict[str, int | None]:
     return {each.name: each.rank for each in scan(roots, model).adapters}
 

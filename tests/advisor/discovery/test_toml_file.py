@@ -18,7 +18,11 @@ from advisor.inventory.inventory import parse
 FOUND = Discovery(
     (
         Adapter(
-            "sql", 16, "/adapters/sql", Traffic(180, 0.05, {"mean": 223.0, "std": 191.0}, {"p50": 100.0, "p99": 900.0})
+            "sql",
+            16,
+            "/adapters/sql",
+            Traffic(180, 0.05, {"mean": 223.0, "std": 191.0}, {"p50": 100.0, "p99": 900.0}),
+            ("q_proj", "v_proj"),
         ),
         Adapter("legal", 24, None, Traffic(rate=0.0123456, cv=2.04)),
     ),
@@ -35,6 +39,7 @@ def test_a_new_file_is_an_inventory() -> None:
     inventory = parse(new(FOUND))
     assert inventory.names == ("sql", "legal")
     assert inventory.sources == ("/adapters/sql", None)
+    assert inventory.target_modules == {"sql": {"q_proj", "v_proj"}}
     assert inventory.workload.rank.tolist() == [16, 24]
     assert inventory.workload.rate.tolist() == [0.05, 0.01235]
     assert inventory.workload.cv.tolist() == [1, 2]

@@ -27,7 +27,8 @@ from tests.advisor.inventories import PLAIN
 @given(inventories.documents())
 def test_round_trip(document: dict[str, Any]) -> None:
     inventory = parse(inventories.toml(document))
-    assert (inventory.model, inventory.gpu) == (document["model"], document["gpu"])
+    gpu = document["gpu"]["name"] if isinstance(document["gpu"], dict) else document["gpu"]
+    assert (inventory.model, inventory.gpu) == (document["model"], gpu)
     assert inventory.workload.correlation == document["lengths"]["correlation"]
     assert len(inventory) == sum(row.get("count", 1) for row in document["adapters"]) == len(set(inventory.names))
     workload, mix = inventory.workload, inventory.mix

@@ -1,0 +1,131 @@
+"""Further flags: what they would change, in numbers. The expectation is of a server without them, so they are told
+beside the answer and are no part of it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from advisor.derive import model_shape
+from advisor.errors import InputError
+from advisor.inventory.inventory import Inventory
+from advisor.recommend.configuration import Configuration
+from advisor.recommend.load import Load, load_of
+from advisor.recommend.objective import Objective
+from advisor.recommend.recommendation import Further
+from advisor.zoo.pair import Pair
+from twin.settings import Settings
+
+SINCE = {"lora_target_modules": (0, 19), "specialize_active_lora": (0, 15)}
+"""The first release of vLLM that has a flag."""
+PACKED = (("qkv_proj", {"q_proj", "k_proj", "v_proj"}), ("gate_up_proj", {"gate_proj", "up_proj"}))
+"""What vLLM multiplies at once, and so has slots for together."""
+WORTH = 0.05
+"""Of a step, or of a slot: less is not worth a word."""
+BUDGETS = (0.25, 0.5, 2.0, 4.0)
+"""Times the token budget of a step, what else it may be."""
+DEVIATIONS = 4.0
+"""More requests than usual are seldom in flight than by so many standard deviations."""
+
+
+def further_flags(
+    inventory: Inventory, pair: Pair, objective: Objective, configuration: Configuration, admitted: list[str]
+) -> tuple[Further, ...]:
+    """The flags that are worth a thought for a server with these settings."""
+    load = load_of(pair, configuration)
+    found = [*_token_budget(load, objective), *_seats(load)]
+    found += _target_modules(inventory, pair, configuration.settings, admitted)
+    return (*found, *_specialised(load, pair))
+
+
+def _token_budget(load: Load, objective: Objective) -> Iterator[Further]:
+    """ITL against TTFT: a step full of prompt tokens holds up whoever is answered, and ends a prompt the sooner."""
+    budget, prompt, limit = load.settings.max_num_batched_tokens, load.long_prompt, objective.itl_limit
+    others = [round(budget * times) for times in BUDGETS]
+    if prompt + load.running <= load.profile.step.graph_tokens or load.running >= others[0]:
+        return
+    times = {tokens: load.prefill_ms(prompt, tokens) for tokens in (*others, budget)}
+    told = {tokens: f"{step:,.0f} ms and {whole:,.0f} ms" for tokens, (step, whole) in times.items()}
+    differing = "; ".join(f"{tokens:,}: {told[tokens]}" for tokens in others if told[tokens] != told[budget])
+    if not differing:
+        return
+    why = (
+        f"a prompt of {prompt:,.0f} tokens, as one in a hundred is, makes steps of up to {times[budget][0]:,.0f} ms, "
+        f"which whoever is answered waits for, and takes {times[budget][1]:,.0f} ms; {differing}"
+    )
+    keep = [
+        tokens
+        for tokens in others
+        if limit is not None and not limit.is_mean and tokens < budget and limit.kept_by(times[tokens][0])
+    ]
+    if keep and limit is not None and not limit.kept_by(times[budget][0]):
+        seats = f" --max-num-seqs={keep[-1]}" if load.settings.max_num_seqs > keep[-1] else ""
+        why = f"would keep steps with prompts in them within {1e3 * limit.seconds:g} ms: with {budget:,}, {why}"
+        yield Further(f"--max-num-batched-tokens={keep[-1]}{seats}", why)
+        return
+    yield Further(f"--max-num-batched-tokens={budget}", why)
+
+
+def _seats(load: Load) -> Iterator[Further]:
+    """A limit of the batch bounds the time of a step when more comes than is expected."""
+    in_flight, bursts = load.in_flight, max(load.values["cv_mean"], 1.0)
+    peak = in_flight + DEVIATIONS * bursts * math.sqrt(in_flight)
+    seats = 2 ** math.ceil(math.log2(max(2 * peak, 16)))
+    if seats < load.settings.max_num_seqs / 2:
+        yield Further(
+            f"--max-num-seqs={seats}",
+            f"about {in_flight:,.2g} requests are in flight, seldom more than {peak:,.0f}: if more come than expected, "
+            f"they then wait and a step takes no more than {load.step_ms(seats, seats):,.0f} ms; with "
+            f"{load.settings.max_num_seqs:,} all are let in, and every answer slows down",
+        )
+
+
+def _target_modules(inventory: Inventory, pair: Pair, settings: Settings, admitted: list[str]) -> Iterator[Further]:
+    """Slots for the modules alone that adapters touch."""
+    touched = [inventory.target_modules.get(name) for name in admitted]
+    modules = frozenset[str]().union(*(each for each in touched if each is not None))
+    try:
+        linears = (pair.derived_from or model_shape.find(pair.model)).linears
+    except InputError:
+        return
+    if None in touched or not modules <= {each.name for each in linears}:
+        return  # of some it is not known, or embeddings are among them
+    packed = {name: parts for name, parts in PACKED if parts & modules}
+    needed = modules.union(*packed.values())
+    sides = {each.name: each.inputs + each.outputs for each in linears}
+    share = sum(sides[name] for name in needed) / sum(sides.values())
+    if share > 1 - WORTH:
+        return
+    flag = f"--lora-target-modules {' '.join(sorted({*modules, *packed}))}"
+    memory = pair.profile.memory
+    freed = (1 - share) * memory.kv_tokens_per_slot_rank * settings.max_loras * settings.max_lora_rank
+    yield Further(
+        flag,
+        f"no adapter touches other modules: slots take about {share:.0%} of their memory, which leaves {freed:,.0f} "
+        f"tokens more for the KV cache, and steps have fewer kernels{_unless(pair, 'lora_target_modules')}",
+    )
+
+
+def _specialised(load: Load, pair: Pair) -> Iterator[Further]:
+    """Kernels for the adapters of a step alone, not for all slots."""
+    tokens = load.running + load.values["rate"] * load.values["input_mean"] * load.itl_ms / 1e3
+    whole = load.step_ms(tokens, load.running)
+    saved = whole - load.step_ms(tokens, load.running, max(load.active, 1.0))
+    if saved > WORTH * whole:
+        yield Further(
+            "--specialize-active-lora",
+            f"launches kernels for the adapters of a step, about {load.active:,.0f}, not for all "
+            f"{load.settings.max_loras:,} slots: steps of {whole:,.1f} ms may be {saved:,.1f} ms shorter; the start "
+            f"takes longer, and CUDA graphs more memory{_unless(pair, 'specialize_active_lora')}",
+        )
+
+
+def _unless(pair: Pair, flag: str) -> str:
+    """A word where the pair's vLLM does not have a flag."""
+    version = tuple(map(int, re.findall(r"\d+", pair.vllm)[:2]))
+    first = ".".join(map(str, SINCE[flag]))
+    return (
+        "" if version >= SINCE[flag] else f" (vLLM {first} and later; {pair.vllm}, which this is for, has no such flag)"
+    )

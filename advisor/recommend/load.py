@@ -1,0 +1,74 @@
+"""A server at work, in closed form: what is in flight, and how long a step takes that has more in it than usual."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.features.estimate import lora_cost
+from advisor.recommend.configuration import Configuration
+from advisor.zoo.pair import Pair
+from twin.profile import Profile
+from twin.settings import Settings
+
+_P99 = 2.326
+"""Of a standard normal distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A server at work."""
+
+    profile: Profile
+    settings: Settings
+    values: Mapping[str, float]
+    itl_ms: float
+    ttft_ms: float
+
+    @property
+    def running(self) -> float:
+        """Requests that are answered at a time (Little's law)."""
+        return self.values["rate"] * self.values["output_mean"] * self.itl_ms / 1e3
+
+    @property
+    def in_flight(self) -> float:
+        """These, and those whose prompts are computed or wait for that."""
+        return self.running + self.values["rate"] * self.ttft_ms / 1e3
+
+    @property
+    def active(self) -> float:
+        """Adapters among them."""
+        return min(self.values["active_adapters"], self.settings.max_loras)
+
+    @property
+    def long_prompt(self) -> float:
+        """Tokens that one prompt in a hundred exceeds, if they are log-normal."""
+        mean, variance = self.values["input_mean"], math.log1p(self.values["input_spread"] ** 2)
+        return mean * math.exp(_P99 * math.sqrt(variance) - variance / 2)
+
+    def step_ms(self, tokens: float, running: float, slots: float | None = None) -> float:
+        """A step of so many tokens, of which so many are of requests that are answered."""
+        step, scheduling = self.profile.step, self.profile.scheduling
+        rank, several = self.settings.max_lora_rank, np.array([slots or self.settings.max_loras], dtype=np.float64)
+        lora = lora_cost(step, rank, several, np.array([tokens]), np.zeros(1))
+        of_lora = lora.base_ms + lora.per_token_ms * tokens + lora.per_adapter_ms * self.active
+        eager = step.per_eager_token_ms * max(tokens - step.graph_tokens, 0.0)
+        requests = (step.per_request_ms + scheduling.per_request_ms) * running
+        return float(step.base_ms + scheduling.base_ms + requests + eager + of_lora[0])
+
+    def prefill_ms(self, tokens: float, budget: int) -> tuple[float, float]:
+        """Of so many prompt tokens, with up to `budget` a step: the longest step, and all of them together, ms."""
+        running = self.running
+        steps = math.ceil(tokens / max(budget - running, 1.0))
+        longest = self.step_ms(min(budget, tokens + running), running)
+        last = self.step_ms(tokens - (steps - 1) * (budget - running) + running, running)
+        return longest, (steps - 1) * longest + last
+
+
+def load_of(pair: Pair, configuration: Configuration) -> Load:
+    """A server with these settings under the load that they are for."""
+    expected = configuration.expected
+    return Load(pair.profile, configuration.settings, configuration.values, expected.itl_ms, expected.ttft_ms)

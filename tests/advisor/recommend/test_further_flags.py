@@ -1,0 +1,80 @@
+"""Flags that are told beside the answer: what they would change, and for which vLLM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from advisor.deploy.arguments.spellings import setting
+from advisor.deploy.vllm_version import release
+from advisor.inventory.inventory import parse
+from advisor.recommend.further_flags import SINCE
+from advisor.recommend.objective import Objective, ObjectiveName
+from advisor.recommend.recommend import recommend
+from advisor.recommend.recommendation import Recommendation
+from advisor.report import Format, write
+from advisor.zoo.pairs import find_pair
+from tests.advisor import inventories
+from twin.service_level import Limit
+
+
+def answer(objective: Objective | None = None, *, mean: float = 223, **more: Any) -> Recommendation:
+    adapter = {"name": "t", "count": 64, "rank": 16, "rate": 0.02} | more.pop("adapter", {})
+    document = {
+        "model": "Llama-3.1-8B-Instruct", "gpu": "h100-64gb", "adapters": [adapter],
+        "lengths": {"input": {"mean": mean, "std": mean}, "output": {"mean": 196, "std": 181}}, **more,
+    }  # fmt: skip
+    inventory = parse(inventories.toml(document))
+    return recommend(inventory, find_pair(inventory.model, inventory.gpu), objective or Objective())
+
+
+def told(recommendation: Recommendation, flag: str) -> str:
+    return " ".join(f"{each.flag}: {each.why}" for each in recommendation.further if each.flag.startswith(flag))
+
+
+@pytest.mark.parametrize("name", SINCE)
+def test_flags_came_when_vllms_own_history_says(name: str) -> None:
+    spelling = setting(name)
+    assert spelling is not None
+    *_, last = (int(part) for part in spelling.absent.split(".")[:2])
+    assert SINCE[name] == (0, last + 1) and release(spelling.absent)
+
+
+def test_long_prompts_trade_itl_against_ttft() -> None:
+    long = told(answer(mean=4000), "--max-num-batched-tokens=2048")
+    assert "512: " in long and "8,192: " in long
+    assert not told(answer(mean=20), "--max-num-batched-tokens")
+
+
+def test_a_tail_of_itl_asks_for_smaller_steps() -> None:
+    limit = Objective(ObjectiveName.LATENCY, itl_limit=Limit(0.06, "p99"))
+    found = answer(limit, mean=2000, adapter={"rate": 0.002})
+    said = told(found, "--max-num-batched-tokens=1024 --max-num-seqs=1024")
+    assert "within 60 ms" in said
+    assert found.flags["max_num_batched_tokens"] == 2048
+
+
+def test_a_limit_of_the_batch_leaves_room_for_what_is_expected() -> None:
+    assert "requests are in flight" in told(answer(), "--max-num-seqs=")
+    (calm,) = (each for each in answer().further if each.flag.startswith("--max-num-seqs="))
+    (bursty,) = (each for each in answer(adapter={"cv": 4}).further if each.flag.startswith("--max-num-seqs="))
+    assert int(bursty.flag.partition("=")[2]) > int(calm.flag.partition("=")[2])
+
+
+def test_adapters_that_touch_few_modules_need_slots_for_these_alone() -> None:
+    few = told(answer(adapter={"target_modules": ["q_proj", "v_proj"]}), "--lora-target-modules")
+    assert few.startswith("--lora-target-modules q_proj qkv_proj v_proj:") and "0.8.5, which this is for, has no" in few
+    everything = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    for modules in (everything, ["q_proj", "embed_tokens"]):
+        assert not told(answer(adapter={"target_modules": modules}), "--lora-target-modules")
+    assert not told(answer(), "--lora-target-modules")
+
+
+def test_adapters_that_come_and_go_need_the_switch() -> None:
+    found = answer(dynamic=True)
+    assert found.document()["environment"] == {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
+    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve" in write(found, Format.TEXT)
+    assert any("whoever reaches the port" in each for each in found.warnings)
+    assert found.host_memory is not None and found.host_memory.gigabytes == pytest.approx(64 * 0.0839, rel=0.01)
+    assert not answer().environment and "environment" not in answer().document()
