@@ -112,7 +112,8 @@ class Configurator:
             if fitting.result < 1:
                 why = fitting.rule[0]
                 if self._capacity(1, int(rank.result)) <= 0:
-                    why = f"gpu_memory_utilization {self.profile.memory.gpu_memory_utilization:g} leaves nothing for a KV cache"
+                    utilization = self.profile.memory.gpu_memory_utilization
+                    why = f"gpu_memory_utilization {utilization:g} leaves nothing for a KV cache"
                 raise DoesNotFitError(f"not even one adapter slot fits in memory: {why}", tuple(trace))
             if "max_loras" in self._fixed:
                 raise DoesNotFitError(f"the fixed max_loras does not fit in memory: {fitting.rule[0]}", tuple(trace))
