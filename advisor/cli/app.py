@@ -9,6 +9,7 @@ import typer
 from advisor import __version__
 from advisor.cli import streams
 from advisor.cli.check import check
+from advisor.cli.examples import epilog
 from advisor.cli.explain import explain
 from advisor.cli.inventory import inventory
 from advisor.cli.pairs import pairs
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (recommend, place, check, render, simulate, pairs, explain, schema):
-    app.command()(command)
+    app.command(epilog=epilog(command.__name__))(command)
 app.add_typer(inventory)
 
 

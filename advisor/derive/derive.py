@@ -12,7 +12,7 @@ from advisor.derive.memory import MemoryModel
 from advisor.derive.model_shape import ModelShape
 from advisor.derive.operators import Operators
 from advisor.derive.packing import packed
-from advisor.derive.step import HOST_MS, StepModel
+from advisor.derive.step import GRAPH_TOKENS, HOST_MS, KNEES, StepModel
 from advisor.errors import InputError
 from twin.behaviour import behaviour_of
 from twin.profile import LORA_TERMS, Derivation, FrontEnd, Loading, Pair, Profile, Scheduling, Serving, Step
@@ -172,7 +172,8 @@ def _step(
 ) -> tuple[Step, dict[str, tuple[float, float]]]:
     """A step with LoRA, and how far its terms may be off."""
     layers = subject.shape.layers / measured_shape.layers
-    own = step_model(subject.shape, subject.gpu, subject).step(subject.context)
+    knees = KNEES if subject.generation == "current" else (GRAPH_TOKENS,)  # that the measured step was fitted with
+    own = step_model(subject.shape, subject.gpu, subject).step(subject.context, knees)
     efficiency = catalogue().efficiencies[subject.gpu.kind]
     off = OPERATORS_OFF + efficiency.uncertainty + (LIKE_OFF if subject.gpu.like else 0.0)
     of_lora = {name: getattr(measured.step, name) for name in LORA_TERMS}
@@ -185,8 +186,8 @@ def _step(
         middle, lowest, highest = OF_CURRENT
     else:
         # What 0.8.5 takes beyond the operators, with LoRA on, was measured on the other model: it goes with the layers.
-        there = step_model(measured_shape, _measured_gpu()).step(subject.context)
-        here = step_model(measured_shape, subject.gpu).step(subject.context)
+        there = step_model(measured_shape, _measured_gpu()).step(subject.context, knees)
+        here = step_model(measured_shape, subject.gpu).step(subject.context, knees)
         arithmetic = subject.shape.body_parameters / measured_shape.body_parameters
         gpus = here.per_eager_token_ms / there.per_eager_token_ms
         terms |= {

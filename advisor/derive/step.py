@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +19,12 @@ HOST_MS = 1.8
 three models on H100s under vLLM 0.15 (`python -m calibrate host`), of which the median is then 2 % off. Per layer
 nothing is left to fit: launches are in the operators' own times."""
 DECODING = (1, 8, 32, 64, 128, 192, 256, 384, 512)
-"""Requests at which the linear form of `twin.profile.Step` is fitted below the largest graph."""
-PROMPTS = (1024, 2048, 4096, 8192)
-"""Batched tokens beyond it."""
+"""Requests at which the form of `twin.profile.Step` is fitted."""
+PROMPTS = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
+"""Tokens of prompts at which it is."""
+KNEES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, GRAPH_TOKENS)
+"""Batched tokens at which arithmetic may take over from reading the weights: few where weights are packed or a GPU is
+slow at arithmetic. Beyond, a step grows by the token, whether or not it replays a CUDA graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +51,31 @@ class StepModel:
         attention = self.operators.prefill_attention_us(tokens, context, heads, self.shape.head_dim)
         return self._tokens_ms(tokens) + self.shape.layers * attention * 1e-3
 
-    def step(self, context: float) -> Step:
-        """The linear form, without LoRA, that comes nearest for requests of `context` tokens on average."""
-        decoding = np.array([self.decode_ms(requests, context) for requests in DECODING])
-        rows = np.column_stack([np.ones(len(DECODING)), DECODING])
-        # By relative error: a light step counts as much as a full one.
-        base, slope = np.linalg.lstsq(rows / decoding[:, None], np.ones(len(DECODING)), rcond=None)[0]
-        prompts = np.array([self.prefill_ms(tokens, context / 2) for tokens in PROMPTS])
-        beyond = np.array(PROMPTS) - GRAPH_TOKENS
-        eager = max(float(np.median((prompts - base - slope * GRAPH_TOKENS) / beyond)), 0.0)
+    def step(self, context: float, knees: Sequence[int] = KNEES) -> Step:
+        """The form of `Step`, without LoRA, that comes nearest for requests of `context` tokens on average.
+
+        Its `graph_tokens` is the one of `knees` that does. By relative errors: a light step counts as much as a full
+        one.
+        """
+        requests, prompts = np.array(DECODING), np.array(PROMPTS)
+        tokens = np.concatenate([requests, prompts])
+        # First what goes with tokens, whatever they look back on; then what each request that decodes adds.
+        ms = np.array([*map(self._tokens_ms, requests), *(self.prefill_ms(each, context / 2) for each in prompts)])
+        found = []
+        for knee in knees:
+            rows = np.column_stack([np.ones(len(ms)), np.maximum(tokens - knee, 0)]) / ms[:, None]
+            terms = np.linalg.lstsq(rows, np.ones(len(ms)), rcond=None)[0]
+            found.append((float(np.abs(rows @ terms - 1).mean()), knee, terms))
+        _, knee, (base, beyond) = min(found, key=lambda each: each[:2])
+        decoding = np.array([self.decode_ms(each, context) for each in requests])
+        left = (decoding - base - beyond * np.maximum(requests - knee, 0)) / decoding
+        each = requests / decoding
+        per_request = max(float(each @ left) / float(each @ each), 0.0)
         return Step(
-            graph_tokens=GRAPH_TOKENS,
-            base_ms=max(float(base), 0.0),
-            per_request_ms=max(float(slope), 0.0),
-            per_eager_token_ms=eager,
+            graph_tokens=knee,
+            base_ms=float(base),
+            per_request_ms=per_request,
+            per_eager_token_ms=float(beyond),
             **dict.fromkeys(LORA_TERMS, 0.0),
         )
 

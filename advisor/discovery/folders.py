@@ -26,7 +26,7 @@ MAX_FOLDERS = 1_000_000
 _LONGEST_LINK = 200
 """Bytes; a path to a blob has 50 to 90."""
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-_CACHED = re.compile(r"models--(?P<owner>.+?)--(?P<name>.+)")
+_CACHED = re.compile(r"models--(?:(?P<owner>.+?)--)?(?P<name>.+)")
 _PASSED_OVER = {"__pycache__", "node_modules", "site-packages", "blobs", "refs"}
 
 
@@ -104,8 +104,10 @@ def _below(root: Path, stages: list[str]) -> Iterator[_Found]:
             raise InputError(f"{root}: more than {MAX_FOLDERS:,} folders below; name those with adapters")
         if cached := _CACHED.fullmatch(folder.name):
             if (snapshot := _snapshot(folder)) and (snapshot / CONFIG).exists():
-                identity = f"{cached['owner']}/{cached['name']}"
+                identity = "/".join(filter(None, cached.groups()))
                 yield _Found(snapshot, identity, identity)
+            elif snapshot:  # a repository with adapters in folders of their own, which vLLM loads by path alone
+                waiting.extend(reversed(_folders(snapshot)))
             continue
         below = _folders(folder)
         checkpoints = [each for each in below if _CHECKPOINT.fullmatch(each.name)]

@@ -21,6 +21,8 @@ Course = tuple[Floats, Floats]
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
+LONGEST_S = 3 * 366 * DAY_S
+"""Nobody keeps a log for longer; where one spans more, some of its times count from 1970 and others do not."""
 ENOUGH = 50
 """Requests of an adapter from which lengths of its own are told: their mean is then known to about a seventh."""
 ENOUGH_GAPS = 100
@@ -56,6 +58,11 @@ def discover(log: Log, *, base_names: Collection[str], busiest_hour: bool = Fals
     times = np.array([each.time_s for each in requests])
     if times[-1] <= times[0]:
         raise InputError("the requests of the log all come at one time, so how often they come is not known")
+    if times[-1] - times[0] > LONGEST_S:
+        raise InputError(
+            f"the requests of the log span {(times[-1] - times[0]) / DAY_S:,.0f} days: are all times of one kind, "
+            "seconds or dates?"
+        )
     notes = [f"{len(requests):,} requests in {_told_span(times[-1] - times[0])}"]
     if log.skipped:
         notes.append(f"{log.skipped:,} records tell no request and were passed over; the first: {log.first}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from advisor.cli import streams
+from advisor.cli.examples import epilog
 from advisor.cli.inventory.check import check
 from advisor.cli.inventory.from_files import from_files
 from advisor.cli.inventory.from_log import from_log
@@ -18,11 +19,11 @@ inventory = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
 )
-inventory.command()(scan)
-inventory.command("from-metrics")(from_metrics)
-inventory.command("from-log")(from_log)
-inventory.command("from-files")(from_files)
-inventory.command()(check)
+inventory.command(epilog=epilog("scan"))(scan)
+inventory.command("from-metrics", epilog=epilog("from-metrics"))(from_metrics)
+inventory.command("from-log", epilog=epilog("from-log"))(from_log)
+inventory.command("from-files", epilog=epilog("from-files"))(from_files)
+inventory.command(epilog=epilog("inventory-check"))(check)
 
 
 @inventory.callback()

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from advisor.derive import gpu as gpus
 from advisor.derive import model_shape
-from advisor.derive.derive import Subject, derive
+from advisor.derive.derive import Subject, derive, step_model
+from advisor.derive.gpu import Precision
 from advisor.derive.memory import MemoryModel
 from advisor.derive.operators import Operators
 from advisor.derive.step import StepModel
@@ -131,3 +132,21 @@ def test_the_command_writes_a_profile_and_tells_mistakes_in_one_line(tmp_path: P
     assert load(path).pair.name == "qwen3-4b--l40s"
     wrong = run("--model", "Qwen3-8B", "--gpu", "h900", "-o", str(path))
     assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1 and "h100-80gb" in wrong.stderr
+
+
+@pytest.mark.parametrize("gpu", gpus.catalogue().gpus)
+@pytest.mark.parametrize("precision", ["bf16", "int4"])
+def test_steps_of_few_prompt_tokens_take_what_their_operators_do(gpu: str, precision: Precision) -> None:
+    """Arithmetic takes over early on a GPU that is slow at it, and where weights are packed."""
+    one = replace(subject("meta-llama/Llama-3.1-8B-Instruct", gpu), precision=precision)
+    model = step_model(one.shape, one.gpu, one)
+    step = model.step(400.0)
+
+    def ours(requests: float, tokens: float) -> float:
+        eager = max(tokens - step.graph_tokens, 0)
+        return step.base_ms + step.per_request_ms * requests + step.per_eager_token_ms * eager
+
+    for tokens in (64, 128, 256, 512, 1024, 2048, 4096, 8192):
+        assert ours(0, tokens) == pytest.approx(model.prefill_ms(tokens, 200.0), rel=0.13)
+    for requests in (1, 8, 32, 64, 128, 256):
+        assert ours(requests, requests) == pytest.approx(model.decode_ms(requests, 400.0), rel=0.13)

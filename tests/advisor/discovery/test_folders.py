@@ -173,6 +173,16 @@ def test_a_hub_cache_gives_the_hubs_names(tmp_path: Path, linked: bool) -> None:
     assert (told.name, told.rank, told.source) == ("org/legal-0", 16, "org/legal-0")
 
 
+def test_a_repository_of_several_adapters_and_one_without_an_owner_are_found_in_a_cache(tmp_path: Path) -> None:
+    several = write(tmp_path / "models--org--many" / "snapshots" / "1" / "sql", r=8)
+    write(tmp_path / "models--org--many" / "snapshots" / "1" / "legal")
+    write(tmp_path / "models--mine" / "snapshots" / "2", r=32)
+    told = {each.name: (each.rank, each.source) for each in scan([tmp_path], None).adapters}
+    assert told == {
+        "sql": (8, str(several)), "legal": (16, str(several.parent / "legal")), "mine": (32, "mine")
+    }  # fmt: skip
+
+
 def test_a_text_in_a_cache_leads_to_its_own_blobs_alone(tmp_path: Path) -> None:
     secret = tmp_path / "blobs" / "secret"
     secret.parent.mkdir()

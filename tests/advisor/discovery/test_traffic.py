@@ -205,6 +205,11 @@ def test_a_column_of_codes_in_csv_tells_failures(tmp_path: Path) -> None:
     assert (len(log.requests), dict(log.failed)) == (3, {"status 429": 1})
 
 
+def test_times_of_two_kinds_are_no_rate() -> None:
+    with pytest.raises(InputError, match="of one kind"):
+        told([Request(10.0, "sql", 9, 9, None), Request(1.77e9, "sql", 9, 9, None)])
+
+
 @pytest.mark.parametrize(
     "text", ["", "\n", "hello", "a,b\n1,2\n", "{}\n{}\n", "[]", "[1, 2]", '{"time": 1}', "time\nnever\n"]
 )

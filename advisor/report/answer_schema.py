@@ -1,0 +1,79 @@
+"""The JSON Schema of `advisor recommend --format json` (TOML and YAML have the same keys)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+VERSION = 1
+"""Raised when a key goes, or means something else; keys may be added without that."""
+
+_NUMBER, _TEXT, _FLAG = {"type": "number"}, {"type": "string"}, {"type": ["integer", "number"]}
+_TEXTS = {"type": "array", "items": _TEXT}
+
+
+def _table(required: str, **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required.split()}
+
+
+def answer_schema() -> dict[str, Any]:
+    """The schema; an answer that is not feasible has a reason, and no flags and no expectation."""
+    admission = _table(
+        "adapters of request_rate token_rate admitted rejected",
+        adapters={"type": "integer"},
+        of={"type": "integer"},
+        request_rate=_NUMBER | {"description": "requests/s of the admitted adapters"},
+        token_rate=_NUMBER | {"description": "tokens/s, input and output"},
+        admitted=_TEXTS,
+        rejected=_TEXTS,
+        principle=_TEXT | {"description": "by what the rejected ones were chosen"},
+        base=_table("request_rate token_rate", request_rate=_NUMBER, token_rate=_NUMBER),
+    )
+    expected = {
+        "type": "object",
+        "description": "empty where nothing is feasible; times in ms, percentiles as ttft_p99_ms",
+        "properties": {
+            "throughput_tok_s": _NUMBER,
+            "itl_ms": _NUMBER,
+            "ttft_ms": _NUMBER,
+            "steady": {"type": "boolean"},
+            "starved": {"type": "boolean"},
+            "kv_capacity_tokens": {"type": "integer"},
+            "refused_share": _NUMBER | {"description": "of the requests, those longer than max_model_len"},
+        },
+    }
+    host = _table("adapters gigabytes", adapters={"type": "integer"}, gigabytes=_NUMBER, limit_gib=_NUMBER)
+    return {
+        "$schema": DIALECT,
+        "$id": f"advisor-answer-{VERSION}",
+        "title": "what advisor recommend answers",
+        **_table(
+            "pair model gpu vllm feasible flags args admission expected trace warnings",
+            pair=_TEXT,
+            model=_TEXT,
+            gpu=_TEXT,
+            vllm=_TEXT,
+            measured=_TEXT,
+            built=_TEXT,
+            feasible={"type": "boolean"},
+            reason=_TEXT,
+            flags={"type": "object", "additionalProperties": _FLAG, "description": "by vLLM's names"},
+            args=_TEXTS | {"description": "of vllm serve"},
+            environment={"type": "object", "additionalProperties": _TEXT},
+            admission=admission,
+            expected=expected,
+            without_lora=_table("itl_ms load_ratio", itl_ms=_NUMBER, load_ratio=_NUMBER),
+            host_memory=host,
+            further={"type": "array", "items": _table("flag why", flag=_TEXT, why=_TEXT)},
+            trace={
+                "type": "array",
+                "items": _table("output rule result", output=_TEXT, rule=_TEXTS, result=_NUMBER),
+            },
+            warnings=_TEXTS,
+            changes={
+                "type": "object",
+                "additionalProperties": _table("today recommended", today=_FLAG, recommended=_FLAG),
+            },
+            verified={"type": "object", "description": "what the digital twin measured"},
+        ),
+    }
