@@ -9,7 +9,14 @@ import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from advisor.features.vector import MIX_FEATURES, SERVING_FEATURES, SLOTS_FEATURES, measure, vector
+from advisor.features.vector import (
+    MIX_FEATURES,
+    SERVING_FEATURES,
+    SLOTS_FEATURES,
+    STEADY_FEATURES,
+    measure,
+    vector,
+)
 from advisor.zoo.manifest import Chance, Ensemble, Graph, Manifest, Tree
 from model_zoo.training.export import ensembles_to_onnx, trees_to_onnx
 from twin.behaviour import behaviour_of
@@ -66,22 +73,28 @@ def build(directory: Path) -> Path:
             fitted[entry.name], features[entry.name] = tree.fit(matrix(rows, names), target), names
     load = np.array([row["token_rate"] / capacity(row) for row in rows])
     queueing = np.array([row["slots_load_share"] for row in rows])
-    for output, target in (
-        ("throughput_share", np.log(np.minimum(1.0, 1.0 / load) * np.maximum(queueing, 1.0))),
-        ("itl_ms", np.log(20.0 + 60.0 * np.minimum(load, 2.0))),
-        ("ttft_ms", np.log(np.where(load < 1.0, 100.0, 60_000.0))),
+    step_ms = np.array([row["step_time"] for row in rows])
+    asked: dict[str, tuple[str, ...]] = {}
+    for output, times, target in (
+        ("throughput_share", "", np.log(np.minimum(1.0, 1.0 / load) * np.maximum(queueing, 1.0))),
+        # The ITL is learned as a multiple of the step that is estimated, the TTFT outright.
+        ("itl_ms", "step_time", np.log((20.0 + 60.0 * np.minimum(load, 2.0)) / step_ms)),
+        ("ttft_ms", "", np.log(np.where(load < 1.0, 100.0, 60_000.0))),
     ):
         forest = RandomForestRegressor(n_estimators=10, max_depth=10, random_state=0, n_jobs=1)
-        forests[output] = forest.fit(matrix(rows, SERVING_FEATURES), target)
-        ensembles.append(Ensemble(output=output, error=ERROR))
+        forests[output], asked[output] = forest.fit(matrix(rows, SERVING_FEATURES), target), SERVING_FEATURES
+        ensembles.append(Ensemble(output=output, times=times, error=ERROR))
     chances = []
-    for objective, bearable in (("steady", 1.0), ("published", 1.0 / 0.9)):
+    for objective, names, bearable in (
+        ("steady", STEADY_FEATURES, 1.0),
+        ("published", SERVING_FEATURES, 1.0 / 0.9),
+    ):
         forest = RandomForestRegressor(n_estimators=10, max_depth=10, random_state=0, n_jobs=1)
         log_odds = np.where(load < bearable, 6.0, -6.0)
-        forests[objective] = forest.fit(matrix(rows, SERVING_FEATURES), log_odds)
+        forests[objective], asked[objective] = forest.fit(matrix(rows, names), log_odds), names
         chances.append(Chance(objective=objective, required=0.8, error={"macro_f1": 0.9}))
     files["rules.onnx"] = trees_to_onnx(fitted, features)
-    files["serving.onnx"] = ensembles_to_onnx(forests, dict.fromkeys(forests, SERVING_FEATURES))
+    files["serving.onnx"] = ensembles_to_onnx(forests, asked)
     for file, data in files.items():
         (pair / file).write_bytes(data)
     manifest = Manifest(
@@ -94,16 +107,13 @@ def build(directory: Path) -> Path:
         versions={},
         seed=7,
         workloads=len(rows),
-        simulated_hours=len(rows),
+        simulations=len(rows),
         max_adapters=MAX_ADAPTERS,
-        slots=[1, 8, 64, 256],
-        range={
-            name: (min(row[name] for row in rows), max(row[name] for row in rows))
-            for name in (*SERVING_FEATURES, "ttft_limit")
-        },
+        slots=[0.5, 1.0, 2.0],
+        range={name: (min(row[name] for row in rows), max(row[name] for row in rows)) for name in STEADY_FEATURES},
         rules=Graph(file="rules.onnx", features=[*SLOTS_FEATURES]),
         trees=trees,
-        serving=Graph(file="serving.onnx", features=[*SERVING_FEATURES]),
+        serving=Graph(file="serving.onnx", features=[*STEADY_FEATURES]),
         ensembles=ensembles,
         chances=chances,
         sha256={file: hashlib.sha256(data).hexdigest() for file, data in files.items()},

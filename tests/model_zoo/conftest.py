@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_limits
 
-from model_zoo.campaign.campaign import Campaign
 from model_zoo.campaign.grid import Grid
 from model_zoo.pair import make
 from model_zoo.training import admission, boosting
-from tests.model_zoo.law import law_of_serving
+from tests.model_zoo.law import campaign
 from twin.profile import Profile
 
 
@@ -23,11 +22,13 @@ def _small_models() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
         patch.setattr(admission, "TREES", {"steady": few, "published": few})
         patch.setattr(boosting, "SETTINGS", {**boosting.SETTINGS, **few})
+        for name in boosting.LIGHT:
+            patch.setitem(boosting.LIGHT, name, boosting.SETTINGS[name])
         patch.setattr(admission, "FOLDS", 2)
         yield
 
 
-GRID = Grid(mixes=15, duration_s=3600.0, slots=(1, 8, 48), max_adapters=96)
+GRID = Grid(mixes=15, duration_s=3600.0, slots=(0.5, 1.0, 3.0), max_adapters=96)
 COMMAND = "python -m model_zoo build"
 
 
@@ -40,5 +41,4 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def files(profile: Profile, work: Path) -> dict[str, bytes]:
     """A pair that the made-up law makes."""
-    campaign = Campaign(profile, GRID, seed=0, work=work, jobs=1, simulate=law_of_serving)
-    return make(campaign, profile.to_toml().encode(), COMMAND)
+    return make(campaign(profile, work, GRID), COMMAND)

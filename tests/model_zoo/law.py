@@ -11,6 +11,7 @@ import numpy as np
 
 from model_zoo.campaign.campaign import Campaign
 from model_zoo.campaign.grid import Grid
+from model_zoo.campaign.profiles import Profiles
 from twin.engine.simulation import Measures
 from twin.profile import Profile
 from twin.service_level import Statistic, measure
@@ -19,7 +20,7 @@ from twin.workload import Workload
 
 TIMES: dict[Statistic, float] = {"mean": 1.0, "p50": 0.8, "p95": 1.5, "p99": 3.0}
 """Times the mean is what percentile."""
-MIXES = Grid(mixes=12, duration_s=3600.0, slots=(1, 8, 64), max_adapters=64)
+MIXES = Grid(mixes=12, duration_s=3600.0, slots=(0.5, 1.0, 3.0), max_adapters=64)
 
 
 def law_of_serving(profile: Profile, server: Settings, workload: Workload, *, duration_s: float, seed: int) -> Measures:
@@ -54,7 +55,7 @@ def slow_law(profile: Profile, server: Settings, workload: Workload, *, duration
 
 
 def campaign(profile: Profile, work: Path, grid: Grid = MIXES) -> Campaign:
-    return Campaign(profile, grid, seed=0, work=work, jobs=1, simulate=law_of_serving)
+    return Campaign(Profiles((profile,)), grid, seed=0, work=work, jobs=1, simulate=law_of_serving)
 
 
 def slow(profile: Profile, work: Path, scheduler: str = "") -> Campaign:

@@ -17,27 +17,23 @@ import pytest
 
 from advisor.features.vector import measure, vector
 from advisor.zoo.manifest import Manifest
+from advisor.zoo.models import load_models
+from advisor.zoo.pair import PROFILE, Pair
 from advisor.zoo.pairs import named
 from advisor.zoo.predictor import PERCENTILES, load_predictor
 from model_zoo.__main__ import _pairs, _profile
-from model_zoo.campaign.campaign import Campaign
 from model_zoo.campaign.grid import Grid, sample
-from model_zoo.campaign.runs import PUBLISHED, STEADY
+from model_zoo.campaign.profiles import Profiles, draw
+from model_zoo.campaign.runs import OBJECTIVE_NAMES, PUBLISHED, STEADY
 from model_zoo.errors import ZooError
-from model_zoo.pair import CARD, MANIFEST, PROFILE, make, write
+from model_zoo.pair import CARD, MANIFEST, SERVING, make, write
+from model_zoo.training import admission
+from model_zoo.training.export import INPUT
 from model_zoo.training.labels import load_limit
 from tests.model_zoo.conftest import COMMAND, GRID
-from tests.model_zoo.law import TIMES, law_of_serving
-from twin.engine.simulation import Measures
+from tests.model_zoo.law import TIMES, campaign, law_of_serving
+from twin.engine.simulation import Measures, simulate
 from twin.profile import Profile
-
-
-def campaign(profile: Profile, work: Path, grid: Grid = GRID) -> Campaign:
-    return Campaign(profile, grid, seed=0, work=work, jobs=1, simulate=law_of_serving)
-
-
-def files_of(profile: Profile, work: Path) -> dict[str, bytes]:
-    return make(campaign(profile, work), profile.to_toml().encode(), COMMAND)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +64,38 @@ def test_models_answer_for_mixes_never_seen(files: Mapping[str, bytes], manifest
         answers = by_file[graph.file].run(outputs, {"features": vector(values, graph.features)})
         assert np.isfinite(answers).all()
     assert all(entry.error for entry in (*manifest.trees, *manifest.ensembles, *manifest.chances))
+
+
+@pytest.mark.parametrize(("feature", "sign"), admission.MONOTONE.items())
+def test_more_load_never_makes_it_likelier_nor_a_laxer_limit_less_likely(
+    files: Mapping[str, bytes], manifest: Manifest, profile: Profile, feature: str, sign: int
+) -> None:
+    session, moved = onnxruntime.InferenceSession(files[SERVING]), 0
+    for recipe in sample(64, seed=9)[::4]:
+        values = measure(recipe.adapters(20), profile, ttft_limit_s=2.0, max_loras=16)
+        changed = [{**values, feature: values[feature] * times} for times in np.geomspace(0.05, 20, 40)]
+        rows = np.concatenate([vector(each, manifest.serving.features) for each in changed])
+        for odds in session.run([*OBJECTIVE_NAMES], {INPUT: rows}):
+            assert np.all(sign * np.diff(odds[:, 0]) >= 0)
+            moved += np.ptp(odds) > 0
+    assert moved
+
+
+def test_models_of_many_profiles_answer_for_one_never_seen(profile: Profile, tmp_path: Path) -> None:
+    drawn = dataclasses.replace(campaign(profile, tmp_path, GRID), profiles=Profiles((profile,), drawn=True))
+    files = make(drawn, COMMAND)
+    manifest = Manifest.model_validate_json(files[MANIFEST])
+    assert (manifest.pair, manifest.model, manifest.gpu, manifest.vllm) == ("", "", "", "")
+    assert PROFILE not in files
+    assert b"Profiles never seen" in files[CARD]
+    write(tmp_path / "common", files)
+    pair = Pair(draw(profile, 20_000.0, np.random.default_rng(5)), load_models(tmp_path / "common"))
+    for recipe in drawn.recipes:
+        values = measure(recipe.adapters(20), pair.profile, ttft_limit_s=2.0, max_loras=4)
+        found = load_predictor(pair.models, "steady")(values, pair.profile.front_end)
+        assert 0 < found.share <= 1
+        assert 0 < found.chance < 1
+        assert values["step_time"] / 100 < found.itl_ms < 100 * values["step_time"]
 
 
 def test_percentiles_are_learned_like_means(files: Mapping[str, bytes], manifest: Manifest, tmp_path: Path) -> None:
@@ -123,10 +151,10 @@ def test_a_stopped_campaign_goes_on_and_ends_with_the_same_bytes(
         simulated.append(1)
         return law_of_serving(profile, *args, **settings)  # type: ignore[arg-type]
 
-    resumed = dataclasses.replace(campaign(profile, tmp_path), simulate=counting)
-    hours = resumed.findings().hours
-    assert 0 < len(simulated) < hours
-    assert files_of(profile, tmp_path) == dict(files)
+    resumed = dataclasses.replace(campaign(profile, tmp_path, GRID), simulate=counting)
+    runs = resumed.findings().runs
+    assert 0 < len(simulated) < runs
+    assert make(campaign(profile, tmp_path, GRID), COMMAND) == dict(files)
 
 
 def test_runs_are_kept_apart_by_what_they_depend_on(profile: Profile, tmp_path: Path) -> None:
@@ -140,11 +168,11 @@ def test_runs_are_kept_apart_by_what_they_depend_on(profile: Profile, tmp_path: 
 
 def test_too_few_mixes_are_refused_in_one_line(profile: Profile, tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="needs more mixes"):
-        make(campaign(profile, tmp_path, dataclasses.replace(GRID, mixes=1, max_adapters=1)), b"", COMMAND)
+        make(campaign(profile, tmp_path, dataclasses.replace(GRID, mixes=1, max_adapters=1)), COMMAND)
 
 
 def test_the_published_rule_never_admits_fewer(profile: Profile, work: Path) -> None:
-    for each in campaign(profile, work).explorations():
+    for each in campaign(profile, work, GRID).explorations():
         assert load_limit(each.runs, PUBLISHED).adapters >= load_limit(each.runs, STEADY).adapters
 
 
@@ -186,10 +214,9 @@ def test_a_zoo_of_ones_own_is_built_without_the_shipped_pairs(profile: Profile, 
 
 def test_the_twin_itself_makes_a_pair(profile: Profile, tmp_path: Path) -> None:
     """Small, but the real simulation in real processes."""
-    grid = Grid(mixes=10, duration_s=100.0, slots=(1, 8), max_adapters=16)
-    made = [
-        make(Campaign(profile, grid, seed=0, work=tmp_path / str(jobs), jobs=jobs), profile.to_toml().encode(), COMMAND)
-        for jobs in (1, 2)
-    ]
+    grid = Grid(mixes=10, duration_s=100.0, slots=(1.0, 2.0), max_adapters=16)
+    one = dataclasses.replace(campaign(profile, tmp_path / "1", grid), simulate=simulate)
+    two = dataclasses.replace(one, work=tmp_path / "2", jobs=2)
+    made = [make(each, COMMAND) for each in (one, two)]
     assert made[0] == made[1]
-    assert json.loads(made[0][MANIFEST])["simulated_hours"] > 0
+    assert json.loads(made[0][MANIFEST])["simulations"] > 0

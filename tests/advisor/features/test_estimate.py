@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.features.estimate import estimate, estimate_slots, most_adapters
+from advisor.features.estimate import Prompts, eager_tokens, estimate, estimate_slots, most_adapters
 from tests.advisor.small_zoo import profile
 from twin.engine.latency import StepWork, step_cost, step_ms
 from twin.engine.simulation import Measures, simulate
+from twin.profile import Profile
 from twin.settings import Settings
 from twin.workload import Workload, draw
 
@@ -108,6 +109,72 @@ def test_a_mix_repeated_has_the_same_limit(count: int, times: int, rate: float) 
 def test_memory_bounds_what_large_ranks_allow() -> None:
     limits = [estimate(alike(10, rate=0.05, rank=rank), PROFILE).max_adapters for rank in (8, 32, 128)]
     assert limits[0] >= limits[1] > limits[2]
+
+
+BUDGETS = (64, 256, 2048)
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+@given(
+    count=st.integers(1, 100),
+    rate=st.floats(1e-3, 50),
+    prompt=st.floats(1, 5000),
+    answer=st.floats(1, 5000),
+    base=st.floats(0, 2),
+    slots=st.one_of(st.none(), st.integers(1, 100)),
+)
+def test_no_step_takes_more_tokens_than_its_budget(
+    *, budget: int, count: int, rate: float, prompt: float, answer: float, base: float, slots: int | None
+) -> None:
+    mix = replace(
+        alike(count, rate=rate, prompt=prompt, answer=answer), base=alike(1, rate=base, prompt=prompt, answer=answer)
+    )
+    found = estimate(mix, budgeted(budget)) if slots is None else estimate_slots(mix, budgeted(budget), [slots])[0]
+    for each in found.choices:
+        tokens = (each.adapters * rate + base) * (prompt + answer) * each.step_s
+        served = np.diff(each.adapters, prepend=0.0) > 0  # where longer steps serve more; others repeat the most
+        assert np.all(tokens[served] <= 1.03 * budget), "but for interpolation between two step times"
+
+
+def test_a_budget_that_is_small_bounds_the_load() -> None:
+    mix = alike(50, rate=0.5, prompt=900, answer=20)
+    few, some, many = (estimate(mix, budgeted(budget)).max_adapters for budget in BUDGETS)
+    assert few < some < many
+    assert few * 0.5 * 920 / 1e3 * PROFILE.step.base_ms < 1.05 * BUDGETS[0]
+
+
+def budgeted(tokens: int) -> Profile:
+    return PROFILE.model_copy(update={"serving": PROFILE.serving.model_copy(update={"max_num_batched_tokens": tokens})})
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("mean", [100.0, 400.0, 1500.0])
+@pytest.mark.parametrize("together", [0.01, 0.1, 0.5, 2.0, 8.0])
+def test_tokens_beyond_the_graphs_are_those_of_prompts_that_come_one_by_one(
+    together: float, mean: float, spread: float
+) -> None:
+    """Within 16 %, or within 6 tokens where prompts rarely get beyond: beside steps of Poisson arrivals."""
+    generator, steps = np.random.default_rng(1), 100_000
+    step = np.repeat(np.arange(steps), generator.poisson(together, steps))
+    lengths = generator.gamma(1 / spread**2, mean * spread**2, len(step)) if spread else np.full(len(step), mean)
+    prefilled = np.bincount(step, weights=lengths, minlength=steps)
+    over = np.array([-500.0, -100.0, 0.0, 50.0])
+    found = eager_tokens(over, Prompts(together, mean, mean**2 * (1 + spread**2)), 10**9)
+    drawn = [np.maximum(each + prefilled, 0).mean() for each in over]
+    assert found == pytest.approx(drawn, rel=0.16, abs=6)
+
+
+@pytest.mark.parametrize("together", [0.001, 0.01, 0.03])
+def test_prompts_beyond_the_budget_come_in_as_many_steps(together: float) -> None:
+    budget, prompt, steps = 2048, 20_480, 200_000
+    come = prompt * np.random.default_rng(2).poisson(together, steps)
+    backlog, tokens = 0, np.zeros(steps)
+    for step, new in enumerate(come.tolist()):
+        tokens[step] = min(backlog + new, budget)
+        backlog += new - int(tokens[step])
+    over = np.array([-400.0, -50.0])
+    found = eager_tokens(over, Prompts(together, prompt, prompt**2), budget)
+    assert found == pytest.approx([np.maximum(each + tokens, 0).mean() for each in over], rel=0.15)
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.4])

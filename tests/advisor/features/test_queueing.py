@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.features.queueing import dispersion, utilisation
+from advisor.features.queueing import HOUR_S, dispersion, queue_time, utilisation
 from twin.workload import Workload, draw
 
 positive = st.floats(1e-3, 1e3)
@@ -35,3 +35,41 @@ def test_the_work_of_a_window_and_its_deviation_fill_it(dispersion_s: float, win
     load = utilisation(dispersion_s, window_s)
     assert 0 < load < 1
     assert load * window_s + np.sqrt(load * dispersion_s * window_s) == pytest.approx(window_s)
+
+
+@given(dispersion_s=positive)
+def test_what_piles_up_goes_on_smoothly_where_load_passes_the_capacity(dispersion_s: float) -> None:
+    below, at, above = (queue_time(dispersion_s, load) for load in (1 - 1e-9, 1.0, 1 + 1e-9))
+    assert below == pytest.approx(at, rel=1e-4)
+    assert above == pytest.approx(at, rel=1e-4)
+
+
+loads = st.floats(1e-3, 5)
+
+
+@given(dispersion_s=positive, more_s=positive, load=loads, more=loads)
+def test_more_piles_up_under_more_load_and_where_it_comes_less_evenly(
+    dispersion_s: float, more_s: float, load: float, more: float
+) -> None:
+    here = queue_time(dispersion_s, load)
+    assert here > 0
+    assert queue_time(dispersion_s + more_s, load) > here
+    assert queue_time(dispersion_s, load + more) > here
+
+
+@pytest.mark.parametrize(("request_s", "hours"), [(0.02, 8), (0.5, 40), (5.0, 80)])
+@pytest.mark.parametrize("load", [0.3, 0.7, 0.9, 0.98, 1.0, 1.03, 1.3])
+def test_as_much_piles_up_as_in_hours_of_requests_at_random(load: float, request_s: float, hours: int) -> None:
+    """At a server that works off one after the other, all as long, and begins each hour with none."""
+    generator = np.random.default_rng(0)
+    mean = np.mean([piled_up(load, request_s, generator) for _ in range(hours)])
+    assert 1 / 1.4 < queue_time(request_s / load, load) / mean < 1.4
+
+
+def piled_up(load: float, request_s: float, generator: np.random.Generator) -> float:
+    """Mean work of an hour: a random walk that is reflected at 0, by what it comes to after each request."""
+    arrival = np.sort(generator.uniform(0, HOUR_S, generator.poisson(load * HOUR_S / request_s)))
+    walk = request_s * np.arange(1, len(arrival) + 1) - arrival
+    work = walk - np.minimum.accumulate(np.minimum(walk - request_s, 0))
+    left = np.maximum(work - np.diff(arrival, append=HOUR_S), 0)
+    return float((work**2 - left**2).sum() / 2 / HOUR_S)

@@ -23,10 +23,10 @@ from distributed import Client, LocalCluster
 from model_zoo import pair
 from model_zoo.__main__ import main
 from model_zoo.campaign import campaign as campaigns
-from model_zoo.campaign.campaign import Campaign
 from model_zoo.campaign.fingerprint import PACKAGES, SOURCES, code_and_libraries
-from model_zoo.campaign.grid import FEWER_POINTS, GRIDS, POINTS, Grid, GridName
+from model_zoo.campaign.grid import GRIDS, POINTS, Grid, GridName
 from model_zoo.campaign.lock import locked
+from model_zoo.campaign.profiles import Profiles
 from model_zoo.training.dataset import is_held_out
 from tests.model_zoo.law import MIXES, campaign, law_of_serving, slow
 from twin.engine.simulation import Measures
@@ -132,8 +132,8 @@ def test_a_campaign_begins_anew_when_the_code_of_the_twin_changes(
 
     def simulations() -> int:
         simulated.clear()
-        grid = dataclasses.replace(MIXES, mixes=2)
-        Campaign(profile, grid, seed=0, work=tmp_path / "work", jobs=1, simulate=counted).explorations()
+        few = campaign(profile, tmp_path / "work", dataclasses.replace(MIXES, mixes=2))
+        dataclasses.replace(few, simulate=counted).explorations()
         return len(simulated)
 
     first, scheduler = simulations(), tmp_path / "twin/engine/scheduler.py"
@@ -152,10 +152,10 @@ def test_two_builds_do_not_work_in_one_folder(
     name, zoo, work = profile.pair.name, tmp_path / "zoo", tmp_path / "work"
     (zoo / name).mkdir(parents=True)
     (zoo / name / "profile.toml").write_text(profile.to_toml())
-    arguments = ["model_zoo", "build", "--pair", name, "--grid", "small", "--work", str(work), "-o", str(zoo)]
+    arguments = ["model_zoo", "build", "--pair", name, "--grid", "small", "--work", str(work), "--zoo", str(zoo)]
     monkeypatch.setattr(sys, "argv", arguments)
     monkeypatch.setattr(pair, "make", lambda *_, **__: pytest.fail("the build went on"))
-    for folder in (zoo / name, Campaign(profile, GRIDS[GridName.SMALL], seed=0, work=work, jobs=1).folder):
+    for folder in (zoo / name, campaign(profile, work, GRIDS[GridName.SMALL]).folder):
         with locked(folder), pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code == 2
@@ -167,23 +167,54 @@ def test_two_builds_do_not_work_in_one_folder(
     assert not list(work.rglob("*.json"))
 
 
-def test_every_mix_is_also_run_at_points_that_its_limit_does_not_move(profile: Profile, tmp_path: Path) -> None:
+def at_every(points: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Adapters and slots at the points of a grid."""
+    return [(adapters, slots) for adapters in points for slots in points if slots <= adapters]
+
+
+def test_mixes_of_the_papers_kind_are_also_run_at_points_that_their_limits_do_not_move(
+    profile: Profile, tmp_path: Path
+) -> None:
     findings = campaign(profile, tmp_path).findings()
-    assert [each.recipe for each in findings.at_points] == [each.recipe for each in findings.searched]
-    assert {each.recipe.kind == "papers" for each in findings.at_points} == {True, False}
+    theirs = [each.recipe for each in findings.searched if each.recipe.kind == "papers"]
+    assert 0 < len(theirs) < len(findings.searched)
+    assert [each.recipe for each in findings.at_points] == theirs
     for each in findings.at_points:
-        points = POINTS if each.recipe.kind == "papers" else FEWER_POINTS
-        assert [(run.adapters, run.max_loras) for run in each.runs] == [
-            (adapters, slots) for adapters in points for slots in points if slots <= adapters
-        ]
-    assert findings.hours == sum(len(each.runs) for each in (*findings.searched, *findings.at_points))
-    assert {each.recipe.number for each in findings.where(is_held_out).at_points} == {4, 9}
+        assert [(run.adapters, run.max_loras) for run in each.runs] == at_every(POINTS)
+    assert findings.runs == sum(len(each.runs) for each in (*findings.searched, *findings.at_points))
+    held_out = findings.where(is_held_out)
+    assert {each.recipe.number for each in held_out.searched} == {4, 9}
+    assert [each.recipe for each in held_out.at_points] == [each for each in theirs if is_held_out(each)]
+
+
+def test_only_under_measured_profiles_are_mixes_run_at_the_papers_points(profile: Profile, tmp_path: Path) -> None:
+    """Nobody measured the others, and the points mean nothing on a GPU many times as fast."""
+    many = campaign(profile, tmp_path, dataclasses.replace(MIXES, mixes=40))
+    drawn = dataclasses.replace(many, profiles=Profiles((profile,), drawn=True))
+    theirs = [each for each in drawn.recipes if each.kind == "papers"]
+    measured = [each for each in theirs if drawn.profiles.of(each) == profile]
+    assert 0 < len(measured) < len(theirs)
+    assert [each.recipe for each in drawn.at_points()] == measured
+
+
+def test_a_grid_that_grows_keeps_what_was_found(profile: Profile, tmp_path: Path) -> None:
+    few = dataclasses.replace(campaign(profile, tmp_path), profiles=Profiles((profile,), drawn=True))
+    few = dataclasses.replace(few, grid=dataclasses.replace(MIXES, mixes=4))
+    more = dataclasses.replace(few, grid=dataclasses.replace(MIXES, mixes=7))
+    found = few.explorations()
+    kept = {path: (tmp_path / path).stat().st_mtime_ns for path in finished(tmp_path)}
+    assert len(kept) == 4
+    assert more.folder == few.folder
+    assert more.explorations()[:4] == found
+    assert len(finished(tmp_path)) == 7
+    assert {path: (tmp_path / path).stat().st_mtime_ns for path in kept} == kept
+    other = dataclasses.replace(MIXES, slots=(1.0, 3.0))
+    assert dataclasses.replace(few, grid=other).folder != few.folder
+    assert dataclasses.replace(few, seed=1).folder != few.folder
 
 
 def test_a_grid_of_points_is_run_at_each_of_them(profile: Profile, tmp_path: Path) -> None:
-    grid = Grid(mixes=3, duration_s=3600.0, slots=POINTS, max_adapters=POINTS[-1], adapters=POINTS)
+    grid = Grid(mixes=3, duration_s=3600.0, slots=(), max_adapters=POINTS[-1], adapters=POINTS)
     for each in campaign(profile, tmp_path, grid).explorations():
         assert each.recipe.kind == "papers"
-        assert [(run.adapters, run.max_loras) for run in each.runs] == [
-            (adapters, slots) for adapters in POINTS for slots in POINTS if slots <= adapters
-        ]
+        assert [(run.adapters, run.max_loras) for run in each.runs] == at_every(POINTS)

@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 from model_zoo.campaign.grid import (
     BASE_SHARE,
     GRIDS,
+    INPUT_MEAN,
     MAX_ADAPTERS,
+    OUTPUT_MEAN,
     PAPER_LENGTHS,
     POINTS,
     PREFIX_SHARE,
     RANKS,
     RATES,
+    TOKEN_RATE,
+    USUAL_RANKS,
     WITH_BASE,
     WITH_PREFIX,
     Classes,
@@ -43,7 +47,7 @@ def test_fewer_mixes_are_the_first_of_more_and_a_seed_fixes_them() -> None:
 def test_every_mix_is_one_a_server_may_meet(seed: int, count: int) -> None:
     for recipe in sample(count, seed):
         mix = recipe.adapters(MAX_ADAPTERS)
-        assert set(mix.rank) <= set(RANKS)
+        assert set(mix.rank) <= set(USUAL_RANKS)
         for values in (mix.rate, mix.input_mean, mix.input_std, mix.output_mean, mix.output_std, mix.cv):
             assert np.all(np.isfinite(values) & (values > 0))
         if mix.base is not None:
@@ -52,7 +56,7 @@ def test_every_mix_is_one_a_server_may_meet(seed: int, count: int) -> None:
         if recipe.kind == "papers":
             assert mix.base is None
             assert set(mix.rate) <= set(RATES)
-            assert set(mix.rank) <= set(RANKS[:3])
+            assert set(mix.rank) <= set(RANKS)
             assert recipe.lengths == PAPER_LENGTHS
         if recipe.kind in ("papers", "alike", "varied"):
             assert np.all(mix.traffic.cv == 1)
@@ -94,16 +98,21 @@ def test_the_design_is_as_wide_as_it_is_said_to_be() -> None:
     mixes = [recipe.adapters(256) for recipe in WIDE]
     lengths = [recipe.lengths for recipe in WIDE]
     for values, low, high in (
-        ([each.input_mean for each in lengths], 60, 3500),
-        ([each.output_mean for each in lengths], 25, 1800),
+        ([each.input_mean for each in lengths], 1.2 * INPUT_MEAN[0], INPUT_MEAN[1] / 1.2),
+        ([each.output_mean for each in lengths], 1.5 * OUTPUT_MEAN[0], OUTPUT_MEAN[1] / 1.2),
         ([each.input_std / each.input_mean for each in lengths], 0.3, 1.3),
         ([mix.cv.mean() for mix in mixes], 1.0, 4.5),
-        ([mix.offered_tok_s / len(mix) for mix in mixes], 4, 3500),
+        ([mix.offered_tok_s / len(mix) for mix in mixes], 1.5 * TOKEN_RATE[0], TOKEN_RATE[1] / 1.2),
         ([mix.rate.max() / mix.rate.sum() for mix in mixes], 1 / 200, 0.3),
     ):
         assert min(values) <= low
         assert max(values) >= high
-    assert {rank for mix in mixes for rank in mix.rank} == set(RANKS)
+    assert {rank for mix in mixes for rank in mix.rank} == set(USUAL_RANKS)
+
+
+@given(times=st.floats(1e-3, 1e3), law=st.sampled_from([Classes((3.0, 2.0, 1.0)), LogNormal(0.5, 1.2), Zipf(0.5, 0.7)]))
+def test_a_law_that_is_scaled_deals_so_many_times_as_much(times: float, law: Classes | LogNormal | Zipf) -> None:
+    assert law.scaled(times).deal(30) == pytest.approx(times * law.deal(30))
 
 
 def test_no_share_of_the_load_hangs_on_the_order_of_mixes_kept_aside() -> None:

@@ -15,6 +15,7 @@ from advisor.features.vector import SLOTS_FEATURES
 from advisor.zoo.manifest import Manifest
 from model_zoo.campaign.campaign import Campaign
 from model_zoo.campaign.grid import sample
+from model_zoo.campaign.profiles import Profiles
 from model_zoo.campaign.runs import PUBLISHED, STEADY, Objective, SimulatedRun
 from model_zoo.campaign.search import Exploration, Findings
 from model_zoo.pair import MANIFEST, RULES, SERVING, make
@@ -51,8 +52,8 @@ class OtherwiseHeldOut(Campaign):
 def test_nothing_that_is_shipped_has_seen_the_mixes_it_is_judged_by(
     profile: Profile, work: Path, files: Mapping[str, bytes]
 ) -> None:
-    campaign = OtherwiseHeldOut(profile, GRID, seed=0, work=work, jobs=1, simulate=law_of_serving)
-    others = make(campaign, profile.to_toml().encode(), COMMAND)
+    campaign = OtherwiseHeldOut(Profiles((profile,)), GRID, seed=0, work=work, jobs=1, simulate=law_of_serving)
+    others = make(campaign, COMMAND)
     usual, other = (Manifest.model_validate_json(made[MANIFEST]) for made in (files, others))
     assert [tree.error for tree in usual.trees] != [tree.error for tree in other.trees], "they are judged by them"
     assert (files[RULES], files[SERVING]) == (others[RULES], others[SERVING])
@@ -78,7 +79,7 @@ def test_a_rule_gives_slots_enough_for_most_of_the_mixes_that_look_alike(objecti
 def test_what_is_written_into_the_leaves_is_what_the_tree_answers_exports_and_prints() -> None:
     """By private fields of scikit-learn, which a new version may use otherwise."""
     mixes = sample(80, seed=0)
-    column = SLOTS_FEATURES.index("rate_mean")
+    column = SLOTS_FEATURES.index("rate_spread")
     x = np.ones((len(mixes), len(SLOTS_FEATURES)), dtype=np.float32)
     x[40:, column] = 2.0
     best = [*np.arange(1, 41), *np.arange(101, 141)]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from model_zoo.campaign.grid import sample
+from model_zoo.campaign.profiles import Profiles
 from model_zoo.campaign.runs import OBJECTIVE_NAMES, PUBLISHED, STEADY, Objective, SimulatedRun
 from model_zoo.campaign.search import Exploration, Findings
 from model_zoo.evaluation.report import DEFAULTS
@@ -113,7 +114,7 @@ def test_a_slot_for_each_adapter_stands_for_all_larger_counts() -> None:
 
 def test_what_not_even_the_fewest_adapters_met_is_told_and_given_no_optimum(profile: Profile) -> None:
     refused = exploration((4, 8), run(4, 4, served=0.5), run(8, 4, served=0.3), run(8, 8, served=0.3))
-    tables = tabulate(Findings((refused,), ()), profile, 1024)
+    tables = tabulate(Findings((refused,), ()), Profiles((profile,)), 1024)
     for name in OBJECTIVE_NAMES:
         assert not tables.limits[name].labels
         assert not tables.slots[name].labels
