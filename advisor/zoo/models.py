@@ -78,7 +78,4 @@ def common_models() -> Models:
     Raises:
         InputError: there is no manifest, or none of this version.
     """
-    zoo = Path(str(files("model_zoo")))
-    common = zoo / "common"
-    common = common if common.exists() else zoo / "pairs" / "llama-3.1-8b-instruct--h100-64gb"  # until they are trained
-    return load_models(common)
+    return load_models(Path(str(files("model_zoo"))) / "common")
