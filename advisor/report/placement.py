@@ -171,7 +171,8 @@ def _base(placement: Placement) -> list[str]:
     served = [each for each in placement.assignments if each.base]
     if placement.base is None or not served:
         return []
-    where = "each GPU" if len(served) == placement.gpus else f"each of {_gpus(each.gpu for each in served)}"
+    each = "" if len(served) == 1 else "each of "
+    where = "each GPU" if len(served) == placement.gpus else f"{each}{_gpus(one.gpu for one in served)}"
     if placement.base is BaseGpus.OWN:
         where += ", which have no adapters" if len(served) > 1 else ", which has no adapters"
     return [f"{served[0].base:.1%} of them to {where}"]
