@@ -9,6 +9,7 @@ from pathlib import Path
 from advisor import input_file
 from advisor.check import rules, suppression
 from advisor.check.finding import Checked, Finding
+from advisor.check.fleet import Named, Placed
 from advisor.check.server import Server
 from advisor.check.target import Target
 from advisor.deploy.deployment import Deployment, NotReadableError
@@ -41,6 +42,37 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """A file and the servers in it."""
+
+    file: str
+    text: str
+    deployments: tuple[Deployment, ...] = ()
+    unreadable: str = ""
+    """Why it cannot be read, if it cannot."""
+
+
+def read(path: Path) -> Read:
+    """The servers of a file; `-` is the standard input."""
+    try:
+        text = input_file.read_text(path, WHAT, MAX_BYTES)
+    except InputError as error:
+        return Read(str(path), "", unreadable=str(error))
+    return found(str(path), text)
+
+
+def found(file: str, text: str) -> Read:
+    """The servers in the text of a file."""
+    from advisor.deploy.finder import find
+
+    try:
+        return Read(file, text, tuple(find(text, file)))
+    except NotReadableError as error:
+        message = " ".join(str(error).split())
+        return Read(file, text, unreadable=message if message.startswith(file) else f"{file}: {message}")
+
+
+@dataclass(frozen=True, slots=True)
 class Checker:
     """Checks files against an inventory, or by what they say themselves."""
 
@@ -48,38 +80,34 @@ class Checker:
     vllm: str | None = None
     """The version of vLLM, where the files' images do not decide."""
     selection: Selection = Selection()
+    fleet: Placed | Named | None = None
+    """Who is where, if the inventory is divided among several servers."""
 
-    def check(self, path: Path) -> Checked:
-        """Read and judge one file; `-` is the standard input. What cannot be read is told in the answer."""
-        try:
-            text = input_file.read_text(path, WHAT, MAX_BYTES)
-        except InputError as error:
-            return Checked(str(path), "", 0, (), str(error))
-        return self.check_text(str(path), text)
+    def check(self, read: Read) -> Checked:
+        """Judge one file. What could not be read is told in the answer."""
+        if read.unreadable:
+            return Checked(read.file, read.text, 0, (), read.unreadable)
+        return self.judge(read.file, read.text, read.deployments)
 
     def check_text(self, file: str, text: str) -> Checked:
         """Judge the text of a file."""
-        from advisor.deploy.finder import find
-
-        try:
-            deployments = find(text, file)
-        except NotReadableError as error:
-            message = " ".join(str(error).split())
-            return Checked(file, text, 0, (), message if message.startswith(file) else f"{file}: {message}")
-        return self.judge(file, text, deployments)
+        return self.check(found(file, text))
 
     def judge(self, file: str, text: str, deployments: Sequence[Deployment]) -> Checked:
         """Judge the servers that were found in a file."""
         wishes = list(suppression.suppressions(text))
-        found: list[Finding] = list(suppression.unreasoned(wishes, file)) if deployments else []
+        findings: list[Finding] = list(suppression.unreasoned(wishes, file)) if deployments else []
         held = suppression.Wishes(wishes)
         several = len({deployment.name or deployment.kind for deployment in deployments}) > 1
         for deployment in deployments:
-            server = Server(deployment, text, self.target, self.vllm)
+            target = self.target if self.fleet is None else self.fleet.target(deployment)
+            server = Server(deployment, text, target, self.vllm)
             for finding in rules.judge(server):
                 named = replace(finding, message=f"{server.title}: {finding.message}") if several else finding
-                found.append(held.suppressed(named, deployment.place.line))
-        return Checked(file, text, len(deployments), tuple(_in_order(each for each in found if each in self.selection)))
+                findings.append(held.suppressed(named, deployment.place.line))
+        return Checked(
+            file, text, len(deployments), tuple(_in_order(each for each in findings if each in self.selection))
+        )
 
 
 def _in_order(findings: Iterable[Finding]) -> list[Finding]:

@@ -12,7 +12,7 @@ from advisor.errors import InputError
 
 OWN, SHARED = "advisor.toml", "pyproject.toml"
 MAX_BYTES = 4 * 1024**2
-_TEXTS, _LISTS = ("inventory", "vllm", "ttft-limit", "fail-on"), ("select", "ignore", "exclude")
+_TEXTS, _LISTS = ("inventory", "placement", "vllm", "ttft-limit", "fail-on"), ("select", "ignore", "exclude")
 KEYS = (*_TEXTS, *_LISTS)
 SEVERITIES = ("error", "warning")
 
@@ -22,6 +22,7 @@ class Configuration:
     """What a project asks for; the command line wins over it."""
 
     inventory: Path | None = None
+    placement: Path | None = None
     vllm: str | None = None
     ttft_limit: str | None = None
     """As a limit is written: "2s", "p99=500ms"."""
@@ -77,9 +78,10 @@ def _configuration(table: Mapping[str, Any], path: Path) -> Configuration:
             raise InputError(f"{path}: {key} must be a list of texts, not {value!r}")
     if (fail_on := table.get("fail-on")) not in (None, *SEVERITIES):
         raise InputError(f"{path}: fail-on must be one of {', '.join(SEVERITIES)}, not {fail_on!r}")
-    inventory = table.get("inventory")
+    inventory, placement = table.get("inventory"), table.get("placement")
     return Configuration(
         path.parent / inventory if inventory else None,
+        path.parent / placement if placement else None,
         table.get("vllm"),
         table.get("ttft-limit"),
         fail_on,

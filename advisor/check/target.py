@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,8 @@ class Target:
     inventory: Inventory
     pair: Pair
     objective: Objective
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    """Adapters of a fleet -> the GPUs that they are on, where the inventory is what is on one of them."""
 
     @cached_property
     def recommendation(self) -> Recommendation:

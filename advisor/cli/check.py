@@ -21,7 +21,9 @@ from twin.service_level import Limit
 if TYPE_CHECKING:
     from advisor.check.finding import Checked
     from advisor.check.fixing import Fixed
+    from advisor.check.fleet import Named, Placed
     from advisor.check.target import Target
+    from advisor.deploy.deployment import Deployment
 
 
 class FailOn(StrEnum):
@@ -42,6 +44,10 @@ def check(
         typer.Option(
             "--inventory", metavar="FILE", help="inventory.toml; without it only what the files tell is judged"
         ),
+    ] = None,
+    placement: Annotated[
+        Path | None,
+        typer.Option("--placement", metavar="FILE", help="JSON of `advisor place`: who is on which server of a fleet"),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="How findings are written")] = Format.TEXT,
     select: Annotated[
@@ -78,7 +84,7 @@ def check(
         raise typer.BadParameter("name files or folders to check, or - for the standard input")
     if diff and fix:
         raise typer.BadParameter("--diff changes nothing, --fix does: take one of them")
-    from advisor.check.check import Checker, Selection
+    from advisor.check.check import Checker, Selection, read
     from advisor.check.configuration import find as find_configuration
     from advisor.check.search import files
     from advisor.deploy.vllm_version import release
@@ -89,8 +95,13 @@ def check(
     if (unknown := selection.unknown()) is not None:
         raise typer.BadParameter(f"no rule {unknown!r}: `advisor check --explain all` lists them")
     version = release(asked) if (asked := vllm or project.vllm) else None
-    checker = Checker(_target(inventory or project.inventory, limit, zoo), version, selection)
-    checked = [checker.check(path) for path in files(config, project.exclude)]
+    against, placed = inventory or project.inventory, placement or project.placement
+    if placement is not None and against is None:
+        raise typer.BadParameter("--placement says where the inventory's adapters are: add --inventory FILE")
+    found = [read(path) for path in files(config, project.exclude)]
+    target, fleet = _judged_against(against, placed, [each for one in found for each in one.deployments], limit, zoo)
+    checker = Checker(target, version, selection, fleet)
+    checked = [checker.check(each) for each in found]
     for each in checked:
         if each.unreadable:
             streams.note(each.unreadable)
@@ -118,9 +129,17 @@ def _words(given: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(word.strip() for each in given or () for word in each.split(",") if word.strip())
 
 
-def _target(inventory: Path | None, ttft_limit: Limit | None, zoo: Path | None) -> Target | None:
+def _judged_against(
+    inventory: Path | None,
+    placement: Path | None,
+    deployments: Sequence[Deployment],
+    ttft_limit: Limit | None,
+    zoo: Path | None,
+) -> tuple[Target | None, Placed | Named | None]:
+    """The inventory, as if one server were for all of it; and who is where, if it is divided among several."""
     if inventory is None:
-        return None
+        return None, None
+    from advisor.check.fleet import named, placed
     from advisor.check.target import Target
     from advisor.inventory.inventory import load
     from advisor.recommend.objective import Objective
@@ -128,7 +147,24 @@ def _target(inventory: Path | None, ttft_limit: Limit | None, zoo: Path | None) 
 
     loaded = load(inventory)
     objective = Objective() if ttft_limit is None else Objective(ttft_limit=ttft_limit)
-    return Target(loaded, find_pair(loaded.model, loaded.one_gpu(), zoo, loaded.engine), objective)
+    if placement is not None:
+        from advisor.place.changes import previous
+
+        gpus = previous.read(placement)
+        if strangers := previous.strangers(gpus, set(loaded.names)):
+            streams.note(previous.told(strangers))
+        types = [each.name for each in loaded.gpus] or [loaded.gpu]
+        fleet = placed(loaded, gpus, [find_pair(loaded.model, each, zoo, loaded.engine) for each in types], objective)
+        for each in deployments:
+            if fleet.gpu(each) is None:
+                streams.note(f"{each.file}: no server of the placement; judged by what the file says alone")
+        return None, fleet
+    target = Target(loaded, find_pair(loaded.model, loaded.one_gpu(), zoo, loaded.engine), objective)
+    together = named(target, deployments)
+    if isinstance(together, str):
+        streams.note(together)
+        together = None
+    return target, together
 
 
 def _tell(checked: Sequence[Checked], form: Format) -> None:

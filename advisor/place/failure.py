@@ -33,7 +33,8 @@ def protected(placement: Placement, servers: Servers, numbers: Sequence[int] = (
         taken = {each.gpu for each in spares} | {each.gpu for each in placement.assignments}
         number = next(gpu for gpu in (*numbers, *range(len(taken) + 1)) if gpu not in taken)
         there = {adapter for each in kept for adapter in each.adapters} - {a for each in spares for a in each.standby}
-        spares.append(replace(spare, gpu=number, standby=tuple(sorted(there))))
+        base = any(each.base for each in kept)
+        spares.append(replace(spare, gpu=number, standby=tuple(sorted(there)), base_standby=base))
         left = [each for each in left if each not in kept]
     warnings = placement.warnings
     if left:
@@ -85,4 +86,4 @@ def _candidates(groups: Sequence[Assignment]) -> Iterator[tuple[Assignment, Sett
 
 def _missed(group: Assignment, like: Assignment, flags: Mapping[str, int | float], servers: Servers) -> bool:
     gpu_type = next(i for i, each in enumerate(servers.problem.gpu_types) if each is like.gpu_type)
-    return bool(missed_under(servers, Group(group.adapters, gpu_type, group.weights), flags))
+    return bool(missed_under(servers, Group(group.adapters, gpu_type, group.weights, base=group.base), flags))

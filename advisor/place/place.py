@@ -6,19 +6,23 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import count
 
 from advisor.errors import InputError
+from advisor.names import listed
 from advisor.nearest import nearest
 from advisor.place.algorithms import ALGORITHMS, Algorithm
+from advisor.place.base import Found, with_base
 from advisor.place.bound import lower_bound
+from advisor.place.changes.continuing import continued
 from advisor.place.changes.keeping import kept_in_place
 from advisor.place.changes.planning import plan
-from advisor.place.changes.previous import Running, continued
+from advisor.place.changes.previous import Running
 from advisor.place.cluster import Mapped
 from advisor.place.failure import protected
 from advisor.place.fleet import Fleet
 from advisor.place.placement import Assignment, Group, Placement
-from advisor.place.problem import Problem
+from advisor.place.problem import BaseGpus, Problem
 from advisor.place.servers import Servers
 from advisor.place.settling import settle
 from advisor.place.verification import ExactServers, Progress, make_hold, verified
@@ -46,13 +50,9 @@ def place(
     Where there was a placement before, with few changes to that one, and how to make them.
 
     Raises:
-        InputError: no such algorithm, requests that name no adapter, too few GPUs for one to fail, a shipped file is
-            missing or altered, or the twin is asked and not installed.
+        InputError: no such algorithm, too few GPUs for one to fail, a shipped file is missing or altered, or the twin
+            is asked and not installed.
     """
-    if problem.inventory.workload.base is not None:
-        raise InputError(
-            "base: requests that name no adapter cannot be placed yet; take them out, and serve them by GPUs apart"
-        )
     if algorithm not in ALGORITHMS:
         near = nearest(algorithm, ALGORITHMS)
         hint = f"; did you mean {near!r}?" if near else ""
@@ -60,29 +60,38 @@ def place(
     if problem.failures and problem.gpus is not None:
         if problem.gpus <= problem.failures:
             raise InputError("one GPU may fail, so that two are needed at least")
-        problem = replace(problem, gpus=problem.gpus - problem.failures)
+        problem = replace(problem, gpus=problem.gpus - problem.failures, reserved=problem.failures)
     servers = ExactServers(problem) if exact else Servers(problem)
-    fleet = Fleet(servers)
-    groups, interrupted = _best(servers, ALGORITHMS[algorithm])
-    settle(fleet, groups)
     positions = {name: i for i, name in enumerate(problem.inventory.names)} if previous else {}
-    if previous and not _cheaper(fleet, continuing := continued(servers, previous, positions)):
-        fleet = continuing
-    answer = partial(placement, fleet, algorithm, interrupted=interrupted)
+    seek = partial(_sought, algorithm=ALGORITHMS[algorithm], previous=previous, positions=positions)
+    sought = seek(servers) if problem.inventory.workload.base is None else with_base(servers, seek)
+    answer, interrupted = partial(placement, sought, algorithm), sought.interrupted
     found = answer()
     try:
-        if isinstance(servers, ExactServers) and not interrupted:
-            found = make_hold(fleet, servers, answer)
+        if isinstance(sought.fleet.servers, ExactServers) and not interrupted:
+            found = make_hold(sought.fleet, sought.fleet.servers, answer)
         if previous:
             found = kept_in_place(found, previous, problem, positions)
         if problem.failures:
-            idle = [gpu for gpu, running in (previous or {}).items() if not running.adapters]
+            idle = [gpu for gpu, running in (previous or {}).items() if not running.adapters and not running.base]
             found = protected(found, servers, idle)
         if (verify or exact) and not interrupted:
             found = verified(found, problem, progress=progress, mapped=mapped)
         return replace(found, changes=plan(servers, found, previous, positions)) if previous is not None else found
     except KeyboardInterrupt:
         return replace(found, interrupted=True)
+
+
+def _sought(
+    servers: Servers, algorithm: Algorithm, previous: Mapping[int, Running] | None, positions: Mapping[str, int]
+) -> Found:
+    """The adapters as an algorithm places them or, where that is as good, as they were before."""
+    fleet = Fleet(servers)
+    groups, interrupted = _best(servers, algorithm)
+    settle(fleet, groups)
+    if previous and not _cheaper(fleet, continuing := continued(servers, previous, positions)):
+        fleet = continuing
+    return Found(fleet, interrupted)
 
 
 def _cheaper(fleet: Fleet, other: Fleet) -> bool:
@@ -103,11 +112,14 @@ def _best(servers: Servers, algorithm: Algorithm) -> tuple[list[Group], bool]:
     return groups or [], False
 
 
-def placement(fleet: Fleet, algorithm: str, *, interrupted: bool = False) -> Placement:
-    """What a fleet has come to, as the answer."""
-    servers, unplaced = fleet.servers, dict(fleet.unplaced)
+def placement(found: Found, algorithm: str) -> Placement:
+    """What has been found, as the answer."""
+    fleet, servers, unplaced = found.fleet, found.fleet.servers, dict(found.fleet.unplaced)
+    groups = fleet.groups()
+    servers.base = 1.0 / (len(groups) + len(found.alone)) if found.base is BaseGpus.SPREAD else 0.0
+    free = (number for number in count() if number not in groups)
     assignments = []
-    for number, group in fleet.groups().items():
+    for number, group in (*groups.items(), *((next(free), each) for each in found.alone)):
         if (assignment := servers.assign(number, group)) is not None:
             assignments.append(roomy(assignment, servers))
         else:
@@ -115,14 +127,27 @@ def placement(fleet: Fleet, algorithm: str, *, interrupted: bool = False) -> Pla
             unplaced |= dict.fromkeys(group.adapters, f"the server would not start: {reason}")
     placed = {adapter for each in assignments for adapter in each.adapters}
     return Placement(
-        assignments=tuple(assignments),
+        assignments=tuple(sorted(assignments, key=lambda each: each.gpu)),
         unplaced={adapter: unplaced[adapter] for adapter in sorted(unplaced) if adapter not in placed},
-        lower_bound=lower_bound(servers, placed),
+        base=found.base,
+        base_refused=found.refused,
+        lower_bound=lower_bound(servers, placed, base=found.base is not None),
         algorithm=algorithm,
         seed=servers.problem.seed,
-        interrupted=interrupted,
-        warnings=servers.warnings,
+        interrupted=found.interrupted,
+        warnings=(*servers.warnings, *_unlearned(servers.problem)),
     )
+
+
+def _unlearned(problem: Problem) -> list[str]:
+    """A warning for base traffic that the models know nothing of."""
+    pairs = [each.pair for each in problem.gpu_types if "base_share" not in each.pair.models.manifest.range]
+    if problem.inventory.workload.base is None or not pairs:
+        return []
+    return [
+        f"{listed([each.name for each in pairs])}: the models were not trained on requests that name no adapter: they "
+        "count in the estimates that the models start from; let the digital twin verify"
+    ]
 
 
 def roomy(assignment: Assignment, servers: Servers) -> Assignment:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from advisor.inventory.inventory import Inventory
-from advisor.place.problem import GpuType
+from advisor.place.problem import BaseGpus, GpuType
 from advisor.place.steps import Changes
 from advisor.recommend.objective import Expectation
 from advisor.recommend.recommendation import Step
@@ -28,6 +28,8 @@ class Group:
     """Of adapters that are on other GPUs too: the share of their requests that comes here; of all others it is 1."""
     max_loras: int | None = None
     """Adapter slots, where the algorithm chooses them itself."""
+    base: float | None = None
+    """Of requests that name no adapter, the share that comes here; None: as much as to every GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,10 @@ class Assignment:
     """What the digital twin measured, the worst of its seeds, where it was asked."""
     standby: tuple[int, ...] = ()
     """Adapters that it takes over when their GPU fails: positions in the inventory, ascending."""
+    base: float = 0.0
+    """Of requests that name no adapter, the share that comes here."""
+    base_standby: bool = False
+    """Whether it takes over such requests when a GPU fails that they come to."""
 
     @property
     def holds(self) -> bool:
@@ -70,12 +76,12 @@ class Assignment:
         return not self.missed and not (self.verified is not None and self.verified["missed"])
 
     def served(self, inventory: Inventory) -> Inventory:
-        """Its adapters, with the share of their requests that comes here."""
+        """Its adapters, with the share of their requests that comes here, and of those that name none."""
         found = inventory.take(np.array(self.adapters, dtype=np.int64))
-        if not self.weights:
-            return found
         weights = np.array([self.weights.get(adapter, 1.0) for adapter in self.adapters])
-        return replace(found, workload=replace(found.workload, rate=found.workload.rate * weights))
+        base = found.workload.base
+        here = None if base is None or not self.base else replace(base, rate=base.rate * self.base)
+        return replace(found, workload=replace(found.workload, rate=found.workload.rate * weights, base=here))
 
     @property
     def args(self) -> list[str]:
@@ -112,6 +118,10 @@ class Placement:
     algorithm: str
     """Name of the algorithm that found it."""
     seed: int = 0
+    base: BaseGpus | None = None
+    """Where requests go that name no adapter, if there are any that are served."""
+    base_refused: str | None = None
+    """Why they are served by none, where there are some."""
     changes: Changes | None = None
     """From the placement before, where there was one."""
     interrupted: bool = False
@@ -131,7 +141,7 @@ class Placement:
     @property
     def optimal(self) -> bool:
         """Whether it serves all, keeps the objective, and no placement of the same adapters needs fewer GPUs."""
-        held = not self.unplaced and not any(each.missed for each in self.assignments)
+        held = self._all_served and not any(each.missed for each in self.assignments)
         return held and self.gpus <= self.lower_bound
 
     @property
@@ -142,7 +152,11 @@ class Placement:
     @property
     def holds(self) -> bool:
         """Whether everyone is placed and every GPU keeps the objective, by the models and, where asked, the twin."""
-        return not self.unplaced and all(each.holds for each in self.assignments)
+        return self._all_served and all(each.holds for each in self.assignments)
+
+    @property
+    def _all_served(self) -> bool:
+        return not self.unplaced and self.base_refused is None
 
     def document(self, inventory: Inventory) -> dict[str, Any]:
         """The answer as plain data: the documented keys of the JSON format."""
@@ -155,8 +169,10 @@ class Placement:
             "seed": self.seed,
             **({"interrupted": True} if self.interrupted else {}),
             "assignments": [_document(each, inventory) for each in self.assignments],
+            **({"base": self.base.value} if self.base is not None else {}),
             "unplaced": [
-                {"name": inventory.names[adapter], "reason": reason} for adapter, reason in self.unplaced.items()
+                *({"name": inventory.names[adapter], "reason": reason} for adapter, reason in self.unplaced.items()),
+                *([{"name": inventory.model, "reason": self.base_refused}] if self.base_refused is not None else []),
             ],
             **({"changes": self.changes.document(inventory)} if self.changes is not None else {}),
             "warnings": list(self.warnings),
@@ -172,6 +188,8 @@ def _document(assignment: Assignment, inventory: Inventory) -> dict[str, Any]:
         "adapters": [inventory.names[adapter] for adapter in assignment.adapters],
         **({"weights": weights} if weights else {}),
         **({"standby": [inventory.names[adapter] for adapter in assignment.standby]} if assignment.standby else {}),
+        **({"base": round(assignment.base, 6)} if assignment.base else {}),
+        **({"base_standby": True} if assignment.base_standby else {}),
         "flags": assignment.launched_with,
         "args": assignment.args,
         "request_rate": round(assignment.request_rate, 6),

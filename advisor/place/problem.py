@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from advisor.inventory.inventory import Inventory
 from advisor.recommend.objective import Objective
-from advisor.zoo.pair import Pair
+
+if TYPE_CHECKING:  # the command reads this for the names of its options
+    from advisor.inventory.inventory import Inventory
+    from advisor.zoo.pair import Pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,15 @@ class GpuType:
     """Of one GPU, in any currency and for any time, above 0; where all cost the same, the fewest are the cheapest."""
     at_most: int | None = None
     """GPUs of this type that there are; None: as many as are wanted."""
+
+
+class BaseGpus(StrEnum):
+    """Where requests go that name no adapter."""
+
+    SPREAD = "spread"
+    """To all GPUs, to each as many."""
+    OWN = "own"
+    """To GPUs that have no adapters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,10 @@ class Problem:
     """Whether an adapter whose traffic exceeds one GPU may be on several."""
     failures: int = 0
     """GPUs that may fail, 0 or 1, while the others take over their adapters and still keep the objective."""
+    base: BaseGpus | None = None
+    """Where requests go that name no adapter, if there are any; None: whichever takes fewer GPUs."""
+    reserved: int = 0
+    """GPUs beside the fixed number that are for something else."""
     seed: int = 0
     """Of all that is left to chance: the same seed gives the same placement."""
     time_s: float = 1.0

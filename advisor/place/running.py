@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from advisor.place.placement import Group
-from advisor.place.servers import Servers
+from advisor.place.servers import Servers, asked_of
 from advisor.recommend.configuration import Configurator, DoesNotFitError
 
 
@@ -23,14 +21,14 @@ def missed_under(servers: Servers, group: Group, flags: Mapping[str, int | float
         return (f"max_cpu_loras {in_host} < {len(workload)} adapters",)
     if (largest := int(workload.rank.max(initial=0))) > (most := int(flags.get("max_lora_rank", largest))):
         return (f"rank {largest} > max_lora_rank {most}",)
-    asked = np.flatnonzero(workload.rate > 0)
-    if not len(asked):
+    if not workload.traffic.rate.any():
         return ()
+    asked = asked_of(workload)
     fixed = {**dict(problem.inventory.fixed), **flags}
     slots = int(fixed.get("max_loras", len(asked)))
     fixed["max_cpu_loras"] = max(int(fixed.get("max_cpu_loras", slots)), slots)
     try:
         configurator = Configurator(problem.gpu_types[group.gpu_type].pair, problem.objective, fixed)
-        return tuple(problem.objective.misses(configurator.configure(workload.take(asked)).expected))
+        return tuple(problem.objective.misses(configurator.configure(asked).expected))
     except (DoesNotFitError, ValueError) as error:
         return (str(error),)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,13 +28,18 @@ DEVIATIONS = 3.0
 GROWTH, FEW_SLOTS = 1.5, 64
 """Up to so many slots there are enough for steps that take so many times as long as expected."""
 
+HARDLY_EVER = 1.0 / (365 * 86400)
+"""Requests/s of adapters that are never asked, where one has to be: once a year."""
+SMALLEST_RANK = 8.0
+"""Of the slots of a server without adapters; every vLLM takes it."""
+
 Positions = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A group on a GPU, judged; `configuration` is None where not even the memory suffices, or nothing is asked."""
+    """A group on a GPU, judged; `configuration` is None where not even the memory suffices."""
 
     configuration: Configuration | None
     missed: tuple[str, ...]
@@ -54,6 +58,8 @@ class Servers:
         self.problem = problem
         self.evaluations = 0
         """Groups judged so far."""
+        self.base = 0.0
+        """Of requests that name no adapter, the share that comes to every GPU of which nobody says how many."""
         self._known: dict[tuple[object, ...], Server] = {}
         self._kind = kinds(problem.inventory.mix)
         self.shares: dict[int, Floats] = {}
@@ -72,10 +78,11 @@ class Servers:
 
     def workload(self, group: Group, *, scale: float = 1.0) -> Workload:
         """The adapters of a group with the traffic that comes to it, all rates times `scale`."""
-        return traffic_of(group, self.mix(group.gpu_type), scale=scale)
+        return traffic_of(self._with_base(group), self.mix(group.gpu_type), scale=scale)
 
     def judge(self, group: Group) -> Server:
         """Settings for a group, by the rules or the group's own slots, and whether it keeps the objective."""
+        group = self._with_base(group)
         key = self._key(group)
         if key not in self._known:
             self.evaluations += 1
@@ -86,20 +93,23 @@ class Servers:
         """Judge all groups anew."""
         self._known.clear()
 
+    def _with_base(self, group: Group) -> Group:
+        return replace(group, base=self.base) if group.base is None else group
+
     def _key(self, group: Group) -> tuple[object, ...]:
         """What is the same for groups of alike adapters."""
         kinds = np.sort(self._kind[np.array(group.adapters, dtype=np.int64)])
         weights = sorted((int(self._kind[adapter]), weight) for adapter, weight in group.weights.items())
-        return group.gpu_type, group.max_loras, tuple(weights), kinds.tobytes()
+        return group.gpu_type, group.max_loras, group.base, tuple(weights), kinds.tobytes()
 
     def _judged(self, group: Group) -> Server:
         workload = self.workload(group, scale=1.0 + self.problem.headroom)
-        if not (workload.rate > 0).any():
-            return self._idle(group)
         try:
             configuration = self._configure(group, workload, group.max_loras)
         except DoesNotFitError as error:
             return Server(None, (str(error),))
+        if not workload.traffic.rate.any():
+            return Server(configuration, ())
         if group.max_loras is None:
             configuration = self._with_spare_slots(group, workload, configuration)
         expected = configuration.expected
@@ -109,7 +119,7 @@ class Servers:
             expected = replace(expected, required_chance=max(expected.required_chance, UNEVEN_CHANCE))
         if not expected.shortages:
             short = shortages(
-                workload.take(np.flatnonzero(workload.rate > 0)),
+                asked_of(workload),
                 configuration.values,
                 expected.itl_ms,
                 expected.kv_capacity_tokens,
@@ -142,17 +152,19 @@ class Servers:
 
     def assign(self, gpu: int, group: Group) -> Assignment | None:
         """The group as an assignment to the GPU of this number; None where the server would not even start."""
+        group = self._with_base(group)
         server = self.judge(group)
         if server.configuration is None:
             return None
         configuration, workload = server.configuration, self.workload(group)
-        if self.problem.headroom and (workload.rate > 0).any():
+        if self.problem.headroom:
             # Slots for more traffic than there is; what to expect is of the traffic there is.
             slots = configuration.settings.max_loras
             configuration = replace(self._configure(group, workload, slots), settings=configuration.settings)
         gpu_type = self.problem.gpu_types[group.gpu_type]
         profile = gpu_type.pair.profile
-        asked = workload.take(np.flatnonzero(workload.rate > 0))
+        # As much more of all there is: base traffic counts as if an adapter's that is small.
+        asked = workload.traffic.take(np.flatnonzero(workload.traffic.rate > 0))
         load = len(asked) / estimate(asked, profile).max_adapters if len(asked) else 0.0
         return Assignment(
             gpu=gpu,
@@ -163,42 +175,32 @@ class Servers:
             expected=configuration.expected,
             missed=server.missed,
             weights=group.weights,
-            request_rate=float(workload.rate.sum()),
+            request_rate=float(workload.traffic.rate.sum()),
             token_rate=workload.offered_tok_s,
             load=load,
             active_adapters=float(configuration.values.get("active_adapters", 0.0)),
             trace=configuration.trace,
+            base=0.0 if group.base is None or workload.base is None else group.base,
         )
 
     def _configure(self, group: Group, workload: Workload, max_loras: int | None) -> Configuration:
-        gpu_type, asked = self.problem.gpu_types[group.gpu_type], np.flatnonzero(workload.rate > 0)
+        gpu_type, asked = self.problem.gpu_types[group.gpu_type], asked_of(workload)
         fixed = self.fixed(group.gpu_type)
         if max_loras is not None and "max_loras" not in fixed:
-            fixed["max_loras"] = min(max_loras, len(workload))
+            fixed["max_loras"] = min(max_loras, max(len(workload), 1))
         idle = np.flatnonzero(workload.rate == 0)
         configurator = Configurator(
             gpu_type.pair,
             self.problem.objective,
             fixed,
-            idle_adapters=len(idle),
+            idle_adapters=max(len(workload) - len(asked), 0),
             idle_rank=int(workload.rank[idle].max(initial=0)),
         )
-        return configurator.configure(workload.take(asked))
-
-    def _idle(self, group: Group) -> Server:
-        """Settings for adapters that are never asked: as if the first of them were, once a year."""
-        workload = self.workload(group)
-        rate = np.zeros(len(workload))
-        rate[int(np.argmax(workload.rank))] = 1.0 / (365 * 86400)
-        try:
-            configuration = self._configure(group, replace(workload, rate=rate), group.max_loras)
-        except DoesNotFitError as error:
-            return Server(None, (str(error),))
-        return Server(configuration, ())
+        return configurator.configure(asked)
 
     def _settled(self, gpu_type: GpuType) -> Context:
         inventory = self.problem.inventory
-        if not (inventory.mix.rate > 0).any():
+        if not inventory.mix.traffic.rate.any():
             return Context(gpu_type.pair.profile.memory.max_model_len, 0.0, None, ())
         context = settle_context(inventory.mix, gpu_type.pair.profile, inventory.server, dict(inventory.fixed))
         if context.accepted is None:
@@ -219,6 +221,18 @@ class Servers:
         return {int(each): f"rank above the fixed max_lora_rank {most}, which vLLM refuses to load" for each in above}
 
 
+def asked_of(workload: Workload) -> Workload:
+    """Its adapters that are asked at times; if none is, one as if it were once a year: there is a slot at least."""
+    if (asked := np.flatnonzero(workload.rate > 0)).size:
+        return workload.take(asked)
+    if len(workload):
+        largest = workload.take(np.array([int(np.argmax(workload.rank))]))
+        return replace(largest, rate=np.array([HARDLY_EVER]))
+    if workload.base is None:
+        raise ValueError("no adapter, and no request that names none")
+    return replace(workload.base, rank=np.array([SMALLEST_RANK]), rate=np.array([HARDLY_EVER]), base=workload.base)
+
+
 def _in_flight(workload: Workload, step_s: float) -> float:
     """Adapters with a request in flight, of bursty ones as many as there can be at most."""
     requests = workload.rate * workload.output_mean * step_s
@@ -236,16 +250,21 @@ def traffic_of(group: Group, workload: Workload, *, scale: float = 1.0) -> Workl
     """
     mine = workload.take(np.array(group.adapters, dtype=np.int64))
     weights = np.array([group.weights.get(adapter, 1.0) for adapter in group.adapters])
-    thinned = np.sqrt(1.0 + weights * (mine.cv**2 - 1.0))
-    return replace(mine, rate=mine.rate * weights * scale, cv=np.where(weights < 1.0, thinned, mine.cv))
+    base = None if workload.base is None or not group.base else _part(workload.base, np.array([group.base]), scale)
+    return replace(_part(mine, weights, scale), base=base)
 
 
-def group_of(adapters: Sequence[int] | Positions, gpu_type: int = 0, max_loras: int | None = None) -> Group:
-    """A group of these adapters, in the order of the inventory."""
-    return Group(tuple(sorted(map(int, adapters))), gpu_type, max_loras=max_loras)
+def _part(of: Workload, weights: Floats, scale: float) -> Workload:
+    thinned = np.sqrt(1.0 + weights * (of.cv**2 - 1.0))
+    return replace(of, rate=of.rate * weights * scale, cv=np.where(weights < 1.0, thinned, of.cv))
 
 
 def kinds(mix: Workload) -> Positions:
     """A number for each adapter, the same for those that are alike."""
     traits = [mix.rank, mix.rate, mix.input_mean, mix.input_std, mix.output_mean, mix.output_std, mix.cv]
+    traits += [each.astype(np.float64) for each in (mix.lognormal_gaps, mix.shared_prefix) if each is not None]
+    for laws in (mix.input_quantiles, mix.output_quantiles, mix.tables):
+        if laws:
+            number = {id(law): float(place) for place, law in enumerate(laws)}
+            traits.append(np.array([number[id(law)] for law in laws]))
     return np.unique(np.stack(traits), axis=1, return_inverse=True)[1].astype(np.int64).reshape(-1)

@@ -68,9 +68,9 @@ def contradictions(problem: Problem) -> dict[int, str]:
     found: dict[int, str] = {}
     if gpus is not None:
         found |= {
-            adapter: f"pinned to GPU {pin}, but {_there_are(gpus)}, numbered from 0"
+            adapter: f"pinned to GPU {pin}, but {_there_are(gpus + problem.reserved)}, numbered from 0"
             for adapter, pin in problem.pins.items()
-            if pin >= gpus
+            if pin >= gpus + problem.reserved
         }
         found |= {
             adapter: f"{count} replicas, but {_there_are(gpus)}"

@@ -18,7 +18,8 @@ class Step:
     """One thing to do; all before it is done."""
 
     what: str
-    """`start` a server, `move` an adapter, `add` one that is new, `remove` one, `restart` a server, `stop` one."""
+    """`start` a server, `move` an adapter, `add` one that is new, `remove` one, `restart` a server, `stop` one; `route`
+    requests that name no adapter there as well, or, `unroute`, no longer."""
     gpu: Place
     """Where; of a move: where to."""
     adapter: int | None = None

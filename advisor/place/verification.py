@@ -60,11 +60,18 @@ def verified(
 def _states(assignment: Assignment, placement: Placement) -> dict[str, Assignment]:
     """What a GPU may have to serve, and when."""
     own, standby = set(assignment.adapters), set(assignment.standby)
-    states = {"": assignment} if own or not standby else {}
+    stands_by = bool(standby) or assignment.base_standby
+    states = {"": assignment} if own or assignment.base or not stands_by else {}
     for other in placement.assignments:
-        if other.gpu != assignment.gpu and (taken := standby & set(other.adapters)):
-            together, weights = tuple(sorted(own | taken)), {**other.weights, **assignment.weights}
-            states[f"when GPU {other.gpu} fails: "] = replace(assignment, adapters=together, weights=weights)
+        taken = standby & set(other.adapters)
+        base = other.base if assignment.base_standby else 0.0
+        if other.gpu != assignment.gpu and (taken or base):
+            states[f"when GPU {other.gpu} fails: "] = replace(
+                assignment,
+                adapters=tuple(sorted(own | taken)),
+                weights={**other.weights, **assignment.weights},
+                base=assignment.base + base,
+            )
     return states
 
 
@@ -75,7 +82,7 @@ def _measured(
     gpu_type = problem.gpu_types.index(assignment.gpu_type)
     hours = []
     for when, state in states.items():
-        group = Group(state.adapters, gpu_type, state.weights)
+        group = Group(state.adapters, gpu_type, state.weights, base=state.base)
         for seed in seeds:
             hour = measure(problem, group, assignment.settings, seed)
             hours.append({**hour, "missed": [f"{when}{each}" for each in hour["missed"]]})
@@ -127,7 +134,8 @@ class ExactServers(Servers):
         workload, asked = self.workload(group, scale=1.0 + self.problem.headroom), configuration.settings.max_loras
         if group.max_loras is not None or "max_loras" in self.problem.inventory.fixed:
             return
-        for slots in dict.fromkeys(min(max(round(asked * factor), 1), len(workload)) for factor in OTHER_SLOTS):
+        most = max(len(workload), 1)
+        for slots in dict.fromkeys(min(max(round(asked * factor), 1), most) for factor in OTHER_SLOTS):
             if slots != asked:
                 try:
                     yield self._configure(group, workload, slots)
@@ -151,7 +159,9 @@ def make_hold(fleet: Fleet, servers: ExactServers, answer: Callable[[], Placemen
     placement = verified(answer(), servers.problem)
     servers.hold_to(SEEDS)
     for _ in range(REPAIRS):
-        failing = [each.gpu for each in placement.assignments if each.verified and each.verified["missed"]]
+        failing = [
+            each.gpu for each in placement.assignments if each.adapters and each.verified and each.verified["missed"]
+        ]
         if not failing:
             break
         moved = [adapter for number in failing for adapter in _given_away(fleet, number)]

@@ -114,7 +114,8 @@ def room(limit_gib: float, weights: Floats, mix: Workload, loading: Loading) -> 
 def weights(inventory: Inventory, pair: Pair) -> Floats | None:
     """What the adapters of an inventory weigh, bytes; None where the shape of their model is not known.
 
-    Where a server spans several GPUs, each GPU's process keeps whole adapters of its own.
+    Where a server spans several GPUs, each GPU's process keeps whole adapters of its own. Where adapters come and go,
+    any may be as large as the largest that is known.
     """
     try:
         shape = pair.derived_from or model_shape.find(pair.model)
@@ -123,7 +124,8 @@ def weights(inventory: Inventory, pair: Pair) -> Floats | None:
     modules = [inventory.target_modules.get(name) for name in inventory.names]
     per_rank = {each: _bytes_per_rank(shape, each) for each in set(modules)}
     ranks = np.array([slot_rank(rank) for rank in inventory.workload.rank], dtype=np.float64)
-    return pair.gpus * ranks * np.array([per_rank[each] for each in modules])
+    found = pair.gpus * ranks * np.array([per_rank[each] for each in modules])
+    return np.full_like(found, found.max()) if inventory.dynamic else found
 
 
 def _bytes_per_rank(shape: ModelShape, modules: frozenset[str] | None) -> float:
@@ -138,17 +140,11 @@ def _bytes_per_rank(shape: ModelShape, modules: frozenset[str] | None) -> float:
 def held(
     inventory: Inventory, weights: Floats | None, admitted: NDArray[np.int64], settings: Settings
 ) -> HostMemory | None:
-    """What the server holds in host memory; None where it is not known what adapters weigh.
-
-    Of adapters that come and go, each may be as large as its slot.
-    """
+    """What the server holds in host memory; None where it is not known what adapters weigh."""
     if weights is None:
         return None
     heaviest = np.sort(weights[admitted])[::-1][: settings.max_cpu_loras]
-    total = float(heaviest.sum())
-    if inventory.dynamic:
-        per_rank = float((weights / [slot_rank(rank) for rank in inventory.workload.rank]).max())
-        total = per_rank * settings.max_lora_rank * settings.max_cpu_loras
+    total = float(heaviest.max() * settings.max_cpu_loras if inventory.dynamic else heaviest.sum())
     return HostMemory(settings.max_cpu_loras, total / GB, inventory.host_memory_gib)
 
 

@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
-import numpy as np
-
 from advisor.inventory.inventory import Inventory
 from advisor.names import counted, listed, printable
 from advisor.place.placement import Assignment, Placement
+from advisor.place.problem import BaseGpus
 from advisor.place.steps import SPARE, Changes, Place, Step
 
 BAR = 10
@@ -31,6 +30,7 @@ def write(placement: Placement, inventory: Inventory, *, full: str = "█", empt
         _titled("On no GPU", _unplaced(placement, inventory)),
         _titled("Not kept", _missed(placement)),
         _titled("Digital twin", _verified(placement)),
+        _titled("Requests that name no adapter", _base(placement)),
         _titled("Replicas", _replicas(placement, inventory)),
         _titled("If a GPU fails", _standby(placement)),
         _titled("Changes", _changes(placement.changes, inventory)),
@@ -64,7 +64,9 @@ def _bound(placement: Placement) -> str:
         return ""
     if placement.optimal:
         return ": optimal, no placement of them needs fewer"
-    needed = f"; at least {placement.lower_bound:,} are needed"
+    if placement.gpus == placement.lower_bound and not any(each.missed for each in placement.assignments):
+        return ", and no placement of them needs fewer"
+    needed = f"; at least {placement.lower_bound:,} {'is' if placement.lower_bound == 1 else 'are'} needed"
     if _too_few(placement):
         return needed
     beyond = placement.gpus / max(placement.lower_bound, 1) - 1
@@ -117,9 +119,8 @@ def _bar(share: float, full: str, empty: str) -> str:
 
 def kv_in_use(assignment: Assignment, inventory: Inventory) -> float:
     """Tokens that requests in flight hold in the KV cache on average, by Little's law."""
-    mix = inventory.mix.take(np.array(assignment.adapters, dtype=np.int64))
-    weights = np.array([assignment.weights.get(adapter, 1.0) for adapter in assignment.adapters])
-    running = mix.rate * weights * mix.output_mean * assignment.expected.itl_ms / 1e3
+    mix = assignment.served(inventory).mix.traffic
+    running = mix.rate * mix.output_mean * assignment.expected.itl_ms / 1e3
     # A request holds its prompt and what it has written; long answers are seen more often.
     written = (mix.output_mean**2 + mix.output_std**2) / mix.output_mean / 2
     return float(running @ (mix.input_mean + written))
@@ -163,17 +164,35 @@ def _replicas(placement: Placement, inventory: Inventory) -> list[str]:
     ]
 
 
+def _base(placement: Placement) -> list[str]:
+    """Where they go, or why nowhere."""
+    if placement.base_refused is not None:
+        return [f"served by none: {placement.base_refused}"]
+    served = [each for each in placement.assignments if each.base]
+    if placement.base is None or not served:
+        return []
+    each = "" if len(served) == 1 else "each of "
+    where = "each GPU" if len(served) == placement.gpus else f"{each}{_gpus(one.gpu for one in served)}"
+    if placement.base is BaseGpus.OWN:
+        where += ", which have no adapters" if len(served) > 1 else ", which has no adapters"
+    return [f"{served[0].base:.1%} of them to {where}"]
+
+
 def _standby(placement: Placement) -> list[str]:
     return [
         f"GPU {each.gpu} stands by for {_gpus(_homes(each, placement))}: {counted(len(each.standby), 'adapter')}"
         for each in placement.assignments
-        if each.standby
+        if each.standby or each.base_standby
     ]
 
 
 def _homes(spare: Assignment, placement: Placement) -> list[int]:
     standby = set(spare.standby)
-    return [each.gpu for each in placement.assignments if each.gpu != spare.gpu and standby & set(each.adapters)]
+    return [
+        each.gpu
+        for each in placement.assignments
+        if each.gpu != spare.gpu and (standby & set(each.adapters) or (spare.base_standby and each.base))
+    ]
 
 
 def _changes(changes: Changes | None, inventory: Inventory) -> list[str]:
@@ -222,6 +241,8 @@ def _step(run: Sequence[Step], inventory: Inventory) -> str:
     return {
         "start": f"start {gpu}",
         "stop": f"stop {gpu}",
+        "route": f"send requests that name no adapter to {gpu} as well",
+        "unroute": f"send no more requests that name no adapter to {gpu}",
         "restart": f"start {gpu} anew with its flags: beside the old server on a spare GPU, or with a pause",
         "add": f"load on {gpu}: {who}",
         "remove": f"unload from {gpu}: {who}",

@@ -25,7 +25,14 @@ def check(server: Server) -> Iterator[Finding]:
         return
     known = set(target.inventory.names)
     for adapter in listed:
-        if adapter.name not in known:
+        if adapter.name in target.elsewhere and adapter.name not in known:
+            yield RULE.finding(
+                server,
+                f"adapter {adapter.name!r} is on {target.elsewhere[adapter.name]} by the placement",
+                adapter.place,
+                why="its traffic is not counted here",
+            )
+        elif adapter.name not in known:
             yield RULE.finding(
                 server,
                 f"adapter {adapter.name!r} is not in the inventory",

@@ -46,4 +46,6 @@ def _needed_by(server: Server) -> tuple[str, Place] | None:
     plugins = deployment.environment.get("VLLM_PLUGINS")
     if plugins is not None and "resolver" in (plugins.text or ""):
         return "adapters are found by a resolver", plugins.place
+    if server.judged is not None and server.judged.inventory.dynamic:
+        return "the inventory's adapters come and go (dynamic)", deployment.place
     return None

@@ -16,6 +16,7 @@ from advisor.deploy.write.limits import rate_limit, requests_in_flight, total_li
 from advisor.deploy.write.mounts import mounts
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
+from advisor.names import counted
 from advisor.recommend.recommendation import RUNTIME, Recommendation
 from advisor.zoo.pair import Pair
 from twin.settings import arguments
@@ -81,7 +82,7 @@ def context(recommendation: Recommendation, inventory: Inventory, pair: Pair, op
         **basis.document(),
         "vllm": vllm,
         "server": options.server or SERVER,
-        "summary": f"vLLM {vllm} for {len(adapters)} adapter{'s' if len(adapters) > 1 else ''} on {_gpus(pair)}",
+        "summary": f"vLLM {vllm} for {counted(len(adapters), 'adapter')} on {_gpus(pair)}",
         "basis": (origin := _basis(pair, vllm)),
         "notes": [*origin, *_loading(len(modules), len(unsourced), options)],
         "flags": flags,
@@ -126,6 +127,8 @@ def _basis(pair: Pair, vllm: str) -> list[str]:
 def _loading(loaded: int, unloaded: int, options: Options) -> list[str]:
     """How many adapters are loaded at start, and what to do about the others."""
     known = loaded + unloaded
+    if not known:
+        return ["It has no adapters and answers requests that name none."]
     if options.at_run_time:
         return [
             f"None of {known:,} is loaded at start: load them while vLLM runs (template load-adapters).",

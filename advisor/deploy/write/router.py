@@ -75,7 +75,7 @@ def context(placement: Placement, inventory: Inventory, url: str) -> Mapping[str
     - `adapters`: those that are placed, each with `name` and `targets`: the `server`, its `weight` (a share of the
       adapter's requests), the same in whole `parts`, and whether it is `standby`: takes over when another one fails
     - `routes`: the different targets there are, each with a `name` and the `names` of its adapters
-    - `any`: a target for every server
+    - `any`: targets of requests that name no adapter
     - `model`, `summary`, `basis`, and `unplaced`: names of adapters that are on no GPU
 
     Raises:
@@ -107,7 +107,7 @@ def context(placement: Placement, inventory: Inventory, url: str) -> Mapping[str
         "servers": list(servers.values()),
         "adapters": adapters,
         "routes": list(routes.values()),
-        "any": [_target(server, 1 / len(servers), 1) for server in servers.values()],
+        "any": _base_targets(placement, servers),
         "unplaced": [inventory.names[adapter] for adapter in placement.unplaced],
     }
 
@@ -138,6 +138,14 @@ def _targets(shares: Mapping[int, float], standby: int | None, servers: Mapping[
     parts = whole_parts([shares[gpu] for gpu in gpus])
     targets = [_target(servers[gpu], shares[gpu], part) for gpu, part in zip(gpus, parts, strict=True)]
     return [*targets, {**_target(servers[standby], 0.0, 1), "standby": True}] if standby is not None else targets
+
+
+def _base_targets(placement: Placement, servers: Mapping[int, Any]) -> list[dict[str, Any]]:
+    """The servers that requests are for which name no adapter; all, where the placement knows of none."""
+    shares = {each.gpu: each.base for each in placement.assignments if each.base}
+    targets = _targets(shares or dict.fromkeys(servers, 1 / len(servers)), None, servers)
+    standby = [each.gpu for each in placement.assignments if each.base_standby]
+    return [*targets, *({**_target(servers[gpu], 0.0, 1), "standby": True} for gpu in standby)]
 
 
 def _target(server: Mapping[str, Any], weight: float, parts: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +40,7 @@ def demand_of(mix: Workload, profile: Profile) -> Demand:
     step = profile.step
     per_decode_ms = step.per_request_ms + step.lora_per_token_ms + profile.scheduling.per_request_ms
     ranks = np.array(LORA_RANKS, dtype=np.float64)
+    mix = _computed(mix)
     return Demand(
         rank=ranks[np.searchsorted(ranks, mix.rank)],
         traffic=mix.rate * np.log1p(excess) / excess * mix.output_mean,
@@ -47,6 +49,21 @@ def demand_of(mix: Workload, profile: Profile) -> Demand:
         requests=mix.rate * mix.output_mean,
         held=mix.rate * (_prompt_steps(mix) + np.maximum(squares - mix.output_mean, 0.0) / 2),
     )
+
+
+def base_demand(base: Workload, profile: Profile) -> Demand:
+    """What requests ask that name no adapter: no slot, and none of the time that an adapter takes."""
+    step = profile.step.model_copy(update={"lora_per_token_ms": 0.0})
+    found = demand_of(base, profile.model_copy(update={"step": step}))
+    nothing = np.zeros(len(base))
+    return found._replace(rank=nothing, traffic=nothing)
+
+
+def _computed(mix: Workload) -> Workload:
+    """The same with what is computed and held of the prompts: all but what they begin alike with, which costs once."""
+    if mix.shared_prefix is None:
+        return mix
+    return replace(mix, input_mean=np.maximum(mix.input_mean - mix.shared_prefix, 1e-9), shared_prefix=None)
 
 
 def _prompt_steps(mix: Workload) -> Floats:

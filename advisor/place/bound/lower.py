@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.place.bound.demand import demand_of
-from advisor.place.bound.relaxation import Relaxation
+from advisor.place.bound.demand import Demand, base_demand, demand_of
+from advisor.place.bound.relaxation import Relaxation, without_slots
 from advisor.place.servers import Servers
 from advisor.recommend.objective import Objective, ObjectiveName
 from twin.service_level import STARVED_BELOW
@@ -21,36 +21,57 @@ TOLERANCE = 1e-6
 """Of a GPU, for what adds up in floating point."""
 
 
-def lower_bound(servers: Servers, placed: Collection[int]) -> int:
-    """GPUs that serve these adapters at least, all that they are asked, whatever the placement."""
-    if not placed:
+def lower_bound(servers: Servers, placed: Collection[int], *, base: bool = False) -> int:
+    """GPUs that serve these adapters at least, all that they are asked, whatever the placement.
+
+    With `base` they also serve the requests that name no adapter, on the same GPUs or others.
+    """
+    if not placed and not base:
         return 0
     problem, where = servers.problem, np.array(sorted(placed), dtype=np.int64)
-    shares = np.min([least_shares(servers, number)[where] for number in range(len(problem.gpu_types))], axis=0)
+    types, traffic = range(len(problem.gpu_types)), servers.mix().take(where)
+    shares = np.min([least_shares(servers, number)[where] for number in types], axis=0)
+    beside = np.min([least_base(servers, number) for number in types], axis=0) if base else np.zeros(0)
     if problem.objective.name is ObjectiveName.PUBLISHED:
-        mix = servers.mix().take(where)
-        shares = _served(shares, mix.rate * (mix.input_mean + mix.output_mean))
+        traffic = traffic.traffic if base else traffic
+        every = _served(np.append(shares, beside), traffic.rate * (traffic.input_mean + traffic.output_mean))
+        shares, beside = every[: len(shares)], every[len(shares) :]
     together = [len(group & set(placed)) for group in problem.apart]
     pinned = len({gpu for adapter, gpu in problem.pins.items() if adapter in placed})
     copies = [problem.copies[adapter] for adapter in problem.copies.keys() & set(placed)]
-    return max(1, bins(shares), pinned, *together, *copies) + problem.failures
+    return max(1, bins(shares, float(beside.sum())), pinned, *together, *copies) + problem.failures
 
 
 def least_shares(servers: Servers, gpu_type: int) -> Floats:
     """Of one type of GPU, what each adapter of the inventory takes at least; 0 for those that are not asked."""
+    return _shares(servers, gpu_type)[: len(servers.problem.inventory)]
+
+
+def least_base(servers: Servers, gpu_type: int) -> Floats:
+    """The same of requests that name no adapter, all of them together, on however many GPUs; empty without any."""
+    return _shares(servers, gpu_type)[len(servers.problem.inventory) :]
+
+
+def _shares(servers: Servers, gpu_type: int) -> Floats:
+    """Of each adapter and, last, of base traffic, if there is any."""
     if gpu_type in servers.shares:
         return servers.shares[gpu_type]
     problem = servers.problem
-    mix = servers.mix(gpu_type)
-    asked = np.flatnonzero(mix.rate > 0)
-    shares = np.zeros(len(mix))
+    traffic = servers.mix(gpu_type).traffic
+    asked = np.flatnonzero(traffic.rate > 0)
+    shares = np.zeros(len(traffic))
     if len(asked):
-        served = mix.take(asked)
+        served = traffic.take(asked)
         served = replace(served, rate=served.rate * (1.0 + problem.headroom))
+        base = servers.mix(gpu_type).base
+        profile = problem.gpu_types[gpu_type].pair.profile
         relaxation = Relaxation(
-            problem.gpu_types[gpu_type].pair.profile, servers.fixed(gpu_type), _longest_s(problem.objective)
+            profile if base is None else without_slots(profile), servers.fixed(gpu_type), _longest_s(problem.objective)
         )
-        demand = demand_of(served, relaxation.profile)
+        demand = demand_of(served, profile)
+        if base is not None:
+            last = base_demand(served.take(np.array([len(asked) - 1])), profile)
+            demand = Demand(*(np.append(each[:-1], one) for each, one in zip(demand, last, strict=True)))
         shares[asked] = relaxation.least(demand, relaxation.refined(demand))
     servers.shares[gpu_type] = shares
     return shares
@@ -72,12 +93,12 @@ def _served(shares: Floats, tokens: Floats) -> Floats:
     return kept
 
 
-def bins(shares: Floats) -> int:
+def bins(shares: Floats, beside: float = 0.0) -> int:
     """Bins of size 1 that items of these sizes need at least, no item split (Martello and Toth's bound L2).
 
-    Items above 1 are on several GPUs and count as they are.
+    Items above 1 are on several GPUs and count as they are. What is `beside` them is divided at will.
     """
-    whole = int(np.ceil(shares.sum() - TOLERANCE))
+    whole = int(np.ceil(shares.sum() + beside - TOLERANCE))
     sizes = np.sort(np.minimum(shares, 1.0))
     beyond = float(np.maximum(shares - 1.0, 0.0).sum())
     best = whole

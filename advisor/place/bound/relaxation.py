@@ -211,8 +211,14 @@ class Relaxation:
         order = np.lexsort((demand.time, demand.rank))
         taken = shares[order] + shares.mean() * 0.1
         ends = np.cumsum(taken) / taken.sum()
-        where = np.unique(np.searchsorted(ends, (np.arange(SAMPLE) + 0.5) / SAMPLE))
-        return Demand(*(each[order[where]] for each in demand)), taken.sum() / SAMPLE / taken[where]
+        where, times = np.unique(np.searchsorted(ends, (np.arange(SAMPLE) + 0.5) / SAMPLE), return_counts=True)
+        return Demand(*(each[order[where]] for each in demand)), times * taken.sum() / SAMPLE / taken[where]
+
+
+def without_slots(profile: Profile) -> Profile:
+    """The same where slots cost no time: a step without an adapter's request leaves them out."""
+    free = {"per_slot_shrink_ms": 0.0, "per_slot_expand_ms": 0.0}
+    return profile.model_copy(update={"step": profile.step.model_copy(update=free)})
 
 
 def _start(shares: Floats, weight: Floats) -> Floats:

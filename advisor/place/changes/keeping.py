@@ -6,19 +6,16 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from advisor.place.changes.matching import match
 from advisor.place.changes.previous import Running
 from advisor.place.placement import Assignment, Placement
 from advisor.place.problem import Problem
+from advisor.place.servers import kinds as alike
 
 
 def kinds(problem: Problem) -> list[int]:
     """A number for each adapter, the same for those that may take each other's place: alike, and allowed anywhere."""
-    mix = problem.inventory.mix
-    traits = [mix.rank, mix.rate, mix.input_mean, mix.input_std, mix.output_mean, mix.output_std, mix.cv]
-    found: list[int] = np.unique(np.stack(traits), axis=1, return_inverse=True)[1].reshape(-1).tolist()
+    found: list[int] = alike(problem.inventory.mix).tolist()
     apart = {adapter for group in problem.apart for adapter in group}
     own = apart | problem.pins.keys() | problem.copies.keys()
     return [len(found) + each if each in own else kind for each, kind in enumerate(found)]
@@ -50,6 +47,8 @@ def kept_in_place(
     values: dict[int, dict[int, int]] = {}
     for place, assignment in enumerate(placement.assignments):
         stay = Counter[int]()
+        if not assignment.adapters:
+            stay.update(gpu for gpu, each in previous.items() if each.base and not each.adapters)
         for each, count in Counter(kind[adapter] for adapter in assignment.adapters).items():
             for gpu in of_kind.get(each, ()):
                 stay[gpu] += min(count, old_kinds[gpu][each])

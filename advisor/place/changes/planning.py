@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from advisor.place.changes.keeping import same_type
@@ -27,7 +27,8 @@ class _State:
     fixed: dict[str, int | float] | None
     """The flags of its server; None where it is to be started anew, with what suits it."""
     gpu_type: int = 0
-    weights: dict[int, float] = field(default_factory=dict)
+    base: float = 0.0
+    """Of requests that name no adapter, the share that comes here."""
 
 
 def plan(
@@ -54,7 +55,7 @@ class _Planner:
         for gpu, running in previous.items():
             there = {positions[name] for name in running.adapters if name in positions}
             gpu_type = by_pair.get(running.pair or "", self._type.get(gpu, 0))
-            self._now[gpu] = _State(there, dict(running.flags), gpu_type)
+            self._now[gpu] = _State(there, dict(running.flags), gpu_type, running.base)
         self._steps: list[Step] = []
         self._detours: list[int] = []
         self._paused: list[int] = []
@@ -73,10 +74,15 @@ class _Planner:
         for gpu in started:
             self._steps.append(Step("start", gpu))
             self._now[gpu] = _State(set(), self._final_flags(gpu), self._type[gpu])
+        self._route(started)
         restarted = [gpu for gpu in self._new if gpu in self._previous and not self._suits(gpu)]
         self._move(new, set(restarted))
-        for gpu in sorted(self._previous.keys() - self._new.keys()):
-            self._steps.append(Step("stop", gpu))
+        self._route(sorted(self._new.keys() & self._previous.keys()))
+        gone = sorted(self._previous.keys() - self._new.keys())
+        for gpu in (*sorted(self._new), *gone):
+            if gpu in self._previous and self._previous[gpu].base and not self._share(gpu):
+                self._steps.append(Step("unroute", gpu))
+        self._steps += [Step("stop", gpu) for gpu in gone]
         everyone = before.keys() | after.keys()
         names = self._servers.problem.inventory.names
         unknown = [name for each in self._previous.values() for name in each.adapters if name not in self._positions]
@@ -103,6 +109,23 @@ class _Planner:
                 elif adapter not in after:
                     self._steps.append(Step("remove", gpu, adapter))
                     self._now[gpu].adapters.discard(adapter)
+
+    def _share(self, gpu: int) -> float:
+        """Of requests that name no adapter, what a GPU is to get in the end."""
+        return self._new[gpu].base if gpu in self._new else 0.0
+
+    def _route(self, gpus: Iterable[int]) -> None:
+        """Requests that name no adapter go to these GPUs, too, if they are to.
+
+        New GPUs get theirs first, so that the others have less; those that run already, when all adapters are in place.
+        From the first on all are judged by what they are to get in the end.
+        """
+        for gpu in gpus:
+            if self._share(gpu) and not (gpu in self._previous and self._previous[gpu].base):
+                self._steps.append(Step("route", gpu))
+        for place, state in self._now.items():
+            if isinstance(place, int) and place in self._new:
+                state.base = self._share(place)
 
     def _suits(self, gpu: int) -> bool:
         """Whether the flags that its server runs with serve what is to come."""
@@ -143,7 +166,7 @@ class _Planner:
         ready = [
             gpu
             for gpu in sorted(restarting)
-            if self._holds_under(self._type[gpu], self._now[gpu].adapters, self._final_flags(gpu))
+            if self._holds_under(self._type[gpu], self._now[gpu].adapters, self._final_flags(gpu), self._share(gpu))
         ]
         for gpu in ready:
             self._steps.append(Step("restart", gpu))
@@ -246,12 +269,14 @@ class _Planner:
 
     def _holds(self, gpu: Place, adapters: set[int]) -> bool:
         state = self._now[gpu]
-        return self._holds_under(state.gpu_type, adapters, state.fixed)
+        return self._holds_under(state.gpu_type, adapters, state.fixed, state.base)
 
-    def _holds_under(self, gpu_type: int, adapters: Iterable[int], flags: Mapping[str, int | float] | None) -> bool:
+    def _holds_under(
+        self, gpu_type: int, adapters: Iterable[int], flags: Mapping[str, int | float] | None, base: float
+    ) -> bool:
         """Whether a server with these flags keeps the objective with these adapters."""
-        group = Group(tuple(sorted(adapters)), gpu_type, self._weights(adapters))
-        key = (group.gpu_type, group.adapters, tuple(sorted((flags or {}).items())), flags is None)
+        group = Group(tuple(sorted(adapters)), gpu_type, self._weights(adapters), base=base)
+        key = (group.gpu_type, group.adapters, base, tuple(sorted((flags or {}).items())), flags is None)
         if key not in self._judged:
             self._judged[key] = self._judge(group, flags)
         return self._judged[key]
@@ -261,7 +286,7 @@ class _Planner:
         return {adapter: shared[adapter] for adapter in adapters if adapter in shared}
 
     def _judge(self, group: Group, flags: Mapping[str, int | float] | None) -> bool:
-        if not group.adapters:
+        if not group.adapters and not group.base:
             return True
         if flags is None:
             return not self._servers.judge(group).missed

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,10 +13,6 @@ from advisor import input_file
 from advisor.errors import InputError
 from advisor.inventory.schema import SettingsTable
 from advisor.names import counted, listed
-from advisor.place.fleet import Fleet
-from advisor.place.placement import Group
-from advisor.place.servers import Servers
-from advisor.place.settling import settle
 
 MAX_BYTES = 256 * 1024**2
 """Of the file: 100,000 adapters are 10 MB."""
@@ -32,6 +29,12 @@ class Running:
     """What it was launched with, by vLLM's names."""
     pair: str | None
     """Short name of its pair, where the file tells."""
+    base: float = 0.0
+    """Of requests that name no adapter, the share that comes here."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Of adapters that are on other servers too: the share of their requests that comes here."""
+    standby: tuple[str, ...] = ()
+    """Adapters that it takes over when their server fails."""
 
 
 class _Flags(SettingsTable):
@@ -54,6 +57,9 @@ class _Entry(BaseModel):
     adapters: list[str]
     flags: _Flags = _Flags()
     pair: str | None = None
+    base: float = Field(default=0.0, ge=0, le=1)
+    weights: dict[str, Annotated[float, Field(gt=0, le=1)]] = {}
+    standby: list[str] = []
 
 
 class _File(BaseModel):
@@ -81,7 +87,9 @@ def read(path: Path) -> dict[int, Running]:
             raise InputError(f"{path}: GPU {entry.gpu} is there twice; {WHAT}")
         if len(set(entry.adapters)) < len(entry.adapters):
             raise InputError(f"{path}: GPU {entry.gpu} has an adapter twice; {WHAT}")
-        servers[entry.gpu] = Running(tuple(entry.adapters), entry.flags.named(), entry.pair)
+        servers[entry.gpu] = Running(
+            tuple(entry.adapters), entry.flags.named(), entry.pair, entry.base, entry.weights, tuple(entry.standby)
+        )
     return servers
 
 
@@ -94,37 +102,3 @@ def told(unknown: list[str]) -> str:
     """What is said of such adapters."""
     are = "is" if len(unknown) == 1 else "are"
     return f"{counted(len(unknown), 'adapter')} of the previous placement {are} not in the inventory: {listed(unknown)}"
-
-
-def continued(servers: Servers, previous: Mapping[int, Running], positions: Mapping[str, int]) -> Fleet:
-    """A fleet like the one before: who does not fit any more is elsewhere, who is new is where there is room.
-
-    Then GPUs are emptied, the least loaded first, for as long as the others take their adapters.
-    """
-    fleet = Fleet(servers)
-    by_pair = {each.pair.name: number for number, each in enumerate(servers.problem.gpu_types)}
-    groups, numbers = list[Group](), list[int]()
-    for gpu, running in sorted(previous.items()):
-        adapters = tuple(sorted(positions[name] for name in running.adapters if name in positions))
-        if running.pair is None or running.pair in by_pair:
-            groups.append(Group(adapters, by_pair.get(running.pair or "", 0)))
-            numbers.append(gpu)
-    settle(fleet, groups, numbers)
-    while (fewer := _without_one(fleet)) is not None:
-        fleet = fewer
-    return fleet
-
-
-def _without_one(fleet: Fleet) -> Fleet | None:
-    """The fleet without one of its GPUs, with all adapters that were placed; None if that cannot be."""
-    pinned = set(fleet.problem.pins.values())
-    free = [gpu for gpu in fleet.gpus if gpu not in pinned]
-    if not free or len(fleet.gpus) == 1:
-        return None
-    least = min(free, key=lambda gpu: (sum(fleet.load[each] for each in fleet.gpus[gpu].adapters), gpu))
-    smaller = fleet.copy()
-    adapters = smaller.gpus.pop(least).adapters
-    smaller.may_open = False
-    smaller.insert(adapters)
-    smaller.may_open = True
-    return smaller if smaller.unplaced.keys() == fleet.unplaced.keys() else None

@@ -265,6 +265,8 @@ def test_loading_at_run_time_needs_its_switch() -> None:
             allowed = {**changes, "environment": {**environment, switch: Value(text, at())}}  # type: ignore[dict-item]
             assert codes(check(GOOD, target(), **allowed)) == found
     assert codes(check(GOOD, target(), adapters=(Adapter("legal-0", "org/legal-0", at()),))) == []
+    come_and_go = target(INVENTORY.replace("[lengths]", "dynamic = true\n\n[lengths]"))
+    assert codes(check(GOOD, come_and_go)) == ["AD406"]
 
 
 @pytest.mark.parametrize(

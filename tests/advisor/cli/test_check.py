@@ -245,3 +245,27 @@ def test_colour_is_for_terminals_alone(run: Run, tmp_path: Path) -> None:
     assert "\033[1;31merror\033[0m" in shown()
     assert "\033" not in shown(NO_COLOR="1")
     assert "\033" not in shown(TERM="dumb")
+
+
+def test_servers_of_a_fleet_are_judged_by_their_own_adapters(run: Run, tmp_path: Path) -> None:
+    text = INVENTORY.replace("rate = 0.05", "rate = 2.5").replace("rank = 16", 'source = "org/legal"\nrank = 16')
+    (tmp_path / "fleet.toml").write_text(text.replace("rank = 8", 'source = "org/support"\nrank = 8'))
+    place = [COMMAND, "place", "fleet.toml", "-t", "compose", "-o", "launch", "--format", "json"]
+    placed = subprocess.run(place, cwd=tmp_path, capture_output=True, text=True, check=True)
+    (tmp_path / "today.json").write_text(placed.stdout)
+    assert json.loads(placed.stdout)["gpus"] > 1
+    against = ("--inventory", "fleet.toml")
+    together = run("launch", *against)
+    assert (together.returncode, together.stderr) == (0, ""), together.stdout
+    alone = run("launch/gpu-0.compose.yaml", *against)
+    assert "say who is where with --placement" in alone.stderr
+    known = run("launch/gpu-0.compose.yaml", *against, "--placement", "today.json")
+    assert (known.returncode, known.stderr) == (0, ""), known.stdout
+    (tmp_path / "strayed.yaml").write_text(
+        (tmp_path / "launch/gpu-0.compose.yaml").read_text().replace("gpu-0", "gpu-1")
+    )
+    strayed = run("strayed.yaml", *against, "--placement", "today.json", "--select", "AD403")
+    assert "is on GPU 0 by the placement" in strayed.stdout
+    stranger = run("good.yaml", *against, "--placement", "today.json")
+    assert "no server of the placement" in stranger.stderr
+    assert run("good.yaml", "--placement", "today.json").returncode == 2

@@ -68,6 +68,45 @@ def test_a_fixed_number_of_gpus(run: Run, tmp_path: Path) -> None:
     assert run("place", path, "--gpus", "6", "--strict").returncode == 0
 
 
+def test_requests_that_name_no_adapter(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, BUSY + "\n[base]\nrate = 2\n")
+    assert run("place", path, "--base", "own", "--router", "json", "-o", tmp_path / "own").returncode == 0
+    own = answer(run, path, "--base", "own")
+    shares = {each["gpu"]: each["base"] for each in own["assignments"] if "base" in each}
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert all(bool(each["adapters"]) != ("base" in each) for each in own["assignments"])
+    router = json.loads((tmp_path / "own" / "router.json").read_text())
+    assert {target["server"] for target in router["base"]} == {f"gpu-{gpu}" for gpu in shares}
+    spread = answer(run, path, "--base", "spread")
+    assert (own["base"], spread["base"]) == ("own", "spread")
+    assert {each["base"] for each in spread["assignments"]} == {round(1 / spread["gpus"], 6)}
+    assert "Requests that name no adapter\n  100.0% of them to" in run("place", path, "--base", "own").stdout
+    assert run("place", path, "--base", "elsewhere").returncode == 2
+    assert run("place", path, "--base", "own", "--gpus", "1").returncode == 0  # that there are too few is no surprise
+    few = run("place", path, "--base", "own", "--gpus", "1", "--strict")
+    assert (few.returncode, "served by none: no room" in few.stdout) == (1, True)
+
+
+def test_several_inventories_are_placed_each_by_itself(run: Run, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.toml" for name in ("one", "two")]
+    for path, rate in zip(paths, ("0.4", "0.2"), strict=True):
+        path.write_text(PLAIN.replace("rate = 0.1", f"rate = {rate}"))
+    alone = [answer(run, path) for path in paths]
+    both = answer(run, *paths)
+    assert both["gpus"] == sum(each["gpus"] for each in alone)
+    assert both["placements"] == [{"inventory": str(path), **each} for path, each in zip(paths, alone, strict=True)]
+    text = run("place", *paths).stdout
+    assert [line for line in text.splitlines() if line.endswith(".toml")] == [str(path) for path in paths]
+    done = run("place", *paths, "-t", "compose", "--router", "json", "-o", tmp_path / "launch")
+    assert done.returncode == 0
+    for path, each in zip(paths, alone, strict=True):
+        written = {file.name for file in (tmp_path / "launch" / path.stem).iterdir()}
+        assert written == {"router.json", *(f"gpu-{gpu}.compose.yaml" for gpu in range(each["gpus"]))}
+    again = run("place", paths[0], paths[0], "-t", "compose", "-o", tmp_path / "again")
+    assert (again.returncode, "two inventories of one name" in again.stderr) == (2, True)
+    assert run("place", *paths, "--previous", paths[0]).returncode == 2
+
+
 def test_no_more_gpus_are_told_of_than_there_are(run: Run, tmp_path: Path) -> None:
     path = inventories.write(tmp_path, BUSY.replace("gpu = ", "[[gpus]]\nat_most = 1\ntype = "))
     found = answer(run, path, "--gpus", "3")

@@ -34,6 +34,16 @@ def test_workers_simulate_the_same(pair: Pair) -> None:
     ]
 
 
+def test_workers_place_whole_inventories(pair: Pair) -> None:
+    mixes = [random_mix(np.random.default_rng(seed), 60) for seed in (1, 2)]
+    problems = [Problem(of(replace(mix, rate=mix.rate * 3)), (GpuType(pair),)) for mix in mixes]
+    workers = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp")
+    with workers as cluster, spread_over(cluster.scheduler_address) as mapped:
+        there = list(mapped(place, problems))
+    for answer, problem in zip(there, problems, strict=True):
+        assert answer.document(problem.inventory) == place(problem).document(problem.inventory)
+
+
 @pytest.mark.parametrize("scheduler", ["tcp://127.0.0.1:1", "nonsense://x", "tcp://127.0.0.1:x"])
 def test_nobody_there(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("advisor.place.cluster.CONNECT_S", 1)

@@ -6,23 +6,15 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.errors import InputError
 from advisor.place.algorithms import ALGORITHMS
 from advisor.place.place import place
 from advisor.place.problem import GpuType, Problem
 from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
-
-
-def test_base_traffic_is_refused_rather_than_forgotten(pair: Pair) -> None:
-    mix = random_mix(np.random.default_rng(0))
-    with pytest.raises(InputError, match="requests that name no adapter cannot be placed yet"):
-        place(Problem(of(replace(mix, base=mix.take(np.array([0])))), (GpuType(pair),)))
 
 
 @settings(max_examples=10, deadline=None)

@@ -85,6 +85,13 @@ def test_idle_adapters_may_stay_on_disk() -> None:
     assert any("if they are ever asked" in each for each in told.warnings)
 
 
+def test_of_adapters_that_come_and_go_each_may_be_the_largest() -> None:
+    some = document(0.05, count=20, host_memory_gib=4, dynamic=True)
+    some["adapters"].append({"name": "small", "count": 500, "rank": 8, "rate": 0})
+    told = answer(some)
+    assert told.flags["max_cpu_loras"] == 51 and told.host_memory is not None and told.host_memory.fits
+
+
 def test_what_nothing_fits_into_is_not_feasible() -> None:
     assert "holds 0 adapters" in (answer(document(0.01, host_memory_gib=0.01)).reason or "")
     fixed = answer(document(0.01, host_memory_gib=1, fixed={"max_loras": 32}))

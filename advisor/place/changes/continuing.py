@@ -1,0 +1,45 @@
+"""The placement before, continued: GPUs keep whom they serve, as far as they can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from advisor.place.changes.previous import Running
+from advisor.place.fleet import Fleet
+from advisor.place.placement import Group
+from advisor.place.servers import Servers
+from advisor.place.settling import settle
+
+
+def continued(servers: Servers, previous: Mapping[int, Running], positions: Mapping[str, int]) -> Fleet:
+    """A fleet like the one before: who does not fit any more is elsewhere, who is new is where there is room.
+
+    Then GPUs are emptied, the least loaded first, for as long as the others take their adapters.
+    """
+    fleet = Fleet(servers)
+    by_pair = {each.pair.name: number for number, each in enumerate(servers.problem.gpu_types)}
+    groups, numbers = list[Group](), list[int]()
+    for gpu, running in sorted(previous.items()):
+        adapters = tuple(sorted(positions[name] for name in running.adapters if name in positions))
+        if running.pair is None or running.pair in by_pair:
+            groups.append(Group(adapters, by_pair.get(running.pair or "", 0)))
+            numbers.append(gpu)
+    settle(fleet, groups, numbers)
+    while (fewer := _without_one(fleet)) is not None:
+        fleet = fewer
+    return fleet
+
+
+def _without_one(fleet: Fleet) -> Fleet | None:
+    """The fleet without one of its GPUs, with all adapters that were placed; None if that cannot be."""
+    pinned = set(fleet.problem.pins.values())
+    free = [gpu for gpu in fleet.gpus if gpu not in pinned]
+    if not free or len(fleet.gpus) == 1:
+        return None
+    least = min(free, key=lambda gpu: (sum(fleet.load[each] for each in fleet.gpus[gpu].adapters), gpu))
+    smaller = fleet.copy()
+    adapters = smaller.gpus.pop(least).adapters
+    smaller.may_open = False
+    smaller.insert(adapters)
+    smaller.may_open = True
+    return smaller if smaller.unplaced.keys() == fleet.unplaced.keys() else None
