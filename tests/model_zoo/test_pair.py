@@ -27,7 +27,6 @@ from model_zoo.campaign.profiles import Profiles, draw
 from model_zoo.campaign.runs import OBJECTIVE_NAMES, PUBLISHED, STEADY
 from model_zoo.errors import ZooError
 from model_zoo.pair import CARD, MANIFEST, SERVING, make, write
-from model_zoo.training import admission
 from model_zoo.training.export import INPUT
 from model_zoo.training.labels import load_limit
 from tests.model_zoo.conftest import COMMAND, GRID
@@ -66,7 +65,10 @@ def test_models_answer_for_mixes_never_seen(files: Mapping[str, bytes], manifest
     assert all(entry.error for entry in (*manifest.trees, *manifest.ensembles, *manifest.chances))
 
 
-@pytest.mark.parametrize(("feature", "sign"), admission.MONOTONE.items())
+@pytest.mark.parametrize(
+    ("feature", "sign"),
+    [("ttft_limit", 1), ("load_share", -1), ("slots_load_share", -1), ("steady_load_share", -1)],
+)
 def test_more_load_never_makes_it_likelier_nor_a_laxer_limit_less_likely(
     files: Mapping[str, bytes], manifest: Manifest, profile: Profile, feature: str, sign: int
 ) -> None:
