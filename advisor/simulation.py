@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from advisor.errors import InputError
@@ -66,12 +67,7 @@ class Simulation:
             InputError: the twin is not installed, the workload is too large to simulate, or given requests all come at
                 once and no duration is given.
         """
-        try:
-            from twin.engine.simulation import serve, simulate
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f"the digital twin needs {error.name}, which is not installed: pip install 'adapter-advisor[twin]'"
-            ) from error
+        twin = engine()
         workload, server = self.inventory.workload, self.server
         if workload.shared_prefix is not None:  # else as the pair was measured; the file may say otherwise
             on = bool(self.inventory.server.get("enable_prefix_caching", True))
@@ -79,11 +75,11 @@ class Simulation:
         if self.requests is None:
             duration_s = duration_s or DURATION_S
             self._check_size(duration_s)
-            measures = simulate(self.profile, server, workload, duration_s=duration_s, seed=seed, cold=self.cold)
+            measures = twin.simulate(self.profile, server, workload, duration_s=duration_s, seed=seed, cold=self.cold)
         else:
             duration_s = duration_s or request_log.span_s(self.requests)
             requests = self.requests.until(duration_s)
-            measures = serve(self.profile, server, workload, requests, duration_s=duration_s, cold=self.cold)
+            measures = twin.serve(self.profile, server, workload, requests, duration_s=duration_s, cold=self.cold)
         found = {**asdict(measures), "starved": measures.starved, "steady": measures.steady(objective.ttft_limit)}
         settings = {"max_loras": self.server.max_loras, "max_lora_rank": self.server.max_lora_rank}
         return {
@@ -102,6 +98,21 @@ class Simulation:
                 f"{self.name}: {expected:,.0f} requests in {duration_s:g} s are too many to simulate; "
                 f"at most {MAX_REQUESTS:,}: simulate a shorter time"
             )
+
+
+def engine() -> ModuleType:
+    """The digital twin, `twin.engine.simulation`.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        from twin.engine import simulation
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"the digital twin needs {error.name}, which is not installed: pip install 'adapter-advisor[twin]'"
+        ) from error
+    return simulation
 
 
 def prepare(

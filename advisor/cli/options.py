@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -68,9 +68,13 @@ def objective_of(name: ObjectiveName, ttft_limit: Limit, itl_limit: Limit | None
 
 
 def recommendation_of(
-    path: Path, objective: Objective, zoo: Path | None, log: tuple[Inventory, tuple[str, ...]] | None = None
+    path: Path,
+    objective: Objective,
+    zoo: Path | None,
+    log: tuple[Inventory, tuple[str, ...]] | None = None,
+    recommend: Callable[[Inventory, Pair, Objective], Recommendation] | None = None,
 ) -> tuple[Inventory, Pair, Recommendation]:
-    """An inventory, its pair, and what is recommended for it.
+    """An inventory, its pair, and what is recommended for it, by the models unless another way is given.
 
     In place of the inventory of a path there may be one that was made of a log, with what in it was assumed.
 
@@ -78,12 +82,12 @@ def recommendation_of(
         InputError: bad input.
     """
     from advisor.inventory.inventory import load
-    from advisor.recommend.recommend import recommend
+    from advisor.recommend.recommend import recommend as by_models
     from advisor.zoo.pairs import find_pair
 
     inventory, assumed = log or (load(path), ())
     pair = find_pair(inventory.model, inventory.one_gpu(), zoo, inventory.engine)
-    answer = recommend(inventory, pair, objective)
+    answer = (recommend or by_models)(inventory, pair, objective)
     answer = replace(answer, warnings=(*answer.warnings, *assumed))
     if inventory.placing:
         many = f"{', '.join(inventory.placing)} of adapters: for `advisor place`; this answer is about one GPU"

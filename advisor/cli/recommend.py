@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,9 @@ def recommend(
     ttft_limit: TtftLimit = TTFT_LIMIT,  # type: ignore[assignment]  # typer parses defaults, too
     itl_limit: ItlLimit = None,
     verify: Annotated[bool, typer.Option("--verify", help="Let the digital twin check the answer")] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Let the digital twin search the answer: seconds, not a fraction of one")
+    ] = False,
     report: Annotated[
         Path | None,
         typer.Option("--report", metavar="FILE.html", help="Write a page: curves, memory, the trace"),
@@ -54,7 +58,7 @@ def recommend(
         raise typer.BadParameter("--chart belongs to --format text; --report draws a page beside any format")
     wanted = objective_of(objective, ttft_limit, itl_limit)
     log = logged(inventory, model=model, gpu=gpu, ranks=ranks, busiest_hour=busiest_hour)
-    loaded, pair, answer = recommendation_of(inventory, wanted, zoo, log)
+    loaded, pair, answer = recommendation_of(inventory, wanted, zoo, log, _exactly if exact else None)
     if verify and answer.feasible:
         from advisor.cli.compiling import compiling_noted
         from advisor.simulation import verified
@@ -66,9 +70,22 @@ def recommend(
         _draw(loaded, pair, wanted, answer, report=report, chart=chart)
     if form is Format.ARGS and not answer.feasible:
         streams.note(f"not feasible: {answer.reason}")
+    if answer.exact is not None and answer.exact.interrupted:
+        streams.note("interrupted: this is the best found by then")
+        raise typer.Exit(128 + signal.SIGINT)
     refused = strict and (not answer.feasible or answer.admission.rejected)
     if refused or answer.disproved:
         raise typer.Exit(1)
+
+
+def _exactly(inventory: Inventory, pair: Pair, objective: Objective) -> Recommendation:
+    """What the digital twin recommends; a bar on stderr shows what it is doing, if that is a terminal."""
+    from advisor.cli.compiling import compiling_noted
+    from advisor.exact.exact import exactly
+    from twin.progress import bar
+
+    with compiling_noted(), bar("simulating", None) as shown:
+        return exactly(inventory, pair, objective, shown.say)
 
 
 def _draw(

@@ -106,17 +106,7 @@ class Configurator:
         values = measure(mix, self.profile, ttft_limit_s=self.objective.ttft_limit_s)
         trace = [rank := self._slot_rank(mix)]
         trace += self._wanted_slots(values, mix, int(rank.result))
-        fitting = self._fitting_slots(int(trace[-1].result), int(rank.result))
-        if fitting is not None:
-            trace.append(fitting)
-            if fitting.result < 1:
-                why = fitting.rule[0]
-                if self._capacity(1, int(rank.result)) <= 0:
-                    utilization = self.profile.memory.gpu_memory_utilization
-                    why = f"gpu_memory_utilization {utilization:g} leaves nothing for a KV cache"
-                raise DoesNotFitError(f"not even one adapter slot fits in memory: {why}", tuple(trace))
-            if "max_loras" in self._fixed:
-                raise DoesNotFitError(f"the fixed max_loras does not fit in memory: {fitting.rule[0]}", tuple(trace))
+        fitting = self._within_memory(int(trace[-1].result), int(rank.result), trace)
         asked = int(trace[-1].result)
         ((_, served, expected),) = self._expect(values, mix, [asked], int(rank.result))
         slots = asked
@@ -142,6 +132,24 @@ class Configurator:
         values = measure(mix, self.profile, ttft_limit_s=self.objective.ttft_limit_s)
         ((_, _, expected),) = self._expect(values, mix, [min(max_loras, len(mix))], rank)
         return replace(expected, kv_capacity_tokens=self._capacity(max_loras, rank))
+
+    def slots(self, mix: Workload) -> range:
+        """The numbers of slots that a server for all adapters of `mix` may have.
+
+        No more than there is memory for, and one for each of those that are asked at the same moment.
+
+        Raises:
+            DoesNotFitError: as `configure`.
+        """
+        most = min(len(mix), int(self._fixed.get("max_cpu_loras", self._host_slots)))
+        most, trace = int(self._fixed.get("max_loras", most)), [self._slot_rank(mix)]
+        fitting = self._within_memory(most, int(trace[0].result), trace)
+        most = most if fitting is None else int(fitting.result)
+        return range(most if "max_loras" in self._fixed else min(self._together, most), most + 1)
+
+    def settings(self, mix: Workload, max_loras: int) -> Settings:
+        """The settings of a server for all adapters of `mix` with so many slots."""
+        return self._settings(mix, max_loras, int(self._slot_rank(mix).result))
 
     def _others(self, asked: int, adapters: int, rank: int) -> list[int]:
         """Slots to try instead, the nearest first: those that memory and the adapters leave a use for."""
@@ -197,6 +205,24 @@ class Configurator:
             spare = next((slots for slots in more if share_waiting(slots, busy) <= WAITING), more[-1])
             waits = (Waits(wanted, waiting, GROWTH), Waits(spare, share_waiting(spare, busy)))
             yield Step("max_loras", waits, spare)
+
+    def _within_memory(self, wanted: int, rank: int, trace: list[Step]) -> Step | None:
+        """The memory guard, which adds to the trace where it allows fewer slots than wanted.
+
+        Raises:
+            DoesNotFitError: it allows not even one, or fewer than are fixed.
+        """
+        if (fitting := self._fitting_slots(wanted, rank)) is not None:
+            trace.append(fitting)
+            if fitting.result < 1:
+                why = fitting.rule[0]
+                if self._capacity(1, rank) <= 0:
+                    utilization = self.profile.memory.gpu_memory_utilization
+                    why = f"gpu_memory_utilization {utilization:g} leaves nothing for a KV cache"
+                raise DoesNotFitError(f"not even one adapter slot fits in memory: {why}", tuple(trace))
+            if "max_loras" in self._fixed:
+                raise DoesNotFitError(f"the fixed max_loras does not fit in memory: {fitting.rule[0]}", tuple(trace))
+        return fitting
 
     def _fitting_slots(self, wanted: int, rank: int) -> Step | None:
         """The memory guard: the most slots with which the server starts, where that is fewer than wanted."""

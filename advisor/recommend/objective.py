@@ -49,6 +49,8 @@ class Expectation:
     """By such names (`itl_ms`, `ttft_p99_ms`): times what is expected is what 19 of 20 steady hours keep below."""
     shortages: tuple[str, ...] = ()
     """What fixed settings leave too little of, each with its numbers; the other figures know nothing of that."""
+    hours: int = 0
+    """Simulated hours that the figures are means of; 0: the models predict them."""
     refused_share: float = 0.0
     """Of the requests, those longer than the server takes; the other figures are of the rest."""
 

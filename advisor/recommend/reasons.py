@@ -130,5 +130,50 @@ class SlotsMemory:
         return f"max_loras {self.slots}, rank {self.rank}: {kv_cache}"
 
 
-Reason = Met | Product | Quotient | Missed | Kept | Asked | Fixed | NextRank | FewerAdapters | Waits | SlotsMemory | str
+@dataclass(frozen=True, slots=True)
+class Held:
+    """So many adapters with so many slots met the objective in simulated hours."""
+
+    adapters: int
+    slots: int
+    hours: int
+    itl_ms: float
+    """Mean ITL in these."""
+
+    def __str__(self) -> str:
+        hours = f"{self.hours:,} simulated hour{'' if self.hours == 1 else 's'}"
+        return f"with {self.adapters:,} and {self.slots:,} slots: objective met in {hours}, ITL {self.itl_ms:.2f} ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """So many adapters with so many slots missed the objective in a simulated hour."""
+
+    adapters: int
+    slots: int
+    seed: int
+    """Of the requests of that hour."""
+    misses: tuple[str, ...]
+    """Each with its numbers."""
+
+    def __str__(self) -> str:
+        return f"with {self.adapters:,} and {self.slots:,} slots, seed {self.seed}: {'; '.join(self.misses)}"
+
+
+Reason = (
+    Met
+    | Product
+    | Quotient
+    | Missed
+    | Kept
+    | Asked
+    | Fixed
+    | NextRank
+    | FewerAdapters
+    | Waits
+    | SlotsMemory
+    | Held
+    | Failed
+    | str
+)
 """A reason of a step; a plain text is one that there is nothing more to say of."""

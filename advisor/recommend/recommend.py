@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from advisor.errors import InputError
@@ -30,8 +30,12 @@ FEW_TOKENS = 4.0
 """Of an answer: fewer than the models were trained on, as where a classifier's single token is all that is wanted."""
 
 
-def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recommendation:
-    """Settings, admission, expectation and the rules behind them, all of the same set, from the shipped models alone.
+def recommend(
+    inventory: Inventory, pair: Pair, objective: Objective, selector: Callable[..., Selector] = Selector
+) -> Recommendation:
+    """Settings, admission, expectation and the rules behind them, all of the same set.
+
+    The shipped models say which adapters one GPU serves, and how, unless another `selector` is given.
 
     Raises:
         InputError: a shipped file is missing or altered, or vLLM refuses the settings that are fixed.
@@ -41,16 +45,14 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
     context = settle_context(inventory.mix, profile, inventory.server, fixed)
     if context.max_model_len != profile.memory.max_model_len:
         fixed["max_model_len"] = context.max_model_len
-    warnings = [
-        *context.warnings,
-        *_not_learned(inventory.workload, pair),
-        *pair.notes,
-    ]
+    warnings = [*context.warnings, *pair.notes]
+    if selector is Selector:
+        warnings += _not_learned(inventory.workload, pair)
     if context.accepted is None:
         reason = f"no request fits into max_model_len {context.max_model_len:,}"
         return _refusal(inventory, pair, Choice(0, None, (), {}, reason), warnings)
     weights = host_memory.weights(inventory, pair)
-    chosen, told = Selector(inventory, context.accepted, pair, objective, fixed, weights).select()
+    chosen, told = selector(inventory, context.accepted, pair, objective, fixed, weights).select()
     choice = chosen.choice
     warnings = _extrapolations(pair, choice.values, MIX_FEATURES) + warnings + told
     if choice.configuration is None:
@@ -58,9 +60,10 @@ def recommend(inventory: Inventory, pair: Pair, objective: Objective) -> Recomme
     settings, expected = choice.configuration.settings, choice.configuration.expected
     flags = {**settings.flags(profile.memory.max_model_len), **pair.flags}
     further = [name for name in SERVING_FEATURES if name not in MIX_FEATURES]
-    warnings += _extrapolations(pair, choice.configuration.values, further)
+    if not expected.hours:
+        warnings += _extrapolations(pair, choice.configuration.values, further)
     served = context.accepted.take(chosen.candidates.order[: choice.size])
-    if bursts_unknown(served, pair):
+    if not expected.hours and bursts_unknown(served, pair):
         warnings.append(
             f"of more than {pair.models.manifest.max_adapters:,} adapters the models know no bursts: requests that are "
             "seldom are taken as Poisson arrivals, which admits fewer adapters and expects longer steps than may be"

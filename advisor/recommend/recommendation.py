@@ -76,6 +76,35 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Exact:
+    """What the digital twin was asked when it searched the answer."""
+
+    duration_s: float
+    """How long every run is, s."""
+    seeds: tuple[int, ...]
+    """Of the runs that the answer held in."""
+    orders: tuple[tuple[str, ...], ...]
+    """Orders of admission: a run of so many adapters has the first ones of one of them, and those that are idle."""
+    order: int
+    """Number of the order that the answer follows."""
+    runs: tuple[Mapping[str, Any], ...]
+    """One after the other, as plain data."""
+    interrupted: bool = False
+    """Whether the search was ended before it was done."""
+
+    def document(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            **({"interrupted": True} if self.interrupted else {}),
+            "seeds": list(self.seeds),
+            "duration_s": self.duration_s,
+            "order": self.order,
+            "orders": [list(order) for order in self.orders],
+            "runs": [dict(run) for run in self.runs],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """Flags, admission and expectation, all of the same admitted set; or the reason why there are none."""
 
@@ -103,6 +132,8 @@ class Recommendation:
     """Flags that are no part of the answer and worth a thought."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables that vLLM is started with, beside the flags."""
+    exact: Exact | None = None
+    """What the digital twin was asked, where it searched the answer."""
     verified: Mapping[str, Any] | None = None
     """What the digital twin measured under the recommended flags, when it was asked."""
 
@@ -136,6 +167,7 @@ class Recommendation:
             "starved": self.expected.starved,
             "kv_capacity_tokens": self.expected.kv_capacity_tokens,
             **({"refused_share": refused_share} if refused_share else {}),
+            **({"simulated_hours": self.expected.hours} if self.expected.hours else {}),
         }
 
     def document(self) -> dict[str, Any]:
@@ -181,6 +213,8 @@ class Recommendation:
             document["changes"] = {
                 change.name: {"today": change.today, "recommended": change.recommended} for change in self.changes
             }
+        if self.exact is not None:
+            document["exact"] = self.exact.document()
         if self.verified is not None:
             document["verified"] = {key: value for key, value in self.verified.items() if value is not None}
         return document

@@ -19,6 +19,9 @@ PROBES, REACH = 5, 0.02
 """Above a size that misses so many more are tried, each so much larger: a classifier of trees may be unsure of one size
 and sure of the next."""
 
+STRIDE = 0.04
+"""Of the size that a search starts from, the share that it goes up or down first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -36,12 +39,18 @@ class Choice:
 
 
 def choose(
-    configurator: Configurator, subset: Callable[[int], Workload], of: int, which: str = "in the inventory"
+    configurator: Configurator,
+    subset: Callable[[int], Workload],
+    of: int,
+    which: str = "in the inventory",
+    *,
+    least: int = 1,
 ) -> Choice:
     """The most adapters out of `of` that one GPU serves, with their configuration.
 
     `subset` gives so many of the adapters, each set with those of every smaller one; `which` they are is for the trace.
-    All are tried first. Where they would miss the objective, the search goes up or down from what the rules say.
+    All are tried first. Where they would miss the objective, the search goes up or down from what the rules say, unless
+    no fewer than `least` are wanted, which is all.
     """
     objective, found, everyone = configurator.objective, dict[int, Configuration](), subset(of)
     values = measure(everyone, configurator.profile, ttft_limit_s=objective.ttft_limit_s)
@@ -55,7 +64,12 @@ def choose(
         return objective.misses(found[size].expected)
 
     try:
-        size, one_more = (of, []) if not misses(of) else largest(max(min(of, limit), 1), of, misses)
+        if not (one_more := misses(of)):
+            size = of
+        elif least < of:
+            size, one_more = largest(max(min(of, limit), 1), of, misses)
+        else:
+            return Choice(0, None, tuple(trace), values, f"with all {of:,}: {one_more[0]}")
     except DoesNotFitError as error:
         return Choice(0, None, (*trace, *error.trace), values, str(error))
     if size < 1:
@@ -89,27 +103,34 @@ def largest(start: int, most: int, misses: Callable[[int], list[str]]) -> tuple[
     tried as well, and the climb goes on from one that is met. One more than the answer has been tried and missed. The
     size is 0 where neither 1 nor a few more will do.
     """
-    size, failing = _enclose(start, most, misses)
+    size, failing = enclose(start, most, misses)
     while failing:
         step = max(round(size * REACH), 1)
         beyond = (size + 1 + step * probe for probe in range(1, PROBES + 1))
         if (better := next((each for each in beyond if each <= most and not misses(each)), None)) is None:
             break
-        size, failing = _enclose(better, most, misses)
+        size, failing = enclose(better, most, misses)
     return size, failing
 
 
-def _enclose(start: int, most: int, misses: Callable[[int], list[str]]) -> tuple[int, list[str]]:
+def enclose(
+    start: int, most: int, misses: Callable[[int], list[str]], *, stride: float = STRIDE, apart: float = 0.0
+) -> tuple[int, list[str]]:
+    """A size up to `most` that misses nothing, and what a larger one misses (nothing where `most` is met).
+
+    By strides from `start` that double, the first of such a share of it, then by bisection, until the two are
+    neighbours or no further `apart` than a share of the size. The size is 0 where not even 1 will do.
+    """
     first = misses(start)
     low, high, failing = (0, start, first) if first else (start, most + 1, [])
-    stride = max(start // 25, 1)
-    while high - low > 1:
-        middle = max(high - stride, low + 1) if first else min(low + stride, high - 1)
+    step = max(int(start * stride), 1)
+    while high - low > max(apart * low, 1):
+        middle = max(high - step, low + 1) if first else min(low + step, high - 1)
         if (first and low > 0) or (not first and failing):  # enclosed
             middle = (low + high) // 2
         if missed := misses(middle):
             high, failing = middle, missed
         else:
             low = middle
-        stride *= 2
+        step *= 2
     return low, failing

@@ -49,6 +49,10 @@ class Candidates:
         these = np.concatenate([self.order, self.idle])
         return len(these) > len(selection.adapters) and bool(np.isin(selection.adapters, these).all())
 
+    def first(self, asked: int, in_host: int) -> Positions:
+        """So many of those that are asked and as many idle ones as host memory then has room for, ascending."""
+        return np.sort(np.concatenate([self.order[:asked], self.idle[: in_host - asked]]))
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -100,7 +104,7 @@ class Selector:
             reason = "no adapter that is asked has a rank up to the fixed max_lora_rank"
             candidates = Candidates(loadable[asked], loadable[~asked])
             return Selection(candidates, Choice(0, None, (), {}, reason), candidates.idle, 0.0), told
-        whole = self._try(Candidates(loadable[asked], loadable[~asked]))
+        whole = self._try(Candidates(loadable[asked], loadable[~asked]), least=int(asked.sum()))
         if len(whole.adapters) == len(loadable):
             return whole, told
         after, before = self._ordered(loadable)
@@ -114,7 +118,8 @@ class Selector:
             told += self._compared(whole, best, loadable)
         return best, told
 
-    def _try(self, candidates: Candidates) -> Selection:
+    def _try(self, candidates: Candidates, least: int = 1) -> Selection:
+        """What comes of these candidates, of whom no fewer than `least` are wanted."""
         idle, host = candidates.idle, self._host(candidates)
         if host is not None and host.slots < (slots := int(self.fixed.get("max_loras", 1))):
             reason = f"host memory of {host.limit_gib:g} GiB holds {host.slots} adapters, fewer than max_loras {slots}"
@@ -131,14 +136,19 @@ class Selector:
                 host_slots=None if host is None else host.slots,
                 together=max(Counter(self.inventory.together.values()).values(), default=1),
             )
-            which = "in the inventory" if of == len(self.mix) else "that are asked and not left out"
-            choice = choose(configurator, lambda size: self.mix.take(candidates.order[:size]), of, which)
+            choice = self._choose(configurator, candidates, of, in_host, min(least, of))
         except DoesNotFitError as error:
             choice = Choice(0, None, error.trace, {}, str(error))
         admitted = self.mix.take(candidates.order[: choice.size])
         left = in_host - choice.size  # who is asked comes first
         token_rate = admitted.offered_tok_s - admitted.base_tok_s if choice.size else 0.0
         return Selection(candidates, choice, idle[:left], token_rate, host)
+
+    def _choose(self, configurator: Configurator, candidates: Candidates, of: int, in_host: int, least: int) -> Choice:
+        """How many of the first `of` candidates to admit, and how to serve them, beside idle ones up to `in_host`."""
+        del in_host  # idle adapters change nothing that the models know
+        which = "in the inventory" if of == len(self.mix) else "that are asked and not left out"
+        return choose(configurator, lambda size: self.mix.take(candidates.order[:size]), of, which, least=least)
 
     def _host(self, candidates: Candidates) -> HostRoom | None:
         """What host memory holds of them, where it is limited and nobody fixed how many."""

@@ -39,9 +39,25 @@ def answer_schema() -> dict[str, Any]:
             "steady": {"type": "boolean"},
             "starved": {"type": "boolean"},
             "kv_capacity_tokens": {"type": "integer"},
+            "simulated_hours": {"type": "integer", "description": "whose means these are; else the models predict"},
             "refused_share": _NUMBER | {"description": "of the requests, those longer than max_model_len"},
         },
     }
+    run = _table(
+        "order adapters max_loras seed missed",
+        **{name: {"type": "integer"} for name in ("order", "adapters", "max_loras", "seed")},
+        **dict.fromkeys(("throughput_tok_s", "ttft_ms", "itl_ms"), _NUMBER),
+        missed=_TEXTS,
+    )
+    exact = _table(
+        "seeds duration_s order orders runs",
+        interrupted={"type": "boolean"},
+        seeds={"type": "array", "items": {"type": "integer"}, "description": "of the hours that the answer held in"},
+        duration_s=_NUMBER,
+        order={"type": "integer", "description": "which of the orders the answer follows"},
+        orders={"type": "array", "items": _TEXTS, "description": "of admission: a run has the first adapters of one"},
+        runs={"type": "array", "items": run},
+    )
     host = _table("adapters gigabytes", adapters={"type": "integer"}, gigabytes=_NUMBER, limit_gib=_NUMBER)
     return {
         "$schema": DIALECT,
@@ -74,6 +90,7 @@ def answer_schema() -> dict[str, Any]:
                 "type": "object",
                 "additionalProperties": _table("today recommended", today=_FLAG, recommended=_FLAG),
             },
+            exact=exact,
             verified={"type": "object", "description": "what the digital twin measured"},
         ),
     }

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from advisor.names import listed
+from advisor.names import counted, listed
 from advisor.recommend.recommendation import Recommendation, Step
 from twin.service_level import PERCENTS
 
@@ -67,7 +67,9 @@ def _expected(recommendation: Recommendation) -> str:
     lines = _figures(figures)
     if plain := recommendation.without_lora:
         lines.append(f"without LoRA ITL {plain.itl_ms:,.1f} ms, and {plain.load_ratio:.3g} times the tokens/s at most")
-    return _titled(f"Expected: {_state(figures)}", lines)
+    simulated = figures.get("simulated_hours")
+    means = f", simulated, not predicted: means of {counted(simulated, 'hour')}" if simulated else ""
+    return _titled(f"Expected: {_state(figures)}{means}", lines)
 
 
 def _verified(recommendation: Recommendation) -> str:
