@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from advisor.derive.engine import CURRENT, is_current
-from advisor.derive.gpu import Gpu, Precision, catalogue
+from advisor.derive.gpu import WEIGHT_BYTES, Gpu, Precision, catalogue
 from advisor.derive.memory import MemoryModel
 from advisor.derive.model_shape import ModelShape
 from advisor.derive.operators import Operators
@@ -34,6 +34,12 @@ LIKE_OFF = 0.08
 """How much further off a GPU is whose efficiencies were measured on another of its kind."""
 OPERATORS_OFF = 0.05
 """How far off a model's products are in sum, relative, where the GPU's were measured."""
+LOADING_OFF = (0.5, 2.0)
+"""How many times as long adapters may take to load: buses, disks and hosts differ more than GPUs do."""
+LEAST_KV_TOKENS = 1024
+"""Tokens of a KV cache below which nobody would call it one: a request or two."""
+ROOMY_KV_TOKENS = 16 * 1024
+"""Tokens of a KV cache that is worth recommending."""
 MEASURED_ON = "h100-64gb"
 """The catalogue's name of the GPU that the measured Profile is of."""
 CURRENT_FRONT_END = FrontEnd(ttft_ms=7.0, merged_per_adapter=0.0, merge_requests=0)
@@ -100,21 +106,22 @@ def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, c
     """
     _check(subject)
     shape, current = subject.shape, subject.generation == "current"
-    memory_model = MemoryModel(
-        shape, subject.gpu, subject.precision, subject.kv_bytes, subject.tensor_parallel, old=not current
-    )
+    memory_model = _memory(subject)
     serving = _serving(subject)
     memory = memory_model.memory(UTILIZATION[subject.generation], max_num_seqs=serving.max_num_seqs)
-    if memory.kv_tokens_base <= memory.block_size:
+    if memory.kv_tokens_base < LEAST_KV_TOKENS:
+        several = f"each of {subject.tensor_parallel} " if subject.tensor_parallel > 1 else ""
         raise InputError(
-            f"{subject.model}: {memory_model.weight_bytes / 2**30:.1f} GiB of weights do not fit into "
-            f"{subject.gpu.memory_gib:g} GiB of {subject.gpu_name} with room for a KV cache: more GPUs "
-            "(tensor_parallel), or weights in fewer bits"
+            f"{subject.model}: {memory_model.weight_bytes / 2**30:.1f} GiB of weights do not fit into {several}"
+            f"{subject.gpu.memory_gib:g} GiB of {subject.gpu_name} with room for a KV cache; {_would_fit(subject)}"
         )
     step, intervals = _step(subject, measured, measured_shape)
     off = memory_model.off
     intervals["memory.kv_tokens_base"] = (memory.kv_tokens_base * (1 - off), memory.kv_tokens_base * (1 + off))
-    same = _loading(measured.loading, memory_model.slot_rank_bytes() / _slot_rank_bytes(measured_shape))
+    loading = _loading(measured.loading, memory_model.slot_rank_bytes() / _slot_rank_bytes(measured_shape))
+    least, most = LOADING_OFF
+    for name, value in loading.model_dump().items():
+        intervals[f"loading.{name}"] = (value * least, value * most)
     return Profile(
         pair=Pair(
             name=subject.name,
@@ -125,7 +132,7 @@ def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, c
         memory=memory,
         step=step,
         scheduling=Scheduling(**measured.scheduling.model_dump()),
-        loading=same,
+        loading=loading,
         front_end=CURRENT_FRONT_END if current else measured.front_end,
         serving=serving,
         behaviour=behaviour_of(subject.vllm if current else "0.8.5"),
@@ -151,6 +158,33 @@ def _check(subject: Subject) -> None:
         raise InputError(
             f"{subject.model} has experts: what LoRA costs on them changes with every version of vLLM; not derived"
         )
+
+
+def _would_fit(subject: Subject) -> str:
+    """The fewest GPUs on which it fits, with the bits that it has and with fewer."""
+    found = []
+    for precision in WEIGHT_BYTES:
+        if WEIGHT_BYTES[precision] > WEIGHT_BYTES[subject.precision]:
+            continue
+        if precision == "fp8" and not subject.gpu.fp8_tflops:
+            continue
+        bits = {"fp8": 'quantization = "fp8"', "int4": "a checkpoint in 4 bits (AWQ, GPTQ)"}.get(precision, "")
+        bits = bits if precision != subject.precision else ""
+        for gpus in (1, 2, 4, 8):
+            other = replace(subject, precision=precision, tensor_parallel=gpus)
+            memory = _memory(other).memory(UTILIZATION[other.generation], max_num_seqs=_serving(other).max_num_seqs)
+            if subject.shape.heads % gpus == 0 and memory.kv_tokens_base >= ROOMY_KV_TOKENS:
+                several = f"tensor_parallel = {gpus}" if gpus > 1 else ""
+                found.append(" with ".join(filter(None, [bits, several])))
+                break
+    return f"would fit: {', or '.join(filter(None, found))}" if any(found) else "nothing less would fit eight of them"
+
+
+def _memory(subject: Subject) -> MemoryModel:
+    current = subject.generation == "current"
+    return MemoryModel(
+        subject.shape, subject.gpu, subject.precision, subject.kv_bytes, subject.tensor_parallel, old=not current
+    )
 
 
 def _serving(subject: Subject) -> Serving:

@@ -12,6 +12,7 @@ import numpy as np
 
 from advisor.features.queueing import share_waiting
 from advisor.features.vector import measure, measure_slots
+from advisor.recommend.context import launched
 from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.reasons import FewerAdapters, Fixed, Missed, NextRank, SlotsMemory, Waits
 from advisor.recommend.recommendation import Step
@@ -85,9 +86,9 @@ class Configurator:
         """
         self.pair, self.objective = pair, objective
         self._fixed = dict(fixed or {})
-        self.profile = pair.profile
         self._utilization = float(self._fixed.get("gpu_memory_utilization", pair.profile.memory.gpu_memory_utilization))
         self._max_model_len = int(self._fixed.get("max_model_len", pair.profile.memory.max_model_len))
+        self.profile = launched(pair.profile, self._max_model_len)
         self._unlike_trained = bool(unlike_trained(self._fixed, pair.profile))
         self._idle_adapters, self._idle_rank = idle_adapters, idle_rank
         self._together = together

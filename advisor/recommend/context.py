@@ -82,6 +82,13 @@ def settle_context(
     return Context(limit, refused, workload, tuple(warnings))
 
 
+def launched(profile: Profile, max_model_len: int) -> Profile:
+    """The Profile of a server that is launched with this limit: the estimates go by the room that its slots leave."""
+    if max_model_len == profile.memory.max_model_len:
+        return profile
+    return profile.model_copy(update={"memory": profile.memory.model_copy(update={"max_model_len": max_model_len})})
+
+
 def refused_share(workload: Workload, limit: int) -> float:
     """Of the requests, those longer than `limit` tokens."""
     return 0.0 if _plainly_fit(workload, limit) else _refused(_sample(workload), limit)

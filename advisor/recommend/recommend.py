@@ -12,7 +12,7 @@ from advisor.features.vector import ESTIMATES, MIX_FEATURES, SERVING_FEATURES, U
 from advisor.inventory.inventory import Inventory
 from advisor.recommend import host_memory
 from advisor.recommend.configuration import bursts_unknown
-from advisor.recommend.context import settle_context
+from advisor.recommend.context import launched, settle_context
 from advisor.recommend.further_flags import further_flags
 from advisor.recommend.load import Load, load_of
 from advisor.recommend.lora_cost import without_lora
@@ -21,6 +21,7 @@ from advisor.recommend.recommendation import RUNTIME, Admission, Change, Recomme
 from advisor.recommend.room import unlike_trained
 from advisor.recommend.search import Choice
 from advisor.recommend.selection import Selection, Selector
+from advisor.recommend.uncertainty import hedged
 from advisor.zoo.pair import Pair
 from twin.arrivals import mean_scale
 from twin.profile import Profile
@@ -36,11 +37,21 @@ def recommend(
 ) -> Recommendation:
     """Settings, admission, expectation and the rules behind them, all of the same set.
 
-    The shipped models say which adapters one GPU serves, and how, unless another `selector` is given.
+    The shipped models say which adapters one GPU serves, and how, unless another `selector` is given: of a pair that
+    nobody measured they admit what nine of ten servers bear, and expect what the middle one does.
 
     Raises:
         InputError: a shipped file is missing or altered, or vLLM refuses the settings that are fixed.
     """
+    if pair.profile.derivation is None or selector is not Selector:
+        return _recommend(inventory, pair, objective, selector)
+    return hedged(inventory, pair, objective, _recommend)
+
+
+def _recommend(
+    inventory: Inventory, pair: Pair, objective: Objective, selector: Callable[..., Selector] = Selector
+) -> Recommendation:
+    """The answer of a pair whose Profile is taken as it is."""
     profile, fixed = pair.profile, dict(inventory.fixed)
     _check(fixed, profile)
     context = settle_context(inventory.mix, profile, inventory.server, fixed)
@@ -53,7 +64,8 @@ def recommend(
         reason = f"no request fits into max_model_len {context.max_model_len:,}"
         return _refusal(inventory, pair, Choice(0, None, (), {}, reason), warnings)
     weights = host_memory.weights(inventory, pair)
-    chosen, told = selector(inventory, context.accepted, pair, objective, fixed, weights).select()
+    as_launched = replace(pair, profile=launched(profile, context.max_model_len))
+    chosen, told = selector(inventory, context.accepted, as_launched, objective, fixed, weights).select()
     choice = chosen.choice
     warnings = _extrapolations(pair, choice.values, MIX_FEATURES) + warnings + told
     if choice.configuration is None:

@@ -105,6 +105,20 @@ class Exact:
 
 
 @dataclass(frozen=True, slots=True)
+class Uncertainty:
+    """What is not known for sure of a pair that nobody measured, and what that means for the answer."""
+
+    up_to: int
+    """Adapters that would be admitted if the estimate were right."""
+    decisive: str
+    """What matters most of what is not known."""
+    measured_by: str
+    """What would tell it."""
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Lowest and highest likely value of what is expected, by its name among measures."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """Flags, admission and expectation, all of the same admitted set; or the reason why there are none."""
 
@@ -137,6 +151,9 @@ class Recommendation:
     verified: Mapping[str, Any] | None = None
     """What the digital twin measured under the recommended flags, when it was asked."""
 
+    uncertainty: Uncertainty | None = None
+    """Of a derived pair, how far the answer may be off; None where the pair was measured."""
+
     @property
     def feasible(self) -> bool:
         """Whether there is a configuration at all."""
@@ -168,7 +185,12 @@ class Recommendation:
             "kv_capacity_tokens": self.expected.kv_capacity_tokens,
             **({"refused_share": refused_share} if refused_share else {}),
             **({"simulated_hours": self.expected.hours} if self.expected.hours else {}),
+            **self._ranges(),
         }
+
+    def _ranges(self) -> dict[str, list[float]]:
+        ranges = self.uncertainty.ranges if self.uncertainty is not None else {}
+        return {f"{name}_range": [round(end, 1) for end in ends] for name, ends in ranges.items()}
 
     def document(self) -> dict[str, Any]:
         """The answer as plain data: the documented keys of the JSON, TOML and YAML formats."""
@@ -195,6 +217,12 @@ class Recommendation:
             }
         if admission.principle:
             document["admission"]["principle"] = admission.principle
+        if self.uncertainty is not None:
+            document["admission"]["adapters_if_right"] = self.uncertainty.up_to
+            document["uncertainty"] = {
+                "decisive": self.uncertainty.decisive,
+                "measured_by": self.uncertainty.measured_by,
+            }
         document["expected"] = self.figures()
         if self.without_lora is not None:
             document["without_lora"] = {

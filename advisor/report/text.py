@@ -16,6 +16,7 @@ def write(recommendation: Recommendation) -> str:
     blocks = [headline(recommendation)]
     if recommendation.feasible:
         blocks += [_command(recommendation), _admission(recommendation), _expected(recommendation)]
+        blocks.append(_least_known(recommendation))
     blocks += [_verified(recommendation), _changes(recommendation), _why(recommendation.trace)]
     blocks.append(_titled("Further flags", [f"{each.flag}: {each.why}" for each in recommendation.further]))
     blocks.append(_titled("Warnings", [f"- {warning}" for warning in recommendation.warnings]))
@@ -27,10 +28,15 @@ def headline(recommendation: Recommendation) -> str:
     if not recommendation.feasible:
         what = f"not feasible: {recommendation.reason}"
     elif admission.adapters == admission.of:
-        what = f"one GPU serves all {_adapters(admission.of)}"
+        what = f"{_server(recommendation)} serves all {_adapters(admission.of)}"
     else:
-        what = f"one GPU serves {admission.adapters:,} of {_adapters(admission.of)} of this mix"
+        what = f"{_server(recommendation)} serves {admission.adapters:,} of {_adapters(admission.of)} of this mix"
     return f"{recommendation.basis.pair}: {what}\n{recommendation.basis}"
+
+
+def _server(recommendation: Recommendation) -> str:
+    gpus = recommendation.flags.get("tensor_parallel_size", 1)
+    return "one GPU" if gpus == 1 else f"one server of {gpus} GPUs"
 
 
 def _adapters(count: int) -> str:
@@ -49,6 +55,8 @@ def _admission(recommendation: Recommendation) -> str:
         f"admitted     {admission.adapters:,} of {_adapters(admission.of)}: "
         f"{admission.request_rate:,.4g} requests/s, {admission.token_rate:,.0f} tokens/s"
     ]
+    if (known := recommendation.uncertainty) and known.up_to > admission.adapters:
+        lines.append(f"             {known.up_to:,} if the estimate is right: nobody measured this pair")
     if host := recommendation.host_memory:
         lines.append(f"host memory  {host.gigabytes:,.1f} GB for the {_adapters(host.adapters)} of max_cpu_loras")
     if admission.base_request_rate:
@@ -70,6 +78,11 @@ def _expected(recommendation: Recommendation) -> str:
     simulated = figures.get("simulated_hours")
     means = f", simulated, not predicted: means of {counted(simulated, 'hour')}" if simulated else ""
     return _titled(f"Expected: {_state(figures)}{means}", lines)
+
+
+def _least_known(recommendation: Recommendation) -> str:
+    known = recommendation.uncertainty
+    return _titled("Least known", [known.decisive, f"told by {known.measured_by}"]) if known else ""
 
 
 def _verified(recommendation: Recommendation) -> str:
@@ -94,13 +107,19 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         ("KV cache", "kv_capacity_tokens", ",", "tokens"),
     )
     lines = [
-        f"{label:<13}{figures[key]:{digits}} {unit}{_percentiles(figures, key, digits)}"
+        f"{label:<13}{figures[key]:{digits}} {unit}{_range(figures, key)}{_percentiles(figures, key, digits)}"
         for label, key, digits, unit in shown
         if figures[key] is not None
     ]
     if refused := figures.get("refused_share"):
         lines.append(f"refused      {refused:.2%} of the requests, longer than max_model_len")
     return lines
+
+
+def _range(figures: Mapping[str, Any], key: str) -> str:
+    """How far an estimate may be off."""
+    low, high = figures.get(f"{key}_range", (None, None))
+    return "" if low is None else f" ({low:,.0f} to {high:,.0f})"
 
 
 def _percentiles(figures: Mapping[str, Any], mean: str, digits: str) -> str:
