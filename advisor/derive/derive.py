@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from advisor.derive import lora
 from advisor.derive.engine import CURRENT, is_current
 from advisor.derive.gpu import WEIGHT_BYTES, Gpu, Precision, catalogue
 from advisor.derive.memory import MemoryModel
@@ -15,7 +16,7 @@ from advisor.derive.packing import packed
 from advisor.derive.step import GRAPH_TOKENS, HOST_MS, KNEES, StepModel
 from advisor.errors import InputError
 from twin.behaviour import behaviour_of
-from twin.profile import LORA_TERMS, Derivation, FrontEnd, Loading, Pair, Profile, Scheduling, Serving, Step
+from twin.profile import Derivation, FrontEnd, Loading, Pair, Profile, Scheduling, Serving, Step
 
 Generation = Literal["0.8.5", "current"]
 """LoRA's costs changed with vLLM's kernels: 0.8.5 was measured, of current versions little is public."""
@@ -26,8 +27,6 @@ H100 NVL under 0.15: 64 us; an engineer's figure elsewhere: 60."""
 OF_CURRENT = (0.6, 0.2, 1.0)
 """Slots', adapters' and tokens' costs under a current vLLM, times those of 0.8.5: not measured. Its kernels are newer
 builds of the same, so that more than before is unlikely; a third less a fifth is what MoE's gained."""
-BY_LAYERS = 0.1
-"""How far off LoRA's costs are when they are scaled by layers: on two measured models 1 and 10 %."""
 HOST_OFF = 0.25
 """How far off the host's share of a step may be, relative: machines differ."""
 LIKE_OFF = 0.08
@@ -105,7 +104,7 @@ def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, c
         InputError: the model does not fit into the memory, or adapters on it are not understood.
     """
     _check(subject)
-    shape, current = subject.shape, subject.generation == "current"
+    current = subject.generation == "current"
     memory_model = _memory(subject)
     serving = _serving(subject)
     memory = memory_model.memory(UTILIZATION[subject.generation], max_num_seqs=serving.max_num_seqs)
@@ -142,7 +141,7 @@ def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, c
             weights=subject.precision,
             intervals={place: _rounded(interval) for place, interval in intervals.items()},
             sources=_sources(subject, measured),
-            notes=_notes(shape),
+            notes=_notes(subject),
         ),
         command=command,
     )
@@ -210,7 +209,6 @@ def _step(
     own = step_model(subject.shape, subject.gpu, subject).step(subject.context, knees)
     efficiency = catalogue().efficiencies[subject.gpu.kind]
     off = OPERATORS_OFF + efficiency.uncertainty + (LIKE_OFF if subject.gpu.like else 0.0)
-    of_lora = {name: getattr(measured.step, name) for name in LORA_TERMS}
     terms, intervals = own.model_dump(), dict[str, tuple[float, float]]()
     host = HOST_OFF * HOST_MS
     if subject.generation == "current":
@@ -222,21 +220,24 @@ def _step(
         # What 0.8.5 takes beyond the operators, with LoRA on, was measured on the other model: it goes with the layers.
         there = step_model(measured_shape, _measured_gpu()).step(subject.context, knees)
         here = step_model(measured_shape, subject.gpu).step(subject.context, knees)
-        arithmetic = subject.shape.body_parameters / measured_shape.body_parameters
-        gpus = here.per_eager_token_ms / there.per_eager_token_ms
+        arithmetic = subject.shape.body_parameters / measured_shape.body_parameters / subject.tensor_parallel
+        eager = measured.step.per_eager_token_ms * here.per_eager_token_ms / there.per_eager_token_ms
         terms |= {
             "base_ms": own.base_ms + layers * (measured.step.base_ms - there.base_ms),
             "per_request_ms": layers * measured.step.per_request_ms * here.per_request_ms / there.per_request_ms,
-            "per_eager_token_ms": arithmetic * measured.step.per_eager_token_ms * gpus,
+            "per_eager_token_ms": arithmetic * eager,
         }
         intervals["step.base_ms"] = (terms["base_ms"] * (1 - off) - host, terms["base_ms"] * (1 + off) + host)
         middle, lowest, highest = 1.0, 1.0, 1.0
     for name in ("per_request_ms", "per_eager_token_ms"):
         intervals[f"step.{name}"] = (terms[name] * (1 - 2 * off), terms[name] * (1 + 2 * off))
+    gpu_there, same_gpu = _measured_gpu(), subject.gpu_name == MEASURED_ON
+    clocks = lora.clock_ratio(gpu_there, subject.gpu)
+    lora_off = lora.uncertainty(same_model=subject.shape == measured_shape, same_gpu=same_gpu, gpu=subject.gpu)
+    of_lora = lora.scaled(measured.step, measured_shape, subject.shape, subject.tensor_parallel, clocks)
     for name, value in of_lora.items():
-        scaled = value * layers
-        terms[name] = scaled * middle
-        intervals[f"step.{name}"] = (scaled * lowest * (1 - BY_LAYERS), scaled * highest * (1 + BY_LAYERS))
+        terms[name] = value * middle
+        intervals[f"step.{name}"] = (value * lowest * (1 - lora_off), value * highest * (1 + lora_off))
     return Step.model_validate({name: float(f"{value:.6g}") for name, value in terms.items()}), intervals
 
 
@@ -254,7 +255,7 @@ def _loading(measured: Loading, ratio: float) -> Loading:
 
 
 def _sources(subject: Subject, measured: Profile) -> dict[str, str]:
-    lora = f"{measured.pair.name}, measured under vLLM {measured.pair.vllm}, times layers"
+    lora = f"{measured.pair.name}, measured under vLLM {measured.pair.vllm}, by layers and outputs, and the GPU's clock"
     if subject.generation == "current":
         lora += f" and {OF_CURRENT[0]:g}: nobody has measured a current vLLM"
     return {
@@ -265,8 +266,10 @@ def _sources(subject: Subject, measured: Profile) -> dict[str, str]:
     }
 
 
-def _notes(shape: ModelShape) -> list[str]:
-    notes = []
+def _notes(subject: Subject) -> list[str]:
+    notes, shape = [], subject.shape
+    if subject.gpu_name != MEASURED_ON and not subject.gpu.clock_ghz:
+        notes.append(f"LoRA's kernels were never measured on a {subject.gpu_name}, and its clock is not known")
     if shape.sliding_layers:
         notes.append(
             f"{shape.sliding_layers} of {shape.layers} layers look back over a window only: the KV cache holds more"

@@ -8,7 +8,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 VERSION = 1
 """Raised when a key goes, or means something else; keys may be added without that."""
 
-_NUMBER, _TEXT, _FLAG = {"type": "number"}, {"type": "string"}, {"type": ["integer", "number"]}
+_NUMBER, _TEXT, _FLAG = {"type": "number"}, {"type": "string"}, {"type": ["integer", "number", "string"]}
+_RANGE = {"type": "array", "items": _NUMBER, "description": "lowest and highest likely, of a derived pair"}
 _TEXTS = {"type": "array", "items": _TEXT}
 
 
@@ -26,6 +27,7 @@ def answer_schema() -> dict[str, Any]:
         token_rate=_NUMBER | {"description": "tokens/s, input and output"},
         admitted=_TEXTS,
         rejected=_TEXTS,
+        adapters_if_right={"type": "integer", "description": "of a derived pair: admitted if the estimate is right"},
         principle=_TEXT | {"description": "by what the rejected ones were chosen"},
         base=_table("request_rate token_rate", request_rate=_NUMBER, token_rate=_NUMBER),
     )
@@ -39,6 +41,7 @@ def answer_schema() -> dict[str, Any]:
             "steady": {"type": "boolean"},
             "starved": {"type": "boolean"},
             "kv_capacity_tokens": {"type": "integer"},
+            **{f"{name}_range": _RANGE for name in ("itl_ms", "ttft_ms", "kv_capacity_tokens")},
             "simulated_hours": {"type": "integer", "description": "whose means these are; else the models predict"},
             "refused_share": _NUMBER | {"description": "of the requests, those longer than max_model_len"},
         },
@@ -80,6 +83,8 @@ def answer_schema() -> dict[str, Any]:
             expected=expected,
             without_lora=_table("itl_ms load_ratio", itl_ms=_NUMBER, load_ratio=_NUMBER),
             host_memory=host,
+            uncertainty=_table("decisive measured_by", decisive=_TEXT, measured_by=_TEXT)
+            | {"description": "of a derived pair: what of it is least known, and what would tell"},
             further={"type": "array", "items": _table("flag why", flag=_TEXT, why=_TEXT)},
             trace={
                 "type": "array",
