@@ -62,14 +62,14 @@ def _recommend(
         warnings += [*_unknown_to_the_models(pair, inventory.fixed), *_not_learned(inventory.workload, pair)]
     if context.accepted is None:
         reason = f"no request fits into max_model_len {context.max_model_len:,}"
-        return _refusal(inventory, pair, Choice(0, None, (), {}, reason), warnings)
+        return _refusal(inventory, pair, objective, Choice(0, None, (), {}, reason), warnings)
     weights = host_memory.weights(inventory, pair)
     as_launched = replace(pair, profile=launched(profile, context.max_model_len))
     chosen, told = selector(inventory, context.accepted, as_launched, objective, fixed, weights).select()
     choice = chosen.choice
     warnings = _extrapolations(pair, choice.values, MIX_FEATURES) + warnings + told
     if choice.configuration is None:
-        return _refusal(inventory, pair, choice, warnings)
+        return _refusal(inventory, pair, objective, choice, warnings)
     settings, expected = choice.configuration.settings, choice.configuration.expected
     flags = {**settings.flags(profile.memory.max_model_len), **pair.flags}
     further = [name for name in SERVING_FEATURES if name not in MIX_FEATURES]
@@ -114,6 +114,7 @@ def _recommend(
         host_memory=held,
         further=further_flags(inventory, pair, objective, choice.configuration, served_names),
         environment=RUNTIME if inventory.dynamic else {},
+        objective=objective,
     )
 
 
@@ -225,7 +226,9 @@ def _changes(inventory: Inventory, flags: Mapping[str, int | float | str]) -> tu
     )
 
 
-def _refusal(inventory: Inventory, pair: Pair, chosen: Choice, warnings: Sequence[str]) -> Recommendation:
+def _refusal(
+    inventory: Inventory, pair: Pair, objective: Objective, chosen: Choice, warnings: Sequence[str]
+) -> Recommendation:
     return Recommendation(
         basis=pair.basis,
         settings=None,
@@ -236,4 +239,5 @@ def _refusal(inventory: Inventory, pair: Pair, chosen: Choice, warnings: Sequenc
         trace=chosen.trace,
         warnings=tuple(warnings),
         reason=chosen.reason,
+        objective=objective,
     )

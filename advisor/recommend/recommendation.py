@@ -8,8 +8,9 @@ from typing import Any
 
 from advisor.recommend.host_memory import HostMemory
 from advisor.recommend.lora_cost import WithoutLora
-from advisor.recommend.objective import Expectation
+from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.reasons import Reason
+from advisor.recommend.what_if.outlook import Binding, Lever
 from advisor.zoo.basis import Basis
 from twin.settings import Settings, arguments
 
@@ -148,6 +149,12 @@ class Recommendation:
     """Variables that vLLM is started with, beside the flags."""
     exact: Exact | None = None
     """What the digital twin was asked, where it searched the answer."""
+    objective: Objective | None = None
+    """What was asked for."""
+    binding: Binding | None = None
+    """What keeps one GPU from serving more; None where nobody asked."""
+    levers: tuple[Lever, ...] = ()
+    """What would help most; empty where nobody asked, or nothing would."""
     verified: Mapping[str, Any] | None = None
     """What the digital twin measured under the recommended flags, when it was asked."""
 
@@ -196,6 +203,7 @@ class Recommendation:
         """The answer as plain data: the documented keys of the JSON, TOML and YAML formats."""
         admission = self.admission
         document: dict[str, Any] = {**self.basis.document(), "feasible": self.feasible}
+        document |= {} if self.objective is None else {"objective": self.objective.document()}
         if self.reason is not None:
             document["reason"] = self.reason
         document["flags"] = dict(self.flags)
@@ -233,6 +241,9 @@ class Recommendation:
             document["host_memory"] = self.host_memory.document()
         if self.further:
             document["further"] = [{"flag": each.flag, "why": each.why} for each in self.further]
+        if self.binding is not None:
+            document["binding"] = self.binding.document()
+            document["levers"] = [lever.document() for lever in self.levers]
         document["trace"] = [
             {"output": step.output, "rule": list(step.rule), "result": step.result} for step in self.trace
         ]

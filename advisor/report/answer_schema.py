@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
+
+from advisor.recommend.what_if.outlook import Resource
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 VERSION = 1
@@ -61,6 +63,29 @@ def answer_schema() -> dict[str, Any]:
         orders={"type": "array", "items": _TEXTS, "description": "of admission: a run has the first adapters of one"},
         runs={"type": "array", "items": run},
     )
+    resource = {"enum": [*get_args(Resource)]}
+    shares = dict.fromkeys(("kv_cache", "adapter_slots", "max_num_seqs", "max_num_batched_tokens"), _NUMBER)
+    binding = _table(
+        "what adapters at_least load in_flight at_limit",
+        what=resource | {"description": "what runs out first as adapters are added; certainty is that of the models"},
+        adapters={"type": "integer", "description": "the most of this mix that one GPU serves"},
+        at_least={"type": "boolean", "description": "whether nobody looked for more"},
+        load=_NUMBER | {"description": "tokens/s of the admitted adapters over those of the most"},
+        beyond={"type": "integer", "description": "adapters that are too many"},
+        missed=_TEXTS | {"description": "what so many would miss of the objective"},
+        unsure_up_to={"type": "integer"},
+        in_flight={"type": "object", "properties": {"requests": _NUMBER, "adapters": _NUMBER, **shares}},
+        at_limit={"type": "object", "properties": shares},
+    )
+    lever = _table(
+        "change",
+        change=_TEXT,
+        adapters={"type": "integer"},
+        more_adapters={"type": "integer"},
+        itl_ms=_NUMBER,
+        max_loras={"type": "integer"},
+        note=_TEXT,
+    )
     host = _table("adapters gigabytes", adapters={"type": "integer"}, gigabytes=_NUMBER, limit_gib=_NUMBER)
     return {
         "$schema": DIALECT,
@@ -76,6 +101,7 @@ def answer_schema() -> dict[str, Any]:
             built=_TEXT,
             feasible={"type": "boolean"},
             reason=_TEXT,
+            objective={"type": "object", "properties": {"name": _TEXT}, "additionalProperties": _NUMBER},
             flags={"type": "object", "additionalProperties": _FLAG, "description": "by vLLM's names"},
             args=_TEXTS | {"description": "of vllm serve"},
             environment={"type": "object", "additionalProperties": _TEXT},
@@ -86,6 +112,8 @@ def answer_schema() -> dict[str, Any]:
             uncertainty=_table("decisive measured_by", decisive=_TEXT, measured_by=_TEXT)
             | {"description": "of a derived pair: what of it is least known, and what would tell"},
             further={"type": "array", "items": _table("flag why", flag=_TEXT, why=_TEXT)},
+            binding=binding,
+            levers={"type": "array", "items": lever},
             trace={
                 "type": "array",
                 "items": _table("output rule result", output=_TEXT, rule=_TEXTS, result=_NUMBER),
