@@ -137,3 +137,19 @@ def test_the_rules_of_a_derived_pair() -> None:
     done = advisor("explain", "qwen3-8b--l40s")
     assert done.returncode == 0 and "load_limit" in done.stdout
     assert advisor("explain", "qwen3-8b--rtx-4090").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("", "tensor_parallel_size is 1, the inventory is of a server with tensor_parallel 2"),
+        ("--tensor-parallel-size 2 --quantization awq", "quantization is awq"),
+        ("--tensor-parallel-size 2 --kv-cache-dtype fp8", "kv_cache_dtype is fp8"),
+        ("--tensor-parallel-size 2 --quantization fp8", None),
+    ],
+)
+def test_a_file_of_a_server_that_is_run_otherwise(tmp_path: Path, flags: str, said: str | None) -> None:
+    path = inventory(tmp_path, "Qwen/Qwen2.5-14B-Instruct", "l40s", *FP8)
+    (tmp_path / "serve.sh").write_text(f"vllm serve Qwen/Qwen2.5-14B-Instruct --enable-lora --max-loras 64 {flags}\n")
+    found = advisor("check", tmp_path / "serve.sh", "--inventory", path, "--select", "AD409").stdout
+    assert (said in found) if said else ("AD409" not in found)
