@@ -33,17 +33,24 @@ Zoo = Annotated[Path | None, typer.Option("--zoo", metavar="DIR", help="Director
 ObjectiveOption = Annotated[ObjectiveName, typer.Option("--objective", help="What a configuration must achieve")]
 TtftLimit = Annotated[
     Limit,
-    typer.Option("--ttft-limit", parser=limit, metavar="TIME", help="Largest mean TTFT, or percentile: p99=500ms"),
+    typer.Option(
+        "--ttft-limit",
+        parser=limit,
+        metavar="TIME",
+        help="Largest mean TTFT, s unless it says ms, or percentile: p99=500ms",
+    ),
 ]
 TTFT_LIMIT = f"{TTFT_LIMIT_S:g}s"
 """The default, as a user would write it."""
+LONG_TTFT_S, LONG_ITL_S = 30.0, 1.0
+"""Limits that nobody waits for: whoever writes 500 may well mean milliseconds."""
 ItlLimit = Annotated[
     Limit | None,
     typer.Option(
         "--itl-limit",
         parser=limit,
         metavar="TIME",
-        help="Largest mean ITL, or percentile: p95=60ms; for --objective latency",
+        help="Largest mean ITL, s unless it says ms, or percentile: p95=60ms; for --objective latency",
     ),
 ]
 
@@ -64,6 +71,11 @@ def objective_of(name: ObjectiveName, ttft_limit: Limit, itl_limit: Limit | None
     """
     if itl_limit is not None and name is not ObjectiveName.LATENCY:
         raise typer.BadParameter(f"--itl-limit belongs to --objective latency; --objective {name} has none")
+    for time, given, long_s in (("ttft", ttft_limit, LONG_TTFT_S), ("itl", itl_limit, LONG_ITL_S)):
+        if given is not None and given.seconds > long_s:
+            streams.note(
+                f"--{time}-limit is {given.seconds:g} seconds: a number without a unit is one; ms are written 500ms"
+            )
     return Objective(name, ttft_limit, itl_limit)
 
 

@@ -53,11 +53,13 @@ def problem_of(path: Path, zoo: Path | None) -> Problem:
     """
     from advisor.inventory.inventory import GpuChoice, load
     from advisor.place.problem import GpuType, Problem
+    from advisor.recommend.uncertainty import careful
     from advisor.zoo.pairs import find_pair
 
     inventory = load(path)
     choices = inventory.gpus or (GpuChoice(inventory.gpu),)
-    pairs = [find_pair(inventory.model, each.name, zoo, inventory.engine) for each in choices]
+    found = [find_pair(inventory.model, each.name, zoo, inventory.engine) for each in choices]
+    pairs = [careful(pair, inventory) for pair in found]
     types = tuple(GpuType(pair, each.price, each.at_most) for pair, each in zip(pairs, choices, strict=True))
     position = {name: i for i, name in enumerate(inventory.names)} if inventory.placing else {}
     together = defaultdict[str, set[int]](set)

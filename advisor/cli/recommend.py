@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,13 +31,22 @@ if TYPE_CHECKING:
     from advisor.zoo.pair import Pair
 
 
+class Trace(StrEnum):
+    """How an answer is explained."""
+
+    WORDS = "words"
+    FULL = "full"
+
+
 def recommend(
     inventory: Annotated[Path, typer.Argument(metavar="INVENTORY", help="inventory.toml, or a log of requests")],
     *,
     objective: ObjectiveOption = ObjectiveName.STEADY,
     ttft_limit: TtftLimit = TTFT_LIMIT,  # type: ignore[assignment]  # typer parses defaults, too
     itl_limit: ItlLimit = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Let the digital twin check the answer")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Let the digital twin check the answer and its neighbours")
+    ] = False,
     exact: Annotated[
         bool, typer.Option("--exact", help="Let the digital twin search the answer: seconds, not a fraction of one")
     ] = False,
@@ -45,6 +55,7 @@ def recommend(
         typer.Option("--report", metavar="FILE.html", help="Write a page: curves, memory, the trace"),
     ] = None,
     chart: Annotated[bool, typer.Option("--chart", help="Show what becomes of it as adapters are added")] = False,
+    trace: Annotated[Trace, typer.Option("--trace", help="Why, in words or as the rules have it")] = Trace.WORDS,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 unless every adapter is admitted")] = False,
     form: Annotated[Format, typer.Option("--format", help="How the answer is written")] = Format.TEXT,
     model: LogModel = None,
@@ -56,16 +67,24 @@ def recommend(
     """Recommend launch flags and an admission limit."""
     if chart and form is not Format.TEXT:
         raise typer.BadParameter("--chart belongs to --format text; --report draws a page beside any format")
+    if trace is Trace.FULL and form is not Format.TEXT:
+        raise typer.BadParameter("--trace full belongs to --format text; the other formats hold all of the trace")
     wanted = objective_of(objective, ttft_limit, itl_limit)
     log = logged(inventory, model=model, gpu=gpu, ranks=ranks, busiest_hour=busiest_hour)
     loaded, pair, answer = recommendation_of(inventory, wanted, zoo, log, _exactly if exact else None)
+    if answer.exact is None and (form is not Format.ARGS or report is not None):  # what the models say of theirs
+        from advisor.recommend.what_if.explore import explored
+
+        answer = explored(loaded, pair, wanted, answer)
     if verify and answer.feasible:
         from advisor.cli.compiling import compiling_noted
+        from advisor.neighbours import compared
         from advisor.simulation import verified
 
         with compiling_noted():
-            answer = verified(answer, loaded, pair.profile, wanted)
-    streams.write(write(answer, form))
+            answer = compared(verified(answer, loaded, pair.profile, wanted), loaded, pair.profile, wanted)
+    text = {"width": streams.width() or streams.WIDTH, "full_trace": trace is Trace.FULL} if form is Format.TEXT else {}
+    streams.write(write(answer, form, **text))
     if report is not None or chart:
         _draw(loaded, pair, wanted, answer, report=report, chart=chart)
     if form is Format.ARGS and not answer.feasible:
@@ -92,7 +111,7 @@ def _draw(
     inventory: Inventory, pair: Pair, objective: Objective, answer: Recommendation, *, report: Path | None, chart: bool
 ) -> None:
     """Show, or write into a page, what becomes of the server as adapters are added."""
-    from advisor.recommend.growth import grow
+    from advisor.recommend.what_if.growth import grow
 
     growth = grow(inventory, pair, objective, answer)
     if chart and growth is not None and answer.settings is not None:
@@ -100,7 +119,9 @@ def _draw(
 
         slots = answer.settings.max_loras
         curve = min(growth.curves, key=lambda each: abs(each.max_loras - slots))
-        streams.write("\n" + bars.write(curve, answer.admission.adapters, plain=not streams.draws_blocks()))
+        streams.write(
+            "\n" + bars.write(curve, answer.admission.adapters, ttft=growth.ttft, plain=not streams.draws_blocks())
+        )
         more = "at least " if growth.at_most else ""
         streams.write(f"Of this mix one GPU takes {more}{growth.adapters:,} adapters, with slots to match.")
     if report is not None:

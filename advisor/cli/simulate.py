@@ -14,6 +14,10 @@ from advisor.cli.options import TTFT_LIMIT, Listing, TtftLimit, Zoo, objective_o
 from advisor.recommend.objective import ObjectiveName
 from twin.service_level import Limit
 
+DAY_S = 86_400.0
+MOST_DURATION_S = 30 * DAY_S
+"""More than any phases of traffic take, and minutes to simulate."""
+
 
 def simulate(
     inventory: Annotated[list[Path], typer.Argument(metavar="INVENTORY", help="inventory.toml, one or many")],
@@ -48,6 +52,13 @@ def simulate(
     from advisor.report.table import table
     from advisor.simulation import COLUMNS, prepare
 
+    if no_lora:
+        for option, given in (("--max-loras", max_loras), ("--max-lora-rank", max_lora_rank), ("--cold", cold)):
+            if given:
+                raise typer.BadParameter(f"{option} is about adapters, which --no-lora does without: give one of them")
+    if duration is not None and duration > MOST_DURATION_S:
+        days = MOST_DURATION_S / DAY_S
+        raise typer.BadParameter(f"--duration is {duration:g} s, but {days:.0f} days ({days * 24:.0f}h) is the most")
     objective = objective_of(ObjectiveName.LATENCY, ttft_limit, itl_limit)
     # All of the input is checked before the first simulation.
     simulations = [
@@ -62,7 +73,7 @@ def simulate(
         else:
             rows = list(results)
             columns = (*COLUMNS, "refused") if any(row["refused"] for row in rows) else COLUMNS
-            streams.write(table(rows, columns, streams.width()))
+            streams.write(table(rows, columns, streams.width() or streams.WIDTH))
             for row in rows:
                 if row["missed"] and itl_limit is not None:
                     streams.write(f"\n{row['inventory']}: {'; '.join(row['missed'])}")

@@ -6,11 +6,15 @@ import os
 import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
+
+WIDTH = 80
+"""Columns where the answer goes to no terminal."""
 
 
 class OutputError(Exception):
@@ -48,9 +52,13 @@ def write(text: str, end: str = "\n") -> None:
 
 
 def note(message: str) -> None:
-    """Write a line to stderr; where that fails, the exit code alone has to say it."""
+    """Write a line to stderr, wrapped on a terminal; where that fails, the exit code alone has to say it."""
+    text = f"advisor: {message}"
+    if sys.stderr.isatty():
+        columns = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, columns, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
     with quiet_stderr():
-        print(f"advisor: {message}", file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager

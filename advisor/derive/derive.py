@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from advisor.derive import lora
 from advisor.derive.engine import CURRENT, is_current
-from advisor.derive.gpu import Gpu, Precision, catalogue
+from advisor.derive.gpu import WEIGHT_BYTES, Gpu, Precision, catalogue
 from advisor.derive.memory import MemoryModel
 from advisor.derive.model_shape import ModelShape
 from advisor.derive.operators import Operators
@@ -15,7 +16,7 @@ from advisor.derive.packing import packed
 from advisor.derive.step import GRAPH_TOKENS, HOST_MS, KNEES, StepModel
 from advisor.errors import InputError
 from twin.behaviour import behaviour_of
-from twin.profile import LORA_TERMS, Derivation, FrontEnd, Loading, Pair, Profile, Scheduling, Serving, Step
+from twin.profile import Derivation, FrontEnd, Loading, Pair, Profile, Scheduling, Serving, Step
 
 Generation = Literal["0.8.5", "current"]
 """LoRA's costs changed with vLLM's kernels: 0.8.5 was measured, of current versions little is public."""
@@ -26,14 +27,18 @@ H100 NVL under 0.15: 64 us; an engineer's figure elsewhere: 60."""
 OF_CURRENT = (0.6, 0.2, 1.0)
 """Slots', adapters' and tokens' costs under a current vLLM, times those of 0.8.5: not measured. Its kernels are newer
 builds of the same, so that more than before is unlikely; a third less a fifth is what MoE's gained."""
-BY_LAYERS = 0.1
-"""How far off LoRA's costs are when they are scaled by layers: on two measured models 1 and 10 %."""
 HOST_OFF = 0.25
 """How far off the host's share of a step may be, relative: machines differ."""
 LIKE_OFF = 0.08
 """How much further off a GPU is whose efficiencies were measured on another of its kind."""
 OPERATORS_OFF = 0.05
 """How far off a model's products are in sum, relative, where the GPU's were measured."""
+LOADING_OFF = (0.5, 2.0)
+"""How many times as long adapters may take to load: buses, disks and hosts differ more than GPUs do."""
+LEAST_KV_TOKENS = 1024
+"""Tokens of a KV cache below which nobody would call it one: a request or two."""
+ROOMY_KV_TOKENS = 16 * 1024
+"""Tokens of a KV cache that is worth recommending."""
 MEASURED_ON = "h100-64gb"
 """The catalogue's name of the GPU that the measured Profile is of."""
 CURRENT_FRONT_END = FrontEnd(ttft_ms=7.0, merged_per_adapter=0.0, merge_requests=0)
@@ -99,22 +104,23 @@ def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, c
         InputError: the model does not fit into the memory, or adapters on it are not understood.
     """
     _check(subject)
-    shape, current = subject.shape, subject.generation == "current"
-    memory_model = MemoryModel(
-        shape, subject.gpu, subject.precision, subject.kv_bytes, subject.tensor_parallel, old=not current
-    )
+    current = subject.generation == "current"
+    memory_model = _memory(subject)
     serving = _serving(subject)
     memory = memory_model.memory(UTILIZATION[subject.generation], max_num_seqs=serving.max_num_seqs)
-    if memory.kv_tokens_base <= memory.block_size:
+    if memory.kv_tokens_base < LEAST_KV_TOKENS:
+        several = f"each of {subject.tensor_parallel} " if subject.tensor_parallel > 1 else ""
         raise InputError(
-            f"{subject.model}: {memory_model.weight_bytes / 2**30:.1f} GiB of weights do not fit into "
-            f"{subject.gpu.memory_gib:g} GiB of {subject.gpu_name} with room for a KV cache: more GPUs "
-            "(tensor_parallel), or weights in fewer bits"
+            f"{subject.model}: {memory_model.weight_bytes / 2**30:.1f} GiB of weights do not fit into {several}"
+            f"{subject.gpu.memory_gib:g} GiB of {subject.gpu_name} with room for a KV cache; {_would_fit(subject)}"
         )
     step, intervals = _step(subject, measured, measured_shape)
     off = memory_model.off
     intervals["memory.kv_tokens_base"] = (memory.kv_tokens_base * (1 - off), memory.kv_tokens_base * (1 + off))
-    same = _loading(measured.loading, memory_model.slot_rank_bytes() / _slot_rank_bytes(measured_shape))
+    loading = _loading(measured.loading, memory_model.slot_rank_bytes() / _slot_rank_bytes(measured_shape))
+    least, most = LOADING_OFF
+    for name, value in loading.model_dump().items():
+        intervals[f"loading.{name}"] = (value * least, value * most)
     return Profile(
         pair=Pair(
             name=subject.name,
@@ -125,7 +131,7 @@ def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, c
         memory=memory,
         step=step,
         scheduling=Scheduling(**measured.scheduling.model_dump()),
-        loading=same,
+        loading=loading,
         front_end=CURRENT_FRONT_END if current else measured.front_end,
         serving=serving,
         behaviour=behaviour_of(subject.vllm if current else "0.8.5"),
@@ -135,7 +141,7 @@ def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, c
             weights=subject.precision,
             intervals={place: _rounded(interval) for place, interval in intervals.items()},
             sources=_sources(subject, measured),
-            notes=_notes(shape),
+            notes=_notes(subject),
         ),
         command=command,
     )
@@ -151,6 +157,33 @@ def _check(subject: Subject) -> None:
         raise InputError(
             f"{subject.model} has experts: what LoRA costs on them changes with every version of vLLM; not derived"
         )
+
+
+def _would_fit(subject: Subject) -> str:
+    """The fewest GPUs on which it fits, with the bits that it has and with fewer."""
+    found = []
+    for precision in WEIGHT_BYTES:
+        if WEIGHT_BYTES[precision] > WEIGHT_BYTES[subject.precision]:
+            continue
+        if precision == "fp8" and not subject.gpu.fp8_tflops:
+            continue
+        bits = {"fp8": 'quantization = "fp8"', "int4": "a checkpoint in 4 bits (AWQ, GPTQ)"}.get(precision, "")
+        bits = bits if precision != subject.precision else ""
+        for gpus in (1, 2, 4, 8):
+            other = replace(subject, precision=precision, tensor_parallel=gpus)
+            memory = _memory(other).memory(UTILIZATION[other.generation], max_num_seqs=_serving(other).max_num_seqs)
+            if subject.shape.heads % gpus == 0 and memory.kv_tokens_base >= ROOMY_KV_TOKENS:
+                several = f"tensor_parallel = {gpus}" if gpus > 1 else ""
+                found.append(" with ".join(filter(None, [bits, several])))
+                break
+    return f"would fit: {', or '.join(filter(None, found))}" if any(found) else "nothing less would fit eight of them"
+
+
+def _memory(subject: Subject) -> MemoryModel:
+    current = subject.generation == "current"
+    return MemoryModel(
+        subject.shape, subject.gpu, subject.precision, subject.kv_bytes, subject.tensor_parallel, old=not current
+    )
 
 
 def _serving(subject: Subject) -> Serving:
@@ -176,7 +209,6 @@ def _step(
     own = step_model(subject.shape, subject.gpu, subject).step(subject.context, knees)
     efficiency = catalogue().efficiencies[subject.gpu.kind]
     off = OPERATORS_OFF + efficiency.uncertainty + (LIKE_OFF if subject.gpu.like else 0.0)
-    of_lora = {name: getattr(measured.step, name) for name in LORA_TERMS}
     terms, intervals = own.model_dump(), dict[str, tuple[float, float]]()
     host = HOST_OFF * HOST_MS
     if subject.generation == "current":
@@ -188,21 +220,24 @@ def _step(
         # What 0.8.5 takes beyond the operators, with LoRA on, was measured on the other model: it goes with the layers.
         there = step_model(measured_shape, _measured_gpu()).step(subject.context, knees)
         here = step_model(measured_shape, subject.gpu).step(subject.context, knees)
-        arithmetic = subject.shape.body_parameters / measured_shape.body_parameters
-        gpus = here.per_eager_token_ms / there.per_eager_token_ms
+        arithmetic = subject.shape.body_parameters / measured_shape.body_parameters / subject.tensor_parallel
+        eager = measured.step.per_eager_token_ms * here.per_eager_token_ms / there.per_eager_token_ms
         terms |= {
             "base_ms": own.base_ms + layers * (measured.step.base_ms - there.base_ms),
             "per_request_ms": layers * measured.step.per_request_ms * here.per_request_ms / there.per_request_ms,
-            "per_eager_token_ms": arithmetic * measured.step.per_eager_token_ms * gpus,
+            "per_eager_token_ms": arithmetic * eager,
         }
         intervals["step.base_ms"] = (terms["base_ms"] * (1 - off) - host, terms["base_ms"] * (1 + off) + host)
         middle, lowest, highest = 1.0, 1.0, 1.0
     for name in ("per_request_ms", "per_eager_token_ms"):
         intervals[f"step.{name}"] = (terms[name] * (1 - 2 * off), terms[name] * (1 + 2 * off))
+    gpu_there, same_gpu = _measured_gpu(), subject.gpu_name == MEASURED_ON
+    clocks = lora.clock_ratio(gpu_there, subject.gpu)
+    lora_off = lora.uncertainty(same_model=subject.shape == measured_shape, same_gpu=same_gpu, gpu=subject.gpu)
+    of_lora = lora.scaled(measured.step, measured_shape, subject.shape, subject.tensor_parallel, clocks)
     for name, value in of_lora.items():
-        scaled = value * layers
-        terms[name] = scaled * middle
-        intervals[f"step.{name}"] = (scaled * lowest * (1 - BY_LAYERS), scaled * highest * (1 + BY_LAYERS))
+        terms[name] = value * middle
+        intervals[f"step.{name}"] = (value * lowest * (1 - lora_off), value * highest * (1 + lora_off))
     return Step.model_validate({name: float(f"{value:.6g}") for name, value in terms.items()}), intervals
 
 
@@ -220,7 +255,7 @@ def _loading(measured: Loading, ratio: float) -> Loading:
 
 
 def _sources(subject: Subject, measured: Profile) -> dict[str, str]:
-    lora = f"{measured.pair.name}, measured under vLLM {measured.pair.vllm}, times layers"
+    lora = f"{measured.pair.name}, measured under vLLM {measured.pair.vllm}, by layers and outputs, and the GPU's clock"
     if subject.generation == "current":
         lora += f" and {OF_CURRENT[0]:g}: nobody has measured a current vLLM"
     return {
@@ -231,8 +266,10 @@ def _sources(subject: Subject, measured: Profile) -> dict[str, str]:
     }
 
 
-def _notes(shape: ModelShape) -> list[str]:
-    notes = []
+def _notes(subject: Subject) -> list[str]:
+    notes, shape = [], subject.shape
+    if subject.gpu_name != MEASURED_ON and not subject.gpu.clock_ghz:
+        notes.append(f"LoRA's kernels were never measured on a {subject.gpu_name}, and its clock is not known")
     if shape.sliding_layers:
         notes.append(
             f"{shape.sliding_layers} of {shape.layers} layers look back over a window only: the KV cache holds more"

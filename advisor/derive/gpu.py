@@ -46,6 +46,9 @@ class Gpu(_Section):
     bf16_tflops: Positive = Field(description="dense")
     fp8_tflops: float = Field(default=0.0, ge=0, description="dense; 0 where it has none, and weights are unpacked")
     link_gb_s: Positive = Field(description="to another GPU of the machine, one direction, GB/s")
+    clock_ghz: Positive | None = Field(
+        default=None, description="at most; thread blocks are started at its pace; left out where that is not known"
+    )
     like: bool = Field(default=False, description="its kind's efficiencies were measured on another GPU")
 
 
@@ -108,6 +111,7 @@ class OwnGpu:
     bf16_tflops: float
     fp8_tflops: float
     link_gb_s: float | None
+    clock_ghz: float | None
     like: str
     """The GPU of the catalogue whose kind it resembles."""
 
@@ -124,6 +128,7 @@ class OwnGpu:
             bf16_tflops=self.bf16_tflops,
             fp8_tflops=self.fp8_tflops,
             link_gb_s=self.link_gb_s or PCIE_GB_S,
+            clock_ghz=self.clock_ghz,
             like=True,
         )
 

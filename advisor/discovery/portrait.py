@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -126,6 +127,7 @@ def _oddities(inventory: Inventory, tokens: NDArray[np.float64]) -> Iterator[str
             yield f"{kind} of {_those(names, far)}: {ODD_LENGTH:g} times the others' and more"
         if (wide := std > WIDE * mean).any():
             yield f"{kind} of {_those(names, wide)}: spread above {WIDE:g} times the mean"
+    yield from _loaded_twice(inventory)
     if doubled := [name for name in names if name != name.strip()]:
         yield f"blanks around names: {listed([repr(name) for name in doubled])}"
     folded: dict[str, str] = {}
@@ -133,3 +135,13 @@ def _oddities(inventory: Inventory, tokens: NDArray[np.float64]) -> Iterator[str
         if (other := folded.setdefault(name.casefold(), name)) != name:
             yield f"{listed([other, name])} differ in case alone"
             break
+
+
+def _loaded_twice(inventory: Inventory) -> Iterator[str]:
+    loaded = defaultdict[str, list[str]](list)
+    for name, source in zip(inventory.names, inventory.sources, strict=True):
+        if source is not None:
+            loaded[source].append(name)
+    source, alike = max(loaded.items(), key=lambda each: len(each[1]), default=("", []))
+    if len(alike) > 1:
+        yield f"{listed(alike)} are loaded from one place, {source}: the same weights take a slot for each name"

@@ -20,6 +20,7 @@ from advisor.recommend.recommend import recommend
 from advisor.recommend.recommendation import Exact, Recommendation, Step
 from advisor.recommend.search import Choice
 from advisor.recommend.selection import Candidates, Selection, Selector
+from advisor.recommend.uncertainty import careful
 from advisor.simulation import DURATION_S
 from advisor.zoo.pair import Pair
 from advisor.zoo.predictor import PERCENTILES
@@ -34,6 +35,7 @@ def exactly(inventory: Inventory, pair: Pair, objective: Objective, told: Callab
         InputError: the twin is not installed, a shipped file is missing or altered, or vLLM refuses the fixed settings.
         KeyboardInterrupt: nothing that holds had been found.
     """
+    pair = careful(pair, inventory)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         hours = Hours.of(inventory, pair, objective, threads, told)
         answer = recommend(inventory, pair, objective, partial(ExactSelector, hours=hours))

@@ -34,6 +34,7 @@ class GpuFigures(BaseModel):
     link_gb_s: _Positive | None = Field(
         default=None, description="GB/s to another GPU of the machine, in one direction, above 0 and up to 1,000,000"
     )
+    clock_ghz: _Positive | None = Field(default=None, description="its highest clock in GHz, above 0")
     like: _Text = Field(
         description='the GPU of the catalogue whose kind it resembles, such as "l40s": `advisor pairs --derived` lists '
         "them"
@@ -55,6 +56,7 @@ class GpuFigures(BaseModel):
             bf16_tflops=self.bf16_tflops,
             fp8_tflops=self.fp8_tflops or 0.0,
             link_gb_s=self.link_gb_s,
+            clock_ghz=self.clock_ghz,
             like=found[0],
         )
 

@@ -69,7 +69,9 @@ class Servers:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is to be told of the settings that hold for every GPU."""
-        return tuple(dict.fromkeys(each for context in self._contexts for each in context.warnings))
+        of_contexts = (each for context in self._contexts for each in context.warnings)
+        of_pairs = (each for gpu_type in self.problem.gpu_types for each in gpu_type.pair.notes)
+        return tuple(dict.fromkeys((*of_contexts, *of_pairs)))
 
     def mix(self, gpu_type: int = 0) -> Workload:
         """All adapters, with the traffic that servers on this type of GPU accept."""

@@ -8,11 +8,13 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from advisor.errors import InputError
-from twin.service_level import STARVED_BELOW, TTFT_LIMIT, Limit, words
+from twin.service_level import STARVED_BELOW, TTFT_LIMIT, Limit, measure, words
 
 LEAST_TTFT_LIMIT_S, MOST_TTFT_LIMIT_S = 0.5, 30.0
 """Limits of the mean TTFT that the models were trained on. Where a percentile is limited, they are asked whether the
 mean keeps the same, or the nearest of these; the percentile is judged beside it."""
+
+SECOND_MS = 1e3
 
 
 class ObjectiveName(StrEnum):
@@ -100,6 +102,19 @@ class Objective:
         found = {} if self.name is ObjectiveName.PUBLISHED else {self.ttft_limit.measure("ttft"): self.ttft_limit}
         return found if self.itl_limit is None else {**found, self.itl_limit.measure("itl"): self.itl_limit}
 
+    def beyond(self, expected: Expectation) -> list[str]:
+        """The limits that are not kept in 19 of 20 hours, by the names of measures."""
+        return [name for name, limit in self.limits.items() if _beyond(expected, name, limit)]
+
+    def document(self) -> dict[str, Any]:
+        """As plain data: the name, and the limits by the names of measures, ms."""
+        return {"name": str(self.name), **{name: 1e3 * limit.seconds for name, limit in self.limits.items()}}
+
+    def shown(self, time: Literal["ttft", "itl"]) -> str:
+        """What of a time to show, by its name among measures: the percentile that is limited, else the mean."""
+        of = self.ttft_limit if time == "ttft" else self.itl_limit
+        return measure(time, "mean") if of is None else of.measure(time)
+
     @property
     def of_percentiles(self) -> bool:
         """Whether a percentile is limited."""
@@ -150,5 +165,9 @@ def _beyond(expected: Expectation, name: str, limit: Limit) -> str:
     value_ms, margin = expected.time_ms(name), expected.margins.get(name, 1.0)
     if limit.kept_by(value_ms * margin):
         return ""
-    likely = f", in one of 20 hours {value_ms * margin:.2f} ms" if margin > 1 else ""
-    return f"{words(name)} {value_ms:.2f} ms{likely} > {1e3 * limit.seconds:g} ms"
+    likely = f", in one of 20 hours {_milliseconds(value_ms * margin)}" if margin > 1 else ""
+    return f"{words(name)} {_milliseconds(value_ms)}{likely} > {1e3 * limit.seconds:g} ms"
+
+
+def _milliseconds(value_ms: float) -> str:
+    return f"{value_ms:.2f} ms" if value_ms < SECOND_MS else f"{value_ms:,.0f} ms"

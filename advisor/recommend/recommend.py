@@ -18,8 +18,10 @@ from advisor.recommend.load import Load, load_of
 from advisor.recommend.lora_cost import without_lora
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommendation import RUNTIME, Admission, Change, Recommendation
+from advisor.recommend.room import with_settings
 from advisor.recommend.search import Choice
 from advisor.recommend.selection import Selection, Selector
+from advisor.recommend.uncertainty import hedged
 from advisor.zoo.pair import Pair
 from twin.arrivals import mean_scale
 from twin.profile import Profile
@@ -35,11 +37,21 @@ def recommend(
 ) -> Recommendation:
     """Settings, admission, expectation and the rules behind them, all of the same set.
 
-    The shipped models say which adapters one GPU serves, and how, unless another `selector` is given.
+    The shipped models say which adapters one GPU serves, and how, unless another `selector` is given: of a pair that
+    nobody measured they admit what nine of ten servers bear, and expect what the middle one does.
 
     Raises:
         InputError: a shipped file is missing or altered, or vLLM refuses the settings that are fixed.
     """
+    if pair.profile.derivation is None or selector is not Selector:
+        return _recommend(inventory, pair, objective, selector)
+    return hedged(inventory, pair, objective, _recommend)
+
+
+def _recommend(
+    inventory: Inventory, pair: Pair, objective: Objective, selector: Callable[..., Selector] = Selector
+) -> Recommendation:
+    """The answer of a pair whose Profile is taken as it is."""
     profile, fixed = pair.profile, dict(inventory.fixed)
     _check(fixed, profile)
     context = settle_context(inventory.mix, profile, inventory.server, fixed)
@@ -50,13 +62,14 @@ def recommend(
         warnings += _not_learned(inventory.workload, pair)
     if context.accepted is None:
         reason = f"no request fits into max_model_len {context.max_model_len:,}"
-        return _refusal(inventory, pair, Choice(0, None, (), {}, reason), warnings)
+        return _refusal(inventory, pair, objective, Choice(0, None, (), {}, reason), warnings)
     weights = host_memory.weights(inventory, pair)
-    chosen, told = selector(inventory, context.accepted, pair, objective, fixed, weights).select()
+    as_launched = replace(pair, profile=with_settings(profile, {"max_model_len": context.max_model_len}))
+    chosen, told = selector(inventory, context.accepted, as_launched, objective, fixed, weights).select()
     choice = chosen.choice
     warnings = _extrapolations(pair, choice.values, MIX_FEATURES) + warnings + told
     if choice.configuration is None:
-        return _refusal(inventory, pair, choice, warnings)
+        return _refusal(inventory, pair, objective, choice, warnings)
     settings, expected = choice.configuration.settings, choice.configuration.expected
     flags = {**settings.flags(profile.memory.max_model_len), **pair.flags}
     further = [name for name in SERVING_FEATURES if name not in MIX_FEATURES]
@@ -101,6 +114,7 @@ def recommend(
         host_memory=held,
         further=further_flags(inventory, pair, objective, choice.configuration, served_names),
         environment=RUNTIME if inventory.dynamic else {},
+        objective=objective,
     )
 
 
@@ -203,7 +217,9 @@ def _changes(inventory: Inventory, flags: Mapping[str, int | float | str]) -> tu
     )
 
 
-def _refusal(inventory: Inventory, pair: Pair, chosen: Choice, warnings: Sequence[str]) -> Recommendation:
+def _refusal(
+    inventory: Inventory, pair: Pair, objective: Objective, chosen: Choice, warnings: Sequence[str]
+) -> Recommendation:
     return Recommendation(
         basis=pair.basis,
         settings=None,
@@ -214,4 +230,5 @@ def _refusal(inventory: Inventory, pair: Pair, chosen: Choice, warnings: Sequenc
         trace=chosen.trace,
         warnings=tuple(warnings),
         reason=chosen.reason,
+        objective=objective,
     )

@@ -8,8 +8,9 @@ from typing import Any
 
 from advisor.recommend.host_memory import HostMemory
 from advisor.recommend.lora_cost import WithoutLora
-from advisor.recommend.objective import Expectation
+from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.reasons import Reason
+from advisor.recommend.what_if.outlook import Binding, Lever
 from advisor.zoo.basis import Basis
 from twin.settings import Settings, arguments
 
@@ -105,6 +106,20 @@ class Exact:
 
 
 @dataclass(frozen=True, slots=True)
+class Uncertainty:
+    """What is not known for sure of a pair that nobody measured, and what that means for the answer."""
+
+    up_to: int
+    """Adapters that would be admitted if the estimate were right."""
+    decisive: str
+    """What matters most of what is not known."""
+    measured_by: str
+    """What would tell it."""
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Lowest and highest likely value of what is expected, by its name among measures."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """Flags, admission and expectation, all of the same admitted set; or the reason why there are none."""
 
@@ -134,8 +149,17 @@ class Recommendation:
     """Variables that vLLM is started with, beside the flags."""
     exact: Exact | None = None
     """What the digital twin was asked, where it searched the answer."""
+    objective: Objective | None = None
+    """What was asked for."""
+    binding: Binding | None = None
+    """What keeps one GPU from serving more; None where nobody asked."""
+    levers: tuple[Lever, ...] = ()
+    """What would help most; empty where nobody asked, or nothing would."""
     verified: Mapping[str, Any] | None = None
     """What the digital twin measured under the recommended flags, when it was asked."""
+
+    uncertainty: Uncertainty | None = None
+    """Of a derived pair, how far the answer may be off; None where the pair was measured."""
 
     @property
     def feasible(self) -> bool:
@@ -168,12 +192,18 @@ class Recommendation:
             "kv_capacity_tokens": self.expected.kv_capacity_tokens,
             **({"refused_share": refused_share} if refused_share else {}),
             **({"simulated_hours": self.expected.hours} if self.expected.hours else {}),
+            **self._ranges(),
         }
+
+    def _ranges(self) -> dict[str, list[float]]:
+        ranges = self.uncertainty.ranges if self.uncertainty is not None else {}
+        return {f"{name}_range": [round(end, 1) for end in ends] for name, ends in ranges.items()}
 
     def document(self) -> dict[str, Any]:
         """The answer as plain data: the documented keys of the JSON, TOML and YAML formats."""
         admission = self.admission
         document: dict[str, Any] = {**self.basis.document(), "feasible": self.feasible}
+        document |= {} if self.objective is None else {"objective": self.objective.document()}
         if self.reason is not None:
             document["reason"] = self.reason
         document["flags"] = dict(self.flags)
@@ -195,6 +225,12 @@ class Recommendation:
             }
         if admission.principle:
             document["admission"]["principle"] = admission.principle
+        if self.uncertainty is not None:
+            document["admission"]["adapters_if_right"] = self.uncertainty.up_to
+            document["uncertainty"] = {
+                "decisive": self.uncertainty.decisive,
+                "measured_by": self.uncertainty.measured_by,
+            }
         document["expected"] = self.figures()
         if self.without_lora is not None:
             document["without_lora"] = {
@@ -205,6 +241,9 @@ class Recommendation:
             document["host_memory"] = self.host_memory.document()
         if self.further:
             document["further"] = [{"flag": each.flag, "why": each.why} for each in self.further]
+        if self.binding is not None:
+            document["binding"] = self.binding.document()
+            document["levers"] = [lever.document() for lever in self.levers]
         document["trace"] = [
             {"output": step.output, "rule": list(step.rule), "result": step.result} for step in self.trace
         ]

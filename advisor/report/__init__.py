@@ -19,6 +19,6 @@ class Format(StrEnum):
     YAML = "yaml"
 
 
-def write(recommendation: Recommendation, form: Format) -> str:
-    """The recommendation in a format; only that format's module is imported."""
-    return cast(str, import_module(f"{__name__}.{form}").write(recommendation))
+def write(recommendation: Recommendation, form: Format, **options: int) -> str:
+    """The recommendation in a format, with options of the format; only that format's module is imported."""
+    return cast(str, import_module(f"{__name__}.{form}").write(recommendation, **options))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
+
+from advisor.recommend.what_if.outlook import Resource
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 VERSION = 1
 """Raised when a key goes, or means something else; keys may be added without that."""
 
-_NUMBER, _TEXT, _FLAG = {"type": "number"}, {"type": "string"}, {"type": ["integer", "number"]}
+_NUMBER, _TEXT, _FLAG = {"type": "number"}, {"type": "string"}, {"type": ["integer", "number", "string"]}
+_RANGE = {"type": "array", "items": _NUMBER, "description": "lowest and highest likely, of a derived pair"}
 _TEXTS = {"type": "array", "items": _TEXT}
 
 
@@ -26,6 +29,7 @@ def answer_schema() -> dict[str, Any]:
         token_rate=_NUMBER | {"description": "tokens/s, input and output"},
         admitted=_TEXTS,
         rejected=_TEXTS,
+        adapters_if_right={"type": "integer", "description": "of a derived pair: admitted if the estimate is right"},
         principle=_TEXT | {"description": "by what the rejected ones were chosen"},
         base=_table("request_rate token_rate", request_rate=_NUMBER, token_rate=_NUMBER),
     )
@@ -39,6 +43,7 @@ def answer_schema() -> dict[str, Any]:
             "steady": {"type": "boolean"},
             "starved": {"type": "boolean"},
             "kv_capacity_tokens": {"type": "integer"},
+            **{f"{name}_range": _RANGE for name in ("itl_ms", "ttft_ms", "kv_capacity_tokens")},
             "simulated_hours": {"type": "integer", "description": "whose means these are; else the models predict"},
             "refused_share": _NUMBER | {"description": "of the requests, those longer than max_model_len"},
         },
@@ -58,6 +63,29 @@ def answer_schema() -> dict[str, Any]:
         orders={"type": "array", "items": _TEXTS, "description": "of admission: a run has the first adapters of one"},
         runs={"type": "array", "items": run},
     )
+    resource = {"enum": [*get_args(Resource)]}
+    shares = dict.fromkeys(("kv_cache", "adapter_slots", "max_num_seqs", "max_num_batched_tokens"), _NUMBER)
+    binding = _table(
+        "what adapters at_least load in_flight at_limit",
+        what=resource | {"description": "what runs out first as adapters are added; certainty is that of the models"},
+        adapters={"type": "integer", "description": "the most of this mix that one GPU serves"},
+        at_least={"type": "boolean", "description": "whether nobody looked for more"},
+        load=_NUMBER | {"description": "tokens/s of the admitted adapters over those of the most"},
+        beyond={"type": "integer", "description": "adapters that are too many"},
+        missed=_TEXTS | {"description": "what so many would miss of the objective"},
+        unsure_up_to={"type": "integer"},
+        in_flight={"type": "object", "properties": {"requests": _NUMBER, "adapters": _NUMBER, **shares}},
+        at_limit={"type": "object", "properties": shares},
+    )
+    lever = _table(
+        "change",
+        change=_TEXT,
+        adapters={"type": "integer"},
+        more_adapters={"type": "integer"},
+        itl_ms=_NUMBER,
+        max_loras={"type": "integer"},
+        note=_TEXT,
+    )
     host = _table("adapters gigabytes", adapters={"type": "integer"}, gigabytes=_NUMBER, limit_gib=_NUMBER)
     return {
         "$schema": DIALECT,
@@ -73,6 +101,7 @@ def answer_schema() -> dict[str, Any]:
             built=_TEXT,
             feasible={"type": "boolean"},
             reason=_TEXT,
+            objective={"type": "object", "properties": {"name": _TEXT}, "additionalProperties": _NUMBER},
             flags={"type": "object", "additionalProperties": _FLAG, "description": "by vLLM's names"},
             args=_TEXTS | {"description": "of vllm serve"},
             environment={"type": "object", "additionalProperties": _TEXT},
@@ -80,7 +109,11 @@ def answer_schema() -> dict[str, Any]:
             expected=expected,
             without_lora=_table("itl_ms load_ratio", itl_ms=_NUMBER, load_ratio=_NUMBER),
             host_memory=host,
+            uncertainty=_table("decisive measured_by", decisive=_TEXT, measured_by=_TEXT)
+            | {"description": "of a derived pair: what of it is least known, and what would tell"},
             further={"type": "array", "items": _table("flag why", flag=_TEXT, why=_TEXT)},
+            binding=binding,
+            levers={"type": "array", "items": lever},
             trace={
                 "type": "array",
                 "items": _table("output rule result", output=_TEXT, rule=_TEXTS, result=_NUMBER),

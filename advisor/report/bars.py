@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from advisor.recommend.growth import Curve, Point
+from advisor.recommend.what_if.growth import Curve, Point
+from twin.service_level import words
 
 ROWS = 12
 BAR = 28
@@ -10,14 +11,19 @@ BAR = 28
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
-def write(curve: Curve, served: int, *, plain: bool = False) -> str:
+def write(curve: Curve, served: int, *, ttft: str = "ttft_ms", plain: bool = False) -> str:
     """The curve as lines; `served` adapters are marked. With `plain` of ASCII characters alone.
+
+    `ttft` is what of the TTFT the curve tells, by its name among measures.
 
     Few enough rows to be read at a glance: those around what is served are all there.
     """
     points = _some(curve, served)
     most = max(point.throughput_tok_s for point in points) or 1.0
-    rows = [f"With {curve.max_loras} adapter slots, as adapters are added", f"  {'adapters':>8}  {'tokens/s':<37}TTFT"]
+    rows = [
+        f"With {curve.max_loras} adapter slots, as adapters are added",
+        f"  {'adapters':>8}  {'tokens/s':<37}{words(ttft)}",
+    ]
     for point in points:
         bar = _bar(point.throughput_tok_s / most, plain)
         note = "served" if point.adapters == served else "" if point.met else "objective missed"

@@ -66,6 +66,8 @@ class Chart:
 
     title: str
     unit: str
+    note: str
+    """What marks and dashes are."""
     x: list[Tick]
     y: list[Tick]
     lines: list[Line]
@@ -79,6 +81,7 @@ def chart(
     title: str,
     unit: str,
     lines: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    note: str = "",
     *,
     mark: float | None = None,
     limit: float | None = None,
@@ -96,6 +99,7 @@ def chart(
     return Chart(
         title,
         unit,
+        note,
         across.ticks(),
         up.ticks(),
         [Line(name, _path([(across.place(x), up.place(y)) for x, y in points])) for name, points in lines],

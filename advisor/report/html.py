@@ -8,12 +8,15 @@ from importlib.resources import files
 from typing import Any
 
 from advisor.names import listed
-from advisor.recommend.growth import Growth
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommendation import Recommendation
+from advisor.recommend.what_if.growth import Growth
 from advisor.report import chart as charts
+from advisor.report.prose.outlook import effect, what_binds
+from advisor.report.prose.trace import decisions
 from advisor.report.text import headline
 from twin.profile import Profile
+from twin.service_level import words
 
 Points = tuple[str, list[tuple[float, float]]]
 """A named line."""
@@ -38,16 +41,14 @@ def write(recommendation: Recommendation, growth: Growth | None, profile: Profil
         chosen=None if settings is None else settings.max_loras,
         growth="" if growth is None else _growth(growth),
         charts=[] if growth is None else _charts(growth, recommendation, objective),
-        chart_note={
-            "Throughput": "; dashed: what is offered; green: what is served",
-            "TTFT": "; dashed: the limit; green: what is served",
-            "ITL": "; green: what is served",
-        },
         memory=_memory(recommendation, profile),
         changes=recommendation.changes,
         rejected=listed(admission.rejected, SHOWN) if admission.rejected and settings is not None else "",
         principle=admission.principle,
         warnings=recommendation.warnings,
+        binding=what_binds(recommendation),
+        levers=[(lever.change, effect(lever, recommendation)) for lever in recommendation.levers],
+        decisions=list(decisions(recommendation)),
         trace=[{"output": s.output, "rule": s.rule, "result": _number(s.result)} for s in recommendation.trace],
         **{name.lower(): getattr(charts, name) for name in ("WIDTH", "HEIGHT", "LEFT", "RIGHT", "TOP", "BOTTOM")},
     )
@@ -56,8 +57,8 @@ def write(recommendation: Recommendation, growth: Growth | None, profile: Profil
 def _command(recommendation: Recommendation) -> str:
     if not recommendation.args:
         return ""
-    words = [f"vllm serve {shlex.quote(recommendation.basis.model)}", *map(shlex.quote, recommendation.args)]
-    return " \\\n    ".join(words)
+    parts = [f"vllm serve {shlex.quote(recommendation.basis.model)}", *map(shlex.quote, recommendation.args)]
+    return " \\\n    ".join(parts)
 
 
 def _figures(recommendation: Recommendation) -> list[tuple[str, str]]:
@@ -69,10 +70,16 @@ def _figures(recommendation: Recommendation) -> list[tuple[str, str]]:
         ("traffic", f"{admission.request_rate:,.4g} requests/s, {admission.token_rate:,.0f} tokens/s"),
         ("state", "steady" if recommendation.steady else "not steady"),
         ("throughput", f"{expected.throughput_tok_s:,.0f} tokens/s"),
-        ("ITL", f"{expected.itl_ms:,.1f} ms on average"),
-        ("TTFT", f"{expected.ttft_ms:,.0f} ms on average"),
+        ("ITL", f"{expected.itl_ms:,.1f} ms on average from one token of an answer to the next"),
+        ("TTFT", f"{expected.ttft_ms:,.0f} ms on average to the first token"),
+        *((words(name), f"{expected.time_ms(name):,.0f} ms") for name in _limited_percentiles(recommendation)),
         ("KV cache", f"{expected.kv_capacity_tokens:,} tokens"),
     ]
+
+
+def _limited_percentiles(recommendation: Recommendation) -> list[str]:
+    objective = recommendation.objective
+    return [] if objective is None else [name for name, limit in objective.limits.items() if not limit.is_mean]
 
 
 def _growth(growth: Growth) -> str:
@@ -82,8 +89,7 @@ def _growth(growth: Growth) -> str:
 
 def _charts(growth: Growth, recommendation: Recommendation, objective: Objective) -> list[charts.Chart]:
     served = float(recommendation.admission.adapters)
-    of_means = (objective.limits.get(name) for name in ("ttft_ms", "itl_ms"))  # the curves are means, too
-    ttft_ms, itl_ms = (None if limit is None else 1e3 * limit.seconds for limit in of_means)
+    limits_ms = {name: 1e3 * limit.seconds for name, limit in objective.limits.items()}
 
     def lines(name: str) -> list[Points]:
         return [
@@ -91,12 +97,20 @@ def _charts(growth: Growth, recommendation: Recommendation, objective: Objective
             for curve in growth.curves
         ]
 
+    def note(limit_ms: float | None) -> str:
+        return "green: what is served" if limit_ms is None else "dashed: the limit; green: what is served"
+
     offered = [(float(point.adapters), point.offered_tok_s) for curve in growth.curves[:1] for point in curve.points]
     throughput: list[Points] = [("offered", offered), *lines("throughput_tok_s")]
+    ttft_ms, itl_ms = limits_ms.get(growth.ttft), limits_ms.get(growth.itl)
     return [
-        charts.chart("Throughput", "tokens/s", throughput, mark=served),
-        charts.chart("TTFT", "ms", lines("ttft_ms"), mark=served, limit=ttft_ms, logarithmic=True),
-        charts.chart("ITL", "ms", lines("itl_ms"), mark=served, limit=itl_ms),
+        charts.chart(
+            "Throughput", "tokens/s", throughput, "dashed: what is offered; green: what is served", mark=served
+        ),
+        charts.chart(
+            words(growth.ttft), "ms", lines("ttft_ms"), note(ttft_ms), mark=served, limit=ttft_ms, logarithmic=True
+        ),
+        charts.chart(words(growth.itl), "ms", lines("itl_ms"), note(itl_ms), mark=served, limit=itl_ms),
     ]
 
 

@@ -23,24 +23,39 @@ GAP = 3
 def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], width: int | None = None) -> str:
     """Rows as a table without colours: numbers to the right, what is missing as a dash.
 
-    Where `width` columns of text are too few, text is folded; where they are too few for that, every row becomes a
-    block of lines. A number is never broken.
+    Where `width` columns of text are too few, text is folded, and the table goes on below with further columns beside
+    the first one; where they are too few for that, every row becomes a block of lines. A number is never broken.
     """
     given = [[row.get(column) for column in columns] for row in rows]
     cells = [[_shown(value) for value in row] for row in given]
     numeric = [all(isinstance(row[i], (int, float)) or row[i] is None for row in given) for i in range(len(columns))]
     widths = [max(map(cell_len, [column, *(row[i] for row in cells)])) for i, column in enumerate(columns)]
-    least = sum(wide if number else min(wide, FOLDED) for wide, number in zip(widths, numeric, strict=True))
-    if width is not None and least + GAP * (len(columns) - 1) > width:
+    least = [wide if number else min(wide, FOLDED) for wide, number in zip(widths, numeric, strict=True)]
+    if width is not None and least[0] + GAP + max(least[1:], default=0) > width:
         return "\n\n".join("\n".join(_block(columns, row)) for row in cells)
-    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for column, number in zip(columns, numeric, strict=True):
-        grid.add_column(column, justify="right" if number else "left", no_wrap=number, overflow="fold")
-    for row in cells:
-        grid.add_row(*map(Text, row))
-    target = StringIO()
-    Console(file=target, width=width or sum(widths) + GAP * len(columns), color_system=None).print(grid)
-    return "\n".join(line.rstrip() for line in target.getvalue().splitlines() if line.strip())
+    parts = []
+    for part in _parts(least, width):
+        grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        for i in part:
+            grid.add_column(columns[i], justify="right" if numeric[i] else "left", no_wrap=numeric[i], overflow="fold")
+        for row in cells:
+            grid.add_row(*(Text(row[i]) for i in part))
+        target = StringIO()
+        enough = sum(widths[i] for i in part) + GAP * len(part)
+        Console(file=target, width=width or enough, color_system=None).print(grid)
+        parts += [line.rstrip() for line in target.getvalue().splitlines() if line.strip()]
+    return "\n".join(parts)
+
+
+def _parts(widths: Sequence[int], width: int | None) -> Iterator[list[int]]:
+    """Columns side by side that fit, the first one in every part."""
+    part = [0]
+    for i, wide in enumerate(widths[1:], start=1):
+        if width is not None and sum(widths[j] + GAP for j in part) + wide > width:
+            yield part
+            part = [0]
+        part.append(i)
+    yield part
 
 
 def _block(columns: Sequence[str], row: Sequence[str]) -> Iterator[str]:

@@ -1,24 +1,48 @@
-"""Text: for the operator at a terminal; what to paste first, then what it means, then why."""
+"""Text: for the operator at a terminal; what to paste, what binds, what would help, what to expect, and why."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from advisor.names import counted, listed
-from advisor.recommend.recommendation import Recommendation, Step
-from twin.service_level import PERCENTS
+from advisor.recommend.recommendation import Recommendation
+from advisor.report.prose.outlook import effect, what_binds
+from advisor.report.prose.trace import decisions
+from twin.service_level import PERCENTS, words
+
+WIDTH = 80
+"""Columns where the answer goes to no terminal."""
+NARROWEST = 40
+"""Columns that lines are made for at least."""
+FIRST_TOKEN = " (time to first token)"
+LABEL = 13
+"""Columns of what stands before a line."""
 
 
-def write(recommendation: Recommendation) -> str:
-    """The answer as lines for a terminal, without colours."""
-    blocks = [headline(recommendation)]
-    if recommendation.feasible:
-        blocks += [_command(recommendation), _admission(recommendation), _expected(recommendation)]
-    blocks += [_verified(recommendation), _changes(recommendation), _why(recommendation.trace)]
-    blocks.append(_titled("Further flags", [f"{each.flag}: {each.why}" for each in recommendation.further]))
-    blocks.append(_titled("Warnings", [f"- {warning}" for warning in recommendation.warnings]))
+def write(recommendation: Recommendation, *, width: int = WIDTH, full_trace: bool = False) -> str:
+    """The answer as lines for a terminal, without colours, wrapped at so many columns.
+
+    With the `full_trace` as rules have it, in place of sentences.
+    """
+    width = max(width, NARROWEST)
+    feasible = recommendation.feasible
+    blocks = [
+        "\n".join(_wrapped(line, width) for line in headline(recommendation).split("\n")),
+        _command(recommendation) if feasible else "",
+        _titled("Admission", _admission(recommendation) if feasible else [], width),
+        _binding(recommendation, width),
+        _titled("What would help", _levers(recommendation), width, hang=2),
+        _titled(_expectation(recommendation), _expected(recommendation), width) if feasible else "",
+        _titled("Least known", _least_known(recommendation), width, hang=2),
+        _verified(recommendation, width),
+        _titled("Changes to the settings in [server]", _changes(recommendation), width),
+        _titled("Further flags", [f"- {each.flag}: {each.why}" for each in recommendation.further], width, hang=2),
+        _titled("Warnings", [f"- {warning}" for warning in recommendation.warnings], width, hang=2),
+        _titled("Why", _full(recommendation) if full_trace else _why(recommendation), width, hang=2),
+    ]
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -27,10 +51,15 @@ def headline(recommendation: Recommendation) -> str:
     if not recommendation.feasible:
         what = f"not feasible: {recommendation.reason}"
     elif admission.adapters == admission.of:
-        what = f"one GPU serves all {_adapters(admission.of)}"
+        what = f"{_server(recommendation)} serves all {_adapters(admission.of)}"
     else:
-        what = f"one GPU serves {admission.adapters:,} of {_adapters(admission.of)} of this mix"
+        what = f"{_server(recommendation)} serves {admission.adapters:,} of {_adapters(admission.of)} of this mix"
     return f"{recommendation.basis.pair}: {what}\n{recommendation.basis}"
+
+
+def _server(recommendation: Recommendation) -> str:
+    gpus = recommendation.flags.get("tensor_parallel_size", 1)
+    return "one GPU" if gpus == 1 else f"one server of {gpus} GPUs"
 
 
 def _adapters(count: int) -> str:
@@ -43,41 +72,86 @@ def _command(recommendation: Recommendation) -> str:
     return " \\\n    ".join([serve, *map(shlex.quote, recommendation.args)])
 
 
-def _admission(recommendation: Recommendation) -> str:
+def _admission(recommendation: Recommendation) -> Iterator[str]:
     admission = recommendation.admission
-    lines = [
-        f"admitted     {admission.adapters:,} of {_adapters(admission.of)}: "
-        f"{admission.request_rate:,.4g} requests/s, {admission.token_rate:,.0f} tokens/s"
-    ]
+    yield _row(
+        "admitted",
+        f"{admission.adapters:,} of {_adapters(admission.of)}: "
+        f"{admission.request_rate:,.4g} requests/s, {admission.token_rate:,.0f} tokens/s",
+    )
+    if (known := recommendation.uncertainty) and known.up_to > admission.adapters:
+        yield _row("", f"{known.up_to:,} if the estimate is right: nobody measured this pair")
     if host := recommendation.host_memory:
-        lines.append(f"host memory  {host.gigabytes:,.1f} GB for the {_adapters(host.adapters)} of max_cpu_loras")
+        yield _row("host memory", f"{host.gigabytes:,.1f} GB for the {_adapters(host.adapters)} of max_cpu_loras")
+    if (objective := recommendation.objective) is not None:
+        within = "".join(
+            f", {words(name)}{FIRST_TOKEN if name.startswith('ttft') else ''} within {limit.seconds:g} s"
+            for name, limit in objective.limits.items()
+        )
+        yield _row("objective", f"{objective.name}: no requests starve{within}")
     if admission.base_request_rate:
-        lines.append(
-            f"base model   beside them {admission.base_request_rate:,.4g} requests/s that name no adapter, "
-            f"{admission.base_token_rate:,.0f} tokens/s"
+        yield _row(
+            "base model",
+            f"beside them {admission.base_request_rate:,.4g} requests/s that name no adapter, "
+            f"{admission.base_token_rate:,.0f} tokens/s",
         )
     if rejected := admission.rejected:
-        lines.append(f"rejected     {listed(rejected)}")
-        lines.append(f"principle    {admission.principle}")
-    return _titled("Admission", lines)
+        yield _row("rejected", listed(rejected))
+        yield _row("principle", admission.principle)
+        yield _row("elsewhere", "`advisor place` says on how many GPUs all of them are served, and who goes where")
 
 
-def _expected(recommendation: Recommendation) -> str:
+def _binding(recommendation: Recommendation, width: int) -> str:
+    title, rows = what_binds(recommendation)
+    return _titled(title, [_row(label, said) for label, said in rows], width)
+
+
+def _levers(recommendation: Recommendation) -> Iterator[str]:
+    for lever in recommendation.levers:
+        yield f"- {lever.change}: {effect(lever, recommendation)}"
+
+
+def _expectation(recommendation: Recommendation) -> str:
+    """The title of what to expect."""
     figures = recommendation.figures()
-    lines = _figures(figures)
-    if plain := recommendation.without_lora:
-        lines.append(f"without LoRA ITL {plain.itl_ms:,.1f} ms, and {plain.load_ratio:.3g} times the tokens/s at most")
     simulated = figures.get("simulated_hours")
     means = f", simulated, not predicted: means of {counted(simulated, 'hour')}" if simulated else ""
-    return _titled(f"Expected: {_state(figures)}{means}", lines)
+    return f"Expected: {_state(figures)}{means}"
 
 
-def _verified(recommendation: Recommendation) -> str:
+def _least_known(recommendation: Recommendation) -> list[str]:
+    known = recommendation.uncertainty
+    return [known.decisive, f"told by {known.measured_by}"] if known else []
+
+
+def _expected(recommendation: Recommendation) -> Iterator[str]:
+    yield from _figures(recommendation.figures())
+    if (plain := recommendation.without_lora) and recommendation.binding is None:  # else it is among what would help
+        yield _row("without LoRA", f"ITL {plain.itl_ms:,.1f} ms, and {plain.load_ratio:.3g} times the tokens/s at most")
+    yield _row("reading", "ITL is the time from one token of an answer to the next: the mean, then percentiles")
+
+
+def _verified(recommendation: Recommendation, width: int) -> str:
     measures = recommendation.verified
     if not measures:
         return ""
-    missed = [f"missed       {each}" for each in measures["missed"]]
-    return _titled(f"Digital twin: {_state(measures)}", [*_figures(measures), *missed])
+    missed = [_row("missed", each) for each in measures["missed"]]
+    beside = [_row(each["change"], _beside(each)) for each in measures.get("neighbours", ())]
+    if "best" in measures:
+        better = [each["change"] for each in measures["neighbours"] if each["better"]]
+        beside.append(_row("the best", f"no: better are {' and '.join(better)}" if better else _best(measures)))
+    return _titled(f"Digital twin: {_state(measures)}", [*_figures(measures), *missed, *beside], width)
+
+
+def _beside(neighbour: Mapping[str, Any]) -> str:
+    """What the twin measured of a neighbour."""
+    shown = (("throughput_tok_s", "{:,.0f} tokens/s"), ("itl_ms", "ITL {:,.1f} ms"), ("ttft_ms", "TTFT {:,.0f} ms"))
+    told = ", ".join(form.format(neighbour[key]) for key, form in shown if key in neighbour)
+    return f"{told}; missed: {'; '.join(neighbour['missed'])}" if neighbour["missed"] else told
+
+
+def _best(measures: Mapping[str, Any]) -> str:
+    return "yes: none of these is better" if measures["best"] else "no; none of these is better, though"
 
 
 def _state(figures: Mapping[str, Any]) -> str:
@@ -94,13 +168,19 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         ("KV cache", "kv_capacity_tokens", ",", "tokens"),
     )
     lines = [
-        f"{label:<13}{figures[key]:{digits}} {unit}{_percentiles(figures, key, digits)}"
+        _row(label, f"{figures[key]:{digits}} {unit}{_range(figures, key)}{_percentiles(figures, key, digits)}")
         for label, key, digits, unit in shown
         if figures[key] is not None
     ]
     if refused := figures.get("refused_share"):
-        lines.append(f"refused      {refused:.2%} of the requests, longer than max_model_len")
+        lines.append(_row("refused", f"{refused:.2%} of the requests, longer than max_model_len"))
     return lines
+
+
+def _range(figures: Mapping[str, Any], key: str) -> str:
+    """How far an estimate may be off."""
+    low, high = figures.get(f"{key}_range", (None, None))
+    return "" if low is None else f" ({low:,.0f} to {high:,.0f})"
 
 
 def _percentiles(figures: Mapping[str, Any], mean: str, digits: str) -> str:
@@ -114,21 +194,35 @@ def _percentiles(figures: Mapping[str, Any], mean: str, digits: str) -> str:
     return f"; {', '.join(told)}" if told else ""
 
 
-def _changes(recommendation: Recommendation) -> str:
-    lines = [f"{change.name:<25}{change.today} -> {change.recommended}" for change in recommendation.changes]
-    return _titled("Changes to the settings in [server]", lines)
+def _changes(recommendation: Recommendation) -> list[str]:
+    return [f"{change.name:<25}{change.today} -> {change.recommended}" for change in recommendation.changes]
 
 
-def _why(trace: Sequence[Step]) -> str:
-    return _titled("Why", [line for step in trace for line in _step(step)])
+def _why(recommendation: Recommendation) -> Iterator[str]:
+    for decision in decisions(recommendation):
+        yield f"{decision.sentence}."
+        yield from (f"  - {reason}" for reason in decision.because)
 
 
-def _step(step: Step) -> Iterator[str]:
-    result = f"{step.result:,.1f}" if isinstance(step.result, float) else f"{step.result:,}"
-    yield f"{step.output} = {result}"
-    for i, condition in enumerate(step.rule):
-        yield f"    {'because' if i == 0 else '    and'} {condition}"
+def _full(recommendation: Recommendation) -> Iterator[str]:
+    for step in recommendation.trace:
+        yield f"{step.output} = " + (f"{step.result:,.1f}" if isinstance(step.result, float) else f"{step.result:,}")
+        for i, reason in enumerate(step.rule):
+            yield f"    {'because' if i == 0 else '    and'} {reason}"
 
 
-def _titled(title: str, lines: Sequence[str]) -> str:
-    return "\n  ".join([title, *lines]) if lines else ""
+def _row(label: str, said: str) -> str:
+    return f"{label:<{LABEL}}{said}"
+
+
+def _titled(title: str, lines: Iterable[str], width: int, *, hang: int = LABEL) -> str:
+    """Lines below a title; of one that is too long, what follows begins so many columns further."""
+    told = [_wrapped(f"  {line}", width, hang=hang + len(line) - len(line.lstrip())) for line in lines]
+    return "\n".join([_wrapped(title, width), *told]) if told else ""
+
+
+def _wrapped(line: str, width: int, *, hang: int = 0) -> str:
+    if len(line) <= width:
+        return line
+    indent = " " * (hang + 2)
+    return textwrap.fill(line, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)

@@ -27,6 +27,7 @@ from advisor.check.rules import (
     rank_above_need,
     ray,
     routes,
+    run_otherwise,
     runtime_loading,
     slot_rank,
     slots,
@@ -44,7 +45,7 @@ _JUDGING = (
     *(adapter_rank, slot_rank, host_cache, memory, lora_off, bad_number, batch, context_limit),
     *(slots, limit, host_slots, long_requests),
     *(rank_above_need, slots_above_adapters, slots_above_use, long_context),
-    *(base_model, gpu, adapters, ray, unset_slots, runtime_loading, routes, old_image),
+    *(base_model, gpu, adapters, ray, unset_slots, runtime_loading, routes, old_image, run_otherwise),
     *(unknown, given_twice, other_version),
 )
 RULES: dict[str, Rule] = {

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from advisor.check.finding import Finding, Severity
 from advisor.check.rule import Rule
 from advisor.check.server import Server
-from advisor.recommend.objective import Expectation
+from advisor.recommend.objective import Expectation, Objective
+from twin.service_level import words
 from twin.settings import LORA_RANKS
 
 RULE = Rule("AD201", "will-starve", Severity.ERROR, __doc__ or "")
@@ -50,15 +51,18 @@ def check(server: Server) -> Iterator[Finding]:
         f"{server.says('max_loras')}: {slots:,} slot{'' if slots == 1 else 's'} for {adapters:,} adapters "
         f"{'will' if severity is Severity.ERROR else 'may'} starve their requests",
         server.place("max_loras"),
-        why=f"expected {told(expected)}; with the recommended {better:,} slots {told(advice.expected)}",
+        why=f"expected {told(expected, target.objective)}; with the recommended {better:,} slots "
+        f"{told(advice.expected, target.objective)}",
         fix=server.written(**changes) if better != slots else None,
         severity=severity,
     )
 
 
-def told(expected: Expectation) -> str:
-    """The figures that a user would notice."""
+def told(expected: Expectation, objective: Objective) -> str:
+    """The figures that a user would notice; of the TTFT what is limited."""
+    ttft = objective.shown("ttft")
+    first_token = "first token" if objective.ttft_limit.is_mean else f"first token ({words(ttft)})"
     return (
-        f"{expected.throughput_tok_s:,.0f} tokens/s, {expected.ttft_ms / 1e3:,.3g} s to the first token, "
+        f"{expected.throughput_tok_s:,.0f} tokens/s, {expected.time_ms(ttft) / 1e3:,.3g} s to the {first_token}, "
         f"a steady hour {expected.chance:.0%} likely"
     ) + "".join(f", {shortage}" for shortage in expected.shortages)

@@ -89,7 +89,7 @@ def context(recommendation: Recommendation, inventory: Inventory, pair: Pair, op
         "gpus": pair.gpus,
         "args": args,
         "command": [*args, "--lora-modules", *loaded] if loaded else args,
-        "environment": RUNTIME if options.at_run_time else dict(recommendation.environment),
+        "environment": RUNTIME if options.at_run_time or inventory.dynamic else {},
         "adapters": adapters,
         "modules": loaded,
         "unsourced": unsourced,

@@ -134,6 +134,52 @@ def test_verify(run: Run, tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
+def test_verify_serves_the_neighbours_too(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path)
+    verified = json.loads(run("recommend", path, "--verify", "--format", "json").stdout)["verified"]
+    changes = [each["change"] for each in verified["neighbours"]]
+    assert sum(each.endswith(" slots") for each in changes) >= 1
+    assert {"55 adapters", "67 adapters"} & set(changes)
+    assert verified["best"] == (not any(each["better"] for each in verified["neighbours"]))
+    text = run("recommend", path, "--verify").stdout
+    assert all(change in text for change in changes)
+    assert "the best" in text
+
+
+def test_why_in_sentences_or_as_the_rules_have_it(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path)
+    words, full = run("recommend", path).stdout, run("recommend", path, "--trace", "full").stdout
+    assert max(map(len, (words + full).splitlines())) <= 80
+    steps = json.loads(run("recommend", path, "--format", "json").stdout)["trace"]
+    told = " ".join(full.split())
+    assert all(" ".join(rule.split()) in told for step in steps for rule in step["rule"])
+    assert "load_limit = " in full and "load_limit" not in words
+    assert run("recommend", path, "--trace", "full", "--format", "json").returncode == 2
+
+
+def test_a_limit_that_nobody_waits_for_is_told(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path)
+    done = run("recommend", path, "--ttft-limit", "500", "--format", "args")
+    assert done.stderr.startswith("advisor: --ttft-limit is 500 seconds")
+    assert run("recommend", path, "--ttft-limit", "500ms", "--format", "args").stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--no-lora", "--max-loras", "4"), ("--no-lora", "--cold"), ("--duration", "1e9"), ("--duration", "9999h")],
+)
+def test_simulate_refuses_what_does_nothing_or_never_ends(run: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = run("simulate", inventories.write(tmp_path), *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_table_of_a_simulation_fits_eighty_columns(run: Run, tmp_path: Path) -> None:
+    table = run("simulate", inventories.write(tmp_path), "--duration", "60").stdout.partition("\n\n")[0]
+    assert max(map(len, table.splitlines())) <= 80
+    assert all(column in table for column in ("offered_tok_s", "waiting_mean", "steady"))
+
+
 def test_limits_of_percentiles(run: Run, tmp_path: Path) -> None:
     path = inventories.write(tmp_path)
     for limit, code in (("p99=30s", 0), ("p99=50ms", 1)):

@@ -231,3 +231,13 @@ def test_a_symbolic_link_is_neither_followed_nor_replaced(tmp_path: Path, target
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "theirs"]
     assert (tmp_path / "a").is_symlink()
     assert (tmp_path / "theirs").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_adapters_that_come_and_go_have_the_switch_in_every_file(pair: Pair, template: str) -> None:
+    inventory, answer = serving(pair, ["sql"])
+    with_source = replace(inventory, sources=("/adapters/sql",))
+    plain = render.render(template, answer, with_source, pair).text
+    dynamic = render.render(template, answer, replace(with_source, dynamic=True), pair).text
+    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in plain
+    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" in dynamic and "/adapters/sql" in dynamic

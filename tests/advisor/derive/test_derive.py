@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from advisor.derive.memory import MemoryModel
 from advisor.derive.operators import Operators
 from advisor.derive.step import StepModel
 from advisor.errors import InputError
-from twin.profile import Profile, load, parse
+from twin import lora_kernels
+from twin.profile import Profile, Step, load, parse
 
 PAIRS = Path("model_zoo/pairs")
 LLAMA = load(PAIRS / "llama-3.1-8b-instruct--h100-64gb" / "profile.toml")
@@ -150,3 +152,50 @@ def test_steps_of_few_prompt_tokens_take_what_their_operators_do(gpu: str, preci
         assert ours(0, tokens) == pytest.approx(model.prefill_ms(tokens, 200.0), rel=0.13)
     for requests in (1, 8, 32, 64, 128, 256):
         assert ours(requests, requests) == pytest.approx(model.decode_ms(requests, 400.0), rel=0.13)
+
+
+@given(st.sampled_from(DENSE), st.sampled_from(sorted(gpus.catalogue().gpus)), st.floats(1.01, 4), st.booleans())
+def test_more_memory_or_bandwidth_is_never_worse(model: str, gpu: str, times: float, memory: bool) -> None:
+    found = subject(model, gpu, tensor_parallel=4 if model_shape.find(model).heads % 4 == 0 else 1)
+    key = "memory_gib" if memory else "bandwidth_gb_s"
+    better = replace(found, gpu=found.gpu.model_copy(update={key: times * getattr(found.gpu, key)}))
+    try:
+        one, other = derived(found), derived(better)
+    except InputError:
+        return
+    assert other.memory.kv_tokens_base >= one.memory.kv_tokens_base
+    assert other.step.base_ms <= one.step.base_ms * (1 + 1e-6)
+
+
+@pytest.mark.parametrize(("measured", "other"), [(LLAMA, QWEN), (QWEN, LLAMA)])
+def test_what_lora_takes_follows_from_the_other_measured_model(measured: Profile, other: Profile) -> None:
+    found = derived(subject(other.pair.model, "h100-64gb", vllm="0.8.5"), measured)
+    off = []
+    for tokens, slots, adapters, rank in product((20, 60, 100, 200, 300, 500), (8, 32, 128), (8, 60), (8, 16, 32)):
+        took, true = (lora_ms(step, tokens, slots, min(adapters, tokens), rank) for step in (found.step, other.step))
+        off.append(abs(took / true - 1))
+    assert sum(off) / len(off) < 0.08 and max(off) < 0.2
+
+
+def lora_ms(step: Step, tokens: int, slots: int, adapters: int, rank: int) -> float:
+    """LoRA's part of a step, as `twin.profile.Step` has it."""
+    tiles = lora_kernels.rank_tiles(rank)
+    split = lora_kernels.is_split(tokens) * tiles
+    per_adapter = step.per_adapter_ms + step.per_adapter_shrink_ms * lora_kernels.shrink_work(tokens) * tiles
+    per_adapter += step.per_adapter_expand_ms * lora_kernels.expand_tiles(tokens)
+    per_token = step.lora_per_token_ms + step.per_split_token_ms * split
+    return step.slot_ms(rank, tokens) * slots + per_adapter * adapters + per_token * tokens
+
+
+def test_several_gpus_share_what_lora_multiplies_and_a_slower_clock_takes_longer() -> None:
+    one = subject("meta-llama/Llama-3.1-8B-Instruct", "h100-80gb", vllm="0.8.5")
+    alone, four = derived(one), derived(replace(one, tensor_parallel=4))
+    assert four.step.per_slot_expand_ms < alone.step.per_slot_expand_ms
+    assert four.step.per_slot_shrink_ms == alone.step.per_slot_shrink_ms  # each has all of A
+    slow = derived(replace(one, gpu_name="slow", gpu=one.gpu.model_copy(update={"clock_ghz": 1.0})))
+    assert slow.step.per_slot_expand_ms > alone.step.per_slot_expand_ms
+    unknown = derived(replace(one, gpu_name="unknown", gpu=one.gpu.model_copy(update={"clock_ghz": None})))
+    assert unknown.derivation and alone.derivation and any("clock is not known" in x for x in unknown.derivation.notes)
+    low, high = unknown.derivation.intervals["step.per_slot_expand_ms"]
+    known = alone.derivation.intervals["step.per_slot_expand_ms"]
+    assert low < known[0] and high > known[1]

@@ -9,14 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
 from advisor import report as formats
-from advisor.recommend.objective import Expectation
+from advisor.features.vector import UNITS
+from advisor.recommend.objective import Expectation, Objective
+from advisor.recommend.reasons import Asked, Missed, NextRank, Quotient
 from advisor.recommend.recommendation import Admission, Change, Recommendation, Step
+from advisor.recommend.what_if.outlook import Binding, InFlight, Lever
 from advisor.report import Format
+from advisor.report.answer_schema import answer_schema
+from advisor.report.prose.features import conditions
 from advisor.zoo.basis import Basis
+from advisor.zoo.tree import Condition, Met, Product
+from twin.service_level import Limit
 from twin.settings import Settings
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -37,14 +45,38 @@ ADMITTED = Recommendation(
     expected=Expectation(3130.04, 0.996, 44.004, 180.02, 235_584, 0.97, 0.92),
     steady=True,
     trace=(
-        Step("load_limit", ("rate_std 0.031 <= 0.88", "rate_mean 0.058 > 0.03"), 3153.25),
-        Step("admission_limit", ("load_limit 3153.2 / token_rate_mean 24.551 = 128.44",), 128),
-        Step("adapters", ("adapters in the inventory 140 > admission_limit 128",), 128),
-        Step("max_lora_rank", ("largest rank 16 <= 16, the next that vLLM accepts",), 16),
-        Step("max_loras", ("active_adapters 61.2 <= 64.5",), 96),
+        Step(
+            "load_limit",
+            (
+                Met(Condition("rate_std", False, 0.88), 0.031),
+                Met(Condition("rate_mean", True, 0.03), 0.058),
+                Met(Condition("rate_std", True, 0.001), 0.031),
+                Product(1.5, "steady_load", 2102.17),
+            ),
+            3153.25,
+        ),
+        Step("admission_limit", (Quotient(3153.25, 0.0, 24.551),), 128),
+        Step("admission_limit", (Missed(129, ("TTFT 2100.00 ms > 2000 ms",)),), 128),
+        Step("adapters", (Asked(140, "in the inventory", 128),), 128),
+        Step("max_lora_rank", (NextRank(16, 16),), 16),
+        Step("max_loras", (Met(Condition("no_such_feature", False, 64.5), 61.2),), 96),
     ),
     warnings=("rate_std is 0.031 requests/s, outside the 0.04 to 2 of the training data",),
     changes=(Change("max_loras", 32, 96),),
+)
+IN_FLIGHT = InFlight(
+    138.0, 61.2, {"kv_cache": 0.41, "adapter_slots": 0.64, "max_num_seqs": 0.07, "max_num_batched_tokens": 0.5}
+)
+EXPLORED = replace(
+    ADMITTED,
+    objective=Objective(ttft_limit=Limit(0.5, "p99")),
+    binding=Binding(
+        "compute", 128, False, 128, 1.0, 129, ("TTFT 2100.00 ms > 2000 ms",), IN_FLIGHT, IN_FLIGHT, 768.0, 150
+    ),
+    levers=(
+        Lever("answers half as long", 140, 12, itl_ms=30.0, everyone=True),
+        Lever("--max-model-len=8192", 135, 7, max_loras=136, note="a note"),
+    ),
 )
 REFUSED = replace(
     ADMITTED,
@@ -74,16 +106,56 @@ VERIFIED = replace(
 )
 
 
-@pytest.mark.parametrize(("name", "answer"), [("admitted", ADMITTED), ("refused", REFUSED), ("verified", VERIFIED)])
+@pytest.mark.parametrize(
+    ("name", "answer"), [("admitted", ADMITTED), ("refused", REFUSED), ("verified", VERIFIED), ("explored", EXPLORED)]
+)
 def test_text_for_the_operator(name: str, answer: Recommendation) -> None:
     assert formats.write(answer, Format.TEXT) == (GOLDEN / f"{name}.txt").read_text(encoding="utf-8").rstrip("\n")
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("answer", [ADMITTED, REFUSED, VERIFIED, EXPLORED])
+def test_no_line_is_longer_than_the_terminal_but_those_of_the_command(answer: Recommendation, width: int) -> None:
+    for full_trace in (False, True):
+        text = formats.write(answer, Format.TEXT, width=width, full_trace=full_trace)
+        command = {line for line in text.splitlines() if line.endswith("\\") or line.startswith("    --")}
+        assert all(len(line) <= width for line in text.splitlines() if line not in command)
+        if answer.feasible:
+            assert " \\\n    ".join(["vllm serve example/Tiny-1B", *answer.args]) in text
+
+
+def test_the_schema_of_answers_knows_what_binds_and_what_would_help() -> None:
+    schema, document = answer_schema(), EXPLORED.document()
+    jsonschema.validate(document, schema)
+    assert document.keys() <= schema["properties"].keys()
+    assert document["binding"].keys() <= schema["properties"]["binding"]["properties"].keys()
+    for lever in document["levers"]:
+        assert lever.keys() <= schema["properties"]["levers"]["items"]["properties"].keys()
+
+
+def test_the_complete_trace_is_that_of_the_document() -> None:
+    text = formats.write(ADMITTED, Format.TEXT, width=200, full_trace=True)
+    for step in ADMITTED.document()["trace"]:
+        for rule in step["rule"]:
+            assert rule in text
+
+
+def test_a_feature_without_words_is_told_by_its_name() -> None:
+    assert "no such feature is 61.2, below 64.5" in formats.write(ADMITTED, Format.TEXT)
+    for name in UNITS:
+        told = next(conditions([Met(Condition(name, True, 1.0), 2.5)], None, set()))
+        assert "2.5" in told and "above 1" in told and "_" not in told
+
+
+def test_a_meaning_is_told_where_it_first_stands_alone() -> None:
+    assert formats.write(ADMITTED, Format.TEXT).count("standard deviation") == 1
 
 
 def test_text_cannot_steer_the_terminal() -> None:
     assert "\x1b" not in formats.write(ADMITTED, Format.TEXT)
 
 
-@pytest.mark.parametrize("answer", [ADMITTED, REFUSED, VERIFIED])
+@pytest.mark.parametrize("answer", [ADMITTED, REFUSED, VERIFIED, EXPLORED])
 def test_json_toml_and_yaml_hold_the_same_document(answer: Recommendation) -> None:
     document = answer.document()
     assert json.loads(formats.write(answer, Format.JSON)) == document

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from advisor.inventory.inventory import Inventory
-from advisor.recommend.configuration import Configurator, DoesNotFitError
-from advisor.recommend.context import settle_context
+from advisor.recommend.configuration import DoesNotFitError
 from advisor.recommend.objective import Objective
-from advisor.recommend.order import admission_order
 from advisor.recommend.recommendation import Recommendation
 from advisor.recommend.search import largest
+from advisor.recommend.what_if.mix import MOST_TIMES, Mix
 from advisor.zoo.pair import Pair
-from twin.workload import Workload
 
-MOST_TIMES = 8
-"""So many times the adapters that there are is as far as anyone looks ahead."""
 POINTS = 24
 """Of a curve; the cliff is between two of them."""
 BEYOND = 1.6
@@ -61,42 +55,27 @@ class Growth:
     """Whether more was not looked for."""
     curves: tuple[Curve, ...]
     """By slots; those recommended among them."""
+    ttft: str = "ttft_ms"
+    """What of the TTFT the points tell, by its name among measures: the percentile that is limited, or the mean."""
+    itl: str = "itl_ms"
+    """The same of the ITL."""
 
 
 def grow(inventory: Inventory, pair: Pair, objective: Objective, recommendation: Recommendation) -> Growth | None:
     """How many adapters of the mix one GPU takes, and curves of what becomes of it; None where nothing is feasible."""
     if recommendation.settings is None:
         return None
-    fixed = dict(inventory.fixed)
-    context = settle_context(inventory.mix, pair.profile, inventory.server, fixed)
-    mix = (context.accepted or inventory.mix).take(np.flatnonzero(inventory.mix.rate > 0))
-    names = tuple(name for name, rate in zip(inventory.names, inventory.mix.rate, strict=True) if rate > 0)
-    order = admission_order(mix, names)
-
-    def some(size: int) -> Workload:
-        """So many adapters of the mix, again from the first one where there are fewer."""
-        return mix.take(order[np.arange(size) % len(order)])
-
-    configurator = Configurator(pair, objective, fixed)
-    most, served = MOST_TIMES * len(order), max(recommendation.admission.adapters, 1)
-    size, _ = largest(min(served, most), most, _misses(configurator, some, objective))
+    mix, served = Mix(inventory, pair, objective), max(recommendation.admission.adapters, 1)
+    if recommendation.binding is not None and not recommendation.admission.rejected:
+        size = recommendation.binding.adapters
+    else:
+        size, _ = largest(min(served, mix.most), mix.most, mix.misses)
     slots = recommendation.settings.max_loras
-    wanted = {max(round(slots * times), 1) for times in SLOTS} if "max_loras" not in fixed else {slots}
-    sizes = _sizes(min(math.ceil(BEYOND * max(size, served)), most), served)
-    curves = (_curve(configurator, some, sizes, each, objective) for each in sorted(wanted))
-    return Growth(size, size == most, tuple(curve for curve in curves if curve is not None))
-
-
-def _misses(
-    configurator: Configurator, some: Callable[[int], Workload], objective: Objective
-) -> Callable[[int], list[str]]:
-    def misses(size: int) -> list[str]:
-        try:
-            return objective.misses(configurator.configure(some(size)).expected)
-        except DoesNotFitError as error:
-            return [str(error)]
-
-    return misses
+    wanted = {max(round(slots * times), 1) for times in SLOTS} if "max_loras" not in inventory.fixed else {slots}
+    sizes = _sizes(min(math.ceil(BEYOND * max(size, served)), MOST_TIMES * len(mix)), served)
+    curves = (_curve(mix, sizes, each) for each in sorted(wanted))
+    shown = objective.shown("ttft"), objective.shown("itl")
+    return Growth(size, size == mix.most, tuple(curve for curve in curves if curve is not None), *shown)
 
 
 def _sizes(most: int, served: int) -> list[int]:
@@ -104,25 +83,23 @@ def _sizes(most: int, served: int) -> list[int]:
     return sorted({max(round(most * step / POINTS), 1) for step in range(1, POINTS + 1)} | {served})
 
 
-def _curve(
-    configurator: Configurator, some: Callable[[int], Workload], sizes: Sequence[int], slots: int, objective: Objective
-) -> Curve | None:
+def _curve(mix: Mix, sizes: Sequence[int], slots: int) -> Curve | None:
     """The curve of so many slots; None where the server does not start with them."""
-    points, capacity = list[Point](), 0
+    points, capacity, objective = list[Point](), 0, mix.objective
     for size in sizes:
-        mix = some(size)
+        adapters = mix.some(size)
         try:
-            expected = configurator.expect(mix, slots)
+            expected = mix.configurator.expect(adapters, slots)
         except DoesNotFitError:
             return None
         capacity = expected.kv_capacity_tokens
         points.append(
             Point(
                 size,
-                mix.offered_tok_s,
+                adapters.offered_tok_s,
                 expected.throughput_tok_s,
-                expected.itl_ms,
-                expected.ttft_ms,
+                expected.time_ms(objective.shown("itl")),
+                expected.time_ms(objective.shown("ttft")),
                 not objective.misses(expected),
             )
         )

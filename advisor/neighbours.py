@@ -1,0 +1,83 @@
+"""Whether the twin finds anything better next to an answer: fewer and more slots, fewer and more adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from advisor.inventory.inventory import Inventory
+from advisor.recommend.objective import Objective
+from advisor.recommend.order import admission_order
+from advisor.recommend.recommendation import Recommendation
+from advisor.simulation import Simulation
+from twin.profile import Profile
+from twin.settings import Settings
+
+SLOTS = (0.8, 1.25)
+"""Times the slots of the answer."""
+ADAPTERS = (0.9, 1.1)
+"""Times the adapters of the answer."""
+MORE = 1.01
+"""Times the throughput, and more, is better; ITL decides among those that are nearer (see the objective `steady`)."""
+FASTER = 0.98
+"""Times the ITL, or less, is better; nearer ones differ by which requests happen to come."""
+KEYS = ("throughput_tok_s", "itl_ms", "ttft_ms")
+
+
+def compared(
+    recommendation: Recommendation, inventory: Inventory, profile: Profile, objective: Objective
+) -> Recommendation:
+    """A verified recommendation, with what the twin measures of its neighbours and whether one of them is better.
+
+    Raises:
+        InputError: the twin is not installed.
+    """
+    verified = recommendation.verified
+    if verified is None or recommendation.settings is None:
+        return recommendation
+    found = []
+    for what, adapters, server in _neighbours(recommendation, recommendation.settings, inventory, profile):
+        simulation = Simulation(what, recommendation.basis, adapters, profile, server)
+        measures = simulation.measure(seed=0, objective=objective)
+        told = {key: measures[key] for key in KEYS if measures[key] is not None}
+        better = not measures["missed"] and _better(measures, verified, more=len(adapters), answer=recommendation)
+        found.append({"change": what, **told, "missed": measures["missed"], "better": better})
+    best = not verified["missed"] and not any(each["better"] for each in found)
+    return replace(recommendation, verified={**verified, "neighbours": found, "best": best})
+
+
+def _better(measures: Mapping[str, Any], verified: Mapping[str, Any], *, more: int, answer: Recommendation) -> bool:
+    """Whether a neighbour that keeps the objective is to be preferred."""
+    admitted = answer.admission.adapters
+    if verified["missed"]:
+        return True
+    if more != admitted:  # whoever is served anyway gains nothing from room for others
+        return more > admitted and bool(answer.admission.rejected)
+    throughput, itl_ms = verified["throughput_tok_s"], verified["itl_ms"]
+    if measures["throughput_tok_s"] > MORE * throughput:
+        return True
+    faster = itl_ms is not None and measures["itl_ms"] is not None and measures["itl_ms"] <= FASTER * itl_ms
+    return faster and measures["throughput_tok_s"] * MORE >= throughput
+
+
+def _neighbours(
+    recommendation: Recommendation, server: Settings, inventory: Inventory, profile: Profile
+) -> Iterator[tuple[str, Inventory, Settings]]:
+    """What each is, who is served, and how."""
+    admitted = inventory.only(recommendation.admission.admitted)
+    if "max_loras" not in inventory.fixed:
+        for slots in dict.fromkeys(round(times * server.max_loras) for times in SLOTS):
+            left = profile.memory.kv_capacity_tokens(slots, server.max_lora_rank, server.gpu_memory_utilization)
+            if 1 <= slots <= len(admitted) and slots != server.max_loras and left >= server.max_model_len:
+                in_host = max(server.max_cpu_loras, slots)
+                yield f"{slots:,} slots", admitted, replace(server, max_loras=slots, max_cpu_loras=in_host)
+    asked, idle = np.flatnonzero(admitted.workload.rate > 0), np.flatnonzero(admitted.workload.rate == 0)
+    order = asked[admission_order(admitted.workload.take(asked), tuple(admitted.names[i] for i in asked))]
+    for size in dict.fromkeys(round(times * len(order)) for times in ADAPTERS):
+        if size >= 1 and size != len(order):
+            some = admitted.take(np.concatenate([order[np.arange(size) % len(order)], idle]))
+            in_host = max(server.max_cpu_loras, len(some))
+            yield f"{len(some):,} adapters", some, replace(server, max_cpu_loras=in_host)

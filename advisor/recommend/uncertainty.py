@@ -1,0 +1,145 @@
+"""Recommendations for pairs that nobody measured: what nine of ten servers bear is admitted, the middle is expected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from advisor.derive.uncertainty import MEMORY, cautious, extremes, interval, moved
+from advisor.features.estimate import estimate
+from advisor.inventory.inventory import Inventory
+from advisor.recommend.configuration import Configurator, DoesNotFitError
+from advisor.recommend.context import settle_context
+from advisor.recommend.lora_cost import without_lora
+from advisor.recommend.objective import Expectation, Objective
+from advisor.recommend.recommendation import Recommendation, Uncertainty
+from advisor.recommend.room import with_settings
+from advisor.zoo.pair import Pair
+from twin.profile import Profile
+from twin.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """A pair as it is asked for what to admit."""
+
+    pair: Pair
+    decisive: str
+    """What matters most of what is not known for sure."""
+    measured_by: str
+    """What would tell it."""
+
+
+def cautious_pair(pair: Pair, inventory: Inventory) -> Caution:
+    """The pair with the Profile that nine of ten servers do no worse than with this mix."""
+    mix = inventory.mix
+    asked = mix.take((mix.rate > 0).nonzero()[0])
+    limit = settle_context(mix, pair.profile, inventory.server, inventory.fixed).max_model_len
+
+    def served(profile: Profile) -> float:
+        return math.log(max(estimate(asked, with_settings(profile, {"max_model_len": limit})).max_adapters, 1e-9))
+
+    found = cautious(pair.profile, served)
+    return Caution(replace(pair, profile=found.profile), found.decisive.name, found.decisive.measured_by)
+
+
+def careful(pair: Pair, inventory: Inventory) -> Pair:
+    """The pair as adapters are placed by it: of one that nobody measured, what nine of ten servers do no worse than."""
+    notes = list(pair.notes)
+    if pair.gpus > 1:
+        notes.append(f"a server spans {pair.gpus} GPUs: what is counted here as a GPU is {pair.gpus} of them")
+    if pair.profile.derivation is None or not (inventory.mix.rate > 0).any():
+        return replace(pair, notes=tuple(notes))
+    caution = cautious_pair(pair, inventory)
+    notes.append(
+        f"nobody measured {pair.name}: placed and expected is what nine of ten such servers bear; least known is "
+        f"{caution.decisive}, told by {caution.measured_by}"
+    )
+    return replace(caution.pair, notes=tuple(notes))
+
+
+def hedged(
+    inventory: Inventory,
+    pair: Pair,
+    objective: Objective,
+    recommend: Callable[[Inventory, Pair, Objective], Recommendation],
+) -> Recommendation:
+    """What `recommend` says of the careful Profile, with what is expected of the middle one, and how far that is off.
+
+    Raises:
+        InputError: as `recommend`.
+    """
+    caution = cautious_pair(pair, inventory)
+    answer = recommend(inventory, caution.pair, objective)
+    everyone = answer.admission.adapters == answer.admission.of
+    hopeful = answer if everyone else recommend(inventory, pair, objective)
+    up_to = max(hopeful.admission.adapters, answer.admission.adapters)
+    uncertainty = Uncertainty(up_to, caution.decisive, caution.measured_by)
+    if answer.settings is None:
+        reason = f"if the estimate is at its pessimistic end, {answer.reason}"
+        if hopeful.settings is not None:
+            reason += f"; {up_to:,} adapters would be served if it is right"
+        return replace(answer, reason=reason, uncertainty=uncertainty)
+    served, middle = _expectation(answer, inventory, pair, objective)
+    assert answer.expected is not None
+    if middle is None:  # the middle bears whatever the careful one bears; but models are no law
+        return replace(answer, uncertainty=uncertainty)
+    ranges = _ranges(answer, served, middle, pair, objective)
+    return replace(
+        answer,
+        expected=replace(middle, refused_share=answer.expected.refused_share),
+        steady=answer.steady,
+        without_lora=without_lora(served, pair.profile, answer.settings.max_loras),
+        uncertainty=replace(uncertainty, ranges=ranges),
+    )
+
+
+def _expectation(
+    answer: Recommendation, inventory: Inventory, pair: Pair, objective: Objective
+) -> tuple[Workload, Expectation | None]:
+    """The traffic of the admitted adapters, and what is expected of it under the settings of the answer."""
+    assert answer.settings is not None
+    mix = inventory.only(answer.admission.admitted).mix
+    served = mix.take((mix.rate > 0).nonzero()[0])
+    try:
+        return served, _configurator(answer, pair, objective).expect(served, answer.settings.max_loras)
+    except DoesNotFitError:
+        return served, None
+
+
+def _configurator(answer: Recommendation, pair: Pair, objective: Objective) -> Configurator:
+    assert answer.settings is not None
+    settings = answer.settings
+    fixed = {
+        "max_lora_rank": settings.max_lora_rank,
+        "max_model_len": settings.max_model_len,
+        "gpu_memory_utilization": settings.gpu_memory_utilization,
+        "max_num_seqs": settings.max_num_seqs,
+        "max_num_batched_tokens": settings.max_num_batched_tokens,
+    }
+    return Configurator(pair, objective, fixed)
+
+
+def _ranges(
+    answer: Recommendation, served: Workload, middle: Expectation, pair: Pair, objective: Objective
+) -> dict[str, tuple[float, float]]:
+    """Lowest and highest likely ITL, TTFT and size of the KV cache."""
+    assert answer.settings is not None
+    settings = answer.settings
+
+    def expected(profile: Profile) -> Expectation:
+        configurator = _configurator(answer, replace(pair, profile=profile), objective)
+        return configurator.expect(served, settings.max_loras)
+
+    def capacity(way: float) -> int:
+        memory = moved(pair.profile, {MEMORY: way}).memory
+        slots, rank = settings.max_loras, settings.max_lora_rank
+        return memory.kv_capacity_tokens(slots, rank, settings.gpu_memory_utilization)
+
+    ends = [(expected(best), expected(worst)) for best, worst in extremes(pair.profile)]
+    return {
+        "itl_ms": interval(middle.itl_ms, [(best.itl_ms, worst.itl_ms) for best, worst in ends]),
+        "ttft_ms": interval(middle.ttft_ms, [(best.ttft_ms, worst.ttft_ms) for best, worst in ends]),
+        "kv_capacity_tokens": (capacity(1.0), capacity(-1.0)),
+    }

@@ -1,0 +1,52 @@
+"""An answer with what binds and the levers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from advisor.inventory.inventory import Inventory
+from advisor.recommend.objective import Objective
+from advisor.recommend.reasons import Missed
+from advisor.recommend.recommendation import Recommendation
+from advisor.recommend.what_if.binding import binding
+from advisor.recommend.what_if.levers import levers
+from advisor.recommend.what_if.mix import Mix, admitting
+from advisor.recommend.what_if.outlook import Binding
+from advisor.zoo.pair import Pair
+from twin.settings import slot_rank
+
+MOST_ADAPTERS = 5_000
+"""The models are asked some dozens of times, each of which takes the longer, the more adapters there are."""
+
+
+def explored(inventory: Inventory, pair: Pair, objective: Objective, answer: Recommendation) -> Recommendation:
+    """The answer with what binds and the levers; with a warning instead where it is about too many adapters."""
+    if len(inventory) > MOST_ADAPTERS:
+        unasked = f"what binds and what would help is sought for up to {MOST_ADAPTERS:,} adapters, not for so many"
+        return replace(answer, warnings=(*answer.warnings, unasked))
+    answer = replace(answer, binding=_binding(inventory, pair, objective, answer))
+    return replace(answer, levers=levers(inventory, pair, objective, answer))
+
+
+def _binding(inventory: Inventory, pair: Pair, objective: Objective, answer: Recommendation) -> Binding | None:
+    if not answer.feasible:
+        return None
+    sought = admitting(pair, inventory)
+    found = binding(Mix(inventory.only(answer.admission.admitted), sought, objective), sought.profile)
+    if found is None or not answer.admission.rejected or found.what == "host_memory":
+        return found
+    admitted = inventory.only(answer.admission.admitted).workload.rank
+    others = inventory.only(answer.admission.rejected).workload.rank
+    if slot_rank(float(others.min())) > slot_rank(float(admitted.max())):
+        return replace(found, what="slot_rank")
+    ends = [step.reasons[0] for step in answer.trace if step.output == "admission_limit"]
+    missed = next((reason for reason in ends if isinstance(reason, Missed)), Missed(found.beyond, found.missed))
+    return replace(
+        found,
+        adapters=found.admitted,
+        at_least=False,
+        load=1.0,
+        beyond=missed.count,
+        missed=missed.misses,
+        at_limit=found.in_flight,
+    )

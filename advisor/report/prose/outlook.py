@@ -1,0 +1,81 @@
+"""What binds, and what would help, in sentences."""
+
+from __future__ import annotations
+
+from advisor.names import counted
+from advisor.recommend.recommendation import Recommendation
+from advisor.recommend.what_if.outlook import Binding, InFlight, Lever, Resource
+
+BINDS: dict[Resource, tuple[str, str]] = {
+    "nothing": ("nothing", ""),
+    "compute": ("compute", "steps take longer the more is in flight, until requests wait"),
+    "kv_cache": ("KV cache", "the memory for tokens of requests in flight runs out"),
+    "adapter_slots": ("adapter slots", "requests wait for one, and there can be no more of them"),
+    "slot_rank": ("rank of the slots", "all are as large as the largest rank needs"),
+    "host_memory": ("host memory", "max_cpu_loras holds no more adapters"),
+    "max_num_seqs": ("max_num_seqs", "no more requests are served at once"),
+    "max_num_batched_tokens": ("max_num_batched_tokens", "no more tokens fit into a step"),
+    "certainty": ("how sure the models are", "more may well do, which the digital twin can tell"),
+    "ttft_limit": ("limit of the TTFT", "first tokens would come later than the objective allows"),
+    "itl_limit": ("limit of the ITL", "tokens would come slower than the objective allows"),
+}
+"""What each is called, and what it means."""
+USED: dict[Resource, str] = {
+    "kv_cache": "KV cache",
+    "adapter_slots": "adapter slots",
+    "max_num_seqs": "max_num_seqs",
+    "max_num_batched_tokens": "max_num_batched_tokens",
+}
+
+ALWAYS: tuple[Resource, ...] = ("kv_cache", "adapter_slots")
+WORTH_TELLING = 0.5
+"""The share in use from which on the others are worth a word."""
+
+
+def what_binds(recommendation: Recommendation) -> tuple[str, list[tuple[str, str]]]:
+    """A title, and what there is to say of it by labels; nothing where nobody asked."""
+    binding = recommendation.binding
+    if binding is None:
+        return "", []
+    binds = binding.load >= 1 or bool(recommendation.admission.rejected)
+    name, meaning = BINDS[binding.what]
+    lines = [("load", _load(binding))]
+    if binds:
+        lines.insert(0, ("that is", meaning))
+    elif not binding.at_least:
+        lines.append(("would bind", f"{name}: {meaning} (at the limit {_in_use(binding.at_limit)})"))
+    if binding.missed and binding.what != "slot_rank":
+        lines.append((f"with {binding.beyond:,}", "; ".join(binding.missed)))
+    if (unsure := binding.unsure_up_to) is not None:
+        lines.append(("unsure", f"up to {unsure:,} adapters the models rather say yes"))
+    now = binding.in_flight
+    in_flight = f"{now.requests:,.0f} requests of {now.adapters:,.0f} adapters at any moment; {_in_use(now)}"
+    return f"What binds: {name if binds else 'nothing yet'}", [*lines, ("in flight", in_flight)]
+
+
+def _load(binding: Binding) -> str:
+    more = binding.adapters - binding.admitted
+    if binding.at_least:
+        return f"{binding.load:.0%} of the limit or less: room for {more:,} more of this mix, and nobody looked further"
+    room = f"room for {more:,} more" if more else "no room for more"
+    return f"{binding.load:.0%} of the limit, {counted(binding.adapters, 'adapter')} of this mix: {room}"
+
+
+def _in_use(in_flight: InFlight) -> str:
+    shares = in_flight.shares
+    told = (f"{name} {shares[key]:.0%}" for key, name in USED.items() if key in ALWAYS or shares[key] >= WORTH_TELLING)
+    return f"in use: {', '.join(told)}"
+
+
+def effect(lever: Lever, recommendation: Recommendation) -> str:
+    """What a lever changes: "75 more adapters (281), 29 ms per answer token instead of 55"."""
+    parts, expected = [], recommendation.expected
+    if lever.max_loras is not None:
+        before = 0 if recommendation.settings is None else recommendation.settings.max_loras
+        parts.append(f"{lever.max_loras - before:,} more slots")
+    if lever.adapters is not None:
+        total = f"all {lever.adapters:,}" if lever.everyone else f"{lever.adapters:,}"
+        parts.append(f"{lever.more:,} more adapter{'' if lever.more == 1 else 's'} ({total})")
+    if lever.itl_ms is not None and expected is not None:
+        parts.append(f"{lever.itl_ms:,.0f} ms per answer token instead of {expected.itl_ms:,.0f}")
+    return ", ".join([*parts, *([lever.note] if lever.note else [])])

@@ -1,0 +1,129 @@
+"""The trace in sentences: one for every decision, with its numbers and their units, and the rule's conditions below it.
+
+Written from the same steps as the complete trace, so that the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from advisor.recommend.reasons import (
+    Asked,
+    FewerAdapters,
+    Fixed,
+    Kept,
+    Missed,
+    NextRank,
+    Quotient,
+    Reason,
+    SlotsMemory,
+    Waits,
+)
+from advisor.recommend.recommendation import Recommendation, Step
+from advisor.recommend.what_if.outlook import Binding
+from advisor.report.prose.features import conditions, number
+from advisor.zoo.tree import Met, Product
+from twin.settings import LORA_RANKS
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A step in words."""
+
+    sentence: str
+    because: tuple[str, ...]
+    """The conditions of the rule that led to it."""
+
+
+def decisions(recommendation: Recommendation) -> Iterator[Decision]:
+    """Every step of the trace in words, each term explained where it first stands."""
+    explained, trace, binding = set[str](), recommendation.trace, recommendation.binding
+    last = {step.output: i for i, step in enumerate(trace)}
+    for i, step in enumerate(trace):
+        more = [] if binding is None or last[step.output] != i else _more(step, binding)
+        met = [reason for reason in step.reasons if isinstance(reason, Met)]
+        product = next((reason for reason in step.reasons if isinstance(reason, Product)), None)
+        texts = (reason for reason in step.reasons if isinstance(reason, str))
+        yield Decision(". ".join([_sentence(step), *more]), (*conditions(met, product, explained), *texts))
+
+
+def _sentence(step: Step) -> str:
+    """The number, what it is, and what the first reason says that is no condition of a rule."""
+    value = number(step.result)
+    named = {
+        "load_limit": f"{value} tokens/s is the rules' first estimate of what one GPU serves of this mix (load limit)",
+        "admission_limit": f"{value} adapters",
+        "adapters": f"{value} adapter{'' if step.result == 1 else 's'} admitted",
+        "max_lora_rank": f"Slots of rank {value}",
+        "max_loras": f"{value} slot{'' if step.result == 1 else 's'}",
+    }
+    told = (_of_adapters(reason, step) or _of_slots(reason, step) for reason in step.reasons)
+    return named.get(step.output, f"{step.output} is {value}") + next((words for words in told if words), "")
+
+
+def _of_adapters(reason: Reason, step: Step) -> str:
+    """What follows a number of adapters."""
+    told = ""
+    match reason:
+        case Quotient():
+            beside = f", beside {reason.base:,.0f} tokens/s that name no adapter" if reason.base else ""
+            told = f" bring that load, at {number(reason.each)} tokens/s each{beside}"
+        case Missed() if step.output == "admission_limit":
+            told = f" are the most (admission limit): with {reason.count:,}, {'; '.join(reason.misses)}"
+        case Kept():
+            told = " (admission limit), beyond what the rules say: the models are sure of so many"
+        case Asked() if reason.of <= reason.limit:
+            told = f": all {reason.which}"
+        case Asked():
+            told = f", of the {reason.of:,} {reason.which}"
+    return told
+
+
+def _of_slots(reason: Reason, step: Step) -> str:
+    """What follows a number of slots, or their rank."""
+    told = ""
+    match reason:
+        case Missed() if step.output != "admission_limit":
+            told = f" instead, for with {reason.count:,}: {'; '.join(reason.misses)}"
+        case Fixed():
+            told = ", fixed in the inventory"
+        case NextRank() if reason.largest == reason.rank:
+            told = ", for that is the largest adapter's, and all slots are alike"
+        case NextRank():
+            told = f", for the largest adapter has {reason.largest} and vLLM's have {', '.join(map(str, LORA_RANKS))}"
+        case FewerAdapters():
+            told = f", one for each adapter: the rules would have {reason.wanted:,}"
+        case Waits() if reason.growth:
+            told = f", some to spare: with {reason.growth:g} times the traffic {_waiting(step)}"
+        case SlotsMemory() if reason.kv_tokens < reason.max_model_len:
+            told = (
+                f" fit into memory: {reason.slots:,} of rank {reason.rank} leave {max(reason.kv_tokens, 0):,} tokens "
+                f"of KV cache, less than one request of max_model_len {reason.max_model_len:,}, and vLLM does not start"
+            )
+        case Met() | Product() if step.output == "max_loras":
+            told = " by the rules" if all(isinstance(each, Met | Product) for each in step.reasons) else ""
+    return told
+
+
+def _waiting(step: Step) -> str:
+    waits = [reason for reason in step.reasons if isinstance(reason, Waits)]
+    return " and ".join(f"{each.share:.0%} of the requests would wait for one of {each.slots:,}" for each in waits)
+
+
+def _more(step: Step, binding: Binding) -> list[str]:
+    """What there is to say of a number that stays, beside what led to it."""
+    if step.output == "admission_limit" and binding.load < 1 and not binding.at_least:
+        return [f"Asked of one size after the other, the models end at {binding.adapters:,}"]
+    if step.output == "max_loras":
+        in_flight = binding.in_flight.adapters
+        about, has = (
+            f"About {in_flight:,.0f}" if in_flight >= 1 else "Less than one",
+            "has" if in_flight < 1.5 else "have",
+        )
+        return [
+            f"{about} of the {binding.admitted:,} adapters {has} a request in flight at any moment; with fewer slots, "
+            "requests would wait for one",
+            f"Each further slot costs {binding.slot_tokens:,.0f} tokens of KV cache",
+        ]
+    return []

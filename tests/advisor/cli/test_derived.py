@@ -1,0 +1,155 @@
+"""Any model on any GPU through the installed command: what was not measured is derived, and says so."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TRAFFIC = """
+[lengths]
+input = { mean = 223, std = 191 }
+output = { mean = 196, std = 181 }
+
+[[adapters]]
+name = "tenant"
+count = 128
+rank = 16
+rate = 0.05
+source = "/adapters/tenant"
+"""
+LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
+FP8 = ("tensor_parallel = 2", 'quantization = "fp8"')
+
+
+def advisor(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "advisor", *map(str, words)], capture_output=True, text=True, check=False
+    )
+
+
+def inventory(folder: Path, model: str, gpu: str, *keys: str) -> Path:
+    path = folder / "inventory.toml"
+    named = gpu if "=" in gpu else f'gpu = "{gpu}"'
+    path.write_text("\n".join([f'model = "{model}"', named, *keys, TRAFFIC]))
+    return path
+
+
+def answer(path: Path) -> dict[str, Any]:
+    done = advisor("recommend", path, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_an_answer_for_a_pair_that_nobody_measured(tmp_path: Path) -> None:
+    path = inventory(
+        tmp_path, "Qwen/Qwen2.5-14B-Instruct", "NVIDIA L40S", "tensor_parallel = 2", 'quantization = "fp8"'
+    )
+    found = answer(path)
+    assert found["pair"] == "qwen2.5-14b-instruct-fp8--l40s-x2" and found["gpu"] == "l40s"
+    assert found["measured"] == "derived, not measured" and found["vllm"].startswith("0.33")
+    assert {"--tensor-parallel-size=2", "--quantization=fp8"} <= set(found["args"])
+    admission, expected = found["admission"], found["expected"]
+    assert 0 < admission["adapters"] <= admission["adapters_if_right"] <= 128
+    for name in ("itl_ms", "ttft_ms", "kv_capacity_tokens"):
+        low, high = expected[f"{name}_range"]
+        assert low <= expected[name] <= high and low < high
+    assert found["uncertainty"]["decisive"] and found["uncertainty"]["measured_by"]
+    text = advisor("recommend", path).stdout
+    assert "derived, not measured" in text and "Least known" in text and "one server of 2 GPUs" in text
+
+
+def test_what_was_measured_carries_no_interval_and_the_current_version_does(tmp_path: Path) -> None:
+    measured = answer(inventory(tmp_path, LLAMA, "h100-64gb"))
+    assert "uncertainty" not in measured and "itl_ms_range" not in measured["expected"]
+    current = answer(inventory(tmp_path, LLAMA, "h100-64gb", 'vllm = "0.33"'))
+    assert current["vllm"] == "0.33" and current["measured"].startswith("derived") and "uncertainty" in current
+
+
+def test_a_model_by_its_configuration_and_a_gpu_by_its_data_sheet(tmp_path: Path) -> None:
+    config = {
+        "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32,
+        "num_hidden_layers": 32, "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 8192,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    own = 'gpu = { name = "RTX 4090", memory_gib = 23.5, bandwidth_gb_s = 1008, bf16_tflops = 165, like = "l40s" }'
+    keys = ('model_config = "config.json"', 'kv_cache_dtype = "fp8"')
+    found = answer(inventory(tmp_path, "our/own-8b", own, *keys))
+    assert found["model"] == "our/own-8b" and found["gpu"] == "RTX 4090"
+    assert "--kv-cache-dtype=fp8" in found["args"]
+    assert any("RTX 4090 are yours" in each for each in found["warnings"])
+    (tmp_path / "config.json").write_text(json.dumps({**config, "kv_lora_rank": 512}))
+    done = advisor("recommend", tmp_path / "inventory.toml")
+    assert done.returncode == 2 and "multi-head latent attention" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "gpu", "said"),
+    [
+        ("meta-llama/Llama-3.3-70B-Instruct", "H100", "would fit: tensor_parallel = 2, or"),
+        ("mistralai/Mixtral-8x7B-Instruct-v0.1", "h200", "experts"),
+        ("nobody/knows-it", "h200", "model_config"),
+        (LLAMA, "RTX 4090", "[gpu]"),
+        ("nvidia/Llama-3.1-8B-Instruct-NVFP4", "h200", "NVFP4 are not derived"),
+    ],
+)
+def test_what_cannot_be_answered_is_one_line_with_the_way_out(tmp_path: Path, model: str, gpu: str, said: str) -> None:
+    done = advisor("recommend", inventory(tmp_path, model, gpu))
+    assert done.returncode == 2 and done.stdout == ""
+    assert said in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_what_is_rendered_is_launched_so_and_found_in_order(tmp_path: Path) -> None:
+    path = inventory(tmp_path, "meta-llama/Llama-3.3-70B-Instruct", "h100-80gb", "tensor_parallel = 4", 'vllm = "0.33"')
+    for template, tells in (("compose", "count: 4"), ("kubernetes", "nvidia.com/gpu: 4"), ("serve", "size=4")):
+        done = advisor("render", path, "--template", template, "-o", tmp_path / template)
+        assert done.returncode == 0, done.stderr
+        (file,) = (tmp_path / template).iterdir()
+        assert "tensor-parallel-size=4" in file.read_text() and tells in file.read_text()
+        checked = advisor("check", file, "--inventory", path)
+        assert checked.returncode == 0, checked.stdout
+
+
+def test_placing_counts_servers_and_keeps_how_they_are_run(tmp_path: Path) -> None:
+    path = inventory(tmp_path, "Qwen/Qwen2.5-14B-Instruct", "l40s", "tensor_parallel = 2")
+    done = advisor("place", path, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert all("--tensor-parallel-size=2" in each["args"] for each in found["assignments"])
+    assert any("spans 2 GPUs" in each for each in found["warnings"])
+    assert any("nobody measured" in each for each in found["warnings"])
+    before = tmp_path / "before.json"
+    before.write_text(done.stdout)
+    assert advisor("place", path, "--previous", before, "--format", "json").returncode == 0
+
+
+def test_pairs_tells_what_is_derived() -> None:
+    assert "any of" in advisor("pairs").stdout
+    found = json.loads(advisor("pairs", "--derived", "--format", "json").stdout)
+    assert len(found["models"]) >= 40 and {"l40s", "a100-80gb", "mi300x"} <= {each["gpu"] for each in found["gpus"]}
+
+
+def test_the_rules_of_a_derived_pair() -> None:
+    done = advisor("explain", "qwen3-8b--l40s")
+    assert done.returncode == 0 and "load_limit" in done.stdout
+    assert advisor("explain", "qwen3-8b--rtx-4090").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("", "tensor_parallel_size is 1, the inventory is of a server with tensor_parallel 2"),
+        ("--tensor-parallel-size 2 --quantization awq", "quantization is awq"),
+        ("--tensor-parallel-size 2 --kv-cache-dtype fp8", "kv_cache_dtype is fp8"),
+        ("--tensor-parallel-size 2 --quantization fp8", None),
+    ],
+)
+def test_a_file_of_a_server_that_is_run_otherwise(tmp_path: Path, flags: str, said: str | None) -> None:
+    path = inventory(tmp_path, "Qwen/Qwen2.5-14B-Instruct", "l40s", *FP8)
+    (tmp_path / "serve.sh").write_text(f"vllm serve Qwen/Qwen2.5-14B-Instruct --enable-lora --max-loras 64 {flags}\n")
+    found = advisor("check", tmp_path / "serve.sh", "--inventory", path, "--select", "AD409").stdout
+    assert (said in found) if said else ("AD409" not in found)

@@ -1,0 +1,145 @@
+"""What binds and what would help: numbers that the models answer when they are asked again, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.inventory.inventory import Inventory, parse
+from advisor.recommend.objective import Objective, ObjectiveName
+from advisor.recommend.recommend import recommend
+from advisor.recommend.recommendation import Recommendation
+from advisor.recommend.what_if.explore import MOST_ADAPTERS, explored
+from advisor.recommend.what_if.mix import Mix
+from advisor.zoo.pair import Pair
+from advisor.zoo.pairs import find_pair
+from tests.advisor import inventories
+from twin.service_level import Limit
+
+MIX = """
+model = "meta-llama/Llama-3.1-8B-Instruct"
+gpu = "h100-64gb"
+[lengths]
+input = { mean = 223, std = 191 }
+output = { mean = 196, std = 181 }
+[[adapters]]
+name = "many"
+count = {count}
+rank = {rank}
+rate = 0.1
+"""
+
+
+def inventory(more: str = "", *, count: int = 60, rank: int = 16) -> Inventory:
+    return parse(MIX.replace("{count}", str(count)).replace("{rank}", str(rank)) + more)
+
+
+def answered(asked: Inventory, objective: Objective | None = None) -> Recommendation:
+    pair, objective = find_pair(asked.model, asked.gpu), objective or Objective()
+    return explored(asked, pair, objective, recommend(asked, pair, objective))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([Objective(), Objective(ObjectiveName.LATENCY, itl_limit=Limit(0.05))]))
+def test_what_is_told_hangs_together(pair: Pair, seed: int, objective: Objective) -> None:
+    asked = inventories.random(seed)
+    plain = recommend(asked, pair, objective)
+    answer = explored(asked, pair, objective, plain)
+    assert replace(answer, binding=None, levers=()) == plain
+    assert len(answer.levers) <= 4
+    for lever in answer.levers:
+        assert lever.more > 0 or lever.itl_ms is not None
+        assert lever.adapters is None or lever.adapters >= lever.more > 0
+    binding = answer.binding
+    if not answer.feasible or binding is None:
+        assert binding is None
+        return
+    assert 0 < binding.load <= 1
+    assert binding.adapters >= binding.admitted
+    assert all(np.isfinite(share) and share >= 0 for share in binding.at_limit.shares.values())
+    assert bool(binding.beyond) == bool(binding.missed)
+    assert binding.what != "nothing" or binding.at_least
+
+
+def test_room_is_what_the_models_admit_and_no_more(pair: Pair) -> None:
+    asked, objective = inventories.of(inventories.random_mix(np.random.default_rng(1), 40)), Objective()
+    answer = explored(asked, pair, objective, recommend(asked, pair, objective))
+    assert answer.binding is not None and not answer.admission.rejected
+    mix = Mix(asked, pair, objective)
+    assert not mix.misses(answer.binding.adapters)
+    assert answer.binding.at_least or mix.misses(answer.binding.beyond)
+
+
+@pytest.mark.parametrize(
+    ("more", "what", "lever", "change"),
+    [
+        (
+            "[fixed]\nmax_loras = 4\n",
+            "adapter_slots",
+            "max_loras left open",
+            lambda asked: replace(asked, fixed={}, server={}),
+        ),
+        (
+            "[fixed]\nmax_num_seqs = 16\n",
+            "max_num_seqs",
+            "max_num_seqs left open",
+            lambda asked: replace(asked, fixed={}, server={}),
+        ),
+        (
+            '[[adapters]]\nname = "big"\nrank = 512\nrate = 0.1\ncount = 4\n',
+            "slot_rank",
+            "4 adapters at rank 16 instead of 512",
+            lambda asked: replace(asked, workload=replace(asked.workload, rank=np.minimum(asked.workload.rank, 16.0))),
+        ),
+    ],
+)
+def test_a_lever_brings_what_the_changed_inventory_is_answered(
+    more: str, what: str, lever: str, change: Callable[[Inventory], Inventory]
+) -> None:
+    asked = inventory(more, count=100)
+    answer = answered(asked)
+    assert answer.admission.rejected and answer.binding is not None
+    assert answer.binding.what == what
+    (found,) = (each for each in answer.levers if each.change.startswith(lever))
+    again = answered(change(asked))
+    assert found.adapters == again.admission.adapters == answer.admission.adapters + found.more
+    assert found.everyone == (not again.admission.rejected)
+
+
+def test_host_memory_binds_where_it_holds_no_more() -> None:
+    answer = answered(inventory("[fixed]\nmax_cpu_loras = 30\n", count=60))
+    assert answer.binding is not None
+    assert (answer.binding.what, answer.binding.adapters) == ("host_memory", 30)
+    assert any(each.change.startswith("max_cpu_loras left open") for each in answer.levers)
+
+
+def test_memory_that_the_longest_request_keeps_is_a_lever() -> None:
+    answer = answered(inventory("[fixed]\ngpu_memory_utilization = 0.6\n", rank=128, count=200))
+    assert any(each.change.startswith(("--max-model-len", "gpu_memory_utilization")) for each in answer.levers)
+
+
+def test_what_lora_costs_is_told_last_and_of_the_base_model() -> None:
+    answer = answered(inventory())
+    assert answer.without_lora is not None
+    assert answer.levers[-1].change.startswith("the same traffic without LoRA")
+    assert answer.levers[-1].itl_ms == answer.without_lora.itl_ms
+
+
+def test_an_adapter_that_brings_most_of_the_traffic_is_named() -> None:
+    others = Path("examples/inventory.toml").read_text(encoding="utf-8")
+    answer = answered(parse(others + '[[adapters]]\nname = "busy"\nrank = 16\nrate = 4.0\n'))
+    assert any(each.change.startswith("without busy, which brings") for each in answer.levers)
+
+
+def test_very_many_adapters_are_not_asked_about_again_and_that_is_said() -> None:
+    asked = inventory(count=MOST_ADAPTERS + 1)
+    asked = replace(asked, workload=replace(asked.workload, rate=np.full(len(asked), 1e-5)))
+    answer = answered(asked)
+    assert answer.binding is None and not answer.levers
+    assert any("is sought for up to" in warning for warning in answer.warnings)
