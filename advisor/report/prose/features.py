@@ -45,7 +45,7 @@ WORDS: dict[str, Words] = {
     "input_differs": Words("the adapter with the longest prompts has {} times the mean"),
     "output_differs": Words("the adapter with the longest answers has {} times the mean"),
     "dispersion": Words("traffic comes in lumps of {}", "tokens", "variance over mean of the tokens that arrive"),
-    "estimated_load": Words("by the estimate one GPU serves {}", "tokens/s", "from the pair's constants, in equilibrium"),
+    "estimated_load": Words("by the estimate one GPU serves {}", "tokens/s", "of the pair, in equilibrium"),
     "saturated_load": Words("if requests may wait for slots, one GPU serves {}", "tokens/s", "estimated"),
     "steady_load": Words("steadily one GPU serves {}", "tokens/s", "estimated, for uneven traffic"),
     "saturated_share": Words("if requests may wait for slots, one GPU serves {} times as much"),
