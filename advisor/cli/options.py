@@ -73,9 +73,7 @@ def objective_of(name: ObjectiveName, ttft_limit: Limit, itl_limit: Limit | None
         raise typer.BadParameter(f"--itl-limit belongs to --objective latency; --objective {name} has none")
     for time, given, long_s in (("ttft", ttft_limit, LONG_TTFT_S), ("itl", itl_limit, LONG_ITL_S)):
         if given is not None and given.seconds > long_s:
-            streams.note(
-                f"--{time}-limit is {given.seconds:g} seconds: a number without a unit is one; ms are written 500ms"
-            )
+            streams.note(f"--{time}-limit is {given.seconds:g} seconds, as a number without a unit is: ms are 500ms")
     return Objective(name, ttft_limit, itl_limit)
 
 
