@@ -114,7 +114,7 @@ def named(whole: Target, deployments: Iterable[Deployment]) -> Named | str | Non
         name = f"{counted(len(groups), 'server')} name{'s' if len(groups) == 1 else ''}"
         return (
             f"{name} {len(union):,} of the inventory's {counted(len(everyone), 'adapter')}, more than one GPU serves: "
-            "judged as if for all; check the files of all servers together, or say who is where with --placement"
+            "judged as if for all; check the files of all servers together, or say by a placement who is where"
         )
     kinds = defaultdict[str, Counter[str]](Counter)
     for each in members:

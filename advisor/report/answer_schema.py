@@ -1,4 +1,4 @@
-"""The JSON Schema of `advisor recommend --format json` (TOML and YAML have the same keys)."""
+"""The JSON Schema of what `advisor recommend` answers in JSON (TOML and YAML have the same keys)."""
 
 from __future__ import annotations
 

@@ -483,7 +483,7 @@ def test_the_core_names_no_flag_of_the_command_line() -> None:
         (path.name, word)
         for path in core
         for word in re.findall(r"--[a-z][a-z-]+", path.read_text())
-        if word in options - {"--max-loras", "--max-lora-rank"}  # of vLLM, too
+        if word in options - {"--max-loras", "--max-lora-rank", "--model"}  # of vLLM, too
     }
     assert named == set()
 
