@@ -81,7 +81,9 @@ def discover(log: Log, *, base_names: Collection[str], busiest_hour: bool = Fals
         span_s = (times[-1] - times[0]) * len(times) / (len(times) - 1)
         phases = _phases(times) if log.clock else ()
         if peak > 1.5 * mean:
-            notes.append(f"the busiest hour brings {peak / mean:.2g} times the mean; rates of that hour alone can be asked for")
+            notes.append(
+                f"the busiest hour brings {peak / mean:.2g} times the mean; rates of that hour alone can be asked for"
+            )
     by_name = defaultdict[str, list[Request]](list)
     for each in requests:
         by_name["" if not each.name or is_base(each.name, base_names) else each.name].append(each)

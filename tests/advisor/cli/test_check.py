@@ -258,7 +258,7 @@ def test_servers_of_a_fleet_are_judged_by_their_own_adapters(run: Run, tmp_path:
     together = run("launch", *against)
     assert (together.returncode, together.stderr) == (0, ""), together.stdout
     alone = run("launch/gpu-0.compose.yaml", *against)
-    assert "say who is where with --placement" in alone.stderr
+    assert "say by a placement who is where" in alone.stderr
     known = run("launch/gpu-0.compose.yaml", *against, "--placement", "today.json")
     assert (known.returncode, known.stderr) == (0, ""), known.stdout
     (tmp_path / "strayed.yaml").write_text(
