@@ -36,8 +36,7 @@ class GpuFigures(BaseModel):
     )
     clock_ghz: _Positive | None = Field(default=None, description="its highest clock in GHz, above 0")
     like: _Text = Field(
-        description='the GPU of the catalogue whose kind it resembles, such as "l40s": `advisor pairs --derived` lists '
-        "them"
+        description='the GPU of the catalogue whose kind it resembles, such as "l40s": `advisor pairs` can list them'
     )
 
     def own(self) -> OwnGpu:

@@ -11,6 +11,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from advisor.features.vector import (
     MIX_FEATURES,
+    PROPORTIONS,
     SERVING_FEATURES,
     SLOTS_FEATURES,
     STEADY_FEATURES,
@@ -110,7 +111,11 @@ def build(directory: Path) -> Path:
         simulations=len(rows),
         max_adapters=MAX_ADAPTERS,
         slots=[0.5, 1.0, 2.0],
-        range={name: (min(row[name] for row in rows), max(row[name] for row in rows)) for name in STEADY_FEATURES},
+        range={
+            name: (min(row[name] for row in rows), max(row[name] for row in rows))
+            for name in STEADY_FEATURES
+            if name not in PROPORTIONS  # lengths differ alike in all of these mixes
+        },
         rules=Graph(file="rules.onnx", features=[*SLOTS_FEATURES]),
         trees=trees,
         serving=Graph(file="serving.onnx", features=[*STEADY_FEATURES]),
