@@ -197,6 +197,7 @@ def _scale(table: Table[SimulatedRun], output: EnsembleOutput) -> Floats:
 def margin(table: Table[SimulatedRun], output: EnsembleOutput, jobs: int = 1) -> float:
     """By how much a time in a steady hour exceeds the out-of-fold prediction, in one hour of 20."""
     true = table.target(TARGETS[output])
-    predicted = np.exp(out_of_fold(table, logarithms(table, output), regressor(**_settings(output)), jobs))
+    learned = out_of_fold(table, logarithms(table, output), regressor(**_settings(output)), jobs)
+    predicted = np.exp(learned) * _scale(table, output)
     steady = np.array([STEADY.met_by(run) for run in table.labels])
     return float(f"{max(np.quantile((true / predicted)[steady], KEPT), 1.0):.3f}") if steady.any() else 1.0
