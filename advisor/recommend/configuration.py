@@ -13,7 +13,7 @@ import numpy as np
 from advisor.features.queueing import share_waiting
 from advisor.features.vector import measure, measure_slots
 from advisor.recommend.objective import Expectation, Objective
-from advisor.recommend.reasons import FewerAdapters, Fixed, Missed, NextRank, SlotsMemory, Waits
+from advisor.recommend.reasons import FewerAdapters, Fixed, Missed, NextRank, Shorter, SlotsMemory, Waits
 from advisor.recommend.recommendation import Step
 from advisor.recommend.room import with_settings
 from advisor.zoo.pair import Pair
@@ -23,8 +23,13 @@ from twin.service_level import STARVED_BELOW
 from twin.settings import Settings, slot_rank
 from twin.workload import Workload
 
-OTHER_SLOTS = (1.25, 1.6, 2.2, 3.5, 0.8, 0.6, 0.4)
+OTHER_SLOTS = (1.25, 1.6, 2.2, 3.5, 0.8, 0.7, 0.6, 0.4)
 """Times the slots of the rules: what is tried where these would miss the objective."""
+FEWER_SLOTS = (0.85, 0.7, 0.6, 0.5, 0.4, 0.3)
+"""Times the slots of the rules: what is tried where these meet the objective."""
+AS_LIKELY, SHORTER, SPREADS = 0.005, 0.002, 3.0
+"""Fewer slots are taken where the objective is less likely by no more than the first, steps are shorter by the second
+at least, and adapters in flight fill them no more often than a normal distribution exceeds its mean by the third."""
 HOUR_S = 3600.0
 """The models are of hours."""
 GROWTH, WAITING = 1.5, 0.02
@@ -96,7 +101,7 @@ class Configurator:
     def configure(self, mix: Workload) -> Configuration:
         """Settings and expectation for serving all adapters of `mix`, each of which is asked at times.
 
-        The slots are those of the rules or, where these would miss the objective, the nearest that would not.
+        The slots are those of the rules or, where these would miss the objective, of some others the likeliest not to.
 
         Raises:
             DoesNotFitError: the server would not start with a single slot, or not with the settings that are fixed.
@@ -109,14 +114,21 @@ class Configurator:
         fitting = self._within_memory(int(trace[-1].result), int(rank.result), trace)
         asked = int(trace[-1].result)
         ((_, served, expected),) = self._expect(values, mix, [asked], int(rank.result))
-        slots = asked
+        slots, first = asked, expected
         if missed := self.objective.misses(expected):
             others = self._others(asked, len(mix), int(rank.result))
-            for other, hoped_values, hoped in self._expect(values, mix, others, int(rank.result)):
-                if not self.objective.misses(hoped):
-                    trace.append(Step("max_loras", (Missed(asked, tuple(missed)),), other))
-                    slots, served, expected = other, hoped_values, hoped
-                    break
+            tried = list(self._expect(values, mix, others, int(rank.result)))
+            if met := [each for each in tried if not self.objective.misses(each[2])]:
+                # The likeliest, as those were that the required chance was found with.
+                slots, served, expected = max(met, key=lambda each: each[2].chance)
+                trace.append(Step("max_loras", (Missed(asked, tuple(missed)),), slots))
+        else:
+            for fewer, with_fewer, hoped in self._expect(values, mix, self._fewer(asked, values), int(rank.result)):
+                as_likely = hoped.chance >= max(expected.chance - AS_LIKELY, hoped.required_chance)
+                if as_likely and hoped.itl_ms < (1 - SHORTER) * expected.itl_ms and not self.objective.misses(hoped):
+                    slots, served, expected = fewer, with_fewer, hoped
+            if slots < asked:
+                trace.append(Step("max_loras", (Shorter(asked, first.itl_ms, expected.itl_ms),), slots))
         settings = self._settings(mix, slots, int(rank.result))
         return Configuration(settings, expected, tuple(trace), served, memory_bound=fitting is not None)
 
@@ -159,6 +171,14 @@ class Configurator:
         slots = {min(max(round(asked * factor), 1), most) for factor in OTHER_SLOTS}
         fit = {count for count in slots - {asked} if self._capacity(count, rank) >= self._max_model_len}
         return sorted(fit, key=lambda count: (abs(math.log(count / asked)), count))
+
+    def _fewer(self, asked: int, values: Mapping[str, float]) -> list[int]:
+        """Fewer slots than the rules', which rather have too many than too few, but no fewer than chance fills."""
+        if "max_loras" in self._fixed or self.objective.trees != "steady":
+            return []
+        active = values["active_adapters"]
+        least = max(active + SPREADS * math.sqrt(active), FEW, self._together)
+        return [slots for slots in (round(asked * share) for share in FEWER_SLOTS) if least <= slots < asked]
 
     def _settings(self, mix: Workload, max_loras: int, rank: int) -> Settings:
         others = {name: value for name, value in self._fixed.items() if "lora" not in name}

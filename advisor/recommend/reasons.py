@@ -116,6 +116,19 @@ class Waits:
 
 
 @dataclass(frozen=True, slots=True)
+class Shorter:
+    """With fewer slots steps are shorter, and the objective is as likely."""
+
+    more: int
+    """Slots of the rules."""
+    more_itl_ms: float
+    itl_ms: float
+
+    def __str__(self) -> str:
+        return f"ITL {self.itl_ms:.2f} ms, with {self.more} slots {self.more_itl_ms:.2f} ms"
+
+
+@dataclass(frozen=True, slots=True)
 class SlotsMemory:
     """What so many slots leave of the KV cache, and whether the server starts with it."""
 
@@ -171,6 +184,7 @@ Reason = (
     | NextRank
     | FewerAdapters
     | Waits
+    | Shorter
     | SlotsMemory
     | Held
     | Failed

@@ -17,6 +17,7 @@ from advisor.recommend.reasons import (
     NextRank,
     Quotient,
     Reason,
+    Shorter,
     SlotsMemory,
     Waits,
 )
@@ -96,6 +97,11 @@ def _of_slots(reason: Reason, step: Step) -> str:
             told = f", one for each adapter: the rules would have {reason.wanted:,}"
         case Waits() if reason.growth:
             told = f", some to spare: with {reason.growth:g} times the traffic {_waiting(step)}"
+        case Shorter():
+            told = (
+                f" instead: an answer token takes {number(reason.itl_ms)} ms with them, with {reason.more:,} "
+                f"{number(reason.more_itl_ms)} ms, and the objective is as likely"
+            )
         case SlotsMemory() if reason.kv_tokens < reason.max_model_len:
             told = (
                 f" fit into memory: {reason.slots:,} of rank {reason.rank} leave {max(reason.kv_tokens, 0):,} tokens "
