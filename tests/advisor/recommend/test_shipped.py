@@ -80,7 +80,8 @@ def test_bursts_of_more_adapters_than_the_models_know_find_slots(
     answer = recommend(asked, llama, Objective())
     assert answer.admission.adapters > 1024
     assert served(answer, asked, llama).ttft_p99_ms < 1000
-    assert any("the models know no bursts" in each for each in answer.warnings)
+    known = adapters <= llama.models.manifest.max_adapters
+    assert any("the models know no bursts" in each for each in answer.warnings) != known
 
 
 @pytest.mark.parametrize(("adapters", "rate", "cv"), [(1000, 0.001, 4.0), (20, 0.002, 6.0)])
@@ -104,8 +105,8 @@ def test_slots_for_little_traffic_bear_half_as_much_again(llama: Pair) -> None:
 @pytest.mark.parametrize(
     ("model", "adapters", "rate", "cv", "rank"),
     [
-        ("llama-3.1-8b-instruct", 300, 0.01, 6.0, 8),  # step time bounds them
-        ("qwen2.5-7b-instruct", 116, 0.027, 5.0, 256),  # memory
+        ("llama-3.1-8b-instruct", 12, 0.3, 4.0, 64),  # step time bounds them
+        ("qwen2.5-7b-instruct", 300, 0.01, 6.0, 256),  # memory
         ("llama-3.1-8b-instruct", 3, 0.1, 1.0, 8),  # the adapters that there are
     ],
 )
@@ -124,7 +125,7 @@ def test_spare_slots_cost_little(model: str, adapters: int, rate: float, cv: flo
 
 def test_bursts_of_busy_adapters_stay_bursts(llama: Pair) -> None:
     """Beside thousands that are asked seldom, whose bursts the models do not know."""
-    rates, cv = np.repeat([0.3, 0.001], [20, 2000]), np.repeat([6.0, 3.0], [20, 2000])
+    rates, cv = np.repeat([0.3, 0.0001], [20, 20_000]), np.repeat([6.0, 3.0], [20, 20_000])
     configured = Configurator(llama, Objective()).configure(replace(workload(rates), cv=cv))
     assert configured.values["cv_mean"] == pytest.approx((6.0 * 6.0 + 2.0 * 1.0) / 8.0)
 
@@ -234,7 +235,7 @@ def test_on_a_part_of_a_gpu_the_longest_sequence_is_what_the_requests_need(llama
 def test_on_a_shared_gpu_what_is_in_flight_fits_into_the_kv_cache(
     llama: Pair, mix: Workload, utilization: float, least: int
 ) -> None:
-    """The models know 0.9 of the memory; less is neither refused nor promised."""
+    """Less memory than vLLM's default is neither refused nor promised."""
     asked = inventory(mix, fixed={"gpu_memory_utilization": utilization})
     answer = recommend(asked, llama, Objective())
     assert answer.admission.adapters >= least
@@ -255,7 +256,6 @@ def test_a_small_batch_that_is_fixed_is_not_overfilled(llama: Pair) -> None:
     few = inventory(mix, fixed={"max_num_seqs": 16})
     answer = recommend(few, llama, Objective())
     assert 0 < answer.admission.adapters < 60
-    assert any("max_num_seqs 16 <" in rule for step in answer.trace for rule in step.rule)
     assert served(answer, few, llama).steady()
 
 
@@ -307,8 +307,11 @@ def test_with_an_itl_limit_the_mix_is_kept_and_the_principle_said(llama: Pair) -
 
 def test_where_no_mix_can_be_kept_the_least_busy_are_served(llama: Pair) -> None:
     """Within an ITL limit that a single busy adapter breaks."""
+    configure = Configurator(llama, Objective()).configure
+    seldom, busy = (configure(workload(rates)).expected for rates in (np.full(10, 0.001), np.ones(1)))
+    limit_ms = seldom.margins["itl_ms"] * (seldom.itl_ms + busy.itl_ms) / 2
     asked = inventory(workload(np.repeat([0.001, 1.0], [10, 11])))
-    answer = recommend(asked, llama, Objective(ObjectiveName.LATENCY, itl_limit=Limit(0.0155)))
+    answer = recommend(asked, llama, Objective(ObjectiveName.LATENCY, itl_limit=Limit(limit_ms / 1e3)))
     assert set(answer.admission.admitted) == {f"a-{i}" for i in range(10)}
     assert answer.admission.principle.startswith("those that bring the least come first")
 
@@ -367,9 +370,10 @@ def test_slots_that_are_fixed_stay_where_others_would_serve_more(llama: Pair) ->
 
 def test_a_small_batch_that_is_fixed_admits_fewer(llama: Pair) -> None:
     mix = workload(np.full(100, 0.05))
-    answer = recommend(inventory(mix, fixed={"max_num_seqs": 8}), llama, Objective())
+    few = inventory(mix, fixed={"max_num_seqs": 8})
+    answer = recommend(few, llama, Objective())
     assert 0 < answer.admission.adapters < 60
-    assert any("max_num_seqs is fixed at 8" in each for each in answer.warnings)
+    assert served(answer, few, llama).steady()
 
 
 def test_one_request_in_a_hundred_that_does_not_fit_is_told(llama: Pair) -> None:
