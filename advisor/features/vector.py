@@ -128,8 +128,8 @@ SCALES: dict[str, str] = {
 UNITS: dict[str, str] = {**INVENTORY, **LIMITS, **PROPORTIONS, **OF_MIX, **OF_LOAD, **OF_SLOTS, **TIMES, **SCALES}
 """Every feature and its unit (empty: a pure number)."""
 
-ESTIMATES: tuple[str, ...] = (*LIMITS, *OF_MIX, *OF_LOAD, *OF_SLOTS, *TIMES, *SCALES)
-"""What the Profile makes of a mix; the other features can be read off an inventory."""
+ESTIMATES: tuple[str, ...] = (*list(LIMITS)[1:], *OF_MIX, *OF_LOAD, *OF_SLOTS, *TIMES, *SCALES)
+"""What the Profile makes of a mix; the other features are read off an inventory, or asked."""
 _READ = ("rank_max", "input_mean", "output_mean", "cv_mean", "base_share", "prefix_share", *PROPORTIONS)
 MIX_FEATURES: tuple[str, ...] = (*_READ, *OF_MIX, "ttft_limit", "steady_share", "prompt_share", "dispersion_share")
 """What the admission limit depends on."""

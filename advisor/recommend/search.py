@@ -73,7 +73,7 @@ def choose(
     except DoesNotFitError as error:
         return Choice(0, None, (*trace, *error.trace), values, str(error))
     if size < 1:
-        reason = f"not even one adapter meets the objective {objective.name}: with 1, {one_more[0]}"
+        reason = f"not even one adapter meets the objective {objective.name}: with 1, {'; '.join(one_more)}"
         each = values["token_rate_mean"]
         beside = f" beside {base:,.0f} tokens/s of requests that name no adapter" if base else ""
         if base >= values["estimated_load"] * (1 - NOTHING_LEFT):

@@ -60,7 +60,7 @@ WORDS: dict[str, Words] = {
     "limit_active_share": Words("on a full GPU {} of the adapters have a request in flight", meaning="estimated"),
     "limit_step": Words("a step of a full GPU takes {} times that of an empty one", meaning="estimated"),
     "limit_kv": Words("a full GPU holds {} of its KV cache", meaning="estimated; 1: all"),
-    "limit_seats": Words("a full GPU takes {} of max_num_seqs", meaning="estimated; 1: all"),
+    "limit_seats": Words("a full GPU takes {} of the seats of its batch", meaning="estimated; 1: all"),
     "limit_budget": Words("steps of a full GPU take {} of the token budget", meaning="estimated; 1: all"),
     "limit_graphs": Words("steps of a full GPU have {} times the tokens from which arithmetic decides"),
     "limit_slots": Words("a full GPU takes {} of the slots that memory allows", meaning="estimated; 1: all"),
