@@ -65,7 +65,7 @@ class Predictor:
         scale = {output: values[times] if times else 1.0 for output, times in self._times.items()}
         itl_ms, ttft_ms = scale["itl_ms"] * _exp(log_itl), scale["ttft_ms"] * _exp(log_ttft)
         percentile_ms = zip(PERCENTILES, map(_exp, learned), strict=True) if learned else ()
-        times = {name: scale[name] * ratio for name, ratio in percentile_ms}
+        times = _rising({name: scale[name] * ratio for name, ratio in percentile_ms})
         return Prediction(
             min(_exp(share) / max(values["slots_load_share"], 1.0), 1.0),
             itl_ms,
@@ -73,6 +73,16 @@ class Predictor:
             1.0 / (1.0 + _exp(-log_odds)),
             times or percentiles.estimated(itl_ms, ttft_ms, values, front_end),
         )
+
+
+def _rising(times: Mapping[str, float]) -> dict[str, float]:
+    """Percentiles, each learned by itself, of which none is below the one before it."""
+    found: dict[str, float] = {}
+    least = 0.0
+    for name, time_ms in times.items():
+        least = time_ms if "_p50_" in name else max(least, time_ms)
+        found[name] = least
+    return found
 
 
 def _exp(logarithm: float) -> float:

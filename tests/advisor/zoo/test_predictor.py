@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from advisor.features.vector import measure
+from advisor.zoo import predictor
 from advisor.zoo.graph import load_graph
 from advisor.zoo.pair import Pair
 from advisor.zoo.predictor import Prediction, Predictor
@@ -50,3 +51,8 @@ def test_the_share_is_one_of_what_the_slots_can_serve(pair: Pair, values: dict[s
         (logarithm,) = graph.ask(graph.row(each), "throughput_share")
         expected = min(np.exp(logarithm) / max(each["slots_load_share"], 1.0), 1.0)
         assert predicted(pair, each).share == pytest.approx(expected)
+
+
+def test_percentiles_never_fall() -> None:
+    times = {"itl_p50_ms": 5.0, "itl_p95_ms": 9.0, "itl_p99_ms": 8.0, "ttft_p50_ms": 3.0, "ttft_p95_ms": 2.0}
+    assert list(predictor._rising(times).values()) == [5.0, 9.0, 9.0, 3.0, 3.0]
