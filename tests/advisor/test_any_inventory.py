@@ -81,7 +81,7 @@ def test_simulate(zoo: Path, tmp_path_factory: pytest.TempPathFactory, document:
             duration_s=min(60.0, 20_000 / rate), seed=0, objective=Objective()
         )
     except InputError as error:
-        assert "vLLM refuses" in str(error)
+        assert "vLLM refuses" in str(error) or "no pair for" in str(error)  # how it is run, too
         return
     assert all(math.isfinite(value) for value in measures.values() if isinstance(value, int | float))
 

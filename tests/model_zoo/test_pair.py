@@ -119,9 +119,9 @@ def test_percentiles_are_learned_like_means(files: Mapping[str, bytes], manifest
 
 
 def test_margins_are_of_times(manifest: Manifest) -> None:
-    """Not of what a time is multiplied by: the law is learned within a third in 19 of 20 steady hours."""
+    """Not of what a time is multiplied by, which is tens of ms."""
     for entry in manifest.ensembles:
-        assert entry.margin < 1.5, entry.output
+        assert entry.margin < 10, entry.output
 
 
 def test_the_load_limit_is_near_the_law(files: Mapping[str, bytes], manifest: Manifest) -> None:

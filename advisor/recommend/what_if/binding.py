@@ -15,6 +15,8 @@ from advisor.recommend.what_if.outlook import Binding, InFlight, Resource
 from twin.profile import Profile
 from twin.workload import Workload
 
+SPREADS = 3.0
+"""Standard deviations of the requests in flight (Poisson) that chance now and then adds to their mean."""
 TIGHT = 0.8
 """Of what there is, the share in use on average from which on it counts as what runs out: requests come unevenly, so
 that at times all of it is in use."""
@@ -87,13 +89,19 @@ def _runs_out(mix: Mix, limit: int, beyond: int, at_limit: InFlight) -> tuple[Re
     elif there.expected.likely:
         late = any(name.startswith("ttft") for name in mix.objective.beyond(there.expected))
         what = "ttft_limit" if late else "itl_limit"
-    elif at_limit.shares[fullest] >= TIGHT:
+    elif at_limit.shares[fullest] >= TIGHT or (fullest == "max_num_seqs" and _seats_fill(at_limit)):
         what = fullest
     elif here is not None and here.memory_bound:  # fewer slots than the rules would have
         what = "adapter_slots"
     elif (unsure_up_to := _guessed(mix, limit)) is not None:
         what = "certainty"
     return what, unsure_up_to
+
+
+def _seats_fill(at_limit: InFlight) -> bool:
+    """Whether chance alone fills the seats of a batch, as it does where they are few."""
+    peak = at_limit.requests + SPREADS * math.sqrt(at_limit.requests)
+    return peak * at_limit.shares["max_num_seqs"] >= at_limit.requests
 
 
 def _fullest(at_limit: InFlight, *, slots: bool) -> Resource:

@@ -13,9 +13,12 @@ from advisor.check.check import Checker
 from advisor.check.finding import Edit, Finding, Fix, Severity, apply
 from advisor.check.fixing import Fixed, fix, sure
 from advisor.deploy.deployment import Place
+from advisor.recommend.recommend import recommend
 from tests.advisor.check.commands import INVENTORY, MODEL, codes, target
 
 CHECKER = Checker(target())
+RECOMMENDED = recommend(target().inventory, target().pair, target().objective).flags["max_loras"]
+"""Slots for the inventory of these tests."""
 
 
 def fixed(text: str, file: str = "deploy.yaml") -> Fixed:
@@ -46,7 +49,11 @@ spec:
 def test_values_are_written_where_they_stand() -> None:
     before = manifest(["--max-loras=1   # one", '"--max-cpu-loras"', '"16"', "'--max-lora-rank=8'"], "8 is 8")
     after = fixed(before)
-    wanted = before.replace("--max-loras=1 ", "--max-loras=27 ").replace('"16"', '"64"').replace("rank=8'", "rank=16'")
+    wanted = (
+        before.replace("--max-loras=1 ", f"--max-loras={RECOMMENDED} ")
+        .replace('"16"', '"64"')
+        .replace("rank=8'", "rank=16'")
+    )
     assert after.after.text == wanted
     assert codes(after.after) == []
     changed = [line for line in after.diff().splitlines()[2:] if line[0] in "-+"]
@@ -58,7 +65,7 @@ def test_what_is_missing_is_written_behind_the_others_in_their_style() -> None:
     after = fixed(before).after
     assert codes(after) == []
     (line,) = [line for line in after.text.splitlines() if line not in before.splitlines()]
-    assert line.strip() in ("- --max-loras=27", "- '--max-loras=27'")
+    assert line.strip() in (f"- --max-loras={RECOMMENDED}", f"- '--max-loras={RECOMMENDED}'")
 
 
 def test_variables_templates_and_remarks_are_left_alone() -> None:
@@ -88,7 +95,9 @@ def test_two_servers_are_mended_each_in_its_place() -> None:
     before = "---\n".join([manifest(rank), manifest(slots).replace("engine", "other"), "kind: ConfigMap\n"])
     told = CHECKER.check_text("deploy.yaml", before).standing
     assert [each.message.split(":")[0] for each in told] == ["engine", "other"]
-    wanted = before.replace("--max-lora-rank=8", "--max-lora-rank=16").replace("--max-loras=2\n", "--max-loras=27\n")
+    wanted = before.replace("--max-lora-rank=8", "--max-lora-rank=16").replace(
+        "--max-loras=2\n", f"--max-loras={RECOMMENDED}\n"
+    )
     assert fixed(before).after.text == wanted
 
 
@@ -185,7 +194,7 @@ services:
 def test_a_variable_of_two_settings_is_nobodys_to_change() -> None:
     command = f"vllm serve {MODEL} --enable-lora --max-cpu-loras 64 --max-loras $N"
     alone = fixed(f"N=2\n{command}\n", "serve.sh")
-    assert alone.after.text == f"N=27\n{command}\n"
+    assert alone.after.text == f"N={RECOMMENDED}\n{command}\n"
     both = fixed(f"N=2\n{command} --max-num-seqs $N\n", "serve.sh")
     assert codes(both.before) == ["AD201"]
     assert not both.changed
