@@ -39,7 +39,7 @@ class Condition:
         return (value > self.threshold) == self.above
 
     def at(self, value: float) -> str:
-        """The condition with a value in it: "rate_std 0.031 <= 0.88"; digits enough to tell the two apart."""
+        """The condition with a value in it: "rate_spread 0.031 <= 0.88"; digits enough to tell the two apart."""
         for digits in range(4, 10):  # nine digits tell any two float32 apart
             shown, threshold = _digits(value, digits), _digits(self.threshold, digits)
             if shown != threshold:

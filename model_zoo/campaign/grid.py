@@ -30,8 +30,6 @@ USUAL_RANKS = (8, 8, 16, 16, 16, 32, 32, 64, 64, 128, 256, 512)
 """Ranks of other mixes, the usual ones more often."""
 POINTS = (8, 16, 32, 64, 96, 128, 160, 192, 256, 320, 384)
 """The papers' numbers of adapters and of slots."""
-FEWER_POINTS = POINTS[::3]
-"""Those of mixes that are not of the papers' kind."""
 SLOTS = (0.4, 0.6, 0.8, 1.0, 1.3, 1.8, 3.0)
 """Slot counts simulated, where memory allows them: times those that the estimate finds best at the limit."""
 MAX_ADAPTERS = 16_384
