@@ -23,27 +23,27 @@ COMMON = "common"
 MEASURED_SHARE = 1 / 3
 """Of the mixes, those served under measured Profiles, which most answers are asked of."""
 
-BASE_MS = (2.5, 80.0)
-"""Of a step: from a model of a billion parameters on the fastest GPU to one of 70 billion on few."""
+BASE_MS = (2.5, 100.0)
+"""Of a step: from a model of a billion parameters on the fastest GPU to one of 70 billion on few slow ones."""
 PER_REQUEST = (2e-4, 5e-2)
 """ms a request, over ms of the base step: a token's arithmetic and its context over the reading of all weights."""
-KNEE_TOKENS = (32.0, 1024.0)
+KNEE_TOKENS = (16.0, 1024.0)
 """Batched tokens at which arithmetic takes as long as the weights' reading: few where weights are packed or arithmetic
 is slow. Beyond, or beyond the largest graph, steps grow by the token."""
 GRAPH_TOKENS = 512
 """Batched tokens of the largest CUDA graph that vLLM captures by default."""
-READING = (0.4, 1.1)
+READING = (0.15, 1.1)
 """Of a base step, the part that the weights' reading takes; the rest is the host's."""
 OF_LORA = (0.12, 3.0)
 """Times those of the measured Profile, per ms of the base step: LoRA's costs go with layers, as the base step does."""
-APART = 0.35
+APART = 0.4
 """Standard deviation of the logarithms by which single costs of LoRA differ from the others."""
-KV_TOKENS = (1.2e4, 1.2e7)
-SLOT_RANK_TOKENS = (8.0, 400.0)
+KV_TOKENS = (6e3, 2.5e7)
+SLOT_RANK_TOKENS = (8.0, 500.0)
 """KV tokens that a slot takes for each of its ranks: its bytes over those of a token of the KV cache."""
 LEAST_SLOTS = 8
 """Slots of rank 16 that fit into the memory at least, beside one request of the longest sequence."""
-LOADING = (0.1, 3.0)
+LOADING = (0.1, 5.0)
 """Times the measured."""
 CONTEXTS = (2048, 4096, 8192, 16384, 32768, 131072)
 """Longest sequences of models, tokens."""
