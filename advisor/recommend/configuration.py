@@ -12,10 +12,10 @@ import numpy as np
 
 from advisor.features.queueing import share_waiting
 from advisor.features.vector import measure, measure_slots
+from advisor.recommend.launched import with_settings
 from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.reasons import FewerAdapters, Fixed, Missed, NextRank, Shorter, SlotsMemory, Waits
 from advisor.recommend.recommendation import Step
-from advisor.recommend.room import with_settings
 from advisor.zoo.pair import Pair
 from advisor.zoo.predictor import load_predictor
 from advisor.zoo.tree import load_tree

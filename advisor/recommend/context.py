@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from advisor.recommend.launched import with_settings
 from twin.profile import Profile
 from twin.settings import slot_rank
 from twin.workload import Requests, Workload, draw
@@ -112,8 +113,8 @@ def _sample(workload: Workload) -> Requests:
 def _most_kv_tokens(workload: Workload, profile: Profile, fixed: Mapping[str, float]) -> int:
     """Tokens that the KV cache holds beside the fewest slots, of the smallest rank that will do for any adapter."""
     rank = int(fixed.get("max_lora_rank", slot_rank(float(workload.rank.min()))))
-    utilization = float(fixed.get("gpu_memory_utilization", profile.memory.gpu_memory_utilization))
-    return profile.memory.kv_capacity_tokens(int(fixed.get("max_loras", 1)), rank, utilization)
+    memory = with_settings(profile, fixed).memory
+    return memory.kv_capacity_tokens(int(fixed.get("max_loras", 1)), rank, memory.gpu_memory_utilization)
 
 
 def _tokens(sample: Requests) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -14,11 +14,11 @@ from advisor.recommend import host_memory
 from advisor.recommend.configuration import bursts_unknown
 from advisor.recommend.context import settle_context
 from advisor.recommend.further_flags import further_flags
+from advisor.recommend.launched import with_settings
 from advisor.recommend.load import Load, load_of
 from advisor.recommend.lora_cost import without_lora
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommendation import RUNTIME, Admission, Change, Recommendation
-from advisor.recommend.room import with_settings
 from advisor.recommend.search import Choice
 from advisor.recommend.selection import Selection, Selector
 from advisor.recommend.uncertainty import hedged

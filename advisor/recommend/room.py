@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 
 from advisor.features.estimate import held_tokens
-from twin.profile import Profile
 from twin.settings import Settings
 from twin.workload import Workload
 
@@ -16,27 +15,6 @@ computed again, which brings more into flight. Of 72 answers for mixes of all ki
 were not steady with 2 deviations, 3 with 3, and 2 with 4 and 5 % fewer adapters than with 2."""
 BUDGET_SHARE = 0.8
 """Of the token budget of a step; prompts come in lumps, and beyond that they wait for each other."""
-
-
-def with_settings(profile: Profile, fixed: Mapping[str, int | float]) -> Profile:
-    """The Profile as it is under fixed settings: other memory, other limits of a batch, another longest sequence."""
-    memory, serving = profile.memory, profile.serving
-    utilization = float(fixed.get("gpu_memory_utilization", memory.gpu_memory_utilization))
-    gained = memory.kv_tokens_per_utilization * (utilization - memory.gpu_memory_utilization)
-    return profile.model_copy(
-        update={
-            "memory": memory.model_copy(
-                update={
-                    "gpu_memory_utilization": utilization,
-                    "kv_tokens_base": max(memory.kv_tokens_base + gained, 1.0),
-                    "max_model_len": int(fixed.get("max_model_len", memory.max_model_len)),
-                }
-            ),
-            "serving": serving.model_copy(
-                update={name: int(fixed[name]) for name in ("max_num_seqs", "max_num_batched_tokens") if name in fixed}
-            ),
-        }
-    )
 
 
 def shortages(

@@ -11,10 +11,10 @@ from advisor.features.estimate import estimate
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.configuration import Configurator, DoesNotFitError
 from advisor.recommend.context import settle_context
+from advisor.recommend.launched import with_settings
 from advisor.recommend.lora_cost import without_lora
 from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.recommendation import Recommendation, Uncertainty
-from advisor.recommend.room import with_settings
 from advisor.zoo.pair import Pair
 from twin.profile import Profile
 from twin.workload import Workload

@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise, product
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.place.bound.demand import Demand
+from advisor.recommend.launched import with_settings
 from twin import lora_kernels
 from twin.profile import Profile
 
@@ -73,6 +75,10 @@ class Relaxation:
     """Steps are no longer than that, s."""
     price: float = 1.0
 
+    @cached_property
+    def _launched(self) -> Profile:
+        return with_settings(self.profile, self.fixed)
+
     def cells(self, ranks: Iterable[float]) -> Cells:
         """All that a GPU can be run like that serves adapters on slots of these ranks, in coarse cells.
 
@@ -94,7 +100,7 @@ class Relaxation:
 
     def _most_slots(self, rank: int) -> int:
         """With which a server starts."""
-        needed = int(self.fixed.get("max_model_len", self.profile.memory.max_model_len))
+        needed = self._launched.memory.max_model_len
         low, high = 0, 1
         while self._capacity(high, rank) >= needed and high < 1 << 20:
             low, high = high, 2 * high
@@ -104,13 +110,8 @@ class Relaxation:
         return low
 
     def _capacity(self, slots: float, rank: int) -> float:
-        memory = self.profile.memory
-        utilization = float(self.fixed.get("gpu_memory_utilization", memory.gpu_memory_utilization))
-        return (
-            memory.kv_tokens_base
-            - (memory.kv_tokens_per_slot_rank * rank + memory.kv_tokens_per_slot) * slots
-            + memory.kv_tokens_per_utilization * (utilization - memory.gpu_memory_utilization)
-        )
+        memory = self._launched.memory
+        return memory.kv_tokens_base - (memory.kv_tokens_per_slot_rank * rank + memory.kv_tokens_per_slot) * slots
 
     def _startable(self, cells: Cells) -> Cells:
         """Those in which a step takes no longer than it may: not even an empty one fits into the others."""
@@ -130,10 +131,8 @@ class Relaxation:
         Infinite in cells whose slots are too small for it.
         """
         rank, fewest, most, shortest, longest = edges.T
-        step, serving = self.profile.step, self.profile.serving
+        step, serving = self.profile.step, self._launched.serving
         capacity = np.array([self._capacity(g, int(r)) for g, r in zip(fewest, rank, strict=True)])
-        seats = float(self.fixed.get("max_num_seqs", serving.max_num_seqs))
-        budget = float(self.fixed.get("max_num_batched_tokens", serving.max_num_batched_tokens))
         # Every token takes at least its part of a tile of each slot: in large batches more than what one tile takes.
         tiles = lora_kernels.rank_tiles(rank)
         shrink_ms = step.per_slot_shrink_ms * tiles * lora_kernels.SPLIT_LARGE / lora_kernels.SPLIT
@@ -156,8 +155,8 @@ class Relaxation:
                 (busy + demand.tokens[:, column] * eager_s) / beyond,
                 present / most,
                 demand.held[:, column] * shortest / capacity,
-                demand.requests[:, column] * shortest / seats,
-                demand.tokens[:, column] * shortest / budget,
+                demand.requests[:, column] * shortest / serving.max_num_seqs,
+                demand.tokens[:, column] * shortest / serving.max_num_batched_tokens,
             ],
             axis=2,
         )
