@@ -107,6 +107,10 @@ class Fleet:
         """Whether an adapter must be apart from one of these, which are others."""
         return any(not group.isdisjoint(there) for group in self._apart.get(adapter, ()))
 
+    def conflicting(self, adapter: int) -> bool:
+        """Whether there is anyone that an adapter must be apart from."""
+        return adapter in self._apart
+
     def _is_spare_copy(self, adapter: int) -> bool:
         """Whether the copy that the pin is about is where it belongs, so that further ones may be elsewhere."""
         pinned = self.gpus.get(self.problem.pins[adapter])

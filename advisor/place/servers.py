@@ -14,6 +14,7 @@ from advisor.place.placement import Assignment, Group
 from advisor.place.problem import GpuType, Problem
 from advisor.recommend.configuration import Configuration, Configurator, DoesNotFitError
 from advisor.recommend.context import Context, settle_context
+from advisor.recommend.launched import with_settings
 from advisor.recommend.room import shortages
 from twin.settings import LORA_RANKS
 from twin.workload import Workload
@@ -167,7 +168,8 @@ class Servers:
         profile = gpu_type.pair.profile
         # As much more of all there is: base traffic counts as if an adapter's that is small.
         asked = workload.traffic.take(np.flatnonzero(workload.traffic.rate > 0))
-        load = len(asked) / estimate(asked, profile).max_adapters if len(asked) else 0.0
+        launched = with_settings(profile, self.fixed(group.gpu_type))
+        load = len(asked) / estimate(asked, launched).max_adapters if len(asked) else 0.0
         return Assignment(
             gpu=gpu,
             gpu_type=gpu_type,

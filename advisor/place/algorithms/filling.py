@@ -9,6 +9,7 @@ import numpy as np
 
 from advisor.place.algorithms.items import Bools, Floats, Items, Positions
 from advisor.place.servers import Servers
+from twin.settings import slot_rank
 
 FIRST = 0.7
 """Of a GPU, that is tried first where nothing is known yet."""
@@ -44,7 +45,8 @@ class Filler:
 
     def __init__(self, servers: Servers, items: Items, gpu_type: int = 0, *, fine: float = FINE) -> None:
         self._servers, self._items, self._type, self._fine = servers, items, gpu_type, fine
-        self._limit, self._filled = 0.0, 0
+        self._rank = servers.mix(gpu_type).rank[items.adapter]
+        self._limit, self._limit_rank, self._filled, self._seek_from = 0.0, 0, 0, FIRST
 
     def fill(self, order: Positions, base: Positions = NONE, most: float | None = None) -> Filled | None:
         """One GPU with the items of `base` and as many of the first in the order as it serves; None if nothing is.
@@ -61,12 +63,21 @@ class Filler:
 
         if not len(base) and not len(candidates):
             return None
+        if most is None:
+            self._forget_at_smaller(np.concatenate([base, candidates[: max(_place(sums, self._limit), 1)]]))
         count = self._count(sums, serves, most)
         if count == 0 and not (len(base) and serves(0)):
             return self.fill(NONE, base[:-1]) if len(base) > 1 else None
         taken = np.concatenate([base, candidates[:count]])
         total = float(share[taken].sum())
         return Filled(taken, self._type, total, max(self._limit, total))
+
+    def _forget_at_smaller(self, items: Positions) -> None:
+        """Forget what a GPU serves where its slots had to be larger than these items need: it serves more of them."""
+        rank = slot_rank(float(self._rank[items].max()))
+        if rank < self._limit_rank:
+            self._seek_from, self._limit = self._limit, 0.0
+        self._limit_rank = rank
 
     def _count(self, sums: Floats, serves: Callable[[int], bool], most: float | None) -> int:
         """How many of the candidates to take, whose shares are summed up."""
@@ -76,7 +87,7 @@ class Filler:
         if most is not None:
             self._limit = most * (1 + LEVEL)
         if not self._limit:
-            return self._learned(sums, _largest(sums, serves, FIRST, self._fine))
+            return self._learned(sums, _largest(sums, serves, self._seek_from, self._fine))
         count = max(_place(sums, self._limit), 1)
         if serves(count):
             more = _place(sums, self._limit * GROWTH)

@@ -49,6 +49,14 @@ def pack(servers: Servers) -> Iterator[list[Group]]:
         if best is None or _cost(servers, found) < _cost(servers, best):
             best, order = found, orders[name]
             yield _groups(items, best)
+    for first in types[1:]:
+        if not best or servers.evaluations - judged > PER_SECOND * servers.problem.time_s:
+            break
+        others = (first, *(each for each in types if each != first))
+        found = fill_all(servers, items, order, others)
+        if _cost(servers, found) < _cost(servers, best):
+            best, types = found, others
+            yield _groups(items, best)
     if not best:  # nothing to fill GPUs with: no adapter is on one alone
         return
     while servers.evaluations - judged < PER_SECOND * servers.problem.time_s and len(best) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from advisor.place.changes.previous import Running
+from advisor.place.consolidation import without_one
 from advisor.place.fleet import Fleet
 from advisor.place.placement import Group
 from advisor.place.servers import Servers
@@ -25,21 +26,6 @@ def continued(servers: Servers, previous: Mapping[int, Running], positions: Mapp
             groups.append(Group(adapters, by_pair.get(running.pair or "", 0)))
             numbers.append(gpu)
     settle(fleet, groups, numbers)
-    while (fewer := _without_one(fleet)) is not None:
+    while (fewer := without_one(fleet)) is not None:
         fleet = fewer
     return fleet
-
-
-def _without_one(fleet: Fleet) -> Fleet | None:
-    """The fleet without one of its GPUs, with all adapters that were placed; None if that cannot be."""
-    pinned = set(fleet.problem.pins.values())
-    free = [gpu for gpu in fleet.gpus if gpu not in pinned]
-    if not free or len(fleet.gpus) == 1:
-        return None
-    least = min(free, key=lambda gpu: (sum(fleet.load[each] for each in fleet.gpus[gpu].adapters), gpu))
-    smaller = fleet.copy()
-    adapters = smaller.gpus.pop(least).adapters
-    smaller.may_open = False
-    smaller.insert(adapters)
-    smaller.may_open = True
-    return smaller if smaller.unplaced.keys() == fleet.unplaced.keys() else None
