@@ -49,16 +49,11 @@ def pack(servers: Servers) -> Iterator[list[Group]]:
         if best is None or _cost(servers, found) < _cost(servers, best):
             best, order = found, orders[name]
             yield _groups(items, best)
-    for first in types[1:]:
-        if not best or servers.evaluations - judged > PER_SECOND * servers.problem.time_s:
-            break
-        others = (first, *(each for each in types if each != first))
-        found = fill_all(servers, items, order, others)
-        if _cost(servers, found) < _cost(servers, best):
-            best, types = found, others
-            yield _groups(items, best)
     if not best:  # nothing to fill GPUs with: no adapter is on one alone
         return
+    if len(types) > 1:
+        best, types = _other_types_first(servers, items, order, types, best)
+        yield _groups(items, best)
     while servers.evaluations - judged < PER_SECOND * servers.problem.time_s and len(best) > 1:
         if _gpus(best) - (len(best) - 1) > CLOSE:
             break
@@ -84,6 +79,21 @@ def _cheapest_first(servers: Servers) -> tuple[int, ...]:
     problem = servers.problem
     cost = [gpu.price * float(least_shares(servers, each).sum()) for each, gpu in enumerate(problem.gpu_types)]
     return tuple(int(each) for each in np.argsort(cost, kind="stable"))
+
+
+def _other_types_first(
+    servers: Servers, items: Items, order: Positions, types: tuple[int, ...], best: list[Filled]
+) -> tuple[list[Filled], tuple[int, ...]]:
+    """The cheapest that is found with any type of GPU first, and the types in that order."""
+    until = servers.evaluations + PER_SECOND * servers.problem.time_s
+    for first in types[1:]:
+        if servers.evaluations > until:
+            break
+        turned = (first, *(each for each in types if each != first))
+        found = fill_all(servers, items, order, turned)
+        if _cost(servers, found) < _cost(servers, best):
+            best, types = found, turned
+    return best, types
 
 
 def _orders(servers: Servers, items: Items, free: Positions) -> dict[str, Positions]:
