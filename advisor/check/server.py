@@ -214,7 +214,7 @@ class Server:
         """The inventory, where this is a server for it."""
         if self.target is None or self.same_model is False or not self.serves_adapters:
             return None
-        return self.target
+        return self.target.unlimited if self.same_gpu is False else self.target
 
     @cached_property
     def same_gpu(self) -> bool | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from advisor.recommend.recommendation import Recommendation
     from advisor.zoo.pair import Pair
     from twin.profile import Profile
-    from twin.workload import Workload
+    from twin.settings import Settings as Launch
 
 Settings = Mapping[str, int | float]
 
@@ -29,6 +29,8 @@ class Target:
     objective: Objective
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     """Adapters of a fleet -> the GPUs that they are on, where the inventory is what is on one of them."""
+    limited: bool = True
+    """Whether the server is for those adapters alone that one GPU serves; of other GPUs nobody knows which."""
 
     @cached_property
     def recommendation(self) -> Recommendation:
@@ -43,16 +45,44 @@ class Target:
         return self.pair.profile
 
     @cached_property
-    def largest_rank(self) -> int:
-        """Of the inventory's adapters."""
-        return int(self.inventory.workload.rank.max())
+    def unlimited(self) -> Target:
+        """The same for a server on another kind of GPU than the pair's."""
+        return replace(self, limited=False)
 
-    @property
+    @cached_property
+    def served(self) -> Inventory:
+        """The adapters that the server is for: those that are admitted, the others belong elsewhere; all if none is.
+
+        What is written into a file is right for these, whichever rule asks: of one recommendation, not of several.
+        """
+        admitted = self.recommendation.admission.admitted if self.limited else ()
+        return self.inventory.only(admitted) if 0 < len(admitted) < len(self.inventory) else self.inventory
+
+    @cached_property
+    def largest_rank(self) -> int:
+        """Of the adapters that are served."""
+        return int(self.served.workload.rank.max())
+
+    @cached_property
     def slot_rank(self) -> int:
-        """The smallest `max_lora_rank` that takes all of them."""
+        """The `max_lora_rank` that is recommended, else the smallest that takes all of them."""
         from twin.settings import slot_rank
 
-        return slot_rank(self.largest_rank)
+        return self._advice.max_lora_rank if self._advice else slot_rank(self.largest_rank)
+
+    @property
+    def slots(self) -> int:
+        """The `max_loras` that is recommended, else one for each of them."""
+        return self._advice.max_loras if self._advice else len(self.served)
+
+    @property
+    def host_slots(self) -> int:
+        """The `max_cpu_loras` that is recommended, else one for each of them."""
+        return self._advice.max_cpu_loras if self._advice else len(self.served)
+
+    @property
+    def _advice(self) -> Launch | None:
+        return self.recommendation.settings if self.limited else None
 
     @cached_property
     def _expectations(self) -> dict[tuple[tuple[str, int | float], ...], Expectation | None]:
@@ -75,7 +105,7 @@ class Target:
         from advisor.recommend.configuration import Configurator, DoesNotFitError
         from advisor.recommend.context import settle_context
 
-        context = settle_context(self._admitted, self.profile, {}, settings)
+        context = settle_context(self.served.mix, self.profile, {}, settings)
         if context.accepted is None:
             return None
         asked = context.accepted.rate > 0
@@ -93,13 +123,6 @@ class Target:
             return configurator.configure(mix).expected
         except (DoesNotFitError, ValueError):
             return None
-
-    @cached_property
-    def _admitted(self) -> Workload:
-        """The traffic of the adapters that one GPU serves; of all where it serves none."""
-        admitted = self.recommendation.admission.admitted
-        inventory = self.inventory
-        return (inventory.only(admitted) if 0 < len(admitted) < len(inventory) else inventory).mix
 
     def kv_tokens(self, slots: int, rank: int, gpu_memory_utilization: float | None) -> int:
         """Tokens that the KV cache holds with these slots."""
@@ -119,9 +142,12 @@ class Target:
 
     @cached_property
     def covering_len(self) -> int:
-        """A max_model_len that 99.9 % of the requests fit into."""
+        """The max_model_len that is recommended or, where none is, one that 99.9 % of the requests fit into."""
         from advisor.recommend.context import covering_len
 
+        advice = self.recommendation.settings
+        if advice and advice.max_model_len < self.profile.memory.max_model_len:
+            return advice.max_model_len
         return min(covering_len(self.inventory.mix), self.profile.memory.max_model_len)
 
     def refused_share(self, longest: int) -> float | None:

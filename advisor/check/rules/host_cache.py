@@ -22,11 +22,17 @@ def check(server: Server) -> Iterator[Finding]:
     in_host, slots = server.given("max_cpu_loras"), server.takes("max_loras")
     if in_host is None or slots is None or in_host >= slots:
         return
-    served = len(server.judged.inventory) if server.judged else 0
+    target = server.judged
+    if target is None:
+        right = {"max_cpu_loras": int(slots)}
+    elif slots <= target.host_slots:
+        right = {"max_cpu_loras": target.host_slots}
+    else:
+        right = {"max_loras": target.slots, "max_cpu_loras": target.host_slots}
     yield RULE.finding(
         server,
         f"{server.says('max_cpu_loras')} below {server.says('max_loras')}: vLLM does not start",
         server.place("max_cpu_loras"),
         why="the host's cache of adapters must hold at least those in the GPU's slots",
-        fix=server.written(max_cpu_loras=max(int(slots), served)),
+        fix=server.written(**right),
     )

@@ -22,8 +22,7 @@ def check(server: Server) -> Iterator[Finding]:
     target, in_host, slots = server.judged, server.takes("max_cpu_loras"), server.takes("max_loras")
     if target is None or in_host is None or slots is None or server.lora is not True or in_host < slots:
         return
-    advice = target.recommendation.settings if server.comparable else None
-    served = advice.max_cpu_loras if advice else len(target.inventory)
+    served = target.host_slots
     if in_host >= served:
         return
     loading = target.profile.loading

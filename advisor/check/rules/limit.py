@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from advisor.check.finding import Finding, Fix, Severity
 from advisor.check.rule import Rule
 from advisor.check.server import Server
+from advisor.names import counted, listed
 
 RULE = Rule("AD202", "beyond-the-limit", Severity.ERROR, __doc__ or "")
 
@@ -25,7 +26,7 @@ def check(server: Server) -> Iterator[Finding]:
     advice = target.recommendation
     if not advice.feasible:
         yield RULE.finding(server, f"no settings serve this inventory: {advice.reason}", server.place("max_loras"))
-    elif rejected := len(advice.admission.rejected):
+    elif rejected := advice.admission.rejected:
         admission, mix = advice.admission, target.inventory.mix
         offered, beside = mix.offered_tok_s - mix.base_tok_s, " beside requests that name none" if mix.base else ""
         yield RULE.finding(
@@ -34,5 +35,5 @@ def check(server: Server) -> Iterator[Finding]:
             f"{admission.adapters:,} of this mix, {admission.token_rate:,.0f} tokens/s",
             server.place("max_loras"),
             why="beyond the admission limit the queue grows with any settings",
-            fix=Fix(f"serve {rejected:,} adapters elsewhere: advisor recommend names them"),
+            fix=Fix(f"serve {counted(len(rejected), 'adapter')} elsewhere: {listed(rejected)}"),
         )

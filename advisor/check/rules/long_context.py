@@ -26,7 +26,7 @@ def check(server: Server) -> Iterator[Finding]:
         return
     own, rank = target.profile.memory.max_model_len, target.slot_rank
     share, longest = settings.get("gpu_memory_utilization"), int(settings.get("max_model_len", own))
-    wanted = max(int(settings["max_loras"]), len(target.inventory))
+    wanted = max(int(settings["max_loras"]), len(target.served))
     fit = target.most_slots(wanted, rank, longest, share)
     if fit >= min(wanted, target.wanted_slots) or longest < FAR * (needed := target.covering_len):
         return

@@ -56,12 +56,13 @@ def _per_slot(target: Target, rank: int) -> int:
 
 
 def _fix(server: Server, target: Target, settings: Settings, longest: int) -> Fix:
-    """The rank that is needed, where that is enough; else the slots that are recommended as well."""
-    slots, share, needed = int(settings["max_loras"]), settings.get("gpu_memory_utilization"), target.slot_rank
-    smaller = {"max_lora_rank": needed} if settings["max_lora_rank"] > needed else {}
-    if smaller and target.kv_tokens(slots, needed, share) >= longest:
-        return server.written(**smaller)
-    advice = target.recommendation.settings
-    if advice and advice.max_loras < slots and target.kv_tokens(advice.max_loras, needed, share) >= longest:
-        return server.written(**smaller, max_loras=advice.max_loras)
+    """The rank that is needed, where that is enough; else also fewer slots or a shorter longest sequence, or both."""
+    share, rank = settings.get("gpu_memory_utilization"), target.slot_rank
+    ranked = {"max_lora_rank": rank} if settings["max_lora_rank"] != rank else {}
+    fewer = {"max_loras": target.slots} if target.slots < settings["max_loras"] else {}
+    shorter = {"max_model_len": target.covering_len} if target.covering_len < longest else {}
+    for changes in (ranked, ranked | fewer, ranked | shorter, ranked | fewer | shorter):
+        slots = int(changes.get("max_loras", settings["max_loras"]))
+        if changes and target.kv_tokens(slots, rank, share) >= changes.get("max_model_len", longest):
+            return server.written(**changes)
     return Fix("a max_model_len that only covers your requests, or a larger gpu_memory_utilization")

@@ -26,7 +26,10 @@ def check(server: Server) -> Iterator[Finding]:
     needed = target.slot_rank
     if rank <= needed:
         return
-    why = f"the largest rank in the inventory is {target.largest_rank}"
+    everyone = target.served is target.inventory
+    takes = "every adapter" if everyone else "every adapter that one GPU serves"
+    whose = "in the inventory" if everyone else "of those that one GPU serves"
+    why = f"the largest rank {whose} is {target.largest_rank}"
     if server.comparable and slots is not None:
         share = server.given("gpu_memory_utilization")
         left, kept = (target.kv_tokens(int(slots), int(each), share) for each in (rank, needed))
@@ -37,7 +40,7 @@ def check(server: Server) -> Iterator[Finding]:
             why += f", as much as {(kept - left) / per_slot:,.0f} more slots of rank {needed}"
     yield RULE.finding(
         server,
-        f"{server.says('max_lora_rank')} is above need: {needed} takes every adapter",
+        f"{server.says('max_lora_rank')} is above need: {needed} takes {takes}",
         server.place("max_lora_rank"),
         why=why,
         fix=server.written(max_lora_rank=needed),

@@ -23,11 +23,11 @@ def check(server: Server) -> Iterator[Finding]:
     if rank is None or not server.no_such_rank:
         return
     target = server.judged
-    needed = min(max(rank, 1), LORA_RANKS[-1]) if target is None else target.largest_rank
+    right = slot_rank(min(max(rank, 1), LORA_RANKS[-1])) if target is None else target.slot_rank
     yield RULE.finding(
         server,
         f"{server.says('max_lora_rank')}: vLLM has no slots of this rank and does not start",
         server.place("max_lora_rank"),
         why=f"max_lora_rank is one of {', '.join(map(str, LORA_RANKS))}",
-        fix=server.written(max_lora_rank=slot_rank(needed)),
+        fix=server.written(max_lora_rank=right),
     )

@@ -32,17 +32,17 @@ def check(server: Server) -> Iterator[Finding]:
     rank = int(settings["max_lora_rank"])
     right = rank in LORA_RANKS and rank >= target.largest_rank
     in_host = max(settings["max_cpu_loras"], settings["max_loras"])
-    room = max(in_host, len(target.inventory))
+    room = max(in_host, len(target.served))
     meant = settings | {"max_lora_rank": rank if right else target.slot_rank, "max_cpu_loras": room}
     if (batched := settings.get("max_num_batched_tokens")) is not None:
         meant["max_num_seqs"] = min(settings.get("max_num_seqs", target.profile.serving.max_num_seqs), batched)
     expected, advice = target.expects(meant), target.recommendation
     if expected is None or not target.objective.misses(expected) or advice.expected is None or advice.settings is None:
         return
-    slots, better = int(settings["max_loras"]), advice.settings.max_loras
+    slots, better = int(settings["max_loras"]), target.slots
     changes = {"max_loras": better}
     if server.given("max_cpu_loras") is not None and in_host < better:
-        changes["max_cpu_loras"] = advice.settings.max_cpu_loras
+        changes["max_cpu_loras"] = target.host_slots
     late = target.objective.late(expected)
     severity = Severity.ERROR if late or expected.chance < LIKELY else Severity.WARNING
     adapters = advice.admission.adapters

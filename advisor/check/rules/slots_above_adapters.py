@@ -19,15 +19,14 @@ RULE = Rule("AD302", "more-slots-than-adapters", Severity.WARNING, __doc__ or ""
 def check(server: Server) -> Iterator[Finding]:
     """Compare the slots with the inventory."""
     target, slots = server.judged, server.given("max_loras")
-    if target is None or slots is None or server.lora is False or slots <= len(target.inventory):
+    if target is None or slots is None or server.lora is False or slots <= len(target.served):
         return
-    adapters = len(target.inventory)
-    settings = target.recommendation.settings if server.comparable else None
-    right = settings.max_loras if settings else adapters
+    adapters = len(target.served)
+    whose = "of the inventory" if adapters == len(target.inventory) else "that one GPU serves"
     yield RULE.finding(
         server,
-        f"{server.says('max_loras')}: more slots than the {adapters:,} adapters of the inventory",
+        f"{server.says('max_loras')}: more slots than the {adapters:,} adapters {whose}",
         server.place("max_loras"),
         why=f"{slots - adapters:,} slots are never used, and each takes memory and time",
-        fix=server.written(max_loras=right),
+        fix=server.written(max_loras=target.slots),
     )

@@ -23,7 +23,7 @@ def check(server: Server) -> Iterator[Finding]:
     if target is None or settings is None or server.lora is not True or server.given("max_loras") is None:
         return
     advice, slots = target.recommendation, int(settings["max_loras"])
-    if advice.settings is None or advice.expected is None or slots > len(target.inventory):
+    if advice.settings is None or advice.expected is None or slots > len(target.served):
         return
     better, rank = advice.settings.max_loras, int(settings["max_lora_rank"])
     if slots < FAR * better:

@@ -127,6 +127,59 @@ comments = st.text(
 )
 
 
+LEFT_OUT = """\
+[[adapters]]
+name = "huge"
+count = 2
+rank = 128
+rate = 0.15
+"""
+"""Adapters that one GPU serves none of beside the others: their slots would be too large for all."""
+INVENTORIES = {
+    "all are served": INVENTORY,
+    "large ones are left out": INVENTORY.replace("count = 32", "count = 60").replace("0.05", "0.12") + LEFT_OUT,
+    "most are left out": INVENTORY.replace("h100-64gb", "l4") + LEFT_OUT,
+    "a fixed longest sequence": INVENTORY + "[fixed]\nmax_model_len = 8192\n",
+}
+mistaken = st.fixed_dictionaries(
+    {"--max-loras": st.sampled_from([1, 2, 8, 20, 40, 64, 200])},
+    optional={
+        "--max-cpu-loras": st.sampled_from([1, 16, 64, 100, 200]),
+        "--max-lora-rank": st.sampled_from([8, 16, 24, 64, 128, 512]),
+        "--max-model-len": st.sampled_from([131072]),
+    },
+)
+
+
+@pytest.mark.parametrize("inventory", INVENTORIES.values(), ids=INVENTORIES)
+@settings(max_examples=25, deadline=None)
+@given(given=mistaken)
+def test_all_fixes_are_of_one_recommendation(inventory: str, given: dict[str, int]) -> None:
+    """No two fixes write different things in one place, and with all of them nothing is left but the limit."""
+    against = target(inventory)
+    checker = Checker(against)
+    told = checker.check_text("deploy.yaml", manifest([f"{flag}={value}" for flag, value in given.items()]))
+    written: dict[tuple[int, int], str] = {}
+    for edit in (edit for each in told.standing if each.fix for edit in each.fix.edits):
+        if edit.start < edit.end:
+            assert written.setdefault((edit.start, edit.end), edit.text) == edit.text, told.standing
+    mended = fix(told, checker)
+    beyond = ["AD202"] if against.recommendation.admission.rejected else []
+    assert codes(mended.after) == beyond, (mended.after.text, mended.after.standing)
+    assert not mended.withheld
+
+
+def test_who_is_left_out_is_named() -> None:
+    """Adapters that belong elsewhere are told so; the slots are no matter of theirs."""
+    against = target(INVENTORIES["large ones are left out"])
+    checked = Checker(against).check_text("deploy.yaml", manifest(["--max-loras=64", "--max-lora-rank=16"]))
+    assert against.recommendation.admission.rejected == ("huge-0", "huge-1")
+    (limit,) = (each for each in checked.standing if each.code == "AD202")
+    assert limit.fix is not None
+    assert limit.fix.message == "serve 2 adapters elsewhere: huge-0, huge-1"
+    assert "AD101" not in codes(checked)
+
+
 @settings(max_examples=60, deadline=None)
 @given(given=flags, apart=st.lists(st.booleans(), min_size=5, max_size=5), quote=quotes, comment=comments)
 def test_nothing_else_changes_by_a_byte(given: dict[str, int], apart: list[bool], quote: str, comment: str) -> None:

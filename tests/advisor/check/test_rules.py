@@ -137,8 +137,8 @@ def test_starving_is_told_whatever_else_is_wrong(more: str) -> None:
 
 
 def test_a_long_context_that_costs_slots_is_told() -> None:
-    large = INVENTORY.replace("rank = 16", "rank = 256").replace("0.05", "0.1").replace("0.025", "0.05")
-    settings = "--max-loras 12 --max-cpu-loras 64 --max-lora-rank 256"
+    large = INVENTORY.replace("rank = 16", "rank = 128").replace("rank = 8", "rank = 128").replace("0.05", "0.1")
+    settings = "--max-loras 12 --max-cpu-loras 64 --max-lora-rank 128"
     found = only(f"{ON} {settings}", "AD304", inventory=large)
     assert "131,072" in found.message
     assert found.severity is Severity.WARNING
