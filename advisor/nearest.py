@@ -20,6 +20,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return max(alike, key=lambda each: _ratio(name, each), default=None)
 
 
+def longer(name: str, known: Iterable[str]) -> list[str]:
+    """The known names that have all words of `name` in that order and more, the shortest first: for "llama3-8b"."""
+    return sorted((each for each in known if _in_order(_pieces(name), _pieces(each))), key=len)
+
+
+def _in_order(some: list[str], of: list[str]) -> bool:
+    rest = iter(of)
+    return bool(some) and all(piece in rest for piece in some)
+
+
 def _misspells(name: str, known: str) -> bool:
     ours, theirs = _pieces(name), _pieces(known)
     if "".join(ours) == "".join(theirs):

@@ -34,7 +34,7 @@ _TELL_NOTHING = {
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # many need no more than the names
 
 
 class Gpu(_Section):

@@ -15,7 +15,7 @@ import tomli
 
 from advisor.derive.model_name import bare, same_model
 from advisor.errors import InputError
-from advisor.nearest import nearest
+from advisor.nearest import longer, nearest
 
 MAX_BYTES = 4 * 1024**2
 GATED = {
@@ -240,8 +240,8 @@ def hub_id(model: str) -> str:
             return name
     known = {bare(name): name for name in catalogue()}
     wanted = bare(model.rstrip("/"))
-    longer = [each for each in known if each.startswith(wanted) or wanted.startswith(each)]
-    near = dict.fromkeys([*longer, *get_close_matches(wanted, known, n=3, cutoff=0.7)])
+    begun = [each for each in known if each.startswith(wanted) or wanted.startswith(each)]
+    near = dict.fromkeys([*begun, *longer(wanted, known), *get_close_matches(wanted, known, n=3, cutoff=0.7)])
     hint = f"; near are {', '.join(known[each] for each in [*near][:3])}" if near else ""
     if misspelt := nearest(wanted, known):
         hint = f"; did you mean {known[misspelt]!r}?"

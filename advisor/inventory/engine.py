@@ -22,7 +22,7 @@ _Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 class GpuFigures(BaseModel):
     """The data sheet of a GPU that the catalogue lacks."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     name: _Text = Field(description="a text: what the answer calls it")
     memory_gib: _Positive = Field(description="the GiB that its driver reports, above 0 and up to 1,000,000")
@@ -73,6 +73,8 @@ def _gpu(given: Any) -> str | GpuFigures:
 
 
 def _vllm(given: Any) -> str:
+    if isinstance(given, float):  # 0.10 is 0.1 by now: no telling which was meant
+        raise RefusedError(f'{given} is a number, but must be a text in quotes, such as vllm = "0.33"')
     version = _NAME.validate_python(given)
     try:
         is_current(version)
@@ -88,7 +90,7 @@ Version = Annotated[str, PlainValidator(_vllm, json_schema_input_type=_Text)]
 class EngineKeys(BaseModel):
     """Keys at the top of the file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     model: _Text = Field(description='a Hugging Face id or short name, such as "meta-llama/Llama-3.1-8B-Instruct"')
     gpu: AnyGpu | None = Field(

@@ -66,7 +66,8 @@ Scale = Annotated[Number, _zero_or(MIN_SCALE)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # The sections are built as parts of the whole file, and by themselves only where somebody reads them by themselves.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class Length(_Section):

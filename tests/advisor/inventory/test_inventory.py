@@ -114,6 +114,11 @@ def test_a_value_of_any_type_anywhere_gives_one_line(value: Any, place: str) -> 
         ("rate = 0.1", "rate = -1", "inventory:11: adapters entry 1 ('sql'): rate is -1, but must be a number of req"),
         ("rate = 0.1", "rate = 1e9", "rate is 1000000000.0, but must be"),
         ("rate = 0.1", "rate = nan", "rate is nan, but must be"),
+        (
+            "[lengths]",
+            "vllm = 0.33\n[lengths]",
+            'vllm: 0.33 is a number, but must be a text in quotes, such as vllm = "0.33"',
+        ),
         ("rate = 0.1", "rat = 0.1", "inventory:11: adapters entry 1 ('sql'): unknown key 'rat'; did you mean 'rate'?"),
         ("[lengths]", "[lenghts]", "inventory:4: unknown key 'lenghts'; did you mean 'lengths'?"),
         ("mean = 100", "average = 100", "inventory:5: lengths: input: unknown key 'average'; did you mean 'mean'?"),

@@ -61,6 +61,8 @@ def test_unknown_pairs_are_refused_with_those_there_are(zoo: Path) -> None:
         ("meta-llama/Llama-3.1-70B-Instruct", "131.4 GiB of weights do not fit"),
         ("somebody/Llama-3.1-8B-Instruct", "did you mean 'meta-llama/Llama-3.1-8B-Instruct'?"),
         ("Qwen/Qwen2.5-7B", "near are Qwen/Qwen2.5-7B-Instruct"),
+        ("qwen-7b", "near are Qwen/Qwen2.5-7B-Instruct"),
+        ("llama3-8b", "near are meta-llama/Meta-Llama-3-8B-Instruct"),
     ],
 )
 def test_names_of_models_as_people_write_them(model: str, found: str) -> None:
