@@ -12,6 +12,8 @@ from advisor.errors import InputError
 from advisor.inventory import inventory as inventories
 from advisor.inventory import request_log
 from advisor.inventory.inventory import Inventory
+from advisor.names import counted
+from advisor.recommend.context import covering, covering_len
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommendation import Recommendation
 from advisor.zoo.basis import Basis
@@ -89,6 +91,19 @@ class Simulation:
             **(told := {key: _plain(found[key]) for key in MEASURES}),
             "missed": objective.missed_by(told),
         }
+
+    def refusal(self, kv_capacity_tokens: int) -> str:
+        """Why a server does not start whose KV cache holds so many tokens, and what would let it."""
+        server, mix = self.server, self.inventory.mix
+        why = (
+            f"{self.name}: the server does not start: {counted(server.max_loras, 'slot')} of rank "
+            f"{server.max_lora_rank} leave {kv_capacity_tokens:,} tokens of KV cache, less than max_model_len "
+            f"{server.max_model_len:,}"
+        )
+        needed = covering_len(mix) if self.requests is None else covering(self.requests)
+        if needed <= kv_capacity_tokens:
+            return f"{why}; the requests need no more than max_model_len = {needed} in [server]"
+        return f"{why}; it takes fewer slots, or more memory"
 
     def _check_size(self, duration_s: float) -> None:
         load = self.inventory.workload

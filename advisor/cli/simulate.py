@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,9 @@ from advisor.cli.duration import limit, seconds
 from advisor.cli.options import TTFT_LIMIT, Listing, TtftLimit, Zoo, objective_of
 from advisor.recommend.objective import ObjectiveName
 from twin.service_level import Limit
+
+if TYPE_CHECKING:
+    from advisor.simulation import Simulation
 
 DAY_S = 86_400.0
 MOST_DURATION_S = 30 * DAY_S
@@ -68,14 +72,22 @@ def simulate(
     with compiling_noted():
         results = (each.measure(duration_s=duration, seed=seed, objective=objective) for each in simulations)
         if form is Listing.JSON:
-            for result in results:
+            for each, result in zip(simulations, results, strict=True):
                 streams.write(json.dumps(result))
+                _say_why(each, result)
         else:
             rows = list(results)
             columns = (*COLUMNS, "refused") if any(row["refused"] for row in rows) else COLUMNS
             streams.write(table(rows, columns, streams.width() or streams.WIDTH))
-            for row in rows:
+            for each, row in zip(simulations, rows, strict=True):
+                _say_why(each, row)
                 if row["missed"] and itl_limit is not None:
                     streams.write(f"\n{row['inventory']}: {'; '.join(row['missed'])}")
-            for each in dict.fromkeys(each.basis for each in simulations):
-                streams.write(f"\n{each.pair}: {each}")
+            for basis in dict.fromkeys(each.basis for each in simulations):
+                streams.write(f"\n{basis.pair}: {basis}")
+
+
+def _say_why(simulation: Simulation, measures: Mapping[str, Any]) -> None:
+    """Say what a server lacks that does not start."""
+    if measures["oom"]:
+        streams.note(simulation.refusal(measures["kv_capacity_tokens"]))

@@ -57,7 +57,7 @@ def settle_context(
     if not too_long and _plainly_fit(workload, limit):
         return Context(limit, 0.0, workload, tuple(warnings))
     sample = _sample(workload)
-    if too_long and (needed := _covering(sample)) <= held:
+    if too_long and (needed := covering(sample)) <= held:
         warnings.append(
             f"beside the fewest adapter slots the KV cache holds {held:,} tokens, less than max_model_len {limit:,}: "
             f"{needed:,} is recommended, which the requests fit into"
@@ -68,7 +68,7 @@ def settle_context(
         return Context(limit, 0.0, workload, tuple(warnings))
     refused = _refused(sample, limit)
     if refused > TOLERATED and limit < own and "max_model_len" not in fixed:
-        raised = min(_covering(sample), own)
+        raised = min(covering(sample), own)
         warnings.append(
             f"{refused:.1%} of the requests do not fit into max_model_len {limit:,}, and vLLM refuses them: "
             f"{raised:,} is recommended"
@@ -90,10 +90,11 @@ def refused_share(workload: Workload, limit: int) -> float:
 
 def covering_len(workload: Workload) -> int:
     """A limit, in multiples of STEP tokens, that refuses no more of the requests than is tolerated."""
-    return _covering(_sample(workload))
+    return covering(_sample(workload))
 
 
-def _covering(sample: Requests) -> int:
+def covering(sample: Requests) -> int:
+    """A limit, in multiples of STEP tokens, that refuses no more of these requests than is tolerated."""
     return math.ceil(float(np.quantile(_tokens(sample), 1 - TOLERATED)) / STEP) * STEP
 
 

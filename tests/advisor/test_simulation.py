@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,12 @@ def test_verification_simulates_what_is_recommended(pair: Pair, tmp_path: Path) 
     assert measures is not None
     assert measures["kv_capacity_tokens"] == answer.expected.kv_capacity_tokens
     assert measures["offered_tok_s"] == pytest.approx(answer.admission.token_rate, abs=0.001)
+
+
+def test_a_server_that_does_not_start_is_told_what_would_let_it(zoo: Path, tmp_path: Path) -> None:
+    simulation = prepare(inventories.write(tmp_path, PLAIN), zoo, max_loras=16)
+    said = simulation.refusal(9_000)
+    assert "does not start" in said and "9,000 tokens of KV cache" in said and "max_model_len 16,384" in said
+    (needed,) = re.findall(r"max_model_len = (\d+) in \[server\]", said)
+    assert int(needed) <= 9_000
+    assert "fewer slots" in simulation.refusal(100) and "[server]" not in simulation.refusal(100)
