@@ -59,6 +59,9 @@ class ExactSelector(Selector):
         self.hours.chosen = self.hours.number(chosen.candidates.order)
         return chosen, told
 
+    def _beside(self, first: int, others: Candidates) -> None:
+        """Nobody asks the twin: it would take as long as the whole answer."""
+
     def _choose(self, configurator: Configurator, candidates: Candidates, of: int, in_host: int, least: int) -> Choice:
         trials = Trials(self.hours, configurator, candidates, self.mix, of, in_host)
         held_in = HELD_IN[: max(round(len(HELD_IN) * DURATION_S / self.hours.duration_s), len(SEARCHED_WITH))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,7 +33,7 @@ KEEPS_MIX = "the mix is kept: of each kind of adapters (ranks, rates, lengths) t
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Adapters that may be admitted, in an order, and why others are left out beforehand."""
+    """Adapters that may be admitted, in an order; others may be left out beforehand."""
 
     order: Positions
     """Of the adapters that are asked."""
@@ -41,8 +41,6 @@ class Candidates:
     """Of those that are never asked: they are admitted with any of the others."""
     principle: str = ""
     """By what they are put in order."""
-    left_out_for: str = ""
-    """Why others are left out."""
 
     def hold(self, selection: Selection) -> bool:
         """Whether all that were selected are among these, and more."""
@@ -97,8 +95,9 @@ class Selector:
     def select(self) -> tuple[Selection, list[str]]:
         """The adapters that one GPU serves, the mix kept unless another set serves much more; and what to tell."""
         everyone = np.arange(len(self.mix), dtype=np.int64)
-        loadable = everyone[self.mix.rank <= self.fixed.get("max_lora_rank", LORA_RANKS[-1])]
-        told = list(self._kept_out(np.setdiff1d(everyone, loadable), loadable))
+        loads = self.mix.rank <= self.fixed.get("max_lora_rank", LORA_RANKS[-1])
+        loadable = everyone[loads]
+        told = list(self._kept_out(everyone[~loads], loadable))
         asked = self.mix.rate[loadable] > 0
         if not asked.any():
             reason = "no adapter that is asked has a rank up to the fixed max_lora_rank"
@@ -114,8 +113,9 @@ class Selector:
                 other = self._try(candidates)
                 more = len(other.adapters) > len(best.adapters) and bool(np.isin(best.adapters, other.adapters).all())
                 best = other if other.worth > WORTH * best.worth or more else best
-        if best is not whole:
-            told += self._compared(whole, best, loadable)
+        if len(left_out := self._left_out(best, loadable)):
+            told.append(self._compared(whole, best, left_out))
+            best = replace(best, candidates=self._without(best.candidates, left_out))
         return best, told
 
     def _try(self, candidates: Candidates, least: int = 1) -> Selection:
@@ -167,7 +167,7 @@ class Selector:
         load = self._load()[order]
         giants, others = order[load > GIANT * serves], order[load <= GIANT * serves]
         giants = giants[np.argsort(self._load()[giants], kind="stable")]
-        idle = np.setdiff1d(adapters, asked)
+        idle = np.sort(adapters[self.mix.rate[adapters] == 0])
         if not len(giants):
             return (all_alike := Candidates(others, idle, KEEPS_MIX)), all_alike
         who = f"{KEEPS_MIX}; those that alone bring more than {GIANT:.0%} of what the GPU serves come"
@@ -183,17 +183,12 @@ class Selector:
         """
         if first.principle != KEEPS_MIX:
             yield first
-        ranks = sorted({slot_rank(rank) for rank in np.unique(self.mix.rank[adapters])}, reverse=True)
+        ranks = sorted({slot_rank(rank) for rank in set(self.mix.rank[adapters].tolist())}, reverse=True)
         for rank in ranks[1:]:
             kept = adapters[self.mix.rank[adapters] <= rank]
             if (self.mix.rate[kept] > 0).any():
                 without, _ = self._ordered(kept)
-                yield Candidates(
-                    without.order,
-                    without.idle,
-                    f"those of rank above {rank} are left out; of the others, {without.principle}",
-                    f"every slot is as large as the largest rank needs, here above {rank}",
-                )
+                yield without
         if no_mix:
             order = first.order[np.argsort(self._load()[first.order], kind="stable")]
             yield Candidates(
@@ -220,16 +215,45 @@ class Selector:
         if (most := int(self.fixed.get("max_cpu_loras", len(self.mix)))) < len(loadable):
             yield f"max_cpu_loras is fixed: no more than {most:,} adapters are admitted"
 
-    def _compared(self, whole: Selection, best: Selection, loadable: Positions) -> Iterator[str]:
-        """What leaving out some adapters brings."""
-        left_out = np.setdiff1d(loadable, np.concatenate([best.candidates.order, best.candidates.idle]))
-        if len(left_out):
-            yield (
-                f"{self._named(left_out)} left out, for {best.candidates.left_out_for}: with "
-                f"{'it' if len(left_out) == 1 else 'them'} one GPU serves {len(whole.adapters):,} of the "
-                f"{len(loadable):,} adapters ({whole.token_rate:,.0f} tokens/s), without {len(best.adapters):,} "
-                f"({best.token_rate:,.0f} tokens/s)"
-            )
+    def _left_out(self, best: Selection, loadable: Positions) -> Positions:
+        """Those whose rank is too large for the slots of whoever is admitted."""
+        if not len(best.adapters):
+            return np.empty(0, dtype=np.int64)
+        slots = slot_rank(float(self.mix.rank[best.adapters].max()))
+        return loadable[self.mix.rank[loadable] > slots]
+
+    def _without(self, candidates: Candidates, left_out: Positions) -> Candidates:
+        """The same without those, and told so."""
+        order, idle = (each[~np.isin(each, left_out)] for each in (candidates.order, candidates.idle))
+        largest = slot_rank(float(self.mix.rank[np.concatenate([order, idle])].max()))
+        principle = f"those of rank above {largest} are left out; of the others, {candidates.principle}"
+        return Candidates(order, idle, principle)
+
+    def _compared(self, whole: Selection, best: Selection, left_out: Positions) -> str:
+        """What leaving out those of large ranks brings, as the models were asked: they in their share, or one alone."""
+        slots = slot_rank(float(self.mix.rank[best.adapters].max()))
+        why = f"every slot is as large as the largest rank needs, here above {slots}"
+        told = f"{self._named(left_out)} left out, for {why}"
+        without = f"{len(best.adapters):,} of the {len(self.mix):,} adapters ({best.token_rate:,.0f} tokens/s)"
+        if among := int(np.isin(left_out, whole.adapters).sum()):
+            who = "it" if len(left_out) == 1 else f"{'all' if among == len(left_out) else f'{among:,}'} of them"
+            other = whole
+        else:
+            first = min(left_out, key=lambda i: (self.mix.rank[i], self._load()[i]))
+            who = "it" if len(left_out) == 1 else f"{self.inventory.names[first]} alone of them"
+            if (found := self._beside(first, self._without(best.candidates, left_out))) is None:
+                return f"{told}: without, one GPU serves {without}"
+            other = found
+        if not len(other.adapters):
+            return f"{told}: with {who} one GPU serves none, without {without}"
+        with_it = f"{len(other.adapters):,} ({other.token_rate:,.0f} tokens/s)"
+        return f"{told}: with {who} one GPU serves {with_it}, without {without}"
+
+    def _beside(self, first: int, others: Candidates) -> Selection | None:
+        """What comes of the others beside one of a large rank, which is served in any case; None: nobody asks."""
+        if self.mix.rate[first] > 0:
+            return self._try(replace(others, order=np.concatenate([[first], others.order])))
+        return self._try(replace(others, idle=np.concatenate([[first], others.idle])))
 
     def _named(self, adapters: Sequence[int] | Positions) -> str:
         """Adapters by name, the rest by number, with the verb that follows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -140,6 +141,35 @@ def test_three_large_ranks_do_not_decide_for_two_hundred_small_ones(llama: Pair)
     (told,) = [warning for warning in answer.warnings if "left out" in warning]
     assert told.startswith("a-200, a-201, a-202 are left out")
     assert f"without {small}" in told
+
+
+@pytest.mark.parametrize(
+    ("adapters", "rate", "objective"),
+    [
+        (128, 0.05, Objective()),
+        (300, 0.01, Objective()),
+        (128, 0.05, Objective(ObjectiveName.LATENCY, Limit(0.3), Limit(0.08, "p95"))),
+    ],
+)
+def test_what_a_large_rank_would_cost_was_asked_of_the_models(
+    llama: Pair, adapters: int, rate: float, objective: Objective
+) -> None:
+    ranks = np.array([16.0] * adapters + [512.0])
+    answer = recommend(inventory(workload(np.full(adapters + 1, rate), ranks)), llama, objective)
+    (told,) = [warning for warning in answer.warnings if "left out" in warning]
+    assert told.startswith(f"a-{adapters} is left out, for every slot is as large") and "here above 16" in told
+    (beside, without) = map(int, re.findall(r"with it one GPU serves (\d+) .*, without (\d+)", told)[0])
+    assert without == answer.admission.adapters and beside < without
+    together = recommend(inventory(workload(np.full(beside, rate), ranks[-beside:])), llama, objective)
+    assert together.admission.adapters == beside and together.flags["max_lora_rank"] == 512
+    assert "are left out" in answer.admission.principle
+
+
+def test_of_several_large_ranks_it_is_said_how_many_are_meant(llama: Pair) -> None:
+    ranks = np.array([8.0] * 100 + [256.0] * 4 + [512.0])
+    answer = recommend(inventory(workload(np.full(105, 0.05), ranks)), llama, Objective())
+    (told,) = [warning for warning in answer.warnings if "left out" in warning]
+    assert re.search(r"with (\d|a-100 alone) of them one GPU serves \d+ \(", told)
 
 
 def test_one_rank_that_fits_nowhere_does_not_refuse_the_others(llama: Pair) -> None:
