@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from advisor.recommend.objective import Objective
     from advisor.recommend.recommendation import Recommendation
     from advisor.zoo.pair import Pair
+
+
+SETTLED = "--verify has the digital twin measure that percentile in a simulated hour, --exact search the answer by it"
+"""Where a percentile is limited."""
 
 
 class Trace(StrEnum):
@@ -72,6 +77,8 @@ def recommend(
     wanted = objective_of(objective, ttft_limit, itl_limit)
     log = logged(inventory, model=model, gpu=gpu, ranks=ranks, busiest_hour=busiest_hour)
     loaded, pair, answer = recommendation_of(inventory, wanted, zoo, log, _exactly if exact else None)
+    if wanted.of_percentiles and answer.feasible and answer.exact is None and not verify:
+        answer = replace(answer, warnings=(*answer.warnings, SETTLED))
     if answer.exact is None and (form is not Format.ARGS or report is not None):  # what the models say of theirs
         from advisor.recommend.what_if.explore import explored
 
@@ -116,12 +123,12 @@ def _draw(
     growth = grow(inventory, pair, objective, answer)
     if chart and growth is not None and answer.settings is not None:
         from advisor.report import bars
+        from advisor.report.prose.outlook import end
 
-        slots = answer.settings.max_loras
+        slots, plain = answer.settings.max_loras, not streams.draws_blocks()
         curve = min(growth.curves, key=lambda each: abs(each.max_loras - slots))
-        streams.write(
-            "\n" + bars.write(curve, answer.admission.adapters, ttft=growth.ttft, plain=not streams.draws_blocks())
-        )
+        drawn = bars.write(curve, answer.admission.adapters, ttft=growth.ttft, end=end(answer), plain=plain)
+        streams.write(f"\n{drawn}")
         more = "at least " if growth.at_most else ""
         streams.write(f"Of this mix one GPU takes {more}{growth.adapters:,} adapters, with slots to match.")
     if report is not None:

@@ -37,7 +37,8 @@ def further_flags(
     load = load_of(pair, configuration)
     found = [*_token_budget(load, objective), *_seats(load)]
     found += _target_modules(inventory, pair, configuration.settings, admitted)
-    return (*found, *_specialised(load, pair))
+    found += _specialised(load)
+    return tuple(each for each in found if _has(pair.vllm, each.flag))
 
 
 def _token_budget(load: Load, objective: Objective) -> Iterator[Further]:
@@ -104,11 +105,11 @@ def _target_modules(inventory: Inventory, pair: Pair, settings: Settings, admitt
     yield Further(
         flag,
         f"no adapter touches other modules: slots take about {share:.0%} of their memory, which leaves {freed:,.0f} "
-        f"tokens more for the KV cache, and steps have fewer kernels{_unless(pair, 'lora_target_modules')}",
+        "tokens more for the KV cache, and steps have fewer kernels",
     )
 
 
-def _specialised(load: Load, pair: Pair) -> Iterator[Further]:
+def _specialised(load: Load) -> Iterator[Further]:
     """Kernels for the adapters of a step alone, not for all slots."""
     tokens = load.running + load.values["rate"] * load.values["input_mean"] * load.itl_ms / 1e3
     whole = load.step_ms(tokens, load.running)
@@ -118,14 +119,11 @@ def _specialised(load: Load, pair: Pair) -> Iterator[Further]:
             "--specialize-active-lora",
             f"launches kernels for the adapters of a step, about {load.active:,.0f}, not for all "
             f"{load.settings.max_loras:,} slots: steps of {whole:,.1f} ms may be {saved:,.1f} ms shorter; the start "
-            f"takes longer, and CUDA graphs more memory{_unless(pair, 'specialize_active_lora')}",
+            "takes longer, and CUDA graphs more memory",
         )
 
 
-def _unless(pair: Pair, flag: str) -> str:
-    """A word where the pair's vLLM does not have a flag."""
-    version = tuple(map(int, re.findall(r"\d+", pair.vllm)[:2]))
-    first = ".".join(map(str, SINCE[flag]))
-    return (
-        "" if version >= SINCE[flag] else f" (vLLM {first} and later; {pair.vllm}, which this is for, has no such flag)"
-    )
+def _has(vllm: str, flag: str) -> bool:
+    """Whether a vLLM of this version has a flag; one that nobody names here is older than all that are known."""
+    (name,) = re.findall(r"^--([\w-]+)", flag)
+    return tuple(map(int, re.findall(r"\d+", vllm)[:2])) >= SINCE.get(name.replace("-", "_"), (0, 0))

@@ -25,8 +25,8 @@ Floats = NDArray[np.float64]
 
 WEIGHT_BYTES = 2
 """Of an adapter's weight: vLLM takes adapters in the model's own type, of 16 bits."""
-GIB, GB = 2.0**30, 1e9
-LARGE_GB = 32.0
+GIB = 2.0**30
+LARGE_GIB = 32.0
 """More than many hosts have to spare beside one GPU: worth a word where nobody said how much there is."""
 STALLED = 0.01
 """Of the time, what may go into reading adapters from disk before fewer are admitted: everybody waits meanwhile, so
@@ -54,9 +54,9 @@ class HostRoom:
         """Share of the time in which everybody waits for the disk, if all of the mix are served."""
         return self.loads * self.load_ms / 1e3
 
-    def told(self, adapters: int) -> str:
+    def told(self, adapters: int, copies: str = "") -> str:
         """What is to be said where so many adapters do not fit."""
-        holds = f"host memory of {self.limit_gib:g} GiB holds {counted(self.slots, 'adapter')} of these ranks"
+        holds = f"host memory of {self.limit_gib:g} GiB holds {counted(self.slots, 'adapter')} of these ranks{copies}"
         if not self.loads:
             return f"{holds}; the others are read from disk if they are ever asked, {self.load_ms:,.0f} ms each"
         disk = (
@@ -74,21 +74,29 @@ class HostMemory:
 
     adapters: int
     """`max_cpu_loras`: those that it holds."""
-    gigabytes: float
-    """What so many weigh, the largest of those that are served; 10^9 bytes."""
+    gib: float
+    """What so many weigh, the largest of those that are served; GiB, of all worker processes together."""
+    workers: int = 1
+    """Processes that each keep a copy of all of them: one for each GPU of the server."""
     limit_gib: float | None = None
     """What there is, where the inventory says."""
 
     @property
     def fits(self) -> bool:
         """Whether there is room, as far as anyone said."""
-        return self.limit_gib is None or self.gigabytes * GB <= self.limit_gib * GIB
+        return self.limit_gib is None or self.gib <= self.limit_gib
+
+    @property
+    def copies(self) -> str:
+        """A word where each of several workers keeps a copy."""
+        return "" if self.workers == 1 else f", a copy in each of {self.workers} worker processes"
 
     def document(self) -> dict[str, Any]:
         """As plain data, for the answer."""
         return {
             "adapters": self.adapters,
-            "gigabytes": round(self.gigabytes, 2),
+            "gib": round(self.gib, 2),
+            **({} if self.workers == 1 else {"workers": self.workers}),
             **({} if self.limit_gib is None else {"limit_gib": self.limit_gib}),
         }
 
@@ -138,14 +146,14 @@ def _bytes_per_rank(shape: ModelShape, modules: frozenset[str] | None) -> float:
 
 
 def held(
-    inventory: Inventory, weights: Floats | None, admitted: NDArray[np.int64], settings: Settings
+    inventory: Inventory, pair: Pair, weights: Floats | None, admitted: NDArray[np.int64], settings: Settings
 ) -> HostMemory | None:
     """What the server holds in host memory; None where it is not known what adapters weigh."""
     if weights is None:
         return None
     heaviest = np.sort(weights[admitted])[::-1][: settings.max_cpu_loras]
     total = float(heaviest.max() * settings.max_cpu_loras if inventory.dynamic else heaviest.sum())
-    return HostMemory(settings.max_cpu_loras, total / GB, inventory.host_memory_gib)
+    return HostMemory(settings.max_cpu_loras, total / GIB, pair.gpus, inventory.host_memory_gib)
 
 
 def warnings(inventory: Inventory, held: HostMemory | None, host: HostRoom | None) -> Iterator[str]:
@@ -156,16 +164,16 @@ def warnings(inventory: Inventory, held: HostMemory | None, host: HostRoom | Non
             yield f"host_memory_gib is not heeded: the shape of {inventory.model} is not known"
         return
     if host is not None:
-        yield host.told(len(inventory))
+        yield host.told(len(inventory), held.copies)
     elif not held.fits:
         yield (
-            f"max_cpu_loras {held.adapters:,} takes up to {held.gigabytes:,.1f} GB of host memory, more than the "
-            f"{limit_gib:g} GiB that there are"
+            f"max_cpu_loras {held.adapters:,} takes up to {held.gib:,.1f} GiB of host memory{held.copies}: more than "
+            f"the {limit_gib:g} GiB that there are"
         )
-    elif limit_gib is None and held.gigabytes > LARGE_GB:
+    elif limit_gib is None and held.gib > LARGE_GIB:
         yield (
-            f"max_cpu_loras {held.adapters:,} takes up to {held.gigabytes:,.1f} GB of host memory: where there is "
-            "less, say so (host_memory_gib in the inventory)"
+            f"max_cpu_loras {held.adapters:,} takes up to {held.gib:,.1f} GiB of host memory{held.copies}: where "
+            "there is less, say so (host_memory_gib in the inventory)"
         )
 
 

@@ -14,6 +14,8 @@ LEAST_TTFT_LIMIT_S, MOST_TTFT_LIMIT_S = 0.5, 30.0
 """Limits of the mean TTFT that the models were trained on. Where a percentile is limited, they are asked whether the
 mean keeps the same, or the nearest of these; the percentile is judged beside it."""
 
+PERCENTILES_OFF = 2.0
+"""Times what is predicted of a P95 or P99 is what a simulated hour may bring, or the inverse of that."""
 SECOND_MS = 1e3
 
 
@@ -53,6 +55,8 @@ class Expectation:
     """What fixed settings leave too little of, each with its numbers; the other figures know nothing of that."""
     hours: int = 0
     """Simulated hours that the figures are means of; 0: the models predict them."""
+    one_token: bool = False
+    """Whether no answer has a second token, so that there is no ITL: what is called so is the time of a step."""
     refused_share: float = 0.0
     """Of the requests, those longer than the server takes; the other figures are of the rest."""
 

@@ -17,7 +17,7 @@ from advisor.recommend.further_flags import further_flags
 from advisor.recommend.launched import with_settings
 from advisor.recommend.load import Load, load_of
 from advisor.recommend.lora_cost import without_lora
-from advisor.recommend.objective import Objective
+from advisor.recommend.objective import PERCENTILES_OFF, Expectation, Objective
 from advisor.recommend.recommendation import RUNTIME, Admission, Change, Recommendation
 from advisor.recommend.search import Choice
 from advisor.recommend.selection import Selection, Selector
@@ -25,6 +25,7 @@ from advisor.recommend.uncertainty import hedged
 from advisor.zoo.pair import Pair
 from twin.arrivals import mean_scale
 from twin.profile import Profile
+from twin.service_level import words
 from twin.settings import LORA_RANKS
 from twin.workload import Workload
 
@@ -81,11 +82,8 @@ def _recommend(
             f"of more than {pair.models.manifest.max_adapters:,} adapters the models know no bursts: requests that are "
             "seldom are taken as Poisson arrivals, which admits fewer adapters and expects longer steps than may be"
         )
-    if objective.of_percentiles and expected.estimated:
-        warnings.append(
-            "the limit is of a percentile, which is estimated from the mean: the models of this pair know means alone; "
-            "let the digital twin verify"
-        )
+    if objective.of_percentiles and not expected.hours:
+        warnings.append(_of_percentile(objective, expected))
     if choice.configuration.memory_bound:
         warnings.append(
             f"memory allows only {settings.max_loras} adapter slots: the KV cache must hold one request of "
@@ -98,14 +96,14 @@ def _recommend(
             f"(/v1/load_lora_adapter), by whoever reaches the port, up to rank {settings.max_lora_rank}"
         )
     warnings += _simultaneous(inventory, load_of(pair, choice.configuration), served_names)
-    held = host_memory.held(inventory, weights, chosen.adapters, settings)
+    held = host_memory.held(inventory, pair, weights, chosen.adapters, settings)
     warnings += host_memory.warnings(inventory, held, chosen.host)
     return Recommendation(
         basis=pair.basis,
         settings=settings,
         flags=flags,
         admission=_admission(inventory, chosen),
-        expected=replace(expected, refused_share=context.refused_share),
+        expected=replace(expected, refused_share=context.refused_share, one_token=_one_token(served)),
         steady=objective.steady(expected),
         trace=(*choice.trace, *choice.configuration.trace),
         warnings=tuple(warnings),
@@ -126,6 +124,7 @@ def _extrapolations(pair: Pair, values: Mapping[str, float], names: Sequence[str
         value, slack = values[name], 1e-6 * max(abs(low), abs(high))
         if not low - slack <= value <= high + slack:
             unit = f" {UNITS[name]}" if UNITS[name] else ""
+            value = value if abs(value) > slack else 0.0  # but for rounding
             warnings.append(f"{name} is {value:.4g}{unit}, outside the {low:.4g} to {high:.4g} of the training data")
     return warnings
 
@@ -148,9 +147,10 @@ def _not_learned(workload: Workload, pair: Pair) -> list[str]:
         )
     output_mean = workload.traffic.output_mean[workload.traffic.rate > 0]
     if len(output_mean) and output_mean.max() < FEW_TOKENS:
+        most = f"{output_mean.max():.3g} token{'' if output_mean.max() == 1 else 's'}"
         warnings.append(
-            f"answers have {output_mean.max():.3g} tokens at most on average: prompts are nearly all the work, which "
-            "the models saw little of, and ITL and percentiles tell next to nothing; let the digital twin verify"
+            f"answers have {most} at most on average: prompts are nearly all the work, which the models saw little of, "
+            "and what they say of tokens that follow tells next to nothing; let the digital twin verify"
         )
     if workload.phases:
         peak = max(phase.scale for phase in workload.phases) / mean_scale(workload.phases)
@@ -159,6 +159,22 @@ def _not_learned(workload: Workload, pair: Pair) -> list[str]:
             f"busiest phase brings {peak:.2g} times as much; a verification by the digital twin serves the phases"
         )
     return warnings
+
+
+def _one_token(served: Workload) -> bool:
+    """Whether the first token ends every answer, as a classifier's does."""
+    traffic = served.traffic
+    return bool((traffic.output_mean[traffic.rate > 0] <= 1.0).all())
+
+
+def _of_percentile(objective: Objective, expected: Expectation) -> str:
+    """How little the models know of a percentile that is limited, and who knows more."""
+    names = [words(name) for name, limit in objective.limits.items() if not limit.is_mean]
+    limited = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} limited"
+    off = f"{limited}: the models know percentiles no better than to a factor of {PERCENTILES_OFF:g}"
+    if expected.estimated:
+        off = f"{limited}: percentiles are estimated from the mean, for the models of this pair know means alone"
+    return f"{off}; the digital twin can tell"
 
 
 def _simultaneous(inventory: Inventory, load: Load, admitted: Sequence[str]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from advisor.recommend.host_memory import HostMemory
 from advisor.recommend.lora_cost import WithoutLora
@@ -16,6 +16,11 @@ from twin.settings import Settings, arguments
 
 RUNTIME = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
 """The switch without which vLLM loads no adapter while it runs."""
+
+
+CAREFUL: Literal["the careful end"] = "the careful end"
+MIDDLE: Literal["the middle"] = "the middle"
+"""Of a pair that nobody measured: the server that nine of ten do no worse than, and the likeliest one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,17 @@ class Uncertainty:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Lowest and highest likely value of what is expected, by its name among measures."""
 
+    @property
+    def expected_of(self) -> Literal["the middle", "the careful end"]:
+        """Which server is expected: the likeliest, or where the models say of that one that it does not start, the one
+        that is admitted by, which nine of ten do no worse than."""
+        return MIDDLE if self.ranges else CAREFUL
+
+    def document(self) -> dict[str, str]:
+        """As plain data."""
+        ends = {"admitted_by": CAREFUL, "expected_of": self.expected_of}
+        return {"decisive": self.decisive, "measured_by": self.measured_by, **ends}
+
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
@@ -181,11 +197,14 @@ class Recommendation:
         if self.expected is None:
             return {}
         refused_share = round(self.expected.refused_share, 4)
-        return {
-            "throughput_tok_s": round(self.expected.throughput_tok_s, 1),
+        times = {
             "itl_ms": round(self.expected.itl_ms, 2),
             "ttft_ms": round(self.expected.ttft_ms, 1),
             **{name: round(time_ms, 1) for name, time_ms in self.expected.percentiles.items()},
+        }
+        return {
+            "throughput_tok_s": round(self.expected.throughput_tok_s, 1),
+            **self._there(times),
             **({"percentiles": "estimated from the means"} if self.expected.estimated else {}),
             "steady": self.steady,
             "starved": self.expected.starved,
@@ -197,7 +216,12 @@ class Recommendation:
 
     def _ranges(self) -> dict[str, list[float]]:
         ranges = self.uncertainty.ranges if self.uncertainty is not None else {}
-        return {f"{name}_range": [round(end, 1) for end in ends] for name, ends in ranges.items()}
+        return self._there({f"{name}_range": [round(end, 1) for end in ends] for name, ends in ranges.items()})
+
+    def _there(self, times: Mapping[str, Any]) -> dict[str, Any]:
+        """Of what is told of times, by their names, what there is: answers of one token have no ITL."""
+        one_token = self.expected is not None and self.expected.one_token
+        return {name: told for name, told in times.items() if not (one_token and name.startswith("itl"))}
 
     def document(self) -> dict[str, Any]:
         """The answer as plain data: the documented keys of the JSON, TOML and YAML formats."""
@@ -227,16 +251,11 @@ class Recommendation:
             document["admission"]["principle"] = admission.principle
         if self.uncertainty is not None:
             document["admission"]["adapters_if_right"] = self.uncertainty.up_to
-            document["uncertainty"] = {
-                "decisive": self.uncertainty.decisive,
-                "measured_by": self.uncertainty.measured_by,
-            }
+            document["uncertainty"] = self.uncertainty.document()
         document["expected"] = self.figures()
         if self.without_lora is not None:
-            document["without_lora"] = {
-                "itl_ms": round(self.without_lora.itl_ms, 2),
-                "load_ratio": round(self.without_lora.load_ratio, 3),
-            }
+            plain = {"itl_ms": round(self.without_lora.itl_ms, 2), "load_ratio": round(self.without_lora.load_ratio, 3)}
+            document["without_lora"] = self._there(plain)
         if self.host_memory is not None:
             document["host_memory"] = self.host_memory.document()
         if self.further:

@@ -92,8 +92,9 @@ def choose(
 def _admission_limit(configurator: Configurator, values: Mapping[str, float], base: float) -> list[Step]:
     """The load limit of the mix, and the number of adapters that it comes to beside so many tokens/s without."""
     load = load_tree(configurator.pair.models, configurator.objective.trees, "load_limit")(values)
-    share = Quotient(load.value, base, values["token_rate_mean"])
-    return [Step("load_limit", load.reasons, load.value), Step("admission_limit", (share,), math.floor(share.adapters))]
+    limit = float(load.value)
+    share = Quotient(limit, base, values["token_rate_mean"])
+    return [Step("load_limit", load.reasons, limit), Step("admission_limit", (share,), math.floor(share.adapters))]
 
 
 def largest(start: int, most: int, misses: Callable[[int], list[str]]) -> tuple[int, list[str]]:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from advisor.derive.uncertainty import MEMORY, cautious, extremes, interval, moved
 from advisor.features.estimate import estimate
 from advisor.inventory.inventory import Inventory
+from advisor.names import counted
 from advisor.recommend.configuration import Configurator, DoesNotFitError
 from advisor.recommend.context import settle_context
 from advisor.recommend.launched import with_settings
 from advisor.recommend.lora_cost import without_lora
 from advisor.recommend.objective import Expectation, Objective
-from advisor.recommend.recommendation import Recommendation, Uncertainty
+from advisor.recommend.recommendation import CAREFUL, MIDDLE, Recommendation, Uncertainty
 from advisor.zoo.pair import Pair
 from twin.profile import Profile
 from twin.workload import Workload
@@ -77,9 +78,9 @@ def hedged(
     up_to = max(hopeful.admission.adapters, answer.admission.adapters)
     uncertainty = Uncertainty(up_to, caution.decisive, caution.measured_by)
     if answer.settings is None:
-        reason = f"if the estimate is at its pessimistic end, {answer.reason}"
+        reason = f"at {CAREFUL} of what is known of this pair, {answer.reason}"
         if hopeful.settings is not None:
-            reason += f"; {up_to:,} adapters would be served if it is right"
+            reason += f"; by {MIDDLE} {counted(up_to, 'adapter')} would be served"
         return replace(answer, reason=reason, uncertainty=uncertainty)
     served, middle = _expectation(answer, inventory, pair, objective)
     assert answer.expected is not None
@@ -88,7 +89,7 @@ def hedged(
     ranges = _ranges(answer, served, middle, pair, objective)
     return replace(
         answer,
-        expected=replace(middle, refused_share=answer.expected.refused_share),
+        expected=replace(middle, refused_share=answer.expected.refused_share, one_token=answer.expected.one_token),
         steady=answer.steady,
         without_lora=without_lora(served, pair.profile, answer.settings.max_loras),
         uncertainty=replace(uncertainty, ranges=ranges),

@@ -38,7 +38,7 @@ def answer_schema() -> dict[str, Any]:
         "description": "empty where nothing is feasible; times in ms, percentiles as ttft_p99_ms",
         "properties": {
             "throughput_tok_s": _NUMBER,
-            "itl_ms": _NUMBER,
+            "itl_ms": _NUMBER | {"description": "left out where answers have one token, and so are its percentiles"},
             "ttft_ms": _NUMBER,
             "steady": {"type": "boolean"},
             "starved": {"type": "boolean"},
@@ -86,7 +86,13 @@ def answer_schema() -> dict[str, Any]:
         max_loras={"type": "integer"},
         note=_TEXT,
     )
-    host = _table("adapters gigabytes", adapters={"type": "integer"}, gigabytes=_NUMBER, limit_gib=_NUMBER)
+    host = _table(
+        "adapters gib",
+        adapters={"type": "integer"},
+        gib=_NUMBER | {"description": "of all worker processes together"},
+        workers={"type": "integer", "description": "processes that each keep a copy: one for each GPU of the server"},
+        limit_gib=_NUMBER,
+    )
     return {
         "$schema": DIALECT,
         "$id": f"advisor-answer-{VERSION}",
@@ -107,10 +113,17 @@ def answer_schema() -> dict[str, Any]:
             environment={"type": "object", "additionalProperties": _TEXT},
             admission=admission,
             expected=expected,
-            without_lora=_table("itl_ms load_ratio", itl_ms=_NUMBER, load_ratio=_NUMBER),
+            without_lora=_table("load_ratio", itl_ms=_NUMBER, load_ratio=_NUMBER),
             host_memory=host,
-            uncertainty=_table("decisive measured_by", decisive=_TEXT, measured_by=_TEXT)
-            | {"description": "of a derived pair: what of it is least known, and what would tell"},
+            uncertainty=_table(
+                "decisive measured_by admitted_by expected_of",
+                decisive=_TEXT,
+                measured_by=_TEXT,
+                admitted_by=_TEXT | {"description": "admission, binding, levers, further and trace: the careful end"},
+                expected_of=_TEXT
+                | {"description": "expected and without_lora: the middle, or the careful end as well"},
+            )
+            | {"description": "of a derived pair: what of it is least known, what would tell, what figures are of"},
             further={"type": "array", "items": _table("flag why", flag=_TEXT, why=_TEXT)},
             binding=binding,
             levers={"type": "array", "items": lever},

@@ -11,17 +11,18 @@ BAR = 28
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
-def write(curve: Curve, served: int, *, ttft: str = "ttft_ms", plain: bool = False) -> str:
+def write(curve: Curve, served: int, *, ttft: str = "ttft_ms", end: str = "", plain: bool = False) -> str:
     """The curve as lines; `served` adapters are marked. With `plain` of ASCII characters alone.
 
-    `ttft` is what of the TTFT the curve tells, by its name among measures.
+    `end` is of which server it is, where nobody measured the pair; `ttft` is what of the TTFT the curve tells, by
+    its name among measures.
 
     Few enough rows to be read at a glance: those around what is served are all there.
     """
     points = _some(curve, served)
     most = max(point.throughput_tok_s for point in points) or 1.0
     rows = [
-        f"With {curve.max_loras} adapter slots, as adapters are added",
+        f"With {curve.max_loras} adapter slots, as adapters are added{end}",
         f"  {'adapters':>8}  {'tokens/s':<37}{words(ttft)}",
     ]
     for point in points:

@@ -8,11 +8,11 @@ from importlib.resources import files
 from typing import Any
 
 from advisor.names import listed
-from advisor.recommend.objective import Objective
+from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.recommendation import Recommendation
 from advisor.recommend.what_if.growth import Growth
 from advisor.report import chart as charts
-from advisor.report.prose.outlook import effect, what_binds
+from advisor.report.prose.outlook import effect, end, end_expected, what_binds
 from advisor.report.prose.trace import decisions
 from advisor.report.text import headline
 from twin.profile import Profile
@@ -47,6 +47,8 @@ def write(recommendation: Recommendation, growth: Growth | None, profile: Profil
         principle=admission.principle,
         warnings=recommendation.warnings,
         binding=what_binds(recommendation),
+        end=end(recommendation),
+        end_expected=end_expected(recommendation),
         levers=[(lever.change, effect(lever, recommendation)) for lever in recommendation.levers],
         decisions=list(decisions(recommendation)),
         trace=[{"output": s.output, "rule": s.rule, "result": _number(s.result)} for s in recommendation.trace],
@@ -70,11 +72,17 @@ def _figures(recommendation: Recommendation) -> list[tuple[str, str]]:
         ("traffic", f"{admission.request_rate:,.4g} requests/s, {admission.token_rate:,.0f} tokens/s"),
         ("state", "steady" if recommendation.steady else "not steady"),
         ("throughput", f"{expected.throughput_tok_s:,.0f} tokens/s"),
-        ("ITL", f"{expected.itl_ms:,.1f} ms on average from one token of an answer to the next"),
+        *_itl(expected),
         ("TTFT", f"{expected.ttft_ms:,.0f} ms on average to the first token"),
         *((words(name), f"{expected.time_ms(name):,.0f} ms") for name in _limited_percentiles(recommendation)),
         ("KV cache", f"{expected.kv_capacity_tokens:,} tokens"),
     ]
+
+
+def _itl(expected: Expectation) -> list[tuple[str, str]]:
+    if expected.one_token:
+        return []
+    return [("ITL", f"{expected.itl_ms:,.1f} ms on average from one token of an answer to the next")]
 
 
 def _limited_percentiles(recommendation: Recommendation) -> list[str]:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from advisor.names import counted, listed
-from advisor.recommend.recommendation import Recommendation
-from advisor.report.prose.outlook import effect, what_binds
+from advisor.recommend.objective import PERCENTILES_OFF, Expectation
+from advisor.recommend.recommendation import CAREFUL, MIDDLE, Recommendation
+from advisor.report.prose.outlook import effect, end, end_expected, what_binds
 from advisor.report.prose.trace import decisions
 from twin.service_level import PERCENTS, words
 
@@ -34,14 +35,21 @@ def write(recommendation: Recommendation, *, width: int = WIDTH, full_trace: boo
         _command(recommendation) if feasible else "",
         _titled("Admission", _admission(recommendation) if feasible else [], width),
         _binding(recommendation, width),
-        _titled("What would help", _levers(recommendation), width, hang=2),
+        _titled(f"What would help{end(recommendation)}", _levers(recommendation), width, hang=2),
         _titled(_expectation(recommendation), _expected(recommendation), width) if feasible else "",
-        _titled("Least known", _least_known(recommendation), width, hang=2),
+        _titled("Nobody measured this pair", _derived(recommendation), width),
         _verified(recommendation, width),
         _titled("Changes to the settings in [server]", _changes(recommendation), width),
-        _titled("Further flags", [f"- {each.flag}: {each.why}" for each in recommendation.further], width, hang=2),
+        _titled(
+            f"Further flags{end(recommendation)}",
+            [f"- {each.flag}: {each.why}" for each in recommendation.further],
+            width,
+            hang=2,
+        ),
         _titled("Warnings", [f"- {warning}" for warning in recommendation.warnings], width, hang=2),
-        _titled("Why", _full(recommendation) if full_trace else _why(recommendation), width, hang=2),
+        _titled(
+            f"Why{end(recommendation)}", _full(recommendation) if full_trace else _why(recommendation), width, hang=2
+        ),
     ]
     return "\n\n".join(block for block in blocks if block)
 
@@ -80,9 +88,10 @@ def _admission(recommendation: Recommendation) -> Iterator[str]:
         f"{admission.request_rate:,.4g} requests/s, {admission.token_rate:,.0f} tokens/s",
     )
     if (known := recommendation.uncertainty) and known.up_to > admission.adapters:
-        yield _row("", f"{known.up_to:,} if the estimate is right: nobody measured this pair")
+        yield _row("", f"by {CAREFUL} of what is known; {known.up_to:,} by {MIDDLE}")
     if host := recommendation.host_memory:
-        yield _row("host memory", f"{host.gigabytes:,.1f} GB for the {_adapters(host.adapters)} of max_cpu_loras")
+        held = f"{host.gib:,.1f} GiB for the {_adapters(host.adapters)} of max_cpu_loras"
+        yield _row("host memory", f"{held}{host.copies}")
     if (objective := recommendation.objective) is not None:
         within = "".join(
             f", {words(name)}{FIRST_TOKEN if name.startswith('ttft') else ''} within {limit.seconds:g} s"
@@ -116,19 +125,37 @@ def _expectation(recommendation: Recommendation) -> str:
     figures = recommendation.figures()
     simulated = figures.get("simulated_hours")
     means = f", simulated, not predicted: means of {counted(simulated, 'hour')}" if simulated else ""
-    return f"Expected: {_state(figures)}{means}"
+    return f"Expected{end_expected(recommendation)}: {_state(figures)}{means}"
 
 
-def _least_known(recommendation: Recommendation) -> list[str]:
-    known = recommendation.uncertainty
-    return [known.decisive, f"told by {known.measured_by}"] if known else []
+def _derived(recommendation: Recommendation) -> Iterator[str]:
+    """Of which servers the figures are, and what would tell more."""
+    if (known := recommendation.uncertainty) is None:
+        return
+    yield _row("careful end", "what nine of ten such servers do no worse than: adapters are admitted by it")
+    if known.ranges:
+        yield _row("the middle", "the likeliest such server; in brackets, between which ends it likely is")
+    yield _row("least known", known.decisive)
+    yield _row("told by", known.measured_by)
 
 
 def _expected(recommendation: Recommendation) -> Iterator[str]:
+    expected = recommendation.expected
     yield from _figures(recommendation.figures())
     if (plain := recommendation.without_lora) and recommendation.binding is None:  # else it is among what would help
-        yield _row("without LoRA", f"ITL {plain.itl_ms:,.1f} ms, and {plain.load_ratio:.3g} times the tokens/s at most")
-    yield _row("reading", "ITL is the time from one token of an answer to the next: the mean, then percentiles")
+        one_token = expected is not None and expected.one_token
+        time = f"{'a step of' if one_token else 'ITL'} {plain.itl_ms:,.1f} ms"
+        yield _row("without LoRA", f"{time}, and {plain.load_ratio:.3g} times the tokens/s at most")
+    yield _row("reading", _reading(expected))
+
+
+def _reading(expected: Expectation | None) -> str:
+    """What the figures mean."""
+    if expected is not None and expected.one_token:
+        return "there is no ITL, the time to a next token: answers have one; the mean TTFT, then percentiles"
+    meaning = "ITL is the time from one token of an answer to the next: the mean, then percentiles"
+    known = expected is None or expected.hours or not expected.percentiles
+    return meaning if known else f"{meaning}, off by a factor of {PERCENTILES_OFF:g} at times"
 
 
 def _verified(recommendation: Recommendation, width: int) -> str:
@@ -140,7 +167,8 @@ def _verified(recommendation: Recommendation, width: int) -> str:
     if "best" in measures:
         better = [each["change"] for each in measures["neighbours"] if each["better"]]
         beside.append(_row("the best", f"no: better are {' and '.join(better)}" if better else _best(measures)))
-    return _titled(f"Digital twin: {_state(measures)}", [*_figures(measures), *missed, *beside], width)
+    middle = "" if recommendation.uncertainty is None else f" of {MIDDLE}"
+    return _titled(f"Digital twin{middle}: {_state(measures)}", [*_figures(measures), *missed, *beside], width)
 
 
 def _beside(neighbour: Mapping[str, Any]) -> str:
@@ -170,7 +198,7 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
     lines = [
         _row(label, f"{figures[key]:{digits}} {unit}{_range(figures, key)}{_percentiles(figures, key, digits)}")
         for label, key, digits, unit in shown
-        if figures[key] is not None
+        if figures.get(key) is not None
     ]
     if refused := figures.get("refused_share"):
         lines.append(_row("refused", f"{refused:.2%} of the requests, longer than max_model_len"))
@@ -184,9 +212,9 @@ def _range(figures: Mapping[str, Any], key: str) -> str:
 
 
 def _percentiles(figures: Mapping[str, Any], mean: str, digits: str) -> str:
-    """Those of a time, behind its mean; those that are estimated, as about so much."""
-    estimated = "percentiles" in figures
-    about, digits = ("about ", ",.0f") if estimated else ("", digits)
+    """Those of a time, behind its mean; those that no hour was simulated for, as about so much."""
+    measured = "simulated_hours" in figures or "arrivals" in figures
+    about, digits = ("", digits) if measured else ("about ", ",.0f")
     found = {
         words: figures.get(mean.replace("_ms", f"_{words}_ms")) for words in PERCENTS.values() if mean.endswith("_ms")
     }

@@ -15,14 +15,18 @@ from advisor.recommend.what_if.outlook import Binding
 from advisor.zoo.pair import Pair
 from twin.settings import slot_rank
 
-MOST_ADAPTERS = 5_000
-"""The models are asked some dozens of times, each of which takes the longer, the more adapters there are."""
+MOST_ADAPTERS = 10_000
+"""That are asked: the models are asked some dozens of times, each of which takes the longer, the more there are."""
 
 
 def explored(inventory: Inventory, pair: Pair, objective: Objective, answer: Recommendation) -> Recommendation:
     """The answer with what binds and the levers; with a warning instead where it is about too many adapters."""
-    if len(inventory) > MOST_ADAPTERS:
-        unasked = f"what binds and what would help is sought for up to {MOST_ADAPTERS:,} adapters, not for so many"
+    admitted = inventory.only(answer.admission.admitted)
+    if int((admitted.workload.rate > 0).sum()) > MOST_ADAPTERS:
+        unasked = (
+            f"what binds and what would help is left out: to ask the models of more than {MOST_ADAPTERS:,} adapters "
+            "some dozens of times would take seconds"
+        )
         return replace(answer, warnings=(*answer.warnings, unasked))
     answer = replace(answer, binding=_binding(inventory, pair, objective, answer))
     return replace(answer, levers=levers(inventory, pair, objective, answer))

@@ -11,7 +11,7 @@ from advisor.recommend.configuration import DoesNotFitError
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommendation import Recommendation
 from advisor.recommend.search import largest
-from advisor.recommend.what_if.mix import MOST_TIMES, Mix
+from advisor.recommend.what_if.mix import MOST_TIMES, Mix, admitting
 from advisor.zoo.pair import Pair
 
 POINTS = 24
@@ -65,7 +65,7 @@ def grow(inventory: Inventory, pair: Pair, objective: Objective, recommendation:
     """How many adapters of the mix one GPU takes, and curves of what becomes of it; None where nothing is feasible."""
     if recommendation.settings is None:
         return None
-    mix, served = Mix(inventory, pair, objective), max(recommendation.admission.adapters, 1)
+    mix, served = Mix(inventory, admitting(pair, inventory), objective), max(recommendation.admission.adapters, 1)
     if recommendation.binding is not None and not recommendation.admission.rejected:
         size = recommendation.binding.adapters
     else:

@@ -13,6 +13,7 @@ from advisor.inventory.inventory import Inventory
 from advisor.names import counted, printable
 from advisor.recommend.context import covering_len
 from advisor.recommend.objective import MOST_TTFT_LIMIT_S, Objective, ObjectiveName
+from advisor.recommend.order import admission_order
 from advisor.recommend.reasons import SlotsMemory
 from advisor.recommend.recommend import recommend
 from advisor.recommend.recommendation import Recommendation
@@ -35,6 +36,8 @@ FULLER = 0.95
 """The share of the GPU's memory up to which vLLM is run in the wild."""
 BUSY = 3.0
 """Times the mean load of an adapter is what makes one of them a lever."""
+SAMPLE, SAMPLE_TIMES = 5_000, 2
+"""Of more adapters than the first, and than so many times those that are admitted, some are asked about."""
 SMALLEST_RANK = 8
 """Lower ranks are hardly trained."""
 
@@ -58,10 +61,28 @@ def levers(inventory: Inventory, pair: Pair, objective: Objective, answer: Recom
 
     `answer` is what is recommended as things are.
     """
-    ask = _room(pair, answer) if answer.feasible and not answer.admission.rejected else _admission(pair, answer)
+    ask = (
+        _room(pair, answer)
+        if answer.feasible and not answer.admission.rejected
+        else _admission(inventory, pair, answer)
+    )
     found = [lever for each in _otherwise(inventory, pair, objective, answer) if (lever := ask(each)) is not None]
     best = sorted(found, key=lambda lever: -_worth(lever, answer))[:MOST]
     return tuple(best if (plain := _without_lora(answer)) is None else [*best, plain])
+
+
+def _sample(inventory: Inventory, answer: Recommendation) -> frozenset[str] | None:
+    """Of very many adapters those that are admitted and some that are not, in the mix that there is; None: all.
+
+    Of a mix that one GPU serves a part of it does not matter how many more there are of it.
+    """
+    asked = np.flatnonzero(inventory.workload.rate > 0)
+    size = max(SAMPLE, SAMPLE_TIMES * answer.admission.adapters)
+    if len(asked) <= size:
+        return None
+    names = tuple(inventory.names[i] for i in asked)
+    order = admission_order(inventory.mix.take(asked), names)[:size]
+    return frozenset(answer.admission.admitted) | {names[i] for i in order}
 
 
 def _worth(lever: Lever, answer: Recommendation) -> float:
@@ -76,7 +97,8 @@ def _without_lora(answer: Recommendation) -> Lever | None:
     if plain is None or expected is None or plain.itl_ms > FASTER * expected.itl_ms:
         return None
     note = f"at most {plain.load_ratio:.2g} times the tokens/s"
-    return Lever("the same traffic without LoRA, all of it on the base model", itl_ms=plain.itl_ms, note=note)
+    itl_ms = None if expected.one_token else plain.itl_ms
+    return Lever("the same traffic without LoRA, all of it on the base model", itl_ms=itl_ms, note=note)
 
 
 def _room(pair: Pair, answer: Recommendation) -> Callable[[Otherwise], Lever | None]:
@@ -94,6 +116,7 @@ def _room(pair: Pair, answer: Recommendation) -> Callable[[Otherwise], Lever | N
             return None
         measured = pair.profile.derivation is None  # else the mix is of the careful end, ITL of the middle
         faster = measured and not otherwise.fewer and here.expected.itl_ms <= FASTER * answer.expected.itl_ms
+        faster = faster and not answer.expected.one_token
         slots = here.settings.max_loras
         if not more and not faster:
             return None
@@ -109,18 +132,22 @@ def _room(pair: Pair, answer: Recommendation) -> Callable[[Otherwise], Lever | N
     return ask
 
 
-def _admission(pair: Pair, answer: Recommendation) -> Callable[[Otherwise], Lever | None]:
+def _admission(inventory: Inventory, pair: Pair, answer: Recommendation) -> Callable[[Otherwise], Lever | None]:
     """Asks where not everyone is served: how many of the inventory would be."""
     now, slots = answer.admission.adapters, 0 if answer.settings is None else answer.settings.max_loras
+    sample = _sample(inventory, answer)
 
     def ask(otherwise: Otherwise) -> Lever | None:
+        if sample is not None:
+            some = otherwise.inventory.only(sample)
+            otherwise = replace(otherwise, inventory=some)
         if now and not otherwise.fewer and not otherwise.lower_rank:  # these may bring in who is left out
             admitted = otherwise.inventory.only(answer.admission.admitted)
             mix = Mix(admitted, admitting(pair, otherwise.inventory), otherwise.objective)
             if mix.misses(len(mix) + max(math.ceil(WORTH * len(mix)), 1)):
                 return None
         found = recommend(otherwise.inventory, pair, otherwise.objective)
-        adapters, everyone = found.admission.adapters, not found.admission.rejected
+        adapters, everyone = found.admission.adapters, sample is None and not found.admission.rejected
         more = adapters - now
         if more < (1 if everyone else max(math.ceil(WORTH * now), 1)) or found.settings is None:
             return None

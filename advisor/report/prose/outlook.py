@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from advisor.names import counted
-from advisor.recommend.recommendation import Recommendation
+from advisor.recommend.recommendation import CAREFUL, Recommendation
 from advisor.recommend.what_if.outlook import Binding, InFlight, Lever, Resource
 
 BINDS: dict[Resource, tuple[str, str]] = {
@@ -49,8 +49,24 @@ def what_binds(recommendation: Recommendation) -> tuple[str, list[tuple[str, str
     if (unsure := binding.unsure_up_to) is not None:
         lines.append(("unsure", f"up to {unsure:,} adapters the models rather say yes"))
     now = binding.in_flight
-    in_flight = f"{now.requests:,.0f} requests of {now.adapters:,.0f} adapters at any moment; {_in_use(now)}"
-    return f"What binds: {name if binds else 'nothing yet'}", [*lines, ("in flight", in_flight)]
+    in_flight = f"{_few(now.requests)} requests of {_few(now.adapters)} adapters at any moment; {_in_use(now)}"
+    title = f"What binds{end(recommendation)}: {name if binds else 'nothing yet'}"
+    return title, [*lines, ("in flight", in_flight)]
+
+
+def end(recommendation: Recommendation) -> str:
+    """Of which server figures beside the expectation are, where nobody measured the pair."""
+    return "" if recommendation.uncertainty is None else f" at {CAREFUL}"
+
+
+def end_expected(recommendation: Recommendation) -> str:
+    """The same of the expectation."""
+    return "" if (known := recommendation.uncertainty) is None else f" of {known.expected_of}"
+
+
+def _few(count: float) -> str:
+    """A mean number of things, with a decimal where they are few."""
+    return f"{count:,.0f}" if count >= 9.95 else f"{count:.1f}"  # else it would be 10.0
 
 
 def _load(binding: Binding) -> str:
@@ -77,5 +93,8 @@ def effect(lever: Lever, recommendation: Recommendation) -> str:
         total = f"all {lever.adapters:,}" if lever.everyone else f"{lever.adapters:,}"
         parts.append(f"{lever.more:,} more adapter{'' if lever.more == 1 else 's'} ({total})")
     if lever.itl_ms is not None and expected is not None:
-        parts.append(f"{lever.itl_ms:,.0f} ms per answer token instead of {expected.itl_ms:,.0f}")
+        of = end_expected(recommendation)
+        parts.append(
+            f"{lever.itl_ms:,.0f} ms per answer token instead of {expected.itl_ms:,.0f}{of and f' ({of.strip()})'}"
+        )
     return ", ".join([*parts, *([lever.note] if lever.note else [])])

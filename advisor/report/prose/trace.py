@@ -99,7 +99,7 @@ def _of_slots(reason: Reason, step: Step) -> str:
             told = f", some to spare: with {reason.growth:g} times the traffic {_waiting(step)}"
         case Shorter():
             told = (
-                f" instead: an answer token takes {number(reason.itl_ms)} ms with them, with {reason.more:,} "
+                f" instead: a step takes {number(reason.itl_ms)} ms with them, with {reason.more:,} "
                 f"{number(reason.more_itl_ms)} ms, and the objective is as likely"
             )
         case SlotsMemory() if reason.kv_tokens < reason.max_model_len:

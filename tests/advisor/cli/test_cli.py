@@ -120,6 +120,15 @@ def test_objectives(run: Run, tmp_path: Path) -> None:
     )
 
 
+def test_a_limit_of_a_percentile_is_told_how_it_is_settled(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path)
+    for words, told in ((("p99=5s",), True), (("p99=5s", "--verify"), False), (("5s",), False)):
+        done = run("recommend", path, "--ttft-limit", *words, "--format", "json")
+        warnings = json.loads(done.stdout)["warnings"]
+        assert any("--verify" in each and "--exact" in each for each in warnings) == told
+        assert any("P99 is limited" in each for each in warnings) == (words[0] != "5s")
+
+
 def test_verify(run: Run, tmp_path: Path) -> None:
     path = inventories.write(tmp_path)
     done = run("recommend", path, "--verify", "--format", "json")
@@ -526,3 +535,14 @@ def test_a_terminal_without_the_letters_of_a_name(zoo: Path, tmp_path: Path) -> 
         words = [COMMAND, "recommend", path, "--format", form, "--zoo", zoo]
         done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_lets_a_server_start_that_does_not(run: Run, tmp_path: Path) -> None:
+    small = PLAIN.replace("example/Tiny-1B", "llama-3.1-8b-instruct").replace("test-gpu", "l4").replace("60", "2")
+    words = ("simulate", inventories.write(tmp_path, small), "--max-loras", "3", "--duration", "60", "--format", "json")
+    done = run(*words, zoo=None)
+    assert done.returncode == 0 and json.loads(done.stdout)["oom"]
+    (needed,) = re.findall(r"max_model_len = (\d+) in \[server\]", done.stderr)
+    inventories.write(tmp_path, f"{small}\n[server]\nmax_model_len = {needed}\n")
+    done = run(*words, zoo=None)
+    assert done.returncode == 0 and not json.loads(done.stdout)["oom"] and "does not start" not in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,7 +61,22 @@ def test_an_answer_for_a_pair_that_nobody_measured(tmp_path: Path) -> None:
         assert low <= expected[name] <= high and low < high
     assert found["uncertainty"]["decisive"] and found["uncertainty"]["measured_by"]
     text = advisor("recommend", path).stdout
-    assert "derived, not measured" in text and "Least known" in text and "one server of 2 GPUs" in text
+    assert "derived, not measured" in text and "least known" in text and "one server of 2 GPUs" in text
+
+
+def test_figures_of_a_derived_pair_say_which_end_they_are_of(tmp_path: Path) -> None:
+    path = inventory(tmp_path, LLAMA, "l40s")
+    found, text = answer(path), advisor("recommend", path, "--chart").stdout
+    assert (
+        found["uncertainty"]["admitted_by"] == "the careful end" and found["uncertainty"]["expected_of"] == "the middle"
+    )
+    for title in ("What binds", "What would help", "Further flags", "Why"):
+        assert f"\n{title} at the careful end" in text
+    assert "\nExpected of the middle: " in text and "as adapters are added at the careful end" in text
+    (load,) = re.findall(r"^  load +(.*)", text, re.MULTILINE)
+    assert "limit" in load and "what nine of ten such servers do no worse than" in " ".join(text.split())
+    measured = advisor("recommend", inventory(tmp_path, LLAMA, "h100-64gb")).stdout
+    assert "careful end" not in measured and "the middle" not in measured
 
 
 def test_what_was_measured_carries_no_interval_and_the_current_version_does(tmp_path: Path) -> None:

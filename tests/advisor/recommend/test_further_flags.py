@@ -19,6 +19,13 @@ from tests.advisor import inventories
 from twin.service_level import Limit
 
 
+def of_vllm(version: str) -> dict[str, Any]:
+    return {"gpu": "a100-80gb", "vllm": version}
+
+
+CURRENT = of_vllm("0.33")
+
+
 def answer(objective: Objective | None = None, *, mean: float = 223, **more: Any) -> Recommendation:
     adapter = {"name": "t", "count": 64, "rank": 16, "rate": 0.02} | more.pop("adapter", {})
     document = {
@@ -26,7 +33,8 @@ def answer(objective: Objective | None = None, *, mean: float = 223, **more: Any
         "lengths": {"input": {"mean": mean, "std": mean}, "output": {"mean": 196, "std": 181}}, **more,
     }  # fmt: skip
     inventory = parse(inventories.toml(document))
-    return recommend(inventory, find_pair(inventory.model, inventory.gpu), objective or Objective())
+    pair = find_pair(inventory.model, inventory.one_gpu(), None, inventory.engine)
+    return recommend(inventory, pair, objective or Objective())
 
 
 def told(recommendation: Recommendation, flag: str) -> str:
@@ -63,12 +71,24 @@ def test_a_limit_of_the_batch_leaves_room_for_what_is_expected() -> None:
 
 
 def test_adapters_that_touch_few_modules_need_slots_for_these_alone() -> None:
-    few = told(answer(adapter={"target_modules": ["q_proj", "v_proj"]}), "--lora-target-modules")
-    assert few.startswith("--lora-target-modules q_proj qkv_proj v_proj:") and "0.8.5, which this is for, has no" in few
+    few = told(answer(adapter={"target_modules": ["q_proj", "v_proj"]}, **CURRENT), "--lora-target-modules")
+    assert few.startswith("--lora-target-modules q_proj qkv_proj v_proj:")
     everything = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     for modules in (everything, ["q_proj", "embed_tokens"]):
-        assert not told(answer(adapter={"target_modules": modules}), "--lora-target-modules")
-    assert not told(answer(), "--lora-target-modules")
+        assert not told(answer(adapter={"target_modules": modules}, **CURRENT), "--lora-target-modules")
+    assert not told(answer(**CURRENT), "--lora-target-modules")
+
+
+@pytest.mark.parametrize("name", SINCE)
+def test_no_flag_is_advised_to_a_vllm_that_lacks_it(name: str) -> None:
+    flag = f"--{name.replace('_', '-')}"
+    adapter = {"count": 150, "rate": 0.002, "target_modules": ["q_proj", "v_proj"]}
+    more: dict[str, Any] = {"adapter": adapter, "fixed": {"max_loras": 128}}
+    first = ".".join(map(str, SINCE[name]))
+    assert told(answer(**more, **CURRENT), flag) and told(answer(**more, **of_vllm(first)), flag)
+    for older in ("0.8.5", f"0.{SINCE[name][1] - 1}"):
+        found = answer(**more, **of_vllm(older))
+        assert flag not in write(found, Format.TEXT) and not told(found, flag)
 
 
 def test_adapters_that_come_and_go_need_the_switch() -> None:
@@ -76,5 +96,5 @@ def test_adapters_that_come_and_go_need_the_switch() -> None:
     assert found.document()["environment"] == {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
     assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve" in write(found, Format.TEXT)
     assert any("whoever reaches the port" in each for each in found.warnings)
-    assert found.host_memory is not None and found.host_memory.gigabytes == pytest.approx(64 * 0.0839, rel=0.01)
+    assert found.host_memory is not None and found.host_memory.gib == pytest.approx(64 * 0.0839e9 / 2**30, rel=0.01)
     assert not answer().environment and "environment" not in answer().document()

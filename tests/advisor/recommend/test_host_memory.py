@@ -14,6 +14,7 @@ from advisor.recommend.host_memory import GIB, room, weights
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
 from advisor.recommend.recommendation import Recommendation
+from advisor.report.text import write
 from advisor.zoo.pair import Pair
 from advisor.zoo.pairs import find_pair
 from tests.advisor import inventories
@@ -32,7 +33,8 @@ def document(rate: float, *, count: int = 128, rank: int = 16, **more: Any) -> d
 
 def answer(document: dict[str, Any]) -> Recommendation:
     inventory = parse(inventories.toml(document))
-    return recommend(inventory, find_pair(inventory.model, inventory.gpu), Objective())
+    pair = find_pair(inventory.model, inventory.one_gpu(), None, inventory.engine)
+    return recommend(inventory, pair, Objective())
 
 
 def test_an_adapter_of_rank_16_weighs_what_vllm_says() -> None:
@@ -51,11 +53,11 @@ def test_adapters_on_few_modules_weigh_less() -> None:
 
 def test_the_answer_says_what_max_cpu_loras_takes() -> None:
     told = answer(document(0.01))
-    assert told.host_memory is not None and told.host_memory.gigabytes == pytest.approx(10.74, abs=0.01)
-    assert told.document()["host_memory"] == {"adapters": 128, "gigabytes": 10.74}
+    assert told.host_memory is not None and told.host_memory.gib == pytest.approx(10.0, abs=0.01)
+    assert told.document()["host_memory"] == {"adapters": 128, "gib": 10.0}
     assert not any("host" in each for each in told.warnings)
     large = answer(document(0.0005, count=1000))
-    assert any("83.9 GB of host memory" in each and "host_memory_gib" in each for each in large.warnings)
+    assert any("78.1 GiB of host memory" in each and "host_memory_gib" in each for each in large.warnings)
 
 
 def test_what_fits_changes_nothing() -> None:
@@ -139,3 +141,14 @@ def test_loads_from_disk_are_those_of_a_least_recently_used_cache() -> None:
         if len(cache) > 50:
             del cache[next(iter(cache))]
     assert told is not None and told.loads / rate.sum() == pytest.approx(missed / len(asked), rel=0.03)
+
+
+def test_several_gpus_keep_a_copy_each() -> None:
+    one, two = answer(document(0.001, count=40)), answer(document(0.001, count=40, gpu="h100-80gb", tensor_parallel=2))
+    assert one.host_memory is not None and two.host_memory is not None
+    assert two.host_memory.gib == pytest.approx(2 * one.host_memory.gib)
+    assert two.document()["host_memory"]["workers"] == 2 and "workers" not in one.document()["host_memory"]
+    assert "a copy in each of 2 worker processes" in " ".join(write(two).split())
+    assert "worker processes" not in write(one)
+    crowded = answer(document(0.001, count=40, gpu="h100-80gb", tensor_parallel=2, host_memory_gib=1))
+    assert any("1 GiB holds" in each and "copy in each of 2" in each for each in crowded.warnings)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from advisor.features.vector import measure
 from advisor.recommend.objective import Expectation, Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
+from advisor.report.text import write
 from advisor.zoo.pair import Pair
 from advisor.zoo.pairs import named
 from advisor.zoo.percentiles import MARGINS, estimated
@@ -90,8 +91,24 @@ def test_a_pair_that_knows_means_alone_says_so(zoo: Path) -> None:
     figures = answer.figures()
     assert figures["percentiles"] == "estimated from the means"
     assert figures["ttft_p99_ms"] * MARGINS["ttft_p99_ms"] <= 5000.5
+    (said,) = (each for each in answer.warnings if "percentile" in each or "P99" in each)
+    assert "the digital twin can tell" in said
     silent = recommend(of(mix(0.02)), tiny, Objective())
     assert not any("percentile" in warning for warning in silent.warnings)
+
+
+def test_a_limit_of_a_percentile_is_warned_of_and_told_how_to_settle(llama: Pair) -> None:
+    tail = Objective(ObjectiveName.LATENCY, Limit(0.5, "p99"), Limit(0.06, "p95"))
+    document = recommend(of(mix(0.02, 20)), llama, tail).document()
+    (said,) = (each for each in document["warnings"] if "percentiles" in each)
+    assert said.startswith("TTFT P99 and ITL P95 are limited")
+    assert "factor of 2" in said and "the digital twin can tell" in said
+    assert not any("percentiles" in each for each in recommend(of(mix(0.02, 20)), llama, Objective()).warnings)
+
+
+def test_predicted_percentiles_are_told_as_about_so_much(llama: Pair) -> None:
+    text = write(recommend(of(mix(0.02, 20)), llama, Objective()))
+    assert "P99 about " in text and "factor of 2" in " ".join(text.split())
 
 
 def test_the_tighter_the_percentile_the_fewer_are_admitted(llama: Pair) -> None:

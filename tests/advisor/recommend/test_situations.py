@@ -46,7 +46,9 @@ def latency(**limits: Limit) -> Objective:
 
 SITUATIONS = {
     "a classifier's single token": Situation(
-        [adapters(rate=0.5)], ("1 tokens at most", "tell next to nothing"), more={"lengths": lengths(600, 1)}
+        [adapters(rate=0.5)],
+        ("1 token at most", "tells next to nothing", "there is no ITL"),
+        more={"lengths": lengths(600, 1)},
     ),
     "every request fans out to a panel of eight": Situation(
         [adapters(8, together="panel"), adapters(8, name="u")],
@@ -65,7 +67,9 @@ SITUATIONS = {
         [adapters(2)], ("TTFT", "> 5 ms"), feasible=False, all=False, objective=Objective(ttft_limit=Limit(0.005))
     ),
     "P95 of the first token": Situation(
-        [adapters()], ("TTFT",), objective=Objective(ttft_limit=Limit(0.5, "p95"))
+        [adapters()],
+        ("TTFT P95 is limited", "the digital twin can tell"),
+        objective=Objective(ttft_limit=Limit(0.5, "p95")),
     ),
     "P99 between tokens": Situation(
         [adapters(8, rate=0.01)], objective=latency(itl_limit=Limit(0.2, "p99"), ttft_limit=Limit(5, "p99"))
@@ -137,7 +141,7 @@ SITUATIONS = {
         more={"fixed": {"max_num_seqs": 16}},
     ),
     "adapters on two modules": Situation(
-        [adapters(64, target_modules=["q_proj", "v_proj"])], ("--lora-target-modules",)
+        [adapters(64, target_modules=["q_proj", "v_proj"])], ("--lora-target-modules",), more={"vllm": "0.33"}
     ),
     "bursts": Situation([adapters(64, cv=5)], flags={"max_loras": (2, 64)}),
     "a day with a peak": Situation(
@@ -152,7 +156,8 @@ def answer(situation: Situation) -> Recommendation:
         **situation.more,
     }  # fmt: skip
     inventory = parse(inventories.toml(document))
-    return recommend(inventory, find_pair(inventory.model, inventory.gpu), situation.objective)
+    pair = find_pair(inventory.model, inventory.one_gpu(), None, inventory.engine)
+    return recommend(inventory, pair, situation.objective)
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
@@ -172,3 +177,12 @@ def test_a_situation_is_answered_in_its_own_terms(name: str) -> None:
 def test_no_adapter_is_left_out_that_one_left_out_anyway_made_room_for() -> None:
     told = answer(SITUATIONS["one adapter larger than all others"])
     assert told.admission.rejected == ("big-0",)
+
+
+def test_answers_of_one_token_have_no_time_between_tokens() -> None:
+    told = answer(SITUATIONS["a classifier's single token"])
+    figures, text = told.document()["expected"], write(told, Format.TEXT)
+    assert not [name for name in figures if name.startswith("itl")] and "itl_ms" not in told.document()["without_lora"]
+    assert "  ITL " not in text and "answer token" not in text and figures["ttft_ms"] > 0
+    for form in (Format.JSON, Format.TOML, Format.YAML):
+        assert "itl" not in write(told, form).split("warnings")[0].replace("no ITL", "")

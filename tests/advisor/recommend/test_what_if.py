@@ -142,4 +142,27 @@ def test_very_many_adapters_are_not_asked_about_again_and_that_is_said() -> None
     asked = replace(asked, workload=replace(asked.workload, rate=np.full(len(asked), 1e-5)))
     answer = answered(asked)
     assert answer.binding is None and not answer.levers
-    assert any("is sought for up to" in warning for warning in answer.warnings)
+    assert any("is left out" in warning and "would take seconds" in warning for warning in answer.warnings)
+
+
+def test_of_thousands_that_are_not_served_some_are_asked_about() -> None:
+    """Whoever is not served changes nothing: with six times as many the answer is the same, but for how many ask."""
+    few, many = (answered(thousands(count)) for count in (5_000, 30_000))
+    assert few.binding is not None and many.binding is not None
+    assert many.admission.adapters == pytest.approx(few.admission.adapters, rel=0.02)
+    assert many.binding.what == few.binding.what and len(many.levers) == len(few.levers) > 1
+    for ours, theirs in zip(few.levers, many.levers, strict=True):
+        assert not theirs.everyone and (theirs.adapters or 0) == pytest.approx(ours.adapters or 0, rel=0.02)
+    assert any(each.change.startswith("30,000 adapters at rank") for each in many.levers)
+    assert not any("left out" in warning for warning in many.warnings)
+
+
+def test_thousands_that_are_never_asked_are_no_reason_to_leave_it_out() -> None:
+    idle = '[[adapters]]\nname = "idle"\ncount = 20000\nrank = 16\nrate = 0\n'
+    answer = answered(inventory(idle, count=50))
+    assert answer.binding is not None and answer.levers and not answer.admission.rejected
+
+
+def thousands(count: int) -> Inventory:
+    asked = inventory(count=count)
+    return replace(asked, workload=replace(asked.workload, rate=np.full(len(asked), 0.002)))
