@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from advisor.zoo.pair import Pair
 
 
-SETTLED = "--verify has the digital twin measure that percentile in a simulated hour, --exact search the answer by it"
-"""Where a percentile is limited."""
+SEARCHED = "--exact has the digital twin search the answer by that percentile"
+SETTLED = f"{SEARCHED}; --verify has it measure this answer's in a simulated hour"
+"""Where a percentile is limited; the first where there is nothing to verify."""
 
 
 class Trace(StrEnum):
@@ -77,8 +78,8 @@ def recommend(
     wanted = objective_of(objective, ttft_limit, itl_limit)
     log = logged(inventory, model=model, gpu=gpu, ranks=ranks, busiest_hour=busiest_hour)
     loaded, pair, answer = recommendation_of(inventory, wanted, zoo, log, _exactly if exact else None)
-    if wanted.of_percentiles and answer.feasible and answer.exact is None and not verify:
-        answer = replace(answer, warnings=(*answer.warnings, SETTLED))
+    if wanted.of_percentiles and answer.exact is None and not (verify and answer.feasible):
+        answer = replace(answer, warnings=(*answer.warnings, SETTLED if answer.feasible else SEARCHED))
     if answer.exact is None and (form is not Format.ARGS or report is not None):  # what the models say of theirs
         from advisor.recommend.what_if.explore import explored
 

@@ -17,7 +17,7 @@ from advisor.recommend.further_flags import further_flags
 from advisor.recommend.launched import with_settings
 from advisor.recommend.load import Load, load_of
 from advisor.recommend.lora_cost import without_lora
-from advisor.recommend.objective import PERCENTILES_OFF, Expectation, Objective
+from advisor.recommend.objective import PERCENTILES_OFF, Objective
 from advisor.recommend.recommendation import RUNTIME, Admission, Change, Recommendation
 from advisor.recommend.search import Choice
 from advisor.recommend.selection import Selection, Selector
@@ -70,6 +70,8 @@ def _recommend(
     choice = chosen.choice
     warnings = _extrapolations(pair, choice.values, MIX_FEATURES) + warnings + told
     if choice.configuration is None:
+        if objective.of_percentiles and selector is Selector:
+            warnings.append(_of_percentile(objective))
         return _refusal(inventory, pair, objective, choice, warnings)
     settings, expected = choice.configuration.settings, choice.configuration.expected
     flags = {**settings.flags(profile.memory.max_model_len), **pair.flags}
@@ -83,7 +85,7 @@ def _recommend(
             "seldom are taken as Poisson arrivals, which admits fewer adapters and expects longer steps than may be"
         )
     if objective.of_percentiles and not expected.hours:
-        warnings.append(_of_percentile(objective, expected))
+        warnings.append(_of_percentile(objective, estimated=expected.estimated))
     if choice.configuration.memory_bound:
         warnings.append(
             f"memory allows only {settings.max_loras} adapter slots: the KV cache must hold one request of "
@@ -167,12 +169,12 @@ def _one_token(served: Workload) -> bool:
     return bool((traffic.output_mean[traffic.rate > 0] <= 1.0).all())
 
 
-def _of_percentile(objective: Objective, expected: Expectation) -> str:
+def _of_percentile(objective: Objective, *, estimated: bool = False) -> str:
     """How little the models know of a percentile that is limited, and who knows more."""
     names = [words(name) for name, limit in objective.limits.items() if not limit.is_mean]
     limited = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} limited"
     off = f"{limited}: the models know percentiles no better than to a factor of {PERCENTILES_OFF:g}"
-    if expected.estimated:
+    if estimated:
         off = f"{limited}: percentiles are estimated from the mean, for the models of this pair know means alone"
     return f"{off}; the digital twin can tell"
 

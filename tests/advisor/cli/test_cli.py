@@ -127,6 +127,10 @@ def test_a_limit_of_a_percentile_is_told_how_it_is_settled(run: Run, tmp_path: P
         warnings = json.loads(done.stdout)["warnings"]
         assert any("--verify" in each and "--exact" in each for each in warnings) == told
         assert any("P99 is limited" in each for each in warnings) == (words[0] != "5s")
+    refused = json.loads(run("recommend", path, "--ttft-limit", "p99=1ms", "--format", "json").stdout)
+    assert not refused["feasible"] and any("P99 is limited" in each for each in refused["warnings"])
+    (told,) = (each for each in refused["warnings"] if "--exact" in each)
+    assert "--verify" not in told
 
 
 def test_verify(run: Run, tmp_path: Path) -> None:
