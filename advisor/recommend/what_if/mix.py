@@ -57,7 +57,8 @@ class Mix:
             host_slots=in_host,
         )
         in_host = int(fixed.get("max_cpu_loras", MOST_TIMES * len(everyone) if in_host is None else in_host))
-        self.most = max(min(MOST_TIMES * len(asked), in_host - len(idle)), len(asked))
+        held = len(idle) if in_host >= len(everyone) else 0  # some are on disk, and more would give way
+        self.most = max(min(MOST_TIMES * len(asked), in_host - held), len(asked))
         """Adapters, as far as anyone looks ahead; no more than host memory holds, where that is all there are."""
         self._found: dict[int, Configuration | DoesNotFitError] = {}
 

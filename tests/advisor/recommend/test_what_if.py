@@ -163,6 +163,13 @@ def test_thousands_that_are_never_asked_are_no_reason_to_leave_it_out() -> None:
     assert answer.binding is not None and answer.levers and not answer.admission.rejected
 
 
+def test_idle_adapters_on_disk_take_no_place_of_busy_ones() -> None:
+    idle = '[[adapters]]\nname = "idle"\ncount = 1000\nrank = 16\nrate = 0\n'
+    answer = answered(replace(inventory(idle, count=5), host_memory_gib=8.0))
+    assert answer.flags["max_cpu_loras"] < 1005 and not answer.admission.rejected
+    assert answer.binding is not None and answer.binding.what != "host_memory" and answer.binding.adapters > 5
+
+
 def thousands(count: int) -> Inventory:
     asked = inventory(count=count)
     return replace(asked, workload=replace(asked.workload, rate=np.full(len(asked), 0.002)))
