@@ -24,6 +24,7 @@ from advisor.place.failure import protected
 from advisor.place.fleet import Fleet
 from advisor.place.placement import Assignment, Group, Placement
 from advisor.place.problem import BaseGpus, Problem
+from advisor.place.reasons import explained
 from advisor.place.servers import Servers
 from advisor.place.settling import settle
 from advisor.place.verification import ExactServers, Progress, make_hold, verified
@@ -78,6 +79,8 @@ def place(
             found = protected(found, servers, idle)
         if (verify or exact) and not interrupted:
             found = verified(found, problem, progress=progress, mapped=mapped)
+        if not interrupted:
+            found = explained(found, servers)
         return replace(found, changes=plan(servers, found, previous, positions)) if previous is not None else found
     except KeyboardInterrupt:
         return replace(found, interrupted=True)
@@ -91,7 +94,10 @@ def _sought(
     groups, interrupted = _best(servers, algorithm)
     settle(fleet, groups)
     if algorithm is ALGORITHMS[DEFAULT] and not interrupted:  # the baselines are compared as they are
-        fleet = consolidated(fleet, round(CONSOLIDATED_PER_SECOND * servers.problem.time_s))
+        try:
+            fleet = consolidated(fleet, round(CONSOLIDATED_PER_SECOND * servers.problem.time_s))
+        except KeyboardInterrupt:  # what there was is untouched
+            interrupted = True
     if previous and not _cheaper(fleet, continuing := continued(servers, previous, positions)):
         fleet = continuing
     return Found(fleet, interrupted)

@@ -124,6 +124,10 @@ class Placement:
     """Why they are served by none, where there are some."""
     changes: Changes | None = None
     """From the placement before, where there was one."""
+    with_more: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Of the fullest GPUs, by number: what they would miss with a tenth more traffic, where the fewest are sought."""
+    unused: Mapping[str, str] = field(default_factory=dict)
+    """Types of GPU that nothing is on -> why, in words."""
     interrupted: bool = False
     """Whether it was stopped before it was done: the best that had been found by then."""
     warnings: tuple[str, ...] = ()
@@ -169,6 +173,8 @@ class Placement:
             "seed": self.seed,
             **({"interrupted": True} if self.interrupted else {}),
             "assignments": [_document(each, inventory) for each in self.assignments],
+            **({"with_a_tenth_more": self._with_more()} if self.with_more else {}),
+            **({"unused": self._unused()} if self.unused else {}),
             **({"base": self.base.value} if self.base is not None else {}),
             "unplaced": [
                 *({"name": inventory.names[adapter], "reason": reason} for adapter, reason in self.unplaced.items()),
@@ -177,6 +183,12 @@ class Placement:
             **({"changes": self.changes.document(inventory)} if self.changes is not None else {}),
             "warnings": list(self.warnings),
         }
+
+    def _with_more(self) -> list[dict[str, Any]]:
+        return [{"gpu": gpu, "missed": list(missed)} for gpu, missed in self.with_more.items()]
+
+    def _unused(self) -> list[dict[str, str]]:
+        return [{"gpu_type": name, "reason": reason} for name, reason in self.unused.items()]
 
 
 def _document(assignment: Assignment, inventory: Inventory) -> dict[str, Any]:

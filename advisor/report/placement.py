@@ -31,6 +31,8 @@ def write(placement: Placement, inventory: Inventory, *, full: str = "█", empt
         _titled("Not kept", _missed(placement)),
         _titled("Digital twin", _verified(placement)),
         _titled("Requests that name no adapter", _base(placement)),
+        _titled("What binds", _with_more(placement)),
+        _titled("Types that are not used", [f"{name}: {reason}" for name, reason in placement.unused.items()]),
         _titled("Replicas", _replicas(placement, inventory)),
         _titled("If a GPU fails", _standby(placement)),
         _titled("Changes", _changes(placement.changes, inventory)),
@@ -151,6 +153,13 @@ def _verified(placement: Placement) -> list[str]:
     if not lines:
         lines = ["the GPU keeps the objective"]
     return [*lines, *(f"GPU {gpu}: {'; '.join(missed)}" for gpu, missed in wrong.items())]
+
+
+def _with_more(placement: Placement) -> list[str]:
+    return [
+        f"GPU {gpu} with a tenth more traffic: {'; '.join(missed) if missed else 'holds'}"
+        for gpu, missed in placement.with_more.items()
+    ]
 
 
 def _replicas(placement: Placement, inventory: Inventory) -> list[str]:

@@ -19,6 +19,8 @@ Bools = NDArray[np.bool_]
 
 GIANT = 0.12
 """Adapters that take such a share of a GPU at least are tried alone first: they may be too much for one."""
+NOWHERE = 1.0
+"""What an adapter counts as on GPUs of a type that has no slot for it, where types are compared."""
 MOST_REPLICAS = 16
 """Of one adapter."""
 
@@ -65,8 +67,9 @@ def items_of(servers: Servers) -> Items:
     refused = servers.refused()
     adapters = np.array([i for i in range(len(problem.inventory)) if i not in refused], dtype=np.int64)
     share = np.stack([least_shares(servers, each)[adapters] for each in types])
-    counts = np.ones((len(types), len(adapters)), dtype=np.int64)
-    for place in np.flatnonzero(share.max(axis=0, initial=0.0) > GIANT).tolist():
+    counts = np.isfinite(share).astype(np.int64)
+    share = np.where(np.isfinite(share), share, NOWHERE)
+    for place in np.flatnonzero(np.where(counts > 0, share, 0.0).max(axis=0, initial=0.0) > GIANT).tolist():
         counts[:, place] = [_parts(servers, int(adapters[place]), each) for each in types]
     wanted = np.array([problem.copies.get(adapter, 1) for adapter in adapters.tolist()], dtype=np.int64)
     parts = np.maximum(np.where(counts > 0, counts, MOST_REPLICAS + 1).min(axis=0), wanted)

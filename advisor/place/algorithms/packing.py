@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from advisor.place.algorithms.filling import FINE, Filled, fill_all
-from advisor.place.algorithms.items import Floats, Items, Positions, items_of
+from advisor.place.algorithms.items import NOWHERE, Floats, Items, Positions, items_of
 from advisor.place.bound import least_shares
 from advisor.place.placement import Group
 from advisor.place.servers import Servers
@@ -77,7 +77,9 @@ def pack(servers: Servers) -> Iterator[list[Group]]:
 def _cheapest_first(servers: Servers) -> tuple[int, ...]:
     """Types of GPU by the price of what they serve of the whole inventory."""
     problem = servers.problem
-    cost = [gpu.price * float(least_shares(servers, each).sum()) for each, gpu in enumerate(problem.gpu_types)]
+    shares = [least_shares(servers, each) for each in range(len(problem.gpu_types))]
+    taken = [float(np.where(np.isfinite(each), each, NOWHERE).sum()) for each in shares]
+    cost = [gpu.price * of for gpu, of in zip(problem.gpu_types, taken, strict=True)]
     return tuple(int(each) for each in np.argsort(cost, kind="stable"))
 
 

@@ -43,7 +43,10 @@ def lower_bound(servers: Servers, placed: Collection[int], *, base: bool = False
 
 
 def least_shares(servers: Servers, gpu_type: int) -> Floats:
-    """Of one type of GPU, what each adapter of the inventory takes at least; 0 for those that are not asked."""
+    """Of one type of GPU, what each adapter of the inventory takes at least; 0 for those that are not asked.
+
+    Infinite for those that there can be no slot for.
+    """
     return _shares(servers, gpu_type)[: len(servers.problem.inventory)]
 
 
@@ -72,8 +75,18 @@ def _shares(servers: Servers, gpu_type: int) -> Floats:
         if base is not None:
             last = base_demand(served.take(np.array([len(asked) - 1])), profile)
             demand = Demand(*(np.append(each[:-1], one) for each, one in zip(demand, last, strict=True)))
-        shares[asked] = relaxation.least(demand, relaxation.refined(demand))
+        shares[asked] = _least(relaxation, demand)
     servers.shares[gpu_type] = shares
+    return shares
+
+
+def _least(relaxation: Relaxation, demand: Demand) -> Floats:
+    """What each takes at least; infinite where memory leaves no slot as large, or no room for any."""
+    fits = demand.rank <= relaxation.cells(demand.rank.tolist()).edges[:, 0].max(initial=-1.0)
+    shares = np.full(len(fits), math.inf)
+    if fits.any():
+        some = Demand(*(each[fits] for each in demand))
+        shares[fits] = relaxation.least(some, relaxation.refined(some))
     return shares
 
 
