@@ -4,22 +4,22 @@ A step lasts as long as its batch makes it last, and the batch is what arrives w
 law). With N adapters of mean request rate q, prompts of I and answers of O tokens, and steps of t seconds:
 
     running requests       R = N q O t
-    adapters in flight     A = N h(t),  h(t) = mean over adapters of 1 - exp(-bursts O t)
+    adapters in flight     A = N h(t),  h(t) = share of adapters asked within O t
     batched tokens         T = N q (I + O) t
     time of a step         t = base + per_request R + per_adapter A + (per_token I + miss load) N q t
                                + per_slot G + per_eager_token E
 
 from which N follows for every t; coefficients as in `twin.profile.Step`, E in `eager_tokens`. What LoRA's kernels take,
-per slot and per adapter, goes in stairs of T, which the batches around a mean one climb in different steps: here it is
-their mean. Bursts are groups of requests that come together, rate ln(c^2) / (c^2 - 1) of them with gaps of variation c
-> 1: arrivals with dispersion c^2, seen as a negative binomial process, are Poisson bursts of logarithmic sizes. `miss`
-is the share of requests that start a burst and find their adapter in no slot: with a least-recently-used cache, those
-not seen for as long as it takes G adapters to come by (Che's approximation). While all slots are held by adapters in
-flight, a miss makes others of the batch miss as well, a sixth of them on average (see `twin.engine.adapter_cache`). The
-batch has to fit into the KV cache and the token budget and, where nobody shall wait, its adapters into the slots; else
-A is at most the slots. What waiting costs is learned from simulations. Of prompts that begin as others of their adapter
-do, I is what they do not share. Base traffic adds its requests and tokens to the batch, none of which LoRA multiplies;
-N is what it leaves room for.
+per slot and per adapter, goes in stairs of T; most steps only decode and have far fewer tokens than those in which a
+prompt is computed, so that it is their means over both kinds. h and the share of requests that find their adapter in no
+slot, `miss`, are those of renewal processes (see `renewal`): with a least-recently-used cache, an adapter is not there
+that was not asked for as long as it takes G adapters to come by (Che's approximation). While all slots are held by
+adapters in flight, a miss makes others of the batch miss as well, a sixth of them on average (see
+`twin.engine.adapter_cache`). The batch has to fit into the KV cache and the token budget and, where nobody shall wait,
+its adapters into the slots; else A is at most the slots. What waiting costs is learned from simulations. Of prompts
+that begin as others of their adapter do, I is what they do not share, and what of the rest the KV cache has lost by
+then. Base traffic adds its requests and tokens to the batch, none of which LoRA multiplies; N is what it leaves room
+for.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin import lora_kernels
-from twin.profile import Profile, Step
+from advisor.features import queueing
+from advisor.features.batches import Batches, Prompts, eager_tokens, kinds_of_batches, lora_cost, normal_cdf
+from advisor.features.renewal import renewal
+from twin.profile import Profile
 from twin.settings import slot_rank
 from twin.workload import Workload
 
@@ -40,6 +42,8 @@ Floats = NDArray[np.float64]
 
 STEP_S = np.geomspace(1e-3, 30.0, 120)
 """Step times considered, s."""
+KEPT = np.geomspace(5e-5, 0.5, 60)
+"""How long the KV cache keeps what nobody asks for, in hours; half of the one that is asked about at most."""
 SLOTS_PER_ACTIVE = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0)
 """Slots considered, per adapter in flight, where their number is not given."""
 SLOTS = (1, 4, 8, 16, 32, 64, 128, 256)
@@ -122,36 +126,39 @@ def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats],
     """
     share = mix.rate / mix.rate.sum()
     rate, prompt, answer = float(mix.rate.mean()), float(share @ mix.input_mean), float(share @ mix.output_mean)
-    shared = shared_tokens(mix, profile.memory.block_size)
-    computed = prompt - shared
-    in_flight, spread, missing = _presence(mix)
-    base = _base_traffic(mix, profile.memory.block_size)
-    prompts = _prompts(mix.traffic, profile.memory.block_size)
-    prompt_squared = float(share @ (mix.input_mean**2 + mix.input_std**2))
-
     memory, step, serving = profile.memory, profile.step, profile.serving
+    shared = shared_tokens(mix, memory.block_size)
+    in_flight, spread, missing = _presence(mix)
+    base = _base_traffic(mix, memory.block_size)
+    evicted = _evicted(mix, memory.block_size)
+
     max_rank = slot_rank(float(mix.rank.max()))
     slot_tokens = memory.kv_tokens_per_slot_rank * max_rank + memory.kv_tokens_per_slot
     most_slots = max((memory.kv_tokens_base - memory.max_model_len) / max(slot_tokens, 1e-3), 1.0)
     load_ms = profile.loading.memory_base_ms + profile.loading.memory_per_rank_ms * float(mix.rank.mean())
 
-    def eager_of(served: Floats | float) -> Floats:
-        """Tokens of a step beyond the largest graph, with so many requests of adapters a step beside base traffic."""
-        decoding = served * answer + base.answered * STEP_S
-        together = prompts._replace(together=served + base.arriving * STEP_S)
-        return eager_tokens(decoding - step.graph_tokens, together, serving.max_num_batched_tokens)
-
-    eager_of_base = eager_of(0.0)
+    come = _Steps(
+        base,
+        _prompts(mix.traffic, memory.block_size),
+        answer,
+        shared * mix.rate.sum() / mix.traffic.rate.sum(),
+        profile,
+    )
+    eager_of_base = come.eager_tokens(0.0, 0.0)
     left_by_base = _left_by_base(base, profile, eager_of_base)
     adapters = np.zeros_like(slots_of(STEP_S, STEP_S))
+    again = np.zeros_like(adapters)
     for _ in range(ROUNDS):
         active = adapters * in_flight
         slots = np.clip(slots_of(active, adapters), 1.0, most_slots)
+        kv_tokens = np.maximum(memory.kv_tokens_base - slot_tokens * slots, memory.max_model_len)
+        computed = prompt - shared * (1 - again)
+        again = evicted(kv_tokens / np.maximum(adapters * rate * (computed + answer) + base.tokens, 1e-9))
         miss = np.interp(slots / np.maximum(adapters, 1e-9), in_flight, missing, right=0.0)
-        no_idle = _normal_cdf((active - slots + 1.0) / (np.sqrt(adapters * spread) + 0.5))
+        no_idle = normal_cdf((active - slots + 1.0) / (np.sqrt(adapters * spread) + 0.5))
         in_step = adapters * rate * STEP_S
         tokens = in_step * (computed + answer) + base.tokens * STEP_S
-        lora = lora_cost(step, max_rank, slots, tokens, in_step * (answer + prompt_squared))
+        lora = lora_cost(step, max_rank, slots, come.batches(in_step, again), tokens)
         per_adapter, per_token = lora.per_adapter_ms, lora.per_token_ms
         per_request = step.per_request_ms + per_token + profile.scheduling.per_request_ms
         loads_ms = load_ms * miss * (1.0 + RELOADED * slots * no_idle)
@@ -160,14 +167,13 @@ def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats],
         )
         left = left_by_base - lora.base_ms - base.tokens * STEP_S * lora.per_batched_token_ms
         served = np.maximum(adapters, 1e-6) * rate * STEP_S
-        eager_ms = step.per_eager_token_ms * (eager_of(served) - eager_of_base) / served * rate * STEP_S
+        eager_ms = step.per_eager_token_ms * (come.eager_tokens(served, again) - eager_of_base) / served * rate * STEP_S
         found = left / (arriving + eager_ms + per_adapter * in_flight)
         if waiting:
             found = np.maximum(found, (left - per_adapter * slots) / (arriving + eager_ms))
         adapters = (adapters + np.maximum(found, 0.0)) / 2
 
     running, active = adapters * rate * answer * STEP_S, adapters * in_flight
-    kv_tokens = np.maximum(memory.kv_tokens_base - slot_tokens * slots, memory.max_model_len)
     held = running * (held_tokens(mix) - shared) + active * shared + base.answered * STEP_S * base.context
     seats = (running + base.answered * STEP_S) / serving.max_num_seqs
     budget = (adapters * rate * (computed + answer) + base.tokens) * STEP_S / serving.max_num_batched_tokens
@@ -202,8 +208,7 @@ def held_tokens(mix: Workload) -> float:
 def shared_tokens(mix: Workload, block_size: int) -> float:
     """Of a prompt, on average, the tokens in whole KV blocks that other requests of its adapter begin with, too.
 
-    While an adapter is in flight they are in the KV cache, once. For the estimate they are always: prefixes that were
-    evicted while nobody asked are computed again.
+    While an adapter is in flight they are in the KV cache, once; what is evicted while nobody asks is computed again.
     """
     if mix.shared_prefix is None:
         return 0.0
@@ -231,17 +236,6 @@ def _base_traffic(mix: Workload, block_size: int) -> _BaseTraffic:
     return _BaseTraffic(rate, float(base.rate @ base.output_mean), computed, held_tokens(base))
 
 
-class Prompts(NamedTuple):
-    """Prompts that come together in a step; shape (rules, n) or a number each."""
-
-    together: Floats | float
-    """How many, on average."""
-    mean: float
-    """Tokens that are computed of one."""
-    square: float
-    """Mean square of these tokens."""
-
-
 def _prompts(traffic: Workload, block_size: int) -> Prompts:
     share = traffic.rate / traffic.rate.sum()
     mean = float(share @ traffic.input_mean)
@@ -249,62 +243,37 @@ def _prompts(traffic: Workload, block_size: int) -> Prompts:
     return Prompts(1.0, kept * mean, kept**2 * float(share @ (traffic.input_mean**2 + traffic.input_std**2)))
 
 
-def eager_tokens(over: Floats, prompts: Prompts, budget: int) -> Floats:
-    """Tokens of a step beyond the largest graph, on average over steps; `over` are those that decode less the graph's.
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """What comes together in the steps of `STEP_S`, of adapters beside base traffic."""
 
-    Prompts come one by one: in most steps there is none, and the others are long. With Poisson arrivals,
-    1 - exp(-together) of the steps have some. What these have beyond the graphs is taken as of a normal distribution
-    (by the logistic approximation). Prompts longer than the token budget come in as many steps.
-    """
-    chunks = np.maximum(prompts.square / prompts.mean / budget, 1.0)
-    count, mean, square = prompts.together * chunks, prompts.mean / chunks, prompts.square / chunks**2
-    some = np.maximum(-np.expm1(-count), 1e-12)
-    tokens = count * mean / some
-    spread = np.sqrt(np.maximum((count * square + (count * mean) ** 2) / some - tokens**2, 0.0)) + 1.0
-    return some * _positive_part(over + tokens, spread) + (1 - some) * np.maximum(over, 0.0)
+    base: _BaseTraffic
+    prompts: Prompts
+    answer: float
+    """Tokens of adapters' answers."""
+    alike: float
+    """Tokens that prompts begin alike with."""
+    profile: Profile
 
+    def of(self, served: Floats | float, again: Floats | float) -> tuple[Floats, Prompts]:
+        """Tokens that are decoded, and prompts, of a step with so many requests of adapters, when that share of what
+        their prompts begin alike with is computed again.
+        """
+        longer = 1 + again * self.alike / self.prompts.mean
+        return (
+            served * self.answer + self.base.answered * STEP_S,
+            Prompts(served + self.base.arriving * STEP_S, longer * self.prompts.mean, longer**2 * self.prompts.square),
+        )
 
-def _positive_part(mean: Floats, deviation: Floats) -> Floats:
-    """Mean of what is above 0 of normally distributed numbers (logistic approximation)."""
-    width = deviation / 1.702
-    return width * np.logaddexp(0.0, mean / width)
+    def eager_tokens(self, served: Floats | float, again: Floats | float) -> Floats:
+        """Tokens of such a step beyond the largest graph."""
+        decoding, prompts = self.of(served, again)
+        over = decoding - self.profile.step.graph_tokens
+        return eager_tokens(over, prompts, self.profile.serving.max_num_batched_tokens)
 
-
-class LoraCost(NamedTuple):
-    """What LoRA adds to a step with so many slots; shape (rules, n) each."""
-
-    base_ms: Floats
-    per_batched_token_ms: Floats
-    """For tokens of base traffic as well, as slots are tiled for them, too."""
-    per_token_ms: Floats
-    """For tokens of adapters' requests, what is for all tokens included."""
-    per_adapter_ms: Floats
-
-
-def lora_cost(step: Step, max_lora_rank: int, slots: Floats, tokens: Floats, variance: Floats) -> LoraCost:
-    """Mean over batches around one of so many `tokens`, with that variance, as if normally distributed."""
-    rank_tiles = lora_kernels.rank_tiles(max_lora_rank)
-    split = _normal_cdf((lora_kernels.SPLIT_TOKENS - tokens) / (np.sqrt(variance) + 1.0))
-    parts = split + (1 - split) * lora_kernels.SPLIT_LARGE / lora_kernels.SPLIT
-    work = split + (1 - split) * lora_kernels.LARGE_WORK
-    shrink_base, shrink_slope = _stairs(tokens, lora_kernels.SHRINK_TOKENS)
-    expand_base, expand_slope = _stairs(tokens, lora_kernels.EXPAND_TOKENS)
-    shrink_ms, expand_ms = step.per_slot_shrink_ms * rank_tiles * parts * slots, step.per_slot_expand_ms * slots
-    batched_ms = shrink_ms * shrink_slope + expand_ms * expand_slope
-    return LoraCost(
-        base_ms=shrink_ms * shrink_base + expand_ms * expand_base,
-        per_batched_token_ms=batched_ms,
-        per_token_ms=step.lora_per_token_ms + step.per_split_token_ms * rank_tiles * split + batched_ms,
-        per_adapter_ms=step.per_adapter_ms
-        + step.per_adapter_shrink_ms * rank_tiles * work
-        + step.per_adapter_expand_ms * (expand_base + expand_slope * tokens),
-    )
-
-
-def _stairs(tokens: Floats, tile: int) -> tuple[Floats, Floats]:
-    """`ceil(tokens / tile)` as a line over the tokens, (at 0, slope): half a tile above, and never less than one."""
-    one = tokens < tile / 2
-    return np.where(one, 1.0, 0.5), np.where(one, 0.0, 1.0 / tile)
+    def batches(self, served: Floats | float, again: Floats | float) -> tuple[Batches, Batches]:
+        """Such steps, of both kinds."""
+        return kinds_of_batches(*self.of(served, again), self.profile.serving.max_num_batched_tokens)
 
 
 def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:
@@ -321,16 +290,49 @@ def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:
 
 def _presence(mix: Workload) -> tuple[Floats, Floats, Floats]:
     """By step time: the share of adapters in flight, its variance, the share of requests whose adapter is not."""
-    excess = np.maximum(mix.cv**2 - 1, 1e-9)
-    bursts = mix.rate * np.log1p(excess) / excess
-    traffic = np.sort(bursts * mix.output_mean)
-    groups = np.array_split(traffic, min(len(traffic), GROUPS))
-    mean, weight = np.array([group.mean() for group in groups]), np.array([len(group) for group in groups]) / len(mix)
-    absent = np.exp(-np.outer(STEP_S, mean))
-    first = float(bursts.sum() / mix.rate.sum()) * weight * mean / float(weight @ mean)
-    return 1 - absent @ weight, absent * (1 - absent) @ weight, absent @ first
+    groups = _grouped(mix.rate * mix.output_mean, mix.cv, mix.rate)
+    longer, asked = renewal(groups.rate, groups.cv, STEP_S)
+    return groups.adapters @ asked, groups.adapters @ (asked * (1 - asked)), groups.weight @ longer
 
 
-def _normal_cdf(x: Floats) -> Floats:
-    """The normal distribution function, within 0.01 (logistic approximation)."""
-    return 1.0 / (1.0 + np.exp(np.clip(-1.702 * x, -50.0, 50.0)))
+def _evicted(mix: Workload, block_size: int) -> Callable[[Floats], Floats]:
+    """Of what prompts begin alike with, the share that is computed again, by how long the KV cache keeps a token, s.
+
+    Within the hour that is asked about, the first prompt of an adapter finds nothing.
+    """
+    if mix.shared_prefix is None:
+        return np.zeros_like
+    spans = KEPT * queueing.HOUR_S
+    groups = _grouped(mix.rate, mix.cv, mix.rate * (mix.shared_prefix // block_size * block_size))
+    again = groups.weight @ renewal(groups.rate, groups.cv, spans).longer
+    return lambda kept_s: np.interp(np.log(np.maximum(kept_s, spans[0])), np.log(spans), again)
+
+
+class _Groups(NamedTuple):
+    """Adapters of similar traffic; shape (groups,) each."""
+
+    rate: Floats
+    cv: Floats
+    adapters: Floats
+    """Share of the adapters."""
+    weight: Floats
+    """Share of what they weigh."""
+
+
+def _grouped(rate: Floats, cv: Floats, weight: Floats) -> _Groups:
+    """Those alike together or, if these are more than `GROUPS`, so many of similar ones.
+
+    They are sorted by how often a burst comes, seen as a negative binomial process.
+    """
+    excess = np.maximum(cv**2 - 1, 1e-9)
+    bursts = rate * np.log1p(excess) / excess
+    alike, of = np.unique(bursts + 1j * cv, return_inverse=True)
+    groups = of * min(len(alike), GROUPS) // len(alike)
+    count = np.bincount(groups).astype(np.float64)
+    total = max(float(weight.sum()), 1e-300)
+    return _Groups(
+        np.bincount(groups, rate) / count,
+        np.bincount(groups, cv) / count,
+        count / len(rate),
+        np.bincount(groups, weight) / total,
+    )

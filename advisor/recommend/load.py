@@ -6,11 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from advisor.features.estimate import lora_cost
 from advisor.recommend.configuration import Configuration
 from advisor.zoo.pair import Pair
+from twin import lora_kernels
 from twin.profile import Profile
 from twin.settings import Settings
 
@@ -52,12 +50,15 @@ class Load:
     def step_ms(self, tokens: float, running: float, slots: float | None = None) -> float:
         """A step of so many tokens, of which so many are of requests that are answered."""
         step, scheduling = self.profile.step, self.profile.scheduling
-        rank, several = self.settings.max_lora_rank, np.array([slots or self.settings.max_loras], dtype=np.float64)
-        lora = lora_cost(step, rank, several, np.array([tokens]), np.zeros(1))
-        of_lora = lora.base_ms + lora.per_token_ms * tokens + lora.per_adapter_ms * self.active
+        max_lora_rank, tiles = self.settings.max_lora_rank, lora_kernels.rank_tiles(self.settings.max_lora_rank)
+        per_adapter = step.per_adapter_ms + step.per_adapter_expand_ms * lora_kernels.expand_tiles(tokens)
+        per_adapter += step.per_adapter_shrink_ms * tiles * lora_kernels.shrink_work(tokens)
+        per_token = step.lora_per_token_ms + step.per_split_token_ms * tiles * lora_kernels.is_split(tokens)
+        of_slots = step.slot_ms(max_lora_rank, tokens) * (slots or self.settings.max_loras)
         eager = step.per_eager_token_ms * max(tokens - step.graph_tokens, 0.0)
         requests = (step.per_request_ms + scheduling.per_request_ms) * running
-        return float(step.base_ms + scheduling.base_ms + requests + eager + of_lora[0])
+        of_lora = of_slots + per_token * tokens + per_adapter * self.active
+        return float(step.base_ms + scheduling.base_ms + requests + eager + of_lora)
 
     def prefill_ms(self, tokens: float, budget: int) -> tuple[float, float]:
         """Of so many prompt tokens, with up to `budget` a step: the longest step, and all of them together, ms."""

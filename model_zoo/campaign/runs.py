@@ -85,7 +85,7 @@ OBJECTIVE_NAMES: tuple[ObjectiveName, ...] = ("steady", "published")
 
 MOST_SLOTS = 4096
 """More slots are never looked for."""
-MOST_ARRIVALS = 200_000
+MOST_ARRIVALS = 100_000
 """Of a run: where more would come in an hour, it is cut short, for by then chance has evened out."""
 
 Simulate = Callable[..., Measures]

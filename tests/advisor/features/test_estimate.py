@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.features.estimate import Prompts, eager_tokens, estimate, estimate_slots, most_adapters
+from advisor.features.batches import Prompts, eager_tokens
+from advisor.features.estimate import estimate, estimate_slots, most_adapters
 from tests.advisor.small_zoo import profile
 from twin.engine.latency import StepWork, step_cost, step_ms
 from twin.engine.simulation import Measures, simulate

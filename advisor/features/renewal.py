@@ -1,0 +1,52 @@
+"""Requests of an adapter as a renewal process with Gamma gaps: when it was asked last, and whether soon before.
+
+With gaps of mean 1/q and coefficient of variation c, their shape is k = 1/c^2, and with x = k q s
+
+    a gap longer than s                        Q(k, x)
+    a request within the last s seconds        q s Q(k, x) + P(k + 1, x)
+
+where P and Q are the regularised incomplete Gamma functions; the second is the integral of q times the first (the age
+of a renewal process). Poisson arrivals are those with c = 1: exp(-q s) and 1 - exp(-q s).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+LEAST_CV, MOST_X = 0.25, 60.0
+"""Gaps less varied than that are as good as regular; Q(16, 60) is below 1e-15."""
+PRECISION = 1e-9
+"""Relative, of the sum of a series whose terms fall in the end."""
+
+
+class Renewal(NamedTuple):
+    """Of adapters and spans of time; shape (adapters, spans)."""
+
+    longer: Floats
+    """Share of the gaps that are longer."""
+    asked: Floats
+    """Chance that there was a request within such a span."""
+
+
+def renewal(rate: Floats, cv: Floats, span_s: Floats) -> Renewal:
+    """Gaps of these rates, requests/s, and variations, shape (adapters,), beside spans, s, of shape (spans,)."""
+    expected = np.outer(rate, span_s)
+    if np.all(cv == 1.0):
+        longer = np.exp(-expected)
+        return Renewal(longer, 1.0 - longer)
+    shape = np.maximum(cv, LEAST_CV)[:, np.newaxis] ** -2
+    x = np.clip(shape * expected, 1e-300, MOST_X)
+    first = np.exp(shape * np.log(x) - x - np.array([[math.lgamma(each + 1)] for each in shape[:, 0]]))
+    term, total, count = first, first.copy(), 0
+    while np.any(term > PRECISION * total):
+        count += 1
+        term = term * x / (shape + count)
+        total += term
+    within = np.minimum(total, 1.0)
+    return Renewal(1.0 - within, np.minimum(expected * (1.0 - within) + np.maximum(within - first, 0.0), 1.0))
