@@ -74,6 +74,8 @@ def items_of(servers: Servers) -> Items:
     wanted = np.array([problem.copies.get(adapter, 1) for adapter in adapters.tolist()], dtype=np.int64)
     parts = np.maximum(np.where(counts > 0, counts, MOST_REPLICAS + 1).min(axis=0), wanted)
     parts = np.where(parts > MOST_REPLICAS, 1, parts)
+    demanded = np.array([adapter in problem.copies for adapter in adapters.tolist()], dtype=np.bool_)
+    parts = np.where(demanded, wanted, parts)
     item_of, first = np.repeat(np.arange(len(adapters)), parts), np.cumsum(parts) - parts
     replicas = [np.arange(first[i], first[i] + parts[i]) for i in np.flatnonzero(parts > 1)]
     place_of = {int(adapter): place for place, adapter in enumerate(adapters)}

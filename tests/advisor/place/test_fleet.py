@@ -80,6 +80,9 @@ def test_an_adapter_that_exceeds_one_gpu_is_on_several(pair: Pair) -> None:
     alone = place(replace(problem, replicas=False))
     assert list(alone.unplaced) == [3]
     assert alone.unplaced[3].startswith("no GPU serves it, even alone: ")
+    one = place(replace(problem, copies={3: 1}))
+    assert list(one.unplaced) == [3]
+    assert one.unplaced[3].startswith("no GPU serves it, even alone: ")
 
 
 def test_contradictions_leave_the_rest_placed(pair: Pair) -> None:
