@@ -233,6 +233,37 @@ def test_the_twin_serves_shared_prefixes_as_estimated(rate: float) -> None:
     assert measured == pytest.approx(found.serving(40).step_ms, rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("rank", "prompt", "answer", "rate"), [(128, 100, 16, 0.1), (128, 3000, 60, 0.01), (64, 700, 30, 0.06)]
+)
+def test_the_twin_serves_large_ranks_and_short_answers_as_estimated(
+    *, rank: int, prompt: float, answer: float, rate: float
+) -> None:
+    """Most steps have few tokens, which kernels split, and some have a prompt, which they do not."""
+    mix = alike(200, rate=rate, rank=rank, prompt=prompt, answer=answer)
+    server = replace(settings(200, 16), max_lora_rank=rank)
+    found = estimate_slots(mix, PROFILE, [16])[0].serving(200)
+    assert simulate(PROFILE, server, mix, duration_s=2400).step_ms == pytest.approx(found.step_ms, rel=0.25)
+
+
+@pytest.mark.parametrize("count", [40, 400, 4000])
+def test_prefixes_that_nobody_asks_for_are_evicted_as_in_the_twin(count: int) -> None:
+    """Of the same requests, those of many adapters find what their prompts begin with no more."""
+    mix = alike(count, rate=6.0 / count, prompt=900, answer=60)
+    shared = replace(mix, shared_prefix=np.full(count, 800, dtype=np.int32))
+    small = PROFILE.model_copy(update={"memory": PROFILE.memory.model_copy(update={"kv_tokens_base": 60_000.0})})
+    server = replace(settings(count, 32), enable_prefix_caching=True)
+    expected = estimate_slots(shared, small, [32])[0].serving(count).step_ms
+    assert simulate(small, server, shared, duration_s=2400).step_ms == pytest.approx(expected, rel=0.15)
+
+
+@pytest.mark.parametrize("cv", [1.5, 2.0])
+def test_adapters_asked_in_bursts_are_in_flight_as_in_the_twin(cv: float) -> None:
+    mix = replace(alike(400, rate=0.06, answer=60), cv=np.full(400, cv))
+    found = estimate_slots(mix, PROFILE, [64])[0].serving(400)
+    assert served(mix, 64).adapters_in_batch_mean == pytest.approx(found.active_adapters, rel=0.2)
+
+
 def test_without_lora_the_twin_is_as_fast_as_estimated() -> None:
     mix = alike(60, rate=0.2)
     server = settings(60, 60)
