@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,9 @@ def build(
     grid: Annotated[
         GridName | None, typer.Option(help="workloads to train on", show_default="wide; common without --pair")
     ] = None,
+    mixes: Annotated[
+        int | None, typer.Option(min=1, help="only the first so many of the grid", show_default="all")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of mixes and simulations")] = 0,
     jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
     dask: Annotated[str, typer.Option(help="simulate on the workers of this Dask scheduler: tcp://host:8786")] = "",
@@ -65,12 +69,19 @@ def build(
 
     wanted = [Profiles((_profile(zoo, name),), seed=seed) for name in pair or ()]
     named = grid or (GridName.WIDE if pair else GridName.COMMON)
+    chosen = GRIDS[named]
+    if mixes is not None:
+        if mixes > chosen.mixes:
+            raise ZooError(f"--mixes {mixes}: the grid {named} has {chosen.mixes}")
+        chosen = replace(chosen, mixes=mixes)
     for profiles in wanted or [Profiles(tuple(_profile(zoo, name) for name in _pairs(zoo)), drawn=True, seed=seed)]:
         one = f" --pair {profiles.name}" if pair else ""
-        command = f"python -m model_zoo build{one} --grid {named} --seed {seed} --date {day}"
+        command = f"python -m model_zoo build{one} --grid {named}"
+        command += f" --mixes {mixes}" if mixes is not None else ""
+        command += f" --seed {seed} --date {day}"
         command += f" --runs {runs.name}" if runs else ""
         command += " --compare" if with_comparison else ""
-        campaign = Campaign(profiles, GRIDS[named], seed=seed, work=work, jobs=jobs, scheduler=dask)
+        campaign = Campaign(profiles, chosen, seed=seed, work=work, jobs=jobs, scheduler=dask)
         folder = (output or zoo) / profiles.name if pair else output or COMMON
         with locked(folder), locked(campaign.folder):
             files = make(campaign, command, date=day, runs=runs, with_comparison=with_comparison)

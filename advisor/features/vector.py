@@ -102,7 +102,7 @@ OF_SLOTS: dict[str, str] = {
     "slots_step": "time of a step with that many slots / of an empty one",
     "slots_kv": "share of the KV cache held with that many slots",
     "slots_running": "running requests with that many slots, estimated",
-    "slots_spare": "slots free, in standard deviations of the adapters in flight",
+    "slots_spare": "slots free, in standard deviations of the adapters in flight with that many",
     "kv_spare": "KV cache free, in standard deviations of what is held",
     "seats_spare": "seats of max_num_seqs free, in standard deviations of the running requests",
     "held_up": "share of the time that the front end holds tokens up",
@@ -189,18 +189,23 @@ def measure_slots(
 ) -> list[dict[str, float]]:
     """Every feature of a mix for each of these numbers of slots, given those that do not depend on them."""
     empty_ms, rank = profile.step.base_ms, slot_rank(float(mix.rank.max()))
+    request_tokens, budget = held_tokens(mix.traffic), profile.serving.max_num_batched_tokens
+    computed = values["input_mean"] * (1 - values["prefix_share"])
+    prompt_steps = max(computed / budget, 1.0)
+    slot_ms = prompt_steps * profile.step.slot_ms(rank, computed / prompt_steps)  # of a prompt
     found = []
     for slots, with_slots in zip(max_loras, estimate_slots(mix, profile, max_loras), strict=True):
         step_ms = with_slots.serving(len(mix)).step_ms
         running = _running(values, step_ms)
         kv_tokens = max(_kv_tokens(profile, slots, rank), float(profile.memory.max_model_len))
-        held = running * held_tokens(mix.traffic)
+        held = running * request_tokens
         come = max(values["cv_mean"], 1.0) * math.sqrt(max(running, 1e-3))  # standard deviation of who runs
         sizes = math.sqrt(1.0 + (values["input_spread"] ** 2 + values["output_spread"] ** 2) / 2)
-        in_batch = min(values["active_adapters"], slots)
+        active = _in_flight(values, step_ms)
+        in_batch = min(active, slots)
         leaving = profile.front_end.merged_per_adapter * in_batch * (1 - in_batch / max(values["adapters"], in_batch))
         load_share = values["token_rate"] / _load(mix, with_slots.max_adapters)
-        room = min(kv_tokens / held_tokens(mix.traffic), float(profile.serving.max_num_seqs)) - running
+        room = min(kv_tokens / request_tokens, float(profile.serving.max_num_seqs)) - running
         buffer_s = max(room, 0.0) / values["rate"] * load_share  # of the most tokens/s
         queue_s = queue_time(values["dispersion_time"] * values["estimated_load"] / values["token_rate"], load_share)
         wait_s = queue_s * math.exp(-buffer_s / queue_s)
@@ -215,8 +220,8 @@ def measure_slots(
                 "slots_step": step_ms / empty_ms,
                 "slots_kv": held / kv_tokens,
                 "slots_running": running,
-                "slots_spare": (slots - values["active_adapters"]) / math.sqrt(max(values["active_adapters"], 1e-3)),
-                "kv_spare": (kv_tokens - held) / (held_tokens(mix.traffic) * come * sizes),
+                "slots_spare": (slots - active) / math.sqrt(max(active, 1e-3)),
+                "kv_spare": (kv_tokens - held) / (request_tokens * come * sizes),
                 "seats_spare": (profile.serving.max_num_seqs - running) / come,
                 "held_up": leaving / (1 + leaving),
                 "held_up_time": leaving / (1 + leaving) * profile.front_end.stall_every_s,
@@ -225,10 +230,22 @@ def measure_slots(
                 "buffer_time": buffer_s,
                 "wait_time": wait_s,
                 "wait_share": wait_share(waits),
-                "first_token_time": step_ms + 1e3 * (values["prompt_time"] + wait_s + values["burst_time"]),
+                "first_token_time": step_ms
+                + slot_ms * slots
+                + 1e3 * (values["prompt_time"] + wait_s + values["burst_time"]),
             }
         )
     return found
+
+
+def _in_flight(values: dict[str, float], step_ms: float) -> float:
+    """Adapters in flight when steps take another time than with the slots of the estimate.
+
+    An adapter is out of flight in as many times as long with the chance to the power of that, as if requests were
+    Poisson and the adapters alike.
+    """
+    absent = 1.0 - min(values["active_share"], 1.0 - 1e-9)
+    return values["adapters"] * (1.0 - absent ** (_running(values, step_ms) / values["running"]))
 
 
 def wait_share(values: Mapping[str, Number]) -> Number:
@@ -267,6 +284,7 @@ def _of_mix(values: dict[str, float], mix: Workload, traffic: Workload, profile:
     computed = prompt * (1 - values["prefix_share"])
     chunks = max(computed / budget, 1.0)
     prompt_ms = step.base_ms * chunks + max(computed - step.graph_tokens * chunks, 0.0) * step.per_eager_token_ms
+    prompt_ms += step.lora_per_token_ms * computed
     square = float(share @ (traffic.input_mean**2 + traffic.input_std**2)) * (1 - values["prefix_share"]) ** 2
     loading = profile.loading
     return {
@@ -281,7 +299,7 @@ def _of_mix(values: dict[str, float], mix: Workload, traffic: Workload, profile:
         "dispersion_time": values["dispersion"] / values["estimated_load"],
         "prompt_time": prompt_ms / 1e3,
         "burst_time": (max(values["cv_mean"], 1.0) ** 2 - 1) / 2 * prompt_ms / 1e3,
-        "prompt_residual": square / computed / 2 * step.per_eager_token_ms / 1e3,
+        "prompt_residual": square / computed / 2 * (step.per_eager_token_ms + step.lora_per_token_ms) / 1e3,
         "chunks": prompt / budget,
         "kv_requests": profile.memory.kv_tokens_base / held_tokens(traffic),
         "load_time": (loading.memory_base_ms + loading.memory_per_rank_ms * float(mix.rank.mean())) / step.base_ms,

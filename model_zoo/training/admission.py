@@ -92,6 +92,7 @@ def classifier(table: Table[Outcome]) -> LogOdds:
         HistGradientBoostingClassifier(
             **TREES[table.labels[0].objective.name],
             learning_rate=0.12,
+            max_features=0.5,  # of those a split may look at: of 57, many say nearly the same
             min_samples_leaf=30,
             l2_regularization=1.0,
             monotonic_cst=[MONOTONE.get(name, 0) for name in table.features],

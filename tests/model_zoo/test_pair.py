@@ -211,6 +211,17 @@ def test_the_command_line_refuses_what_is_not_there(tmp_path: Path) -> None:
     assert "no pair no-such--pair; there are llama-3.1-8b-instruct--h100-64gb" in done.stderr
 
 
+def test_more_mixes_than_a_grid_has_are_refused(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "model_zoo", "build", "--grid", "small", "--mixes", "97", "-o", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "model_zoo: --mixes 97: the grid small has 96\n"
+
+
 def test_a_zoo_of_ones_own_is_built_without_the_shipped_pairs(profile: Profile, tmp_path: Path) -> None:
     assert _pairs(tmp_path) == ["llama-3.1-8b-instruct--h100-64gb", "qwen2.5-7b-instruct--h100-64gb"]
     (tmp_path / profile.pair.name).mkdir()
