@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from advisor.inventory.inventory import Inventory
+from advisor.recommend.answer.recommendation import Recommendation
+from advisor.recommend.choice.order import admission_order
 from advisor.recommend.objective import Objective
-from advisor.recommend.order import admission_order
-from advisor.recommend.recommendation import Recommendation
 from advisor.simulation import Simulation
 from twin.profile import Profile
 from twin.settings import Settings

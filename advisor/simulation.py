@@ -13,9 +13,9 @@ from advisor.inventory import inventory as inventories
 from advisor.inventory import request_log
 from advisor.inventory.inventory import Inventory
 from advisor.names import counted
-from advisor.recommend.context import covering, covering_len
+from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Objective
-from advisor.recommend.recommendation import Recommendation
+from advisor.recommend.server.context import covering, covering_len
 from advisor.zoo.basis import Basis
 from advisor.zoo.pairs import find_pair
 from twin.arrivals import mean_scale

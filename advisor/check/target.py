@@ -12,7 +12,7 @@ from advisor.recommend.objective import Expectation, Objective
 
 if TYPE_CHECKING:
     from advisor.inventory.inventory import Inventory
-    from advisor.recommend.recommendation import Recommendation
+    from advisor.recommend.answer.recommendation import Recommendation
     from advisor.zoo.pair import Pair
     from twin.profile import Profile
     from twin.settings import Settings as Launch
@@ -102,8 +102,8 @@ class Target:
         return self._expectations[key]
 
     def _expect(self, settings: Settings) -> Expectation | None:
-        from advisor.recommend.configuration import Configurator, DoesNotFitError
-        from advisor.recommend.context import settle_context
+        from advisor.recommend.choice.configuration import Configurator, DoesNotFitError
+        from advisor.recommend.server.context import settle_context
 
         context = settle_context(self.served.mix, self.profile, {}, settings)
         if context.accepted is None:
@@ -143,7 +143,7 @@ class Target:
     @cached_property
     def covering_len(self) -> int:
         """The max_model_len that is recommended or, where none is, one that 99.9 % of the requests fit into."""
-        from advisor.recommend.context import covering_len
+        from advisor.recommend.server.context import covering_len
 
         advice = self.recommendation.settings
         if advice and advice.max_model_len < self.profile.memory.max_model_len:
@@ -152,7 +152,7 @@ class Target:
 
     def refused_share(self, longest: int) -> float | None:
         """Of the requests, those that are longer; None where they are so few that nobody minds."""
-        from advisor.recommend.context import TOLERATED, refused_share
+        from advisor.recommend.server.context import TOLERATED, refused_share
 
         if longest not in self._refused:
             self._refused[longest] = refused_share(self.inventory.mix, longest)

@@ -7,17 +7,17 @@ from typing import Annotated, cast
 import typer
 
 from advisor import __version__
-from advisor.cli import streams
-from advisor.cli.check import check
-from advisor.cli.examples import epilog
-from advisor.cli.explain import explain
-from advisor.cli.inventory import inventory
-from advisor.cli.pairs import pairs
-from advisor.cli.place import place
-from advisor.cli.recommend import recommend
-from advisor.cli.render import render
-from advisor.cli.schema import schema
-from advisor.cli.simulate import simulate
+from advisor.cli.commands.check import check
+from advisor.cli.commands.explain import explain
+from advisor.cli.commands.inventory import inventory
+from advisor.cli.commands.pairs import pairs
+from advisor.cli.commands.place import place
+from advisor.cli.commands.recommend import recommend
+from advisor.cli.commands.render import render
+from advisor.cli.commands.schema import schema
+from advisor.cli.commands.simulate import simulate
+from advisor.cli.terminal import streams
+from advisor.cli.usage.examples import epilog
 
 UsageError = cast(type[typer.BadParameter], typer.BadParameter.__base__)
 """A mistake in the arguments: the class of click, or of the copy of it that newer typers bring."""

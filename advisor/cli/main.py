@@ -36,7 +36,7 @@ def main() -> None:
 
 def _run() -> int:
     _spare()
-    from advisor.cli import streams
+    from advisor.cli.terminal import streams
 
     if not streams.prepare():
         return 2

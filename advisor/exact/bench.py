@@ -22,12 +22,12 @@ from advisor.exact.hours import Hours, mean
 from advisor.exact.search import HELD_IN
 from advisor.exact.trials import Trials
 from advisor.inventory.inventory import Inventory
-from advisor.recommend.configuration import Configurator
+from advisor.recommend.answer.recommendation import Recommendation
+from advisor.recommend.choice.configuration import Configurator
+from advisor.recommend.choice.search import enclose
+from advisor.recommend.choice.selection import Candidates
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
-from advisor.recommend.recommendation import Recommendation
-from advisor.recommend.search import enclose
-from advisor.recommend.selection import Candidates
 from advisor.report.table import table
 from advisor.zoo.pair import Pair
 from advisor.zoo.pairs import load_zoo

@@ -13,13 +13,13 @@ from advisor.exact.search import HELD_IN, SEARCHED_WITH, search, search_all
 from advisor.exact.trials import Trials
 from advisor.features.vector import measure
 from advisor.inventory.inventory import Inventory
-from advisor.recommend.configuration import Configuration, Configurator
+from advisor.recommend.answer.reasons import Failed, Held
+from advisor.recommend.answer.recommendation import Exact, Recommendation, Step
+from advisor.recommend.choice.configuration import Configuration, Configurator
+from advisor.recommend.choice.search import Choice
+from advisor.recommend.choice.selection import Candidates, Selection, Selector
 from advisor.recommend.objective import Expectation, Objective
-from advisor.recommend.reasons import Failed, Held
 from advisor.recommend.recommend import recommend
-from advisor.recommend.recommendation import Exact, Recommendation, Step
-from advisor.recommend.search import Choice
-from advisor.recommend.selection import Candidates, Selection, Selector
 from advisor.recommend.uncertainty import careful
 from advisor.simulation import DURATION_S
 from advisor.zoo.pair import Pair

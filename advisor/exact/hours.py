@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from advisor.inventory.inventory import Inventory
+from advisor.recommend.choice.order import Positions
 from advisor.recommend.objective import Objective
-from advisor.recommend.order import Positions
 from advisor.simulation import DURATION_S, Simulation, engine
 from advisor.zoo.pair import Pair
 from twin.settings import Settings

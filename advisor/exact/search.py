@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from advisor.exact.trials import Trials
 from advisor.features.estimate import estimate
-from advisor.recommend.search import choose, enclose
+from advisor.recommend.choice.search import choose, enclose
 
 SEARCHED_WITH = range(3)
 """Seeds of the hours that the search asks."""

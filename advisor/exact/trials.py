@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from advisor.exact.hours import Hour, Hours, mean
-from advisor.recommend.configuration import Configurator
-from advisor.recommend.selection import Candidates
+from advisor.recommend.choice.configuration import Configurator
+from advisor.recommend.choice.selection import Candidates
 from twin.workload import Workload
 
 TOGETHER = 4

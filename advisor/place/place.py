@@ -12,22 +12,22 @@ from advisor.errors import InputError
 from advisor.names import listed
 from advisor.nearest import nearest
 from advisor.place.algorithms import ALGORITHMS, Algorithm
-from advisor.place.base import Found, with_base
 from advisor.place.bound import lower_bound
 from advisor.place.changes.continuing import continued
 from advisor.place.changes.keeping import kept_in_place
 from advisor.place.changes.planning import plan
 from advisor.place.changes.previous import Running
-from advisor.place.cluster import Mapped
-from advisor.place.consolidation import consolidated
-from advisor.place.failure import protected
-from advisor.place.fleet import Fleet
+from advisor.place.fleet.base import Found, with_base
+from advisor.place.fleet.consolidation import consolidated
+from advisor.place.fleet.failure import protected
+from advisor.place.fleet.fleet import Fleet
+from advisor.place.fleet.settling import settle
+from advisor.place.judge.servers import Servers
 from advisor.place.placement import Assignment, Group, Placement
 from advisor.place.problem import BaseGpus, Problem
 from advisor.place.reasons import explained
-from advisor.place.servers import Servers
-from advisor.place.settling import settle
-from advisor.place.verification import ExactServers, Progress, make_hold, verified
+from advisor.place.verification.cluster import Mapped
+from advisor.place.verification.verification import ExactServers, Progress, make_hold, verified
 
 DEFAULT = next(iter(ALGORITHMS))
 """Name of the algorithm that is used where none is named."""

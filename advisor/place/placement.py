@@ -11,8 +11,8 @@ import numpy as np
 from advisor.inventory.inventory import Inventory
 from advisor.place.problem import BaseGpus, GpuType
 from advisor.place.steps import Changes
+from advisor.recommend.answer.recommendation import Step
 from advisor.recommend.objective import Expectation
-from advisor.recommend.recommendation import Step
 from twin.settings import Settings, arguments
 
 

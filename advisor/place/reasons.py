@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from advisor.place.bound import least_shares
+from advisor.place.judge.servers import Positions, Servers
 from advisor.place.placement import Assignment, Group, Placement
-from advisor.place.servers import Positions, Servers
-from advisor.recommend.order import admission_order
+from advisor.recommend.choice.order import admission_order
 
 FULLEST = 3
 """GPUs that are asked what keeps them from serving more."""

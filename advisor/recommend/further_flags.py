@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from advisor.derive import model_shape
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
-from advisor.recommend.configuration import Configuration
+from advisor.recommend.answer.recommendation import Further
+from advisor.recommend.choice.configuration import Configuration
 from advisor.recommend.load import Load, load_of
 from advisor.recommend.objective import Objective
-from advisor.recommend.recommendation import Further
 from advisor.zoo.pair import Pair
 from twin.settings import Settings
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from advisor.recommend.configuration import Configuration
+from advisor.recommend.choice.configuration import Configuration
 from advisor.zoo.pair import Pair
 from twin import lora_kernels
 from twin.profile import Profile

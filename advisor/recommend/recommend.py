@@ -10,17 +10,17 @@ from dataclasses import replace
 from advisor.errors import InputError
 from advisor.features.vector import ESTIMATES, MIX_FEATURES, SERVING_FEATURES, UNITS
 from advisor.inventory.inventory import Inventory
-from advisor.recommend import host_memory
-from advisor.recommend.configuration import bursts_unknown
-from advisor.recommend.context import settle_context
+from advisor.recommend.answer.recommendation import RUNTIME, Admission, Change, Recommendation
+from advisor.recommend.choice.configuration import bursts_unknown
+from advisor.recommend.choice.search import Choice
+from advisor.recommend.choice.selection import Selection, Selector
 from advisor.recommend.further_flags import further_flags
-from advisor.recommend.launched import with_settings
 from advisor.recommend.load import Load, load_of
-from advisor.recommend.lora_cost import without_lora
 from advisor.recommend.objective import PERCENTILES_OFF, Objective
-from advisor.recommend.recommendation import RUNTIME, Admission, Change, Recommendation
-from advisor.recommend.search import Choice
-from advisor.recommend.selection import Selection, Selector
+from advisor.recommend.server import host_memory
+from advisor.recommend.server.context import settle_context
+from advisor.recommend.server.launched import with_settings
+from advisor.recommend.server.lora_cost import without_lora
 from advisor.recommend.uncertainty import hedged
 from advisor.zoo.pair import Pair
 from twin.arrivals import mean_scale

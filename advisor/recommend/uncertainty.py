@@ -10,12 +10,12 @@ from advisor.derive.uncertainty import MEMORY, cautious, extremes, interval, mov
 from advisor.features.estimate import estimate
 from advisor.inventory.inventory import Inventory
 from advisor.names import counted
-from advisor.recommend.configuration import Configurator, DoesNotFitError
-from advisor.recommend.context import settle_context
-from advisor.recommend.launched import with_settings
-from advisor.recommend.lora_cost import without_lora
+from advisor.recommend.answer.recommendation import CAREFUL, MIDDLE, Recommendation, Uncertainty
+from advisor.recommend.choice.configuration import Configurator, DoesNotFitError
 from advisor.recommend.objective import Expectation, Objective
-from advisor.recommend.recommendation import CAREFUL, MIDDLE, Recommendation, Uncertainty
+from advisor.recommend.server.context import settle_context
+from advisor.recommend.server.launched import with_settings
+from advisor.recommend.server.lora_cost import without_lora
 from advisor.zoo.pair import Pair
 from twin.profile import Profile
 from twin.workload import Workload

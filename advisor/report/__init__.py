@@ -6,7 +6,7 @@ from enum import StrEnum
 from importlib import import_module
 from typing import cast
 
-from advisor.recommend.recommendation import Recommendation
+from advisor.recommend.answer.recommendation import Recommendation
 
 
 class Format(StrEnum):

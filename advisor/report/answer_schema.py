@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from advisor.recommend.what_if.outlook import Resource
+from advisor.recommend.answer.outlook import Resource
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 VERSION = 1

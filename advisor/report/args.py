@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from advisor.recommend.recommendation import Recommendation
+from advisor.recommend.answer.recommendation import Recommendation
 
 
 def write(recommendation: Recommendation) -> str:

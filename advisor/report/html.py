@@ -8,8 +8,8 @@ from importlib.resources import files
 from typing import Any
 
 from advisor.names import listed
+from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Expectation, Objective
-from advisor.recommend.recommendation import Recommendation
 from advisor.recommend.what_if.growth import Growth
 from advisor.report import chart as charts
 from advisor.report.prose.outlook import effect, end, end_expected, what_binds

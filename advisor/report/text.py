@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from advisor.names import counted, listed
+from advisor.recommend.answer.recommendation import CAREFUL, MIDDLE, Recommendation
 from advisor.recommend.objective import PERCENTILES_OFF, Expectation
-from advisor.recommend.recommendation import CAREFUL, MIDDLE, Recommendation
 from advisor.report.prose.outlook import effect, end, end_expected, what_binds
 from advisor.report.prose.trace import decisions
 from twin.service_level import PERCENTS, words

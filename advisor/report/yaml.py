@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from advisor.recommend.recommendation import Recommendation
+from advisor.recommend.answer.recommendation import Recommendation
 
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast where PyYAML was built with libyaml
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from advisor.recommend import objective as advisors
-from advisor.recommend.configuration import Configurator
-from advisor.recommend.search import choose
+from advisor.recommend.choice.configuration import Configurator
+from advisor.recommend.choice.search import choose
 from advisor.zoo.models import Models as Shipped
 from advisor.zoo.pair import Pair
 from model_zoo.campaign.campaign import Campaign, Configuration

@@ -16,7 +16,7 @@ from joblib import Parallel, delayed
 from advisor.place.algorithms import ALGORITHMS
 from advisor.place.place import place
 from advisor.place.problem import GpuType, Problem
-from advisor.place.verification import verified
+from advisor.place.verification.verification import verified
 from advisor.report.table import table
 from advisor.zoo.pairs import load_zoo
 from model_zoo.placing.inventories import Case, cases

@@ -11,7 +11,7 @@ from advisor.deploy.write.render import LaunchFile, render
 from advisor.deploy.write.render_context import AS_MEASURED, Options
 from advisor.inventory.inventory import Inventory
 from advisor.place.placement import Assignment, Placement
-from advisor.recommend.recommendation import Admission, Recommendation
+from advisor.recommend.answer.recommendation import Admission, Recommendation
 
 
 def server_name(gpu: int) -> str:

@@ -12,7 +12,7 @@ from advisor.deploy.write.render_context import AS_MEASURED, Options, context
 from advisor.deploy.write.template import MistakeError
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
-from advisor.recommend.recommendation import Recommendation
+from advisor.recommend.answer.recommendation import Recommendation
 from advisor.zoo.pair import Pair
 from twin.files import File, write_all
 

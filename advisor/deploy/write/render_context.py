@@ -17,7 +17,7 @@ from advisor.deploy.write.mounts import mounts
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.names import counted
-from advisor.recommend.recommendation import RUNTIME, Recommendation
+from advisor.recommend.answer.recommendation import RUNTIME, Recommendation
 from advisor.zoo.pair import Pair
 from twin.settings import arguments
 from twin.workload import Workload

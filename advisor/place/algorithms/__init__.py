@@ -10,8 +10,8 @@ from advisor.place.algorithms.loraserve import loraserve
 from advisor.place.algorithms.max_backbone import max_backbone
 from advisor.place.algorithms.packing import pack
 from advisor.place.algorithms.random import random
+from advisor.place.judge.servers import Servers
 from advisor.place.placement import Group
-from advisor.place.servers import Servers
 
 Algorithm = Callable[[Servers], Iterator[list[Group]]]
 """From a problem, with what judges its groups, to groups: placements, each better than the one before.

@@ -13,8 +13,8 @@ import numpy as np
 
 from advisor.place.algorithms.fewest import fewest
 from advisor.place.algorithms.items import Positions, items_of
+from advisor.place.judge.servers import Servers
 from advisor.place.placement import Group
-from advisor.place.servers import Servers
 
 
 def dlora(servers: Servers) -> Iterator[list[Group]]:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from advisor.place.algorithms.items import Items, Positions
+from advisor.place.judge.servers import Servers
 from advisor.place.placement import Group
-from advisor.place.servers import Servers
 
 Deal = Callable[[int], list[Positions]]
 """From a number of GPUs to the items of each."""

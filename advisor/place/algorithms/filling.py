@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.place.algorithms.items import Bools, Floats, Items, Positions
-from advisor.place.servers import Servers
+from advisor.place.judge.servers import Servers
 from twin.settings import slot_rank
 
 FIRST = 0.7

@@ -15,8 +15,8 @@ from itertools import count
 import numpy as np
 
 from advisor.place.algorithms.items import Items, Positions, items_of
+from advisor.place.judge.servers import Server, Servers
 from advisor.place.placement import Group
-from advisor.place.servers import Server, Servers
 
 FIRST_POINTS, STRIDE = (8, 16, 32), 32
 """Test points: these, then every so many adapters."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.place.bound import least_shares
+from advisor.place.judge.servers import Servers
 from advisor.place.placement import Group
-from advisor.place.servers import Servers
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]

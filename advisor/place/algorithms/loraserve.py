@@ -12,8 +12,8 @@ import numpy as np
 
 from advisor.place.algorithms.fewest import fewest
 from advisor.place.algorithms.items import Positions, items_of
+from advisor.place.judge.servers import Servers
 from advisor.place.placement import Group
-from advisor.place.servers import Servers
 
 BACKBONE_RANK = 64.0
 """A token costs as much as its adapter's rank and this together: what it costs without an adapter."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from advisor.features.estimate import estimate
 from advisor.place.algorithms.items import items_of
+from advisor.place.judge.servers import Servers
 from advisor.place.placement import Group
-from advisor.place.servers import Servers
 from twin.profile import LORA_TERMS
 
 

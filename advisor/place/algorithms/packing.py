@@ -17,9 +17,9 @@ import numpy as np
 from advisor.place.algorithms.filling import FINE, Filled, fill_all
 from advisor.place.algorithms.items import NOWHERE, Floats, Items, Positions, items_of
 from advisor.place.bound import least_shares
+from advisor.place.judge.servers import Servers
 from advisor.place.placement import Group
-from advisor.place.servers import Servers
-from advisor.recommend.order import admission_order
+from advisor.recommend.choice.order import admission_order
 
 THINNED = 8.0
 """Orders are compared on so many GPUs' worth of items."""

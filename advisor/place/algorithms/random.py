@@ -8,8 +8,8 @@ import numpy as np
 
 from advisor.place.algorithms.fewest import fewest
 from advisor.place.algorithms.items import items_of
+from advisor.place.judge.servers import Servers
 from advisor.place.placement import Group
-from advisor.place.servers import Servers
 
 
 def random(servers: Servers) -> Iterator[list[Group]]:

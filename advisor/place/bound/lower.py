@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from advisor.place.bound.demand import Demand, base_demand, demand_of
 from advisor.place.bound.relaxation import Relaxation, without_slots
-from advisor.place.servers import Servers
+from advisor.place.judge.servers import Servers
 from advisor.recommend.objective import Objective, ObjectiveName
 from twin.service_level import STARVED_BELOW
 

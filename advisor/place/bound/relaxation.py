@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.place.bound.demand import Demand
-from advisor.recommend.launched import with_settings
+from advisor.recommend.server.launched import with_settings
 from twin import lora_kernels
 from twin.profile import Profile
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from advisor.place.changes.previous import Running
-from advisor.place.consolidation import without_one
-from advisor.place.fleet import Fleet
+from advisor.place.fleet.consolidation import without_one
+from advisor.place.fleet.fleet import Fleet
+from advisor.place.fleet.settling import settle
+from advisor.place.judge.servers import Servers
 from advisor.place.placement import Group
-from advisor.place.servers import Servers
-from advisor.place.settling import settle
 
 
 def continued(servers: Servers, previous: Mapping[int, Running], positions: Mapping[str, int]) -> Fleet:

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from advisor.place.changes.matching import match
 from advisor.place.changes.previous import Running
+from advisor.place.judge.servers import kinds as alike
 from advisor.place.placement import Assignment, Placement
 from advisor.place.problem import Problem
-from advisor.place.servers import kinds as alike
 
 
 def kinds(problem: Problem) -> list[int]:

@@ -13,9 +13,9 @@ from typing import Any
 
 from advisor.place.changes.keeping import same_type
 from advisor.place.changes.previous import Running
+from advisor.place.judge.running import missed_under
+from advisor.place.judge.servers import Servers
 from advisor.place.placement import Group, Placement
-from advisor.place.running import missed_under
-from advisor.place.servers import Servers
 from advisor.place.steps import SPARE, Changes, Place, Step
 
 

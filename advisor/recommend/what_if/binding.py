@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from advisor.features.estimate import held_tokens, shared_tokens
-from advisor.recommend.configuration import Configuration
+from advisor.recommend.answer.outlook import Binding, InFlight, Resource
+from advisor.recommend.choice.configuration import Configuration
 from advisor.recommend.objective import Objective
 from advisor.recommend.what_if.mix import MOST_TIMES, Mix
-from advisor.recommend.what_if.outlook import Binding, InFlight, Resource
 from twin.profile import Profile
 from twin.workload import Workload
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from advisor.inventory.inventory import Inventory
+from advisor.recommend.answer.outlook import Binding
+from advisor.recommend.answer.reasons import Missed
+from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Objective
-from advisor.recommend.reasons import Missed
-from advisor.recommend.recommendation import Recommendation
 from advisor.recommend.what_if.binding import binding
 from advisor.recommend.what_if.levers import levers
 from advisor.recommend.what_if.mix import Mix, admitting
-from advisor.recommend.what_if.outlook import Binding
 from advisor.zoo.pair import Pair
 from twin.settings import slot_rank
 

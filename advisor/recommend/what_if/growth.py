@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.inventory.inventory import Inventory
-from advisor.recommend.configuration import DoesNotFitError
+from advisor.recommend.answer.recommendation import Recommendation
+from advisor.recommend.choice.configuration import DoesNotFitError
+from advisor.recommend.choice.search import largest
 from advisor.recommend.objective import Objective
-from advisor.recommend.recommendation import Recommendation
-from advisor.recommend.search import largest
 from advisor.recommend.what_if.mix import MOST_TIMES, Mix, admitting
 from advisor.zoo.pair import Pair
 

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from advisor.inventory.inventory import Inventory
 from advisor.names import counted, printable
-from advisor.recommend.context import covering_len
+from advisor.recommend.answer.outlook import Lever
+from advisor.recommend.answer.reasons import SlotsMemory
+from advisor.recommend.answer.recommendation import Recommendation
+from advisor.recommend.choice.order import admission_order
 from advisor.recommend.objective import MOST_TTFT_LIMIT_S, Objective, ObjectiveName
-from advisor.recommend.order import admission_order
-from advisor.recommend.reasons import SlotsMemory
 from advisor.recommend.recommend import recommend
-from advisor.recommend.recommendation import Recommendation
+from advisor.recommend.server.context import covering_len
 from advisor.recommend.what_if.mix import Mix, admitting
-from advisor.recommend.what_if.outlook import Lever
 from advisor.zoo.pair import Pair
 from twin.service_level import Limit, words
 from twin.settings import LORA_RANKS, slot_rank

@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from advisor.inventory.inventory import Inventory
-from advisor.recommend import host_memory
-from advisor.recommend.configuration import Configuration, Configurator, DoesNotFitError
-from advisor.recommend.context import settle_context
+from advisor.recommend.choice.configuration import Configuration, Configurator, DoesNotFitError
+from advisor.recommend.choice.order import admission_order
 from advisor.recommend.objective import Objective
-from advisor.recommend.order import admission_order
+from advisor.recommend.server import host_memory
+from advisor.recommend.server.context import settle_context
 from advisor.recommend.uncertainty import careful
 from advisor.zoo.pair import Pair
 from twin.settings import LORA_RANKS

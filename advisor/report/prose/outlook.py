@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from advisor.names import counted
-from advisor.recommend.recommendation import CAREFUL, Recommendation
-from advisor.recommend.what_if.outlook import Binding, InFlight, Lever, Resource
+from advisor.recommend.answer.outlook import Binding, InFlight, Lever, Resource
+from advisor.recommend.answer.recommendation import CAREFUL, Recommendation
 
 BINDS: dict[Resource, tuple[str, str]] = {
     "nothing": ("nothing", ""),

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from advisor.recommend.reasons import (
+from advisor.recommend.answer.outlook import Binding
+from advisor.recommend.answer.reasons import (
     Asked,
     FewerAdapters,
     Fixed,
@@ -21,8 +22,7 @@ from advisor.recommend.reasons import (
     SlotsMemory,
     Waits,
 )
-from advisor.recommend.recommendation import Recommendation, Step
-from advisor.recommend.what_if.outlook import Binding
+from advisor.recommend.answer.recommendation import Recommendation, Step
 from advisor.report.prose.features import conditions, number
 from advisor.zoo.tree import Met, Product
 from twin.settings import LORA_RANKS

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from advisor.inventory.inventory import Inventory, parse
+from advisor.place.judge.servers import Servers
 from advisor.place.placement import Assignment, Group, Placement
 from advisor.place.problem import GpuType, Problem
-from advisor.place.servers import Servers
 from advisor.zoo.pair import Pair
 from tests.advisor import inventories
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from advisor.deploy.write import render
 from advisor.deploy.write.render_context import AS_MEASURED, Options
 from advisor.inventory.inventory import Inventory, parse
+from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
-from advisor.recommend.recommendation import Recommendation
 from advisor.zoo.pair import Pair
 from tests.advisor import inventories
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from advisor.deploy.write import confined, render
 from advisor.errors import InputError
-from advisor.recommend.recommendation import Recommendation
+from advisor.recommend.answer.recommendation import Recommendation
 from advisor.zoo.pair import Pair
 from tests.advisor.deploy.rendered import HOSTILE, NAMES, modules, serving, text, undollared
 

@@ -10,7 +10,7 @@ from advisor.deploy.deployment import Deployment
 from advisor.deploy.finder import find
 from advisor.deploy.write import template
 from advisor.deploy.write.render_context import AS_MEASURED, Options
-from advisor.recommend.recommendation import RUNTIME
+from advisor.recommend.answer.recommendation import RUNTIME
 from advisor.zoo.pair import Pair
 from tests.advisor.deploy.rendered import NAMES, text
 

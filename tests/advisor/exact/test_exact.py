@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from advisor.exact import exact, hours
 from advisor.exact.exact import exactly
 from advisor.inventory.inventory import Inventory
+from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
-from advisor.recommend.recommendation import Recommendation
 from advisor.report.answer_schema import answer_schema
 from advisor.simulation import Simulation
 from advisor.zoo.pair import Pair

@@ -10,10 +10,10 @@ import pytest
 
 from advisor.place.algorithms import ALGORITHMS
 from advisor.place.algorithms.items import items_of
+from advisor.place.judge.servers import Servers
 from advisor.place.place import place
 from advisor.place.placement import Group, Placement
 from advisor.place.problem import GpuType, Problem
-from advisor.place.servers import Servers
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
 from advisor.zoo.pair import Pair

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from advisor.place.bound import Relaxation, demand_of, lower_bound
 from advisor.place.bound.lower import bins
+from advisor.place.judge.servers import Servers
 from advisor.place.problem import GpuType, Problem
-from advisor.place.servers import Servers
 from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.zoo.pair import Pair
 from advisor.zoo.pairs import load_zoo

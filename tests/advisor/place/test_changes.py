@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.place.changes.previous import Running, read
+from advisor.place.judge.running import missed_under
+from advisor.place.judge.servers import Servers
 from advisor.place.place import place
 from advisor.place.placement import Group, Placement
 from advisor.place.problem import GpuType, Problem
-from advisor.place.running import missed_under
-from advisor.place.servers import Servers
 from advisor.place.steps import SPARE
 from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of

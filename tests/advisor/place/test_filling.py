@@ -8,9 +8,9 @@ import numpy as np
 
 from advisor.place.algorithms.filling import fill_all
 from advisor.place.algorithms.items import items_of
+from advisor.place.judge.servers import Servers
 from advisor.place.place import place
 from advisor.place.problem import GpuType, Problem
-from advisor.place.servers import Servers
 from advisor.zoo.pair import Pair
 from advisor.zoo.pairs import load_zoo
 from tests.advisor.inventories import of

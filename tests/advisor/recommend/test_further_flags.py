@@ -9,10 +9,10 @@ import pytest
 from advisor.deploy.arguments.spellings import setting
 from advisor.deploy.vllm_version import release
 from advisor.inventory.inventory import parse
+from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.further_flags import SINCE
 from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
-from advisor.recommend.recommendation import Recommendation
 from advisor.report import Format, write
 from advisor.zoo.pairs import find_pair
 from tests.advisor import inventories

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from advisor.errors import InputError
 from advisor.features.vector import measure
 from advisor.inventory.inventory import Inventory
-from advisor.recommend.configuration import OTHER_SLOTS, Configurator
+from advisor.recommend.answer.recommendation import Recommendation
+from advisor.recommend.choice.configuration import OTHER_SLOTS, Configurator
+from advisor.recommend.choice.search import choose
 from advisor.recommend.objective import Expectation, Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
-from advisor.recommend.recommendation import Recommendation
-from advisor.recommend.search import choose
 from advisor.zoo.pair import Pair
 from advisor.zoo.predictor import Prediction, load_predictor
 from advisor.zoo.tree import load_tree

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from advisor.errors import InputError
 from advisor.features.vector import measure
 from advisor.inventory.inventory import Inventory
-from advisor.recommend.configuration import Configurator
+from advisor.recommend.answer.recommendation import Recommendation
+from advisor.recommend.choice.configuration import Configurator
 from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
-from advisor.recommend.recommendation import Recommendation
 from advisor.zoo.pair import Pair
 from advisor.zoo.pairs import find_pair
 from twin.engine.simulation import Measures, simulate

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from advisor.inventory.inventory import parse
+from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
-from advisor.recommend.recommendation import Recommendation
 from advisor.report import Format, write
 from advisor.zoo.pairs import find_pair
 from tests.advisor import inventories

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.inventory.inventory import Inventory, parse
+from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
-from advisor.recommend.recommendation import Recommendation
 from advisor.recommend.what_if.explore import MOST_ADAPTERS, explored
 from advisor.recommend.what_if.mix import Mix
 from advisor.zoo.pair import Pair

@@ -15,10 +15,10 @@ import yaml
 
 from advisor import report as formats
 from advisor.features.vector import UNITS
+from advisor.recommend.answer.outlook import Binding, InFlight, Lever
+from advisor.recommend.answer.reasons import Asked, Missed, NextRank, Quotient
+from advisor.recommend.answer.recommendation import Admission, Change, Recommendation, Step
 from advisor.recommend.objective import Expectation, Objective
-from advisor.recommend.reasons import Asked, Missed, NextRank, Quotient
-from advisor.recommend.recommendation import Admission, Change, Recommendation, Step
-from advisor.recommend.what_if.outlook import Binding, InFlight, Lever
 from advisor.report import Format
 from advisor.report.answer_schema import answer_schema
 from advisor.report.prose.features import conditions

@@ -1,0 +1,100 @@
+"""`advisor pairs`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from advisor.cli.terminal import streams
+from advisor.cli.usage.options import Listing, Zoo
+
+
+def pairs(
+    form: Annotated[Listing, typer.Option("--format", help="How the list is written")] = Listing.TEXT,
+    zoo: Zoo = None,
+    derived: Annotated[
+        bool,
+        typer.Option("--derived", help="The models and GPUs of which any pair is derived"),
+    ] = False,
+) -> None:
+    """List the pairs there are, and how good their models are."""
+    if derived:
+        _list_catalogue(form)
+        return
+    from advisor.zoo.pairs import load_zoo
+
+    there = load_zoo(zoo)
+    found = [pair.summary() for pair in there.pairs]
+    for message in there.broken:
+        streams.note(message)
+    if form is Listing.JSON:
+        streams.write(json.dumps(found, indent=2))
+        return
+    from advisor.report.table import table
+
+    width = streams.width()
+    blocks = [table(found, ["pair", "vllm", "date", "workloads", "simulations", "source"], width)]
+    errors = [{"pair": pair["pair"], **error} for pair in found for error in pair["errors"]]
+    relative = [error for error in errors if "mape_percent" in error]
+    columns = ["pair", "output", "objective", "smape_percent", "mape_percent", "p95_percent"]
+    blocks.append("Errors on workloads that were not trained on\n" + table(relative, columns, width))
+    if answers := [error for error in errors if "missed_percent" in error and error["output"] == "chance"]:
+        columns = [
+            "pair",
+            "objective",
+            "smape_percent",
+            "missed_percent",
+            "starved_percent",
+            "throughput_regret_percent",
+        ]
+        blocks.append("Recommendations for workloads that were not trained on\n" + table(answers, columns, width))
+    blocks.append(_of_any())
+    streams.write("\n\n".join(blocks))
+
+
+def _of_any() -> str:
+    from advisor.derive import gpu, model_shape
+
+    dense = sum(not shape.experts for shape in model_shape.catalogue().values())
+    return (
+        f"Where nobody measured a pair it is derived, with how far the answer may be off: any of {dense} models on\n"
+        f"any of {len(gpu.catalogue().gpus)} GPUs (--derived lists them), a model by its config.json, a GPU by its "
+        "data sheet"
+    )
+
+
+def _list_catalogue(form: Listing) -> None:
+    from advisor.derive import gpu, model_shape
+
+    models = [
+        {
+            "model": name,
+            "parameters": round(shape.parameters / 1e9, 2),
+            "layers": shape.layers,
+            "max_model_len": shape.max_model_len,
+        }
+        for name, shape in model_shape.catalogue().items()
+        if not shape.experts
+    ]
+    gpus = [
+        {
+            "gpu": name,
+            "memory_gib": each.memory_gib,
+            "bandwidth_gb_s": each.bandwidth_gb_s,
+            "bf16_tflops": each.bf16_tflops,
+            "fp8_tflops": each.fp8_tflops or None,
+            "kernels_measured": not each.like,
+        }
+        for name, each in gpu.catalogue().gpus.items()
+    ]
+    if form is Listing.JSON:
+        streams.write(json.dumps({"models": models, "gpus": gpus}, indent=2))
+        return
+    from advisor.report.table import table
+
+    experts = ", ".join(name for name, shape in model_shape.catalogue().items() if shape.experts)
+    blocks = [table(models, list(models[0]), streams.width()), table(gpus, list(gpus[0]), streams.width())]
+    blocks.append(f"Models with experts are known, but LoRA on them is not derived: {experts}")
+    streams.write("\n\n".join(blocks))

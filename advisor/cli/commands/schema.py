@@ -1,0 +1,55 @@
+"""`advisor schema`."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from advisor.cli.terminal import streams
+
+
+class SchemaFormat(StrEnum):
+    """For editors, or for people."""
+
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+class Of(StrEnum):
+    """What a schema is of."""
+
+    INVENTORY = "inventory"
+    ANSWER = "answer"
+
+
+def schema(
+    of: Annotated[Of, typer.Option("--of", help="The inventory, or what `recommend --format json` answers")] = (
+        Of.INVENTORY
+    ),
+    form: Annotated[
+        SchemaFormat, typer.Option("--format", help="A JSON Schema, or tables of the keys")
+    ] = SchemaFormat.JSON,
+) -> None:
+    """Print what inventory.toml may hold, or an answer does: a JSON Schema, by which editors complete and check it.
+
+    With Taplo or Even Better TOML: advisor schema > inventory.schema.json, and as the first line of the inventory
+    #:schema ./inventory.schema.json
+    """
+    if of is Of.ANSWER:
+        from advisor.report.answer_schema import answer_schema
+
+        if form is SchemaFormat.MARKDOWN:
+            raise typer.BadParameter("--format markdown: the tables are of the inventory's keys; an answer has none")
+        streams.write(json.dumps(answer_schema(), indent=2))
+        return
+    if form is SchemaFormat.MARKDOWN:
+        from advisor.inventory.reference import markdown
+
+        streams.write(markdown(), end="")
+        return
+    from advisor.inventory.json_schema import json_schema
+
+    streams.write(json.dumps(json_schema(), indent=2, ensure_ascii=False))

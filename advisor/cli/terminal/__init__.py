@@ -1,0 +1,1 @@
+"""What a terminal sees and sends: streams, notes while one waits, signals."""

@@ -1,0 +1,260 @@
+"""Adapters on GPUs, changed one by one: who may be where, what fits, and where the next one goes.
+
+What an algorithm made is the start. Pins, adapters that must be apart and copies are seen to in here, whatever made the
+groups; so is what changes when there was a placement before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+
+from advisor.names import counted
+from advisor.place.judge.servers import Server, Servers
+from advisor.place.placement import Group
+
+NO_ROOM = "no room"
+"""How reasons begin that are none of the adapter's: there are too few GPUs."""
+MOST_COPIES = 256
+"""GPUs that one adapter's requests are shared among at most."""
+
+
+@dataclass(slots=True)
+class Gpu:
+    """What is on a GPU."""
+
+    gpu_type: int = 0
+    """Position in the problem's `gpu_types`."""
+    adapters: set[int] = field(default_factory=set)
+    """Positions in the inventory."""
+    max_loras: int | None = None
+    """Slots that the algorithm chose; forgotten when the adapters change."""
+
+    def group(self, copies: Mapping[int, int]) -> Group:
+        """The same for those who judge; adapters with copies bring their share of the requests."""
+        weights = {adapter: 1 / copies[adapter] for adapter in self.adapters if copies.get(adapter, 1) > 1}
+        return Group(tuple(sorted(self.adapters)), self.gpu_type, weights, self.max_loras)
+
+
+class Fleet:
+    """The GPUs by number, and the adapters on them."""
+
+    def __init__(self, servers: Servers) -> None:
+        """Nothing is on any GPU yet."""
+        self.servers, self.problem = servers, servers.problem
+        self.gpus: dict[int, Gpu] = {}
+        self.unplaced: dict[int, str] = {}
+        """Adapters that are on no GPU, and why."""
+        self.may_open = True
+        """Whether GPUs may be taken into use that are not yet."""
+        self.closed: set[int] = set()
+        """GPUs that take no more adapters."""
+        self.copies = dict(self.problem.copies)
+        self._apart = defaultdict[int, list[frozenset[int]]](list)
+        for group in self.problem.apart:
+            for adapter in group:
+                self._apart[adapter].append(group)
+        mix = servers.mix()
+        self.load = mix.rate * (mix.input_mean + mix.output_mean)
+        """Offered tokens/s of each adapter."""
+
+    @property
+    def price(self) -> float:
+        """Of all GPUs together."""
+        return sum(self.problem.gpu_types[gpu.gpu_type].price for gpu in self.gpus.values() if gpu.adapters)
+
+    def copy(self) -> Fleet:
+        """Another fleet that is the same, and may change."""
+        other = copy(self)
+        other.gpus = {number: Gpu(gpu.gpu_type, set(gpu.adapters), gpu.max_loras) for number, gpu in self.gpus.items()}
+        other.unplaced, other.copies, other.closed = dict(self.unplaced), dict(self.copies), set(self.closed)
+        return other
+
+    def groups(self) -> dict[int, Group]:
+        """What is on each GPU, by its number; GPUs with nothing on them are not used."""
+        return {number: gpu.group(self.copies) for number, gpu in sorted(self.gpus.items()) if gpu.adapters}
+
+    def where(self) -> dict[int, list[int]]:
+        """On which GPUs each adapter is."""
+        found = defaultdict[int, list[int]](list)
+        for number, gpu in sorted(self.gpus.items()):
+            for adapter in gpu.adapters:
+                found[adapter].append(number)
+        return found
+
+    def judge(self, gpu: Gpu) -> Server:
+        """What becomes of the adapters on a GPU."""
+        return self.servers.judge(gpu.group(self.copies))
+
+    def holds(self, gpu: Gpu, more: Iterable[int] = ()) -> bool:
+        """Whether a GPU keeps the objective, with more adapters than there are on it."""
+        adapters = gpu.adapters | set(more)
+        return not adapters or not self.judge(Gpu(gpu.gpu_type, adapters)).missed
+
+    def may(self, adapter: int, number: int) -> bool:
+        """Whether an adapter is allowed on the GPU of this number, and not there yet."""
+        if number in self.closed:
+            return False
+        if self.problem.pins.get(adapter, number) != number and not self._is_spare_copy(adapter):
+            return False
+        there = self.gpus[number].adapters if number in self.gpus else set()
+        return adapter not in there and not self.conflicts(adapter, there)
+
+    def conflicts(self, adapter: int, there: set[int]) -> bool:
+        """Whether an adapter must be apart from one of these, which are others."""
+        return any(not group.isdisjoint(there) for group in self._apart.get(adapter, ()))
+
+    def conflicting(self, adapter: int) -> bool:
+        """Whether there is anyone that an adapter must be apart from."""
+        return adapter in self._apart
+
+    def _is_spare_copy(self, adapter: int) -> bool:
+        """Whether the copy that the pin is about is where it belongs, so that further ones may be elsewhere."""
+        pinned = self.gpus.get(self.problem.pins[adapter])
+        return self.copies.get(adapter, 1) > 1 and pinned is not None and adapter in pinned.adapters
+
+    def open(self, gpu_type: int, number: int | None = None) -> int | None:
+        """Take one more GPU of a type into use, under the lowest free number or this one; None if there is none."""
+        most, of_type = self.problem.gpus, self.problem.gpu_types[gpu_type].at_most
+        used = sum(gpu.gpu_type == gpu_type for gpu in self.gpus.values())
+        if not self.may_open or (most is not None and len(self.gpus) >= most):
+            return None
+        if of_type is not None and used >= of_type:
+            return None
+        if number is None:
+            taken = self.gpus.keys() | set(self.problem.pins.values())
+            number = next(each for each in range(len(taken) + 1) if each not in taken)
+        self.gpus[number] = Gpu(gpu_type)
+        return number
+
+    def put(self, adapter: int, number: int) -> None:
+        """Put an adapter on a GPU, whatever that means for it."""
+        self.gpus[number].adapters.add(adapter)
+        self.gpus[number].max_loras = None
+
+    def take(self, adapter: int, number: int) -> None:
+        """Take it off."""
+        self.gpus[number].adapters.discard(adapter)
+        self.gpus[number].max_loras = None
+
+    def insert(self, adapters: Iterable[int]) -> None:
+        """Put adapters where they fit, the largest first, one copy or more of each; on more GPUs if there have to be.
+
+        Those that fit nowhere are unplaced.
+        """
+        waiting = [adapter for adapter in self.ordered(adapters) for _ in range(self._missing_copies(adapter))]
+        for number in sorted(self.gpus, key=self._order_of_filling):
+            waiting = self._fill(number, waiting)
+        while waiting and (opened := self._open_for(waiting)) is not None:
+            left = self._fill(opened, waiting)
+            if len(left) == len(waiting):  # not even the first fits alone
+                del self.gpus[opened]
+                adapter = left[0]
+                left = [each for each in left if each != adapter]
+                self._remove(adapter)
+                if self._shared(adapter):
+                    left = [adapter] * self.copies[adapter] + left
+                else:
+                    self.unplaced[adapter] = self.judge_alone(adapter) or NO_ROOM
+            waiting = left
+        for adapter in dict.fromkeys(waiting):
+            self._remove(adapter)
+            self.unplaced[adapter] = self.judge_alone(adapter) or self._no_room(adapter)
+
+    def _no_room(self, adapter: int) -> str:
+        copies, of_types = self.copies.get(adapter, 1), [each.at_most for each in self.problem.gpu_types]
+        there_are = sum(each if each is not None else math.inf for each in of_types)
+        where = f"on {counted(int(min(self.problem.gpus or len(self.gpus), there_are)), 'GPU')}"
+        return f"{NO_ROOM} for its {copies} replicas {where}" if copies > 1 else f"{NO_ROOM} {where}"
+
+    def judge_alone(self, adapter: int) -> str | None:
+        """What keeps any GPU from serving an adapter (a copy of it) by itself; None if nothing does."""
+        missed = [self.judge(Gpu(number, {adapter})).missed for number in range(len(self.problem.gpu_types))]
+        return None if not all(missed) else f"no GPU serves it, even alone: {'; '.join(missed[0])}"
+
+    def _shared(self, adapter: int) -> bool:
+        """Share the requests of an adapter that exceeds one GPU among as many as it takes; whether that helps."""
+        if not self.problem.replicas or adapter in self.problem.copies:
+            return False
+        for copies in range(self.copies.get(adapter, 1) + 1, min(MOST_COPIES, self.problem.gpus or MOST_COPIES) + 1):
+            self.copies[adapter] = copies
+            if self.judge_alone(adapter) is None:
+                return True
+        self.copies.pop(adapter, None)
+        return False
+
+    def _missing_copies(self, adapter: int) -> int:
+        there = sum(adapter in gpu.adapters for gpu in self.gpus.values())
+        return max(self.copies.get(adapter, 1) - there, 0)
+
+    def _remove(self, adapter: int) -> None:
+        for number, gpu in self.gpus.items():
+            if adapter in gpu.adapters:
+                self.take(adapter, number)
+
+    def ordered(self, adapters: Iterable[int]) -> list[int]:
+        """The largest ranks first, for slots are as large as the largest rank needs, then the busiest."""
+        rank = self.servers.mix().rank
+        return sorted(adapters, key=lambda each: (-rank[each], -self.load[each], each))
+
+    def _order_of_filling(self, number: int) -> tuple[float, int]:
+        """GPUs with the largest ranks first, as adapters come."""
+        rank, there = self.servers.mix().rank, self.gpus[number].adapters
+        return (-max((rank[each] for each in there), default=0.0), number)
+
+    def _open_for(self, waiting: Sequence[int]) -> int | None:
+        """A new GPU: of the type on which the first few that wait cost least."""
+        types = range(len(self.problem.gpu_types))
+        if len(types) == 1:
+            return self.open(0)
+        worth = {number: self._worth(number, waiting) for number in types}
+        for number in sorted(types, key=lambda each: -worth[each]):
+            if (opened := self.open(number)) is not None:
+                return opened
+        return None
+
+    def _worth(self, gpu_type: int, waiting: Sequence[int]) -> float:
+        """Tokens/s that a GPU of this type takes of those that wait, for its price."""
+        fitting = self._fitting(Gpu(gpu_type), list(dict.fromkeys(waiting)))
+        return float(self.load[fitting].sum() + 1e-9 * len(fitting)) / self.problem.gpu_types[gpu_type].price
+
+    def _fill(self, number: int, waiting: list[int]) -> list[int]:
+        """Put those that wait on a GPU, in their order, as far as they are allowed and fit; the others."""
+        gpu = self.gpus[number]
+        left, candidates = list[int](), list[int]()
+        there = set(gpu.adapters)
+        for adapter in waiting:
+            allowed = self.may(adapter, number) and adapter not in there and not self.conflicts(adapter, there)
+            (candidates if allowed else left).append(adapter)
+            if allowed:
+                there.add(adapter)
+        fitting = set(self._fitting(gpu, candidates))
+        for adapter in fitting:
+            self.put(adapter, number)
+        left_out = Counter(waiting) - Counter(fitting)
+        return [adapter for adapter in waiting if _taken(left_out, adapter)]
+
+    def _fitting(self, gpu: Gpu, candidates: Sequence[int]) -> list[int]:
+        """Of the candidates, in their order, those that the GPU takes, as many at once as it can."""
+        fitting: list[int] = []
+        start, stride, refusals = 0, len(candidates), 0
+        while start < len(candidates) and refusals < 3:
+            some = list(candidates[start : start + stride])
+            if self.holds(gpu, [*fitting, *some]):
+                fitting += some
+                start += len(some)
+                stride *= 2
+            elif len(some) == 1:
+                start, refusals = start + 1, refusals + 1
+                stride = max((len(candidates) - start) // 4, 1)
+            else:
+                stride = len(some) // 2
+        return fitting
+
+
+def _taken(counter: Counter[int], adapter: int) -> bool:
+    counter[adapter] -= 1
+    return counter[adapter] >= 0

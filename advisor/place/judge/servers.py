@@ -1,0 +1,274 @@
+"""What becomes of a group of adapters on one GPU: settings, expectation, and whether it keeps the objective."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.errors import InputError
+from advisor.features.estimate import estimate
+from advisor.place.placement import Assignment, Group
+from advisor.place.problem import GpuType, Problem
+from advisor.recommend.choice.configuration import Configuration, Configurator, DoesNotFitError
+from advisor.recommend.server.context import Context, settle_context
+from advisor.recommend.server.launched import with_settings
+from advisor.recommend.server.room import shortages
+from twin.settings import LORA_RANKS
+from twin.workload import Workload
+
+UNEVEN, UNEVEN_CHANCE = 2.5, 0.985
+"""How likely each of many GPUs has to keep the objective at least, where work comes unevenly: in bursts, or as requests
+of very different lengths, so that its variance is so many times that of Poisson arrivals of requests of equal length.
+What a pair requires lets one hour in twenty miss, nearly all of them of such mixes: little for a single server, but of
+ten GPUs every second placement would have one. Of the papers' mixes none of 150 GPUs missed by the pair's own."""
+DEVIATIONS = 3.0
+"""Slots for so many standard deviations more than the adapters that are in flight on average."""
+GROWTH, FEW_SLOTS = 1.5, 64
+"""Up to so many slots there are enough for steps that take so many times as long as expected."""
+
+HARDLY_EVER = 1.0 / (365 * 86400)
+"""Requests/s of adapters that are never asked, where one has to be: once a year."""
+SMALLEST_RANK = 8.0
+"""Of the slots of a server without adapters; every vLLM takes it."""
+
+Positions = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A group on a GPU, judged; `configuration` is None where not even the memory suffices."""
+
+    configuration: Configuration | None
+    missed: tuple[str, ...]
+    """The conditions of the objective that it fails, headroom included; empty where it keeps the objective."""
+
+
+class Servers:
+    """Judges groups of one problem, by the models of the pair."""
+
+    def __init__(self, problem: Problem) -> None:
+        """Settle what holds for every GPU.
+
+        Raises:
+            InputError: a shipped file is missing or altered.
+        """
+        self.problem = problem
+        self.evaluations = 0
+        """Groups judged so far."""
+        self.base = 0.0
+        """Of requests that name no adapter, the share that comes to every GPU of which nobody says how many."""
+        self._known: dict[tuple[object, ...], Server] = {}
+        self._kind = kinds(problem.inventory.mix)
+        self.shares: dict[int, Floats] = {}
+        """By type of GPU, what each adapter takes of one at least (see `bound`), once that is known."""
+        self._contexts = [self._settled(each) for each in problem.gpu_types]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is to be told of the settings that hold for every GPU."""
+        of_contexts = (each for context in self._contexts for each in context.warnings)
+        of_pairs = (each for gpu_type in self.problem.gpu_types for each in gpu_type.pair.notes)
+        return tuple(dict.fromkeys((*of_contexts, *of_pairs)))
+
+    def mix(self, gpu_type: int = 0) -> Workload:
+        """All adapters, with the traffic that servers on this type of GPU accept."""
+        context = self._contexts[gpu_type]
+        return context.accepted or self.problem.inventory.mix
+
+    def workload(self, group: Group, *, scale: float = 1.0) -> Workload:
+        """The adapters of a group with the traffic that comes to it, all rates times `scale`."""
+        return traffic_of(self._with_base(group), self.mix(group.gpu_type), scale=scale)
+
+    def judge(self, group: Group) -> Server:
+        """Settings for a group, by the rules or the group's own slots, and whether it keeps the objective."""
+        group = self._with_base(group)
+        key = self._key(group)
+        if key not in self._known:
+            self.evaluations += 1
+            self._known[key] = self._judged(group)
+        return self._known[key]
+
+    def forget(self) -> None:
+        """Judge all groups anew."""
+        self._known.clear()
+
+    def _with_base(self, group: Group) -> Group:
+        return replace(group, base=self.base) if group.base is None else group
+
+    def _key(self, group: Group) -> tuple[object, ...]:
+        """What is the same for groups of alike adapters."""
+        kinds = np.sort(self._kind[np.array(group.adapters, dtype=np.int64)])
+        weights = sorted((int(self._kind[adapter]), weight) for adapter, weight in group.weights.items())
+        return group.gpu_type, group.max_loras, group.base, tuple(weights), kinds.tobytes()
+
+    def _judged(self, group: Group) -> Server:
+        workload = self.workload(group, scale=1.0 + self.problem.headroom)
+        try:
+            configuration = self._configure(group, workload, group.max_loras)
+        except DoesNotFitError as error:
+            return Server(None, (str(error),))
+        if not workload.traffic.rate.any():
+            return Server(configuration, ())
+        if group.max_loras is None:
+            configuration = self._with_spare_slots(group, workload, configuration)
+        expected = configuration.expected
+        values = configuration.values
+        uneven = values["dispersion"] > UNEVEN * (values["input_mean"] + values["output_mean"])
+        if uneven and len(group.adapters) > 1:  # of one adapter alone there is no less to ask of a GPU
+            expected = replace(expected, required_chance=max(expected.required_chance, UNEVEN_CHANCE))
+        if not expected.shortages:
+            short = shortages(
+                asked_of(workload),
+                configuration.values,
+                expected.itl_ms,
+                expected.kv_capacity_tokens,
+                configuration.settings,
+            )
+            expected = replace(expected, shortages=tuple(short))
+        return Server(replace(configuration, expected=expected), tuple(self.problem.objective.misses(expected)))
+
+    def _with_spare_slots(self, group: Group, workload: Workload, found: Configuration) -> Configuration:
+        """The configuration with as many slots as adapters may hold at once, where it has fewer.
+
+        Requests that wait for a slot make more adapters wait, until the queue no longer ends: where slots are few,
+        those for somewhat longer steps and for chance cost next to nothing. And of bursty adapters the models'
+        features let all of a burst come at once, so that few are in flight; in truth its requests come one after the
+        other, and the adapter holds its slot all the while.
+        """
+        bursty = workload.cv > 1
+        slots = _slots(_in_flight(workload, GROWTH * found.expected.itl_ms / 1e3))
+        if slots > FEW_SLOTS:
+            if not bursty.any():
+                return found
+            slots = _slots(_in_flight(workload, found.expected.itl_ms / 1e3))
+        slots = min(slots, int((workload.rate > 0).sum()))
+        if slots <= found.settings.max_loras:
+            return found
+        try:
+            return self._configure(group, workload, slots)
+        except DoesNotFitError:
+            return found
+
+    def assign(self, gpu: int, group: Group) -> Assignment | None:
+        """The group as an assignment to the GPU of this number; None where the server would not even start."""
+        group = self._with_base(group)
+        server = self.judge(group)
+        if server.configuration is None:
+            return None
+        configuration, workload = server.configuration, self.workload(group)
+        if self.problem.headroom:
+            # Slots for more traffic than there is; what to expect is of the traffic there is.
+            slots = configuration.settings.max_loras
+            configuration = replace(self._configure(group, workload, slots), settings=configuration.settings)
+        gpu_type = self.problem.gpu_types[group.gpu_type]
+        profile = gpu_type.pair.profile
+        # As much more of all there is: base traffic counts as if an adapter's that is small.
+        asked = workload.traffic.take(np.flatnonzero(workload.traffic.rate > 0))
+        launched = with_settings(profile, self.fixed(group.gpu_type))
+        load = len(asked) / estimate(asked, launched).max_adapters if len(asked) else 0.0
+        return Assignment(
+            gpu=gpu,
+            gpu_type=gpu_type,
+            adapters=group.adapters,
+            settings=configuration.settings,
+            flags=configuration.settings.flags(profile.memory.max_model_len),
+            expected=configuration.expected,
+            missed=server.missed,
+            weights=group.weights,
+            request_rate=float(workload.traffic.rate.sum()),
+            token_rate=workload.offered_tok_s,
+            load=load,
+            active_adapters=float(configuration.values.get("active_adapters", 0.0)),
+            trace=configuration.trace,
+            base=0.0 if group.base is None or workload.base is None else group.base,
+        )
+
+    def _configure(self, group: Group, workload: Workload, max_loras: int | None) -> Configuration:
+        gpu_type, asked = self.problem.gpu_types[group.gpu_type], asked_of(workload)
+        fixed = self.fixed(group.gpu_type)
+        if max_loras is not None and "max_loras" not in fixed:
+            fixed["max_loras"] = min(max_loras, max(len(workload), 1))
+        idle = np.flatnonzero(workload.rate == 0)
+        configurator = Configurator(
+            gpu_type.pair,
+            self.problem.objective,
+            fixed,
+            idle_adapters=max(len(workload) - len(asked), 0),
+            idle_rank=int(workload.rank[idle].max(initial=0)),
+        )
+        return configurator.configure(asked)
+
+    def _settled(self, gpu_type: GpuType) -> Context:
+        inventory = self.problem.inventory
+        if not inventory.mix.traffic.rate.any():
+            return Context(gpu_type.pair.profile.memory.max_model_len, 0.0, None, ())
+        context = settle_context(inventory.mix, gpu_type.pair.profile, inventory.server, dict(inventory.fixed))
+        if context.accepted is None:
+            raise InputError(f"no request fits into max_model_len {context.max_model_len:,}")
+        return context
+
+    def fixed(self, gpu_type: int) -> dict[str, int | float]:
+        """Settings that stay on this type of GPU, by vLLM's names."""
+        fixed, context = dict(self.problem.inventory.fixed), self._contexts[gpu_type]
+        if context.max_model_len != self.problem.gpu_types[gpu_type].pair.profile.memory.max_model_len:
+            fixed["max_model_len"] = context.max_model_len
+        return fixed
+
+    def refused(self) -> dict[int, str]:
+        """Adapters that vLLM would not load under the fixed settings -> why."""
+        most = int(self.problem.inventory.fixed.get("max_lora_rank", LORA_RANKS[-1]))
+        above = np.flatnonzero(self.problem.inventory.mix.rank > most)
+        return {int(each): f"rank above the fixed max_lora_rank {most}, which vLLM refuses to load" for each in above}
+
+
+def asked_of(workload: Workload) -> Workload:
+    """Its adapters that are asked at times; if none is, one as if it were once a year: there is a slot at least."""
+    if (asked := np.flatnonzero(workload.rate > 0)).size:
+        return workload.take(asked)
+    if len(workload):
+        largest = workload.take(np.array([int(np.argmax(workload.rank))]))
+        return replace(largest, rate=np.array([HARDLY_EVER]))
+    if workload.base is None:
+        raise ValueError("no adapter, and no request that names none")
+    return replace(workload.base, rank=np.array([SMALLEST_RANK]), rate=np.array([HARDLY_EVER]), base=workload.base)
+
+
+def _in_flight(workload: Workload, step_s: float) -> float:
+    """Adapters with a request in flight, of bursty ones as many as there can be at most."""
+    requests = workload.rate * workload.output_mean * step_s
+    return float(np.where(workload.cv > 1, np.minimum(requests, 1.0), -np.expm1(-requests)).sum())
+
+
+def _slots(in_flight: float) -> int:
+    return math.ceil(in_flight + DEVIATIONS * math.sqrt(in_flight))
+
+
+def traffic_of(group: Group, workload: Workload, *, scale: float = 1.0) -> Workload:
+    """What comes to a group of the traffic of all adapters, all rates times `scale`.
+
+    Where a share of an adapter's requests goes elsewhere, whichever they are, gaps vary less: c^2 - 1 by that share.
+    """
+    mine = workload.take(np.array(group.adapters, dtype=np.int64))
+    weights = np.array([group.weights.get(adapter, 1.0) for adapter in group.adapters])
+    base = None if workload.base is None or not group.base else _part(workload.base, np.array([group.base]), scale)
+    return replace(_part(mine, weights, scale), base=base)
+
+
+def _part(of: Workload, weights: Floats, scale: float) -> Workload:
+    thinned = np.sqrt(1.0 + weights * (of.cv**2 - 1.0))
+    return replace(of, rate=of.rate * weights * scale, cv=np.where(weights < 1.0, thinned, of.cv))
+
+
+def kinds(mix: Workload) -> Positions:
+    """A number for each adapter, the same for those that are alike."""
+    traits = [mix.rank, mix.rate, mix.input_mean, mix.input_std, mix.output_mean, mix.output_std, mix.cv]
+    traits += [each.astype(np.float64) for each in (mix.lognormal_gaps, mix.shared_prefix) if each is not None]
+    for laws in (mix.input_quantiles, mix.output_quantiles, mix.tables):
+        if laws:
+            number = {id(law): float(place) for place, law in enumerate(laws)}
+            traits.append(np.array([number[id(law)] for law in laws]))
+    return np.unique(np.stack(traits), axis=1, return_inverse=True)[1].astype(np.int64).reshape(-1)

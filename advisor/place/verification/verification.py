@@ -1,0 +1,186 @@
+"""Placements through the digital twin: does every GPU hold, and if not, what holds instead?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from advisor.place.fleet.fleet import Fleet, Gpu
+from advisor.place.judge.servers import Server, Servers, traffic_of
+from advisor.place.placement import Assignment, Group, Placement
+from advisor.place.problem import Problem
+from advisor.place.verification.cluster import Mapped
+from advisor.recommend.choice.configuration import Configuration, DoesNotFitError
+from advisor.simulation import MEASURES, Simulation
+from twin.settings import Settings
+
+Progress = Callable[[int, int], None]
+"""Told how many GPUs of how many have been simulated."""
+SEEDS = (0, 1, 2)
+"""Of the hours that every GPU is verified with."""
+SEARCH_SEEDS = (1000, 1001)
+"""Of the hours that an exact placement is sought with: others, for chance favours what was chosen by it."""
+MARGIN = 0.03
+"""So much more traffic is served while an exact placement is sought: other hours bring other requests."""
+REPAIRS = 5
+"""Times that a placement is changed until all GPUs hold."""
+OTHER_SLOTS = (1.4, 0.7)
+"""Times the slots of the models: what the twin tries where these miss the objective."""
+
+
+def verified(
+    placement: Placement,
+    problem: Problem,
+    seeds: Sequence[int] = SEEDS,
+    *,
+    progress: Progress | None = None,
+    mapped: Mapped = map,
+) -> Placement:
+    """The placement with what the twin measures of every GPU: of the hours with these seeds, the worst.
+
+    Of a GPU that stands by for others, every state is simulated that the failure of one of them leaves it in. GPUs that
+    have been measured already are not again; `mapped` says where the others are (see `cluster`).
+
+    Raises:
+        InputError: the twin is not installed, or the traffic of a GPU is too much to simulate.
+    """
+    wanted = [(each, _states(each, placement)) for each in placement.assignments if each.verified is None]
+    measured = {each.gpu: each for each in placement.assignments}
+    for number, each in enumerate(mapped(partial(_measured, problem=problem, seeds=seeds), wanted)):
+        measured[each.gpu] = each
+        if progress is not None:
+            progress(number + 1, len(wanted))
+    return replace(placement, assignments=tuple(measured.values()))
+
+
+def _states(assignment: Assignment, placement: Placement) -> dict[str, Assignment]:
+    """What a GPU may have to serve, and when."""
+    own, standby = set(assignment.adapters), set(assignment.standby)
+    stands_by = bool(standby) or assignment.base_standby
+    states = {"": assignment} if own or assignment.base or not stands_by else {}
+    for other in placement.assignments:
+        taken = standby & set(other.adapters)
+        base = other.base if assignment.base_standby else 0.0
+        if other.gpu != assignment.gpu and (taken or base):
+            states[f"when GPU {other.gpu} fails: "] = replace(
+                assignment,
+                adapters=tuple(sorted(own | taken)),
+                weights={**other.weights, **assignment.weights},
+                base=assignment.base + base,
+            )
+    return states
+
+
+def _measured(
+    wanted: tuple[Assignment, Mapping[str, Assignment]], problem: Problem, seeds: Sequence[int]
+) -> Assignment:
+    assignment, states = wanted
+    gpu_type = problem.gpu_types.index(assignment.gpu_type)
+    hours = []
+    for when, state in states.items():
+        group = Group(state.adapters, gpu_type, state.weights, base=state.base)
+        for seed in seeds:
+            hour = measure(problem, group, assignment.settings, seed)
+            hours.append({**hour, "missed": [f"{when}{each}" for each in hour["missed"]]})
+    worst = max(hours, key=lambda hour: (len(hour["missed"]), hour["ttft_ms"] or 0.0))
+    return replace(assignment, verified={**worst, "hours": len(hours), "held": sum(not h["missed"] for h in hours)})
+
+
+def measure(problem: Problem, group: Group, settings: Settings, seed: int, *, scale: float = 1.0) -> Mapping[str, Any]:
+    """What the twin measures of an hour of a group, all rates times `scale`, and what of the objective that misses."""
+    inventory = problem.inventory.take(np.array(group.adapters, dtype=np.int64))
+    inventory = replace(inventory, workload=traffic_of(group, problem.inventory.workload, scale=scale))
+    pair = problem.gpu_types[group.gpu_type].pair
+    simulation = Simulation(pair.name, pair.basis, inventory, pair.profile, settings)
+    measures = simulation.measure(seed=seed, objective=problem.objective)
+    return {key: measures[key] for key in (*MEASURES, "missed")}
+
+
+class ExactServers(Servers):
+    """Judges groups by the twin, under the settings of the models or, where these miss the objective, with other slots.
+
+    What to expect is what the models say; the twin only says whether that will do.
+    """
+
+    def __init__(self, problem: Problem, seeds: Sequence[int] = SEARCH_SEEDS, margin: float = MARGIN) -> None:
+        super().__init__(problem)
+        self._seeds, self._margin = seeds, margin
+        self._held_to: tuple[int, ...] = ()
+
+    def hold_to(self, seeds: Sequence[int]) -> None:
+        """From now on a group also has to serve the hours with these seeds, as verification does."""
+        self._held_to = tuple(seeds)
+        self.forget()
+
+    def _judged(self, group: Group) -> Server:
+        by_models = super()._judged(group)
+        if by_models.configuration is None:
+            return by_models
+        missed: list[str] = []
+        for configuration in self._configurations(group, by_models.configuration):
+            now = self._missed(group, configuration.settings)
+            if not now:
+                return Server(configuration, ())
+            missed = missed or now
+        return Server(by_models.configuration, tuple(missed))
+
+    def _configurations(self, group: Group, configuration: Configuration) -> Iterator[Configuration]:
+        """That of the models, then some with other slots."""
+        yield configuration
+        workload, asked = self.workload(group, scale=1.0 + self.problem.headroom), configuration.settings.max_loras
+        if group.max_loras is not None or "max_loras" in self.problem.inventory.fixed:
+            return
+        most = max(len(workload), 1)
+        for slots in dict.fromkeys(min(max(round(asked * factor), 1), most) for factor in OTHER_SLOTS):
+            if slots != asked:
+                try:
+                    yield self._configure(group, workload, slots)
+                except DoesNotFitError:
+                    continue
+
+    def _missed(self, group: Group, settings: Settings) -> list[str]:
+        scale = (1.0 + self.problem.headroom) * (1.0 + self._margin)
+        hours = [(seed, scale) for seed in self._seeds] + [(seed, 1.0) for seed in self._held_to]
+        for seed, times in hours:
+            if missed := measure(self.problem, group, settings, seed, scale=times)["missed"]:
+                return [f"digital twin: {each}" for each in missed]
+        return []
+
+
+def make_hold(fleet: Fleet, servers: ExactServers, answer: Callable[[], Placement]) -> Placement:
+    """The placement of a fleet, verified, and changed until every GPU holds or that has been tried often enough.
+
+    A GPU that does not hold gives adapters away, the least busy first, to others or to one more.
+    """
+    placement = verified(answer(), servers.problem)
+    servers.hold_to(SEEDS)
+    for _ in range(REPAIRS):
+        failing = [
+            each.gpu for each in placement.assignments if each.adapters and each.verified and each.verified["missed"]
+        ]
+        if not failing:
+            break
+        moved = [adapter for number in failing for adapter in _given_away(fleet, number)]
+        fleet.insert(moved)
+        placement = verified(answer(), servers.problem)
+    return placement
+
+
+def _given_away(fleet: Fleet, number: int) -> list[int]:
+    """Take as many adapters off a GPU as it takes for it to hold; those that have to be there stay."""
+    gpu, problem = fleet.gpus[number], fleet.problem
+    movable = sorted(
+        (each for each in gpu.adapters if each not in problem.pins and fleet.copies.get(each, 1) == 1),
+        key=lambda each: (fleet.load[each], each),
+    )
+    kept, taken = gpu.adapters - set(movable), 0
+    stride = max(len(movable) // 25, 1)
+    while taken < len(movable) and not fleet.holds(Gpu(gpu.gpu_type, kept | set(movable[taken:]))):
+        taken, stride = min(taken + stride, len(movable)), 2 * stride
+    for adapter in movable[:taken]:
+        fleet.take(adapter, number)
+    return movable[:taken]

@@ -1,0 +1,1 @@
+"""What is answered: flags, admission, expectation, the reasons of each number, and what binds."""

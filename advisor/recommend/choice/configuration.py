@@ -1,0 +1,312 @@
+"""Settings for a given set of adapters, and what to expect of them."""
+
+from __future__ import annotations
+
+import math
+import sys
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from advisor.features.queueing import share_waiting
+from advisor.features.vector import measure, measure_slots
+from advisor.recommend.answer.reasons import FewerAdapters, Fixed, Missed, NextRank, Shorter, SlotsMemory, Waits
+from advisor.recommend.answer.recommendation import Step
+from advisor.recommend.objective import Expectation, Objective
+from advisor.recommend.server.launched import with_settings
+from advisor.zoo.pair import Pair
+from advisor.zoo.predictor import load_predictor
+from advisor.zoo.tree import load_tree
+from twin.service_level import STARVED_BELOW
+from twin.settings import Settings, slot_rank
+from twin.workload import Workload
+
+OTHER_SLOTS = (1.25, 1.6, 2.2, 3.5, 0.8, 0.7, 0.6, 0.4)
+"""Times the slots of the rules: what is tried where these would miss the objective."""
+FEWER_SLOTS = (0.85, 0.7, 0.6, 0.5, 0.4, 0.3)
+"""Times the slots of the rules: what is tried where these meet the objective."""
+AS_LIKELY, SHORTER, SPREADS = 0.005, 0.002, 3.0
+"""Fewer slots are taken where the objective is less likely by no more than the first, steps are shorter by the second
+at least, and adapters in flight fill them no more often than a normal distribution exceeds its mean by the third."""
+HOUR_S = 3600.0
+"""The models are of hours."""
+GROWTH, WAITING = 1.5, 0.02
+"""Slots for little traffic are enough when, with so many times the traffic, no more than such a share of the requests
+would wait for one: with a handful of slots chance alone fills them, and one more costs next to nothing."""
+FEW = 16
+"""Slots that are few; of more, chance seldom fills so many beyond the usual, and the rules were trained on it."""
+SPARE_STEP, SPARE_KV = 0.02, 0.5
+"""Slots beyond those of the rules may lengthen a step by no more than such a share, and must leave such a share of the
+KV cache."""
+SELDOM = 0.05
+"""Requests/s of an adapter that is asked seldom: of more adapters than the models know, one GPU serves no more each."""
+
+
+class DoesNotFitError(Exception):
+    """Not even one slot leaves the memory a server needs to start; the message says why, with the numbers."""
+
+    def __init__(self, message: str, trace: tuple[Step, ...]) -> None:
+        super().__init__(message)
+        self.trace = trace
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Settings for a set of adapters, what to expect, and the rules that led there."""
+
+    settings: Settings
+    expected: Expectation
+    trace: tuple[Step, ...]
+    values: Mapping[str, float]
+    """The features of the adapters with these slots."""
+    memory_bound: bool
+    """Whether memory allowed fewer slots than the rules asked for."""
+
+
+class Configurator:
+    """Configures a server for any set of adapters of one pair under one objective."""
+
+    def __init__(
+        self,
+        pair: Pair,
+        objective: Objective,
+        fixed: Mapping[str, int | float] | None = None,
+        *,
+        idle_adapters: int = 0,
+        idle_rank: int = 0,
+        host_slots: int | None = None,
+        together: int = 1,
+    ) -> None:
+        """Load the models.
+
+        Settings that are `fixed` stay as they are. Beside the adapters that are asked there may be idle ones, which
+        take room in host memory, and slots of their rank. Host memory holds no more than `host_slots` adapters, where
+        that is given. Up to `together` adapters are asked at the same moment.
+
+        Raises:
+            InputError: a shipped file is missing or altered.
+        """
+        self.pair, self.objective = pair, objective
+        self._fixed = dict(fixed or {})
+        self.profile = with_settings(pair.profile, self._fixed)
+        self._max_model_len = self.profile.memory.max_model_len
+        self._idle_adapters, self._idle_rank = idle_adapters, idle_rank
+        self._together = together
+        self._host_slots = sys.maxsize if host_slots is None else host_slots
+        self._slots = load_tree(pair.models, objective.trees, "max_loras")
+        self._predict = load_predictor(pair.models, objective.trees)
+
+    def configure(self, mix: Workload) -> Configuration:
+        """Settings and expectation for serving all adapters of `mix`, each of which is asked at times.
+
+        The slots are those of the rules or, where these would miss the objective, of some others the likeliest not to.
+
+        Raises:
+            DoesNotFitError: the server would not start with a single slot, or not with the settings that are fixed.
+        """
+        if bursts_unknown(mix, self.pair):
+            mix = replace(mix, cv=np.where(mix.rate <= SELDOM, np.minimum(mix.cv, 1.0), mix.cv))
+        values = measure(mix, self.profile, ttft_limit_s=self.objective.ttft_limit_s)
+        trace = [rank := self._slot_rank(mix)]
+        trace += self._wanted_slots(values, mix, int(rank.result))
+        fitting = self._within_memory(int(trace[-1].result), int(rank.result), trace)
+        asked = int(trace[-1].result)
+        ((_, served, expected),) = self._expect(values, mix, [asked], int(rank.result))
+        slots, first = asked, expected
+        if missed := self.objective.misses(expected):
+            others = self._others(asked, len(mix), int(rank.result))
+            tried = list(self._expect(values, mix, others, int(rank.result)))
+            if met := [each for each in tried if not self.objective.misses(each[2])]:
+                # The likeliest, as those were that the required chance was found with.
+                slots, served, expected = max(met, key=lambda each: each[2].chance)
+                trace.append(Step("max_loras", (Missed(asked, tuple(missed)),), slots))
+        else:
+            for fewer, with_fewer, hoped in self._expect(values, mix, self._fewer(asked, values), int(rank.result)):
+                as_likely = hoped.chance >= max(expected.chance - AS_LIKELY, hoped.required_chance)
+                if as_likely and hoped.itl_ms < (1 - SHORTER) * expected.itl_ms and not self.objective.misses(hoped):
+                    slots, served, expected = fewer, with_fewer, hoped
+            if slots < asked:
+                trace.append(Step("max_loras", (Shorter(asked, first.itl_ms, expected.itl_ms),), slots))
+        settings = self._settings(mix, slots, int(rank.result))
+        return Configuration(settings, expected, tuple(trace), served, memory_bound=fitting is not None)
+
+    def expect(self, mix: Workload, max_loras: int) -> Expectation:
+        """What to expect of all adapters of `mix` with so many slots, or with one for each where there are fewer.
+
+        Raises:
+            DoesNotFitError: the server would not start with so many.
+        """
+        rank = int(self._slot_rank(mix).result)
+        if (fitting := self._fitting_slots(max_loras, rank)) is not None:
+            raise DoesNotFitError(fitting.rule[0], (fitting,))
+        values = measure(mix, self.profile, ttft_limit_s=self.objective.ttft_limit_s)
+        ((_, _, expected),) = self._expect(values, mix, [min(max_loras, len(mix))], rank)
+        return replace(expected, kv_capacity_tokens=self._capacity(max_loras, rank))
+
+    def slots(self, mix: Workload) -> range:
+        """The numbers of slots that a server for all adapters of `mix` may have.
+
+        No more than there is memory for, and one for each of those that are asked at the same moment.
+
+        Raises:
+            DoesNotFitError: as `configure`.
+        """
+        most = min(len(mix), int(self._fixed.get("max_cpu_loras", self._host_slots)))
+        most, trace = int(self._fixed.get("max_loras", most)), [self._slot_rank(mix)]
+        fitting = self._within_memory(most, int(trace[0].result), trace)
+        most = most if fitting is None else int(fitting.result)
+        return range(most if "max_loras" in self._fixed else min(self._together, most), most + 1)
+
+    def settings(self, mix: Workload, max_loras: int) -> Settings:
+        """The settings of a server for all adapters of `mix` with so many slots."""
+        return self._settings(mix, max_loras, int(self._slot_rank(mix).result))
+
+    def _others(self, asked: int, adapters: int, rank: int) -> list[int]:
+        """Slots to try instead, the nearest first: those that memory and the adapters leave a use for."""
+        if "max_loras" in self._fixed:
+            return []
+        most = min(adapters, self._host_slots)
+        slots = {min(max(round(asked * factor), 1), most) for factor in OTHER_SLOTS}
+        fit = {count for count in slots - {asked} if self._capacity(count, rank) >= self._max_model_len}
+        return sorted(fit, key=lambda count: (abs(math.log(count / asked)), count))
+
+    def _fewer(self, asked: int, values: Mapping[str, float]) -> list[int]:
+        """Fewer slots than the rules', which rather have too many than too few, but no fewer than chance fills."""
+        if "max_loras" in self._fixed or self.objective.trees != "steady":
+            return []
+        active = values["active_adapters"]
+        least = max(active + SPREADS * math.sqrt(active), FEW, self._together)
+        return [slots for slots in (round(asked * share) for share in FEWER_SLOTS) if least <= slots < asked]
+
+    def _settings(self, mix: Workload, max_loras: int, rank: int) -> Settings:
+        others = {name: value for name, value in self._fixed.items() if "lora" not in name}
+        held = max(min(len(mix) + self._idle_adapters, self._host_slots), max_loras)
+        in_host = int(self._fixed.get("max_cpu_loras", held))
+        return self.pair.profile.settings(max_loras=max_loras, max_cpu_loras=in_host, max_lora_rank=rank, others=others)
+
+    def _slot_rank(self, mix: Workload) -> Step:
+        if "max_lora_rank" in self._fixed:
+            return Step("max_lora_rank", (Fixed(),), int(self._fixed["max_lora_rank"]))
+        largest = max(int(mix.rank.max()), self._idle_rank)
+        rank = slot_rank(largest)
+        return Step("max_lora_rank", (NextRank(largest, rank),), rank)
+
+    def _wanted_slots(self, values: dict[str, float], mix: Workload, rank: int) -> Iterator[Step]:
+        if "max_loras" in self._fixed:
+            yield Step("max_loras", (Fixed(),), int(self._fixed["max_loras"]))
+            return
+        most = min(len(mix), int(self._fixed.get("max_cpu_loras", self._host_slots)))
+        decision = self._slots(values)
+        wanted = max(round(decision.value), 1)
+        if wanted > most:
+            yield Step("max_loras", (*decision.reasons, FewerAdapters(most, wanted)), most)
+            return
+        yield Step("max_loras", decision.reasons, wanted)
+        if self._together > 1 and (seated := min(wanted + self._together - 1, most)) > wanted:
+            yield Step("max_loras", (f"{self._together} adapters are asked at the same moment, a slot each",), seated)
+        elif self.objective.trees == "steady" and wanted <= FEW:
+            yield from self._spare_slots(values, mix, wanted, most=most, rank=rank)
+
+    def _spare_slots(
+        self, values: dict[str, float], mix: Workload, wanted: int, *, most: int, rank: int
+    ) -> Iterator[Step]:
+        """A few slots more where chance, or somewhat more traffic, would fill those of the rules."""
+        (with_slots,) = measure_slots(values, mix, self.profile, [wanted])
+        busy = GROWTH * _adapters_in_flight(mix, with_slots["step_time"] / 1e3)
+        if (waiting := share_waiting(wanted, busy)) <= WAITING:
+            return
+        per_slot_ms = self.profile.step.slot_ms(rank, max(mix.offered_tok_s * with_slots["step_time"] / 1e3, 1.0))
+        affordable = wanted + int(SPARE_STEP * with_slots["step_time"] / per_slot_ms) if per_slot_ms else most
+        left = max(SPARE_KV * self._capacity(wanted, rank), self._max_model_len)
+        more = [slots for slots in range(wanted + 1, min(most, affordable) + 1) if self._capacity(slots, rank) >= left]
+        if more:
+            spare = next((slots for slots in more if share_waiting(slots, busy) <= WAITING), more[-1])
+            waits = (Waits(wanted, waiting, GROWTH), Waits(spare, share_waiting(spare, busy)))
+            yield Step("max_loras", waits, spare)
+
+    def _within_memory(self, wanted: int, rank: int, trace: list[Step]) -> Step | None:
+        """The memory guard, which adds to the trace where it allows fewer slots than wanted.
+
+        Raises:
+            DoesNotFitError: it allows not even one, or fewer than are fixed.
+        """
+        if (fitting := self._fitting_slots(wanted, rank)) is not None:
+            trace.append(fitting)
+            if fitting.result < 1:
+                why = fitting.rule[0]
+                if self._capacity(1, rank) <= 0:
+                    utilization = self.profile.memory.gpu_memory_utilization
+                    why = f"gpu_memory_utilization {utilization:g} leaves nothing for a KV cache"
+                raise DoesNotFitError(f"not even one adapter slot fits in memory: {why}", tuple(trace))
+            if "max_loras" in self._fixed:
+                raise DoesNotFitError(f"the fixed max_loras does not fit in memory: {fitting.rule[0]}", tuple(trace))
+        return fitting
+
+    def _fitting_slots(self, wanted: int, rank: int) -> Step | None:
+        """The memory guard: the most slots with which the server starts, where that is fewer than wanted."""
+        needed = self._max_model_len
+        if self._capacity(wanted, rank) >= needed:
+            return None
+        # Capacity never grows with the slots, so those that fit come first.
+        fitting = bisect_right(range(1, wanted), False, key=lambda slots: self._capacity(slots, rank) < needed)
+        short = fitting + 1
+        tried = (short, fitting) if fitting else (short,)
+        memory = tuple(SlotsMemory(slots, rank, self._capacity(slots, rank), needed) for slots in tried)
+        return Step("max_loras", memory, fitting)
+
+    def _capacity(self, slots: int, rank: int) -> int:
+        memory = self.profile.memory
+        return memory.kv_capacity_tokens(slots, rank, memory.gpu_memory_utilization)
+
+    def _expect(
+        self, values: dict[str, float], mix: Workload, slots: Sequence[int], rank: int
+    ) -> Iterator[tuple[int, dict[str, float], Expectation]]:
+        """Of these numbers of slots, one after the other: the features with them, and what comes of them."""
+        for count, with_slots in zip(slots, measure_slots(values, mix, self.profile, slots), strict=True):
+            expected = self._expectation(with_slots, mix, self._capacity(count, rank))
+            yield count, with_slots, expected
+
+    def _expectation(self, values: Mapping[str, float], mix: Workload, kv_capacity_tokens: int) -> Expectation:
+        predicted, required = self._predict(values, self.profile.front_end), self._predict.required
+        share = predicted.share
+        if predicted.chance >= required:
+            # What keeps up serves all that comes but what is in flight when the hour ends (Little's law); the predictor
+            # of the share has seen too few servers of a few busy adapters to know.
+            answer_s = (predicted.ttft_ms + values["output_mean"] * predicted.itl_ms) / 1e3
+            steady_share = 1.0 - answer_s / HOUR_S if self.objective.trees == "steady" else STARVED_BELOW
+            share = max(share, steady_share, STARVED_BELOW)
+        return Expectation(
+            throughput_tok_s=share * mix.offered_tok_s,
+            share=share,
+            itl_ms=predicted.itl_ms,
+            ttft_ms=predicted.ttft_ms,
+            kv_capacity_tokens=kv_capacity_tokens,
+            chance=predicted.chance,
+            required_chance=required,
+            percentiles=predicted.percentiles,
+            estimated=self._predict.estimates,
+            margins=self._predict.margins,
+        )
+
+
+def bursts_unknown(mix: Workload, pair: Pair) -> bool:
+    """Whether there are bursty adapters that are asked seldom, in a mix of more adapters than the models were shown.
+
+    Their requests are then taken as Poisson arrivals. The features let all of a burst come at once; of an adapter that
+    is asked once in an hour a burst takes minutes, and holds a slot all the while. What that costs the models learned
+    of as many adapters as they saw. Poisson arrivals keep more adapters in flight than any bursts of as many requests
+    do, so that the answer errs to the safe side.
+    """
+    return len(mix) > pair.models.manifest.max_adapters and bool(((mix.cv > 1) & (mix.rate <= SELDOM)).any())
+
+
+def _adapters_in_flight(mix: Workload, step_s: float) -> float:
+    """Adapters with a request in flight, of bursty ones as many as there can be at most.
+
+    An adapter is in flight for no longer than its requests take one after the other. How much shorter bursts make that
+    depends on how close they come, and the feature `active_adapters` lets all of a burst come at once.
+    """
+    requests = mix.rate * mix.output_mean * step_s
+    return float(np.where(mix.cv > 1, np.minimum(requests, 1.0), -np.expm1(-requests)).sum())

@@ -1,0 +1,96 @@
+"""A fleet is made cheaper: ranks gathered, GPUs emptied, cheaper types taken, and who must be where stays there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.place.fleet.consolidation import consolidated
+from advisor.place.fleet.fleet import Fleet
+from advisor.place.fleet.settling import settle
+from advisor.place.judge.servers import Servers
+from advisor.place.place import place
+from advisor.place.placement import Group
+from advisor.place.problem import GpuType, Problem
+from advisor.zoo.pair import Pair
+from tests.advisor.inventories import of
+from tests.advisor.small_zoo import random_mix
+from twin.workload import Workload
+
+ENOUGH = 500
+"""Groups to judge: as many as it takes."""
+
+
+def alike(rank: list[int], rate: float) -> Workload:
+    length, ones = np.full(len(rank), 200.0), np.ones(len(rank))
+    return Workload(np.array(rank, dtype=float), rate * ones, length, length, length, length, ones)
+
+
+def fleet_of(problem: Problem, groups: list[Group]) -> Fleet:
+    fleet = Fleet(Servers(problem))
+    settle(fleet, groups)
+    return fleet
+
+
+def ranks(fleet: Fleet) -> list[int]:
+    rank = fleet.problem.inventory.mix.rank
+    return sorted(int(rank[list(gpu.adapters)].max()) for gpu in fleet.gpus.values())
+
+
+def test_large_ranks_are_gathered(pair: Pair) -> None:
+    """On three GPUs that there are one has all adapters of rank 64, though each had some."""
+    mix = alike([64 if i % 10 == 0 else 8 for i in range(60)], 0.05)
+    problem = Problem(of(mix), (GpuType(pair),), gpus=3)
+    fleet = fleet_of(problem, [Group(tuple(range(start, start + 20))) for start in (0, 20, 40)])
+    assert ranks(fleet) == [64, 64, 64]
+    assert ranks(consolidated(fleet, ENOUGH)) == [8, 8, 64]
+
+
+def test_a_gpu_that_others_have_room_for_is_emptied(pair: Pair) -> None:
+    mix = alike([8] * 60, 0.05)
+    fleet = fleet_of(Problem(of(mix), (GpuType(pair),)), [Group(tuple(range(30))), Group(tuple(range(30, 60)))])
+    assert len(fleet.gpus) == 2
+    assert len(consolidated(fleet, ENOUGH).gpus) == 1
+
+
+def test_a_cheaper_type_is_taken_where_it_does(pair: Pair) -> None:
+    problem = Problem(of(alike([8] * 20, 0.05)), (GpuType(pair, 3.0), GpuType(pair, 1.0, at_most=1)))
+    fleet = fleet_of(problem, [Group(tuple(range(20)))])
+    assert fleet.price == 3.0
+    assert consolidated(fleet, ENOUGH).price == 1.0
+
+
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_nothing_is_dearer_or_worse_and_demands_are_kept(pair: Pair, data: st.DataObject) -> None:
+    mix = random_mix(np.random.default_rng(data.draw(st.integers(0, 2**32 - 1))), 40)
+    mix = replace(mix, rate=mix.rate * data.draw(st.sampled_from([0.3, 2.0])))
+    dealt = data.draw(st.lists(st.integers(0, 3), min_size=40, max_size=40))
+    groups = [Group(tuple(i for i in range(40) if dealt[i] == gpu)) for gpu in range(4)]
+    problem = Problem(
+        of(mix),
+        (GpuType(pair, 2.0), GpuType(pair, 1.0, at_most=1)),
+        pins={0: 1, 1: 2},
+        apart=(frozenset({2, 3}),),
+        copies={4: 2},
+    )
+    before = fleet_of(problem, groups)
+    after = consolidated(before, data.draw(st.sampled_from([0, 20, ENOUGH])))
+    assert after.unplaced == before.unplaced
+    assert after.price <= before.price
+    where = after.where()
+    assert sorted([*where, *after.unplaced]) == list(range(40))
+    assert all(len(on) == after.copies.get(adapter, 1) for adapter, on in where.items())
+    assert all(problem.pins[adapter] in where[adapter] for adapter in problem.pins if adapter in where)
+    assert not set(where.get(2, ())) & set(where.get(3, ()))
+    if all(before.holds(gpu) for gpu in before.gpus.values()):
+        assert all(after.holds(gpu) for gpu in after.gpus.values())
+
+
+def test_a_seed_gives_one_placement(pair: Pair) -> None:
+    mix = random_mix(np.random.default_rng(11), 120)
+    problem = Problem(of(mix), (GpuType(pair, 2.0), GpuType(pair, 1.5, at_most=1)))
+    assert place(problem) == place(problem)

@@ -1,0 +1,53 @@
+"""Any one GPU may fail, and what stands by serves what it served."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.errors import InputError
+from advisor.place.judge.running import missed_under
+from advisor.place.judge.servers import Servers
+from advisor.place.place import place
+from advisor.place.placement import Group
+from advisor.place.problem import GpuType, Problem
+from advisor.zoo.pair import Pair
+from tests.advisor.inventories import of
+from tests.advisor.small_zoo import random_mix
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 150), headroom=st.sampled_from([0.0, 0.3]))
+def test_whoever_fails_is_replaced(pair: Pair, seed: int, size: int, headroom: float) -> None:
+    mix = random_mix(np.random.default_rng(seed), size)
+    problem = Problem(of(replace(mix, rate=mix.rate * 1.5)), (GpuType(pair),), failures=1, headroom=headroom)
+    answer = place(problem)
+    servers = Servers(problem)
+    by_gpu = {each.gpu: each for each in answer.assignments}
+    assert len(by_gpu) == answer.gpus
+    for each in answer.assignments:
+        takers = {answer.standby.get(adapter) for adapter in each.adapters}
+        if any("no spare GPU" in warning for warning in answer.warnings):
+            continue
+        assert None not in takers
+        for gpu in takers:
+            assert gpu is not None
+            assert gpu != each.gpu
+            spare = by_gpu[gpu]
+            taken = tuple(adapter for adapter in each.adapters if answer.standby[adapter] == gpu)
+            assert not missed_under(servers, Group(tuple(sorted((*spare.adapters, *taken)))), spare.flags)
+    assert answer.lower_bound <= answer.gpus or answer.unplaced
+
+
+def test_of_a_fixed_number_of_gpus_one_stands_by(pair: Pair) -> None:
+    mix = random_mix(np.random.default_rng(1), 20)
+    problem = Problem(of(replace(mix, rate=mix.rate / 10)), (GpuType(pair),), gpus=2, failures=1)
+    answer = place(problem)
+    assert answer.gpus == 2
+    assert sorted(len(each.adapters) for each in answer.assignments) == [0, 20]
+    with pytest.raises(InputError, match="one GPU may fail, so that two are needed at least"):
+        place(replace(problem, gpus=1))
