@@ -31,14 +31,19 @@ def explained(found: Placement, servers: Servers) -> Placement:
 def _with_more(assignment: Assignment, servers: Servers) -> tuple[str, ...]:
     """What a GPU would miss with somewhat more traffic; nothing where it has room for that."""
     weights = {adapter: MORE * assignment.weights.get(adapter, 1.0) for adapter in assignment.adapters}
-    gpu_type = servers.problem.gpu_types.index(assignment.gpu_type)
+    gpu_type = _number(assignment, servers)
     return servers.judge(Group(assignment.adapters, gpu_type, weights, base=assignment.base)).missed
+
+
+def _number(assignment: Assignment, servers: Servers) -> int:
+    """Of its type of GPU; by name, as an assignment that a worker of a cluster sent back holds a copy of it."""
+    return [each.pair.name for each in servers.problem.gpu_types].index(assignment.gpu_type.pair.name)
 
 
 def _unused(serving: Sequence[Assignment], servers: Servers) -> dict[str, str]:
     """By their names, types of GPU that nothing is on -> why."""
     types = servers.problem.gpu_types
-    used = {servers.problem.gpu_types.index(each.gpu_type) for each in serving}
+    used = {_number(each, servers) for each in serving}
     unused = [number for number in range(len(types)) if number not in used]
     if not unused:
         return {}

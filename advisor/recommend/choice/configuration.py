@@ -37,6 +37,8 @@ GROWTH, WAITING = 1.5, 0.02
 would wait for one: with a handful of slots chance alone fills them, and one more costs next to nothing."""
 FEW = 16
 """Slots that are few; of more, chance seldom fills so many beyond the usual, and the rules were trained on it."""
+POISSON_CV = 1.05
+"""Gaps that vary more are no longer those of independent requests: a twentieth is within what logs show of those."""
 SPARE_STEP, SPARE_KV = 0.02, 0.5
 """Slots beyond those of the rules may lengthen a step by no more than such a share, and must leave such a share of the
 KV cache."""
@@ -174,7 +176,8 @@ class Configurator:
 
     def _fewer(self, asked: int, values: Mapping[str, float]) -> list[int]:
         """Fewer slots than the rules', which rather have too many than too few, but no fewer than chance fills."""
-        if "max_loras" in self._fixed or self.objective.trees != "steady":
+        uneven = values["cv_mean"] > POISSON_CV  # bursts fill more slots than the mean tells
+        if "max_loras" in self._fixed or self.objective.trees != "steady" or uneven:
             return []
         active = values["active_adapters"]
         least = max(active + SPREADS * math.sqrt(active), FEW, self._together)
@@ -221,6 +224,9 @@ class Configurator:
         affordable = wanted + int(SPARE_STEP * with_slots["step_time"] / per_slot_ms) if per_slot_ms else most
         left = max(SPARE_KV * self._capacity(wanted, rank), self._max_model_len)
         more = [slots for slots in range(wanted + 1, min(most, affordable) + 1) if self._capacity(slots, rank) >= left]
+        measured = measure_slots(values, mix, self.profile, more) if more else []
+        most_ms = (1 + SPARE_STEP) * with_slots["step_time"]
+        more = [slots for slots, each in zip(more, measured, strict=True) if each["step_time"] <= most_ms]
         if more:
             spare = next((slots for slots in more if share_waiting(slots, busy) <= WAITING), more[-1])
             waits = (Waits(wanted, waiting, GROWTH), Waits(spare, share_waiting(spare, busy)))
