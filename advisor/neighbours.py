@@ -10,7 +10,7 @@ import numpy as np
 
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.answer.recommendation import Recommendation
-from advisor.recommend.choice.order import admission_order
+from advisor.recommend.choice.order import in_order
 from advisor.recommend.objective import Objective
 from advisor.simulation import Simulation
 from twin.profile import Profile
@@ -75,7 +75,7 @@ def _neighbours(
                 in_host = max(server.max_cpu_loras, slots)
                 yield f"{slots:,} slots", admitted, replace(server, max_loras=slots, max_cpu_loras=in_host)
     asked, idle = np.flatnonzero(admitted.workload.rate > 0), np.flatnonzero(admitted.workload.rate == 0)
-    order = asked[admission_order(admitted.workload.take(asked), tuple(admitted.names[i] for i in asked))]
+    order = in_order(admitted.workload, admitted.names, asked)
     for size in dict.fromkeys(round(times * len(order)) for times in ADAPTERS):
         if size >= 1 and size != len(order):
             some = admitted.take(np.concatenate([order[np.arange(size) % len(order)], idle]))

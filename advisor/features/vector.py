@@ -189,10 +189,9 @@ def measure_slots(
 ) -> list[dict[str, float]]:
     """Every feature of a mix for each of these numbers of slots, given those that do not depend on them."""
     empty_ms, rank = profile.step.base_ms, slot_rank(float(mix.rank.max()))
-    request_tokens, budget = held_tokens(mix.traffic), profile.serving.max_num_batched_tokens
-    computed = values["input_mean"] * (1 - values["prefix_share"])
-    prompt_steps = max(computed / budget, 1.0)
-    slot_ms = prompt_steps * profile.step.slot_ms(rank, computed / prompt_steps)  # of a prompt
+    request_tokens = held_tokens(mix.traffic)
+    computed, steps = _prompt(values, profile)
+    slot_ms = steps * profile.step.slot_ms(rank, computed / steps)  # of a prompt
     found = []
     for slots, with_slots in zip(max_loras, estimate_slots(mix, profile, max_loras), strict=True):
         step_ms = with_slots.serving(len(mix)).step_ms
@@ -281,9 +280,8 @@ def _of_mix(values: dict[str, float], mix: Workload, traffic: Workload, profile:
     share, step = traffic.rate / traffic.rate.sum(), profile.step
     prompt, answer = values["input_mean"], values["output_mean"]
     budget = profile.serving.max_num_batched_tokens
-    computed = prompt * (1 - values["prefix_share"])
-    chunks = max(computed / budget, 1.0)
-    prompt_ms = step.base_ms * chunks + max(computed - step.graph_tokens * chunks, 0.0) * step.per_eager_token_ms
+    computed, steps = _prompt(values, profile)
+    prompt_ms = step.base_ms * steps + max(computed - step.graph_tokens * steps, 0.0) * step.per_eager_token_ms
     prompt_ms += step.lora_per_token_ms * computed
     square = float(share @ (traffic.input_mean**2 + traffic.input_std**2)) * (1 - values["prefix_share"]) ** 2
     loading = profile.loading
@@ -305,6 +303,12 @@ def _of_mix(values: dict[str, float], mix: Workload, traffic: Workload, profile:
         "load_time": (loading.memory_base_ms + loading.memory_per_rank_ms * float(mix.rank.mean())) / step.base_ms,
         "async_scheduling": float(profile.behaviour.async_scheduling),
     }
+
+
+def _prompt(values: Mapping[str, float], profile: Profile) -> tuple[float, float]:
+    """Tokens that are computed of a mean prompt, and in how many steps."""
+    computed = values["input_mean"] * (1 - values["prefix_share"])
+    return computed, max(computed / profile.serving.max_num_batched_tokens, 1.0)
 
 
 def _of_limit(values: dict[str, float], mix: Workload, profile: Profile, equilibria: Estimate) -> dict[str, float]:

@@ -10,7 +10,8 @@ import numpy as np
 from advisor.place.bound import least_shares
 from advisor.place.judge.servers import Positions, Servers
 from advisor.place.placement import Assignment, Group, Placement
-from advisor.recommend.choice.order import admission_order
+from advisor.recommend.choice.order import in_order
+from advisor.recommend.choice.search import enclose
 
 FULLEST = 3
 """GPUs that are asked what keeps them from serving more."""
@@ -31,19 +32,14 @@ def explained(found: Placement, servers: Servers) -> Placement:
 def _with_more(assignment: Assignment, servers: Servers) -> tuple[str, ...]:
     """What a GPU would miss with somewhat more traffic; nothing where it has room for that."""
     weights = {adapter: MORE * assignment.weights.get(adapter, 1.0) for adapter in assignment.adapters}
-    gpu_type = _number(assignment, servers)
+    gpu_type = servers.problem.gpu_types.index(assignment.gpu_type)
     return servers.judge(Group(assignment.adapters, gpu_type, weights, base=assignment.base)).missed
-
-
-def _number(assignment: Assignment, servers: Servers) -> int:
-    """Of its type of GPU; by name, as an assignment that a worker of a cluster sent back holds a copy of it."""
-    return [each.pair.name for each in servers.problem.gpu_types].index(assignment.gpu_type.pair.name)
 
 
 def _unused(serving: Sequence[Assignment], servers: Servers) -> dict[str, str]:
     """By their names, types of GPU that nothing is on -> why."""
     types = servers.problem.gpu_types
-    used = {_number(each, servers) for each in serving}
+    used = {types.index(each.gpu_type) for each in serving}
     unused = [number for number in range(len(types)) if number not in used]
     if not unused:
         return {}
@@ -72,23 +68,16 @@ def _mix_order(servers: Servers) -> Positions:
     """Adapters that are asked, in an order of which every beginning is of the same mix."""
     mix, names = servers.problem.inventory.mix, servers.problem.inventory.names
     asked = np.array([i for i in np.flatnonzero(mix.rate > 0) if i not in servers.refused()], dtype=np.int64)
-    return asked[admission_order(mix.take(asked), tuple(names[i] for i in asked))]
+    return in_order(mix, names, asked)
 
 
 def _served(servers: Servers, gpu_type: int, order: Positions) -> int:
     """So many adapters of the mix one GPU of a type serves, of those that there are."""
 
-    def holds(count: int) -> bool:
-        return not servers.judge(Group(tuple(sorted(order[:count].tolist())), gpu_type)).missed
+    def misses(count: int) -> list[str]:
+        return list(servers.judge(Group(tuple(sorted(order[:count].tolist())), gpu_type)).missed)
 
-    low, high = 0, 1
-    while high <= len(order) and holds(high):
-        low, high = high, 2 * high
-    high = min(high, len(order) + 1)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low
+    return enclose(1, len(order), misses)[0] if len(order) else 0
 
 
 def _least_missed(servers: Servers, gpu_type: int) -> tuple[str, ...]:

@@ -50,8 +50,9 @@ def verified(
     """
     wanted = [(each, _states(each, placement)) for each in placement.assignments if each.verified is None]
     measured = {each.gpu: each for each in placement.assignments}
-    for number, each in enumerate(mapped(partial(_measured, problem=problem, seeds=seeds), wanted)):
-        measured[each.gpu] = each
+    worst = mapped(partial(_worst_hour, problem=problem, seeds=seeds), wanted)
+    for number, ((each, _), hour) in enumerate(zip(wanted, worst, strict=True)):
+        measured[each.gpu] = replace(each, verified=hour)
         if progress is not None:
             progress(number + 1, len(wanted))
     return replace(placement, assignments=tuple(measured.values()))
@@ -75,9 +76,10 @@ def _states(assignment: Assignment, placement: Placement) -> dict[str, Assignmen
     return states
 
 
-def _measured(
+def _worst_hour(
     wanted: tuple[Assignment, Mapping[str, Assignment]], problem: Problem, seeds: Sequence[int]
-) -> Assignment:
+) -> Mapping[str, Any]:
+    """What a GPU measures in the worst hour of all its states, and in how many hours it held."""
     assignment, states = wanted
     gpu_type = problem.gpu_types.index(assignment.gpu_type)
     hours = []
@@ -87,7 +89,7 @@ def _measured(
             hour = measure(problem, group, assignment.settings, seed)
             hours.append({**hour, "missed": [f"{when}{each}" for each in hour["missed"]]})
     worst = max(hours, key=lambda hour: (len(hour["missed"]), hour["ttft_ms"] or 0.0))
-    return replace(assignment, verified={**worst, "hours": len(hours), "held": sum(not h["missed"] for h in hours)})
+    return {**worst, "hours": len(hours), "held": sum(not h["missed"] for h in hours)}
 
 
 def measure(problem: Problem, group: Group, settings: Settings, seed: int, *, scale: float = 1.0) -> Mapping[str, Any]:

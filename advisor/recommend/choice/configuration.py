@@ -300,10 +300,10 @@ class Configurator:
 def bursts_unknown(mix: Workload, pair: Pair) -> bool:
     """Whether there are bursty adapters that are asked seldom, in a mix of more adapters than the models were shown.
 
-    Their requests are then taken as Poisson arrivals. The features let all of a burst come at once; of an adapter that
-    is asked once in an hour a burst takes minutes, and holds a slot all the while. What that costs the models learned
-    of as many adapters as they saw. Poisson arrivals keep more adapters in flight than any bursts of as many requests
-    do, so that the answer errs to the safe side.
+    Their requests are then taken as Poisson arrivals. Of an adapter that is asked once in an hour a burst takes
+    minutes, and holds a slot all the while. What that costs the models learned of as many adapters as they saw. Poisson
+    arrivals keep more adapters in flight than any bursts of as many requests do, so that the answer errs to the safe
+    side.
     """
     return len(mix) > pair.models.manifest.max_adapters and bool(((mix.cv > 1) & (mix.rate <= SELDOM)).any())
 
@@ -312,7 +312,8 @@ def _adapters_in_flight(mix: Workload, step_s: float) -> float:
     """Adapters with a request in flight, of bursty ones as many as there can be at most.
 
     An adapter is in flight for no longer than its requests take one after the other. How much shorter bursts make that
-    depends on how close they come, and the feature `active_adapters` lets all of a burst come at once.
+    depends on how close they come, for which the feature `active_adapters` takes all answers to be as long as the
+    mean: it is low where they are not.
     """
     requests = mix.rate * mix.output_mean * step_s
     return float(np.where(mix.cv > 1, np.minimum(requests, 1.0), -np.expm1(-requests)).sum())

@@ -7,6 +7,7 @@ rates and lengths. No set brings much more than its share of the load: who bring
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,11 @@ GOLDEN_RATIO = 0.6180339887498949
 def admission_order(mix: Workload, names: tuple[str, ...]) -> Positions:
     """Positions of the adapters in the order of admission; it does not depend on their order in the inventory."""
     return _within_share(_fair_order(mix, names), mix.rate * (mix.input_mean + mix.output_mean))
+
+
+def in_order(mix: Workload, names: Sequence[str], adapters: Positions) -> Positions:
+    """Some adapters of a mix, by their positions in it, in the order of admission among themselves."""
+    return adapters[admission_order(mix.take(adapters), tuple(names[i] for i in adapters))]
 
 
 def _within_share(order: Positions, load: Floats) -> Positions:

@@ -12,7 +12,7 @@ from advisor.features.estimate import estimate
 from advisor.inventory.inventory import Inventory
 from advisor.names import listed
 from advisor.recommend.choice.configuration import Configurator, DoesNotFitError
-from advisor.recommend.choice.order import Positions, admission_order
+from advisor.recommend.choice.order import Positions, in_order
 from advisor.recommend.choice.search import Choice, choose
 from advisor.recommend.objective import Objective
 from advisor.recommend.server.host_memory import Floats, HostRoom, room
@@ -162,7 +162,7 @@ class Selector:
         """The adapters in the order of admission: giants after the others, and before them; alike without giants."""
         asked = adapters[self.mix.rate[adapters] > 0]
         busy = self.mix.take(asked)
-        order = asked[admission_order(busy, tuple(self.inventory.names[i] for i in asked))]
+        order = in_order(self.mix, self.inventory.names, asked)
         serves = (busy.offered_tok_s - busy.base_tok_s) / len(busy) * estimate(busy, self.pair.profile).max_adapters
         load = self._load()[order]
         giants, others = order[load > GIANT * serves], order[load <= GIANT * serves]

@@ -14,7 +14,7 @@ from advisor.names import counted, printable
 from advisor.recommend.answer.outlook import Lever
 from advisor.recommend.answer.reasons import SlotsMemory
 from advisor.recommend.answer.recommendation import Recommendation
-from advisor.recommend.choice.order import admission_order
+from advisor.recommend.choice.order import in_order
 from advisor.recommend.objective import MOST_TTFT_LIMIT_S, Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
 from advisor.recommend.server.context import covering_len
@@ -80,9 +80,8 @@ def _sample(inventory: Inventory, answer: Recommendation) -> frozenset[str] | No
     size = max(SAMPLE, SAMPLE_TIMES * answer.admission.adapters)
     if len(asked) <= size:
         return None
-    names = tuple(inventory.names[i] for i in asked)
-    order = admission_order(inventory.mix.take(asked), names)[:size]
-    return frozenset(answer.admission.admitted) | {names[i] for i in order}
+    some = in_order(inventory.mix, inventory.names, asked)[:size]
+    return frozenset(answer.admission.admitted) | {inventory.names[i] for i in some}
 
 
 def _worth(lever: Lever, answer: Recommendation) -> float:
