@@ -100,17 +100,18 @@ class Configurator:
         self._slots = load_tree(pair.models, objective.trees, "max_loras")
         self._predict = load_predictor(pair.models, objective.trees)
 
-    def configure(self, mix: Workload) -> Configuration:
+    def configure(self, mix: Workload, values: dict[str, float] | None = None) -> Configuration:
         """Settings and expectation for serving all adapters of `mix`, each of which is asked at times.
 
-        The slots are those of the rules or, where these would miss the objective, of some others the likeliest not to.
+        `values` are its features, those of the slots left out, where they have been measured already. The slots are
+        those of the rules or, where these would miss the objective, of some others the likeliest not to.
 
         Raises:
             DoesNotFitError: the server would not start with a single slot, or not with the settings that are fixed.
         """
         if bursts_unknown(mix, self.pair):
-            mix = replace(mix, cv=np.where(mix.rate <= SELDOM, np.minimum(mix.cv, 1.0), mix.cv))
-        values = measure(mix, self.profile, ttft_limit_s=self.objective.ttft_limit_s)
+            mix, values = replace(mix, cv=np.where(mix.rate <= SELDOM, np.minimum(mix.cv, 1.0), mix.cv)), None
+        values = values or measure(mix, self.profile, ttft_limit_s=self.objective.ttft_limit_s)
         trace = [rank := self._slot_rank(mix)]
         trace += self._wanted_slots(values, mix, int(rank.result))
         fitting = self._within_memory(int(trace[-1].result), int(rank.result), trace)

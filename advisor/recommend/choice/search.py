@@ -60,7 +60,8 @@ def choose(
 
     def misses(size: int) -> list[str]:
         if size not in found:
-            found[size] = configurator.configure(subset(size))
+            known = size == of
+            found[size] = configurator.configure(everyone if known else subset(size), values if known else None)
         return objective.misses(found[size].expected)
 
     try:
