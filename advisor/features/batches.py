@@ -5,7 +5,6 @@ Shapes are (rules, n), see `advisor.features.estimate`, or a number each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -73,7 +72,7 @@ def _positive_part(mean: Floats, deviation: Floats) -> Floats:
 
 
 class Batches(NamedTuple):
-    """Steps of one kind; shape (rules, n) each."""
+    """Steps of several kinds; shape (kinds, rules, n) each."""
 
     share: Floats
     """Of all steps."""
@@ -83,12 +82,18 @@ class Batches(NamedTuple):
     """Standard deviation of these."""
 
 
-def kinds_of_batches(decoding: Floats, prompts: Prompts, budget: int) -> tuple[Batches, Batches]:
-    """Steps that only decode so many tokens, on average, and steps in which prompts are computed as well."""
+def kinds_of_batches(decoding: Floats, prompts: Prompts, budget: int) -> Batches:
+    """Steps that only decode so many tokens, on average, and steps in which prompts are computed as well.
+
+    Of these none has more tokens than the budget.
+    """
     some, tokens, deviation = _with_prompts(prompts, budget)
     come_and_go = np.sqrt(decoding) + 1.0  # who is answered at a time is Poisson, too
-    together = np.minimum(decoding + tokens, float(budget))
-    return Batches(1 - some, decoding, come_and_go), Batches(some, together, np.hypot(deviation, come_and_go))
+    return Batches(
+        np.stack([1 - some, some]),
+        np.stack([decoding, np.minimum(decoding + tokens, float(budget))]),
+        np.stack([come_and_go, np.hypot(deviation, come_and_go)]),
+    )
 
 
 class LoraCost(NamedTuple):
@@ -102,16 +107,13 @@ class LoraCost(NamedTuple):
     per_adapter_ms: Floats
 
 
-def lora_cost(step: Step, max_lora_rank: int, slots: Floats, batches: Sequence[Batches], tokens: Floats) -> LoraCost:
+def lora_cost(step: Step, max_lora_rank: int, slots: Floats, batches: Batches, tokens: Floats) -> LoraCost:
     """Mean over steps of these kinds, which have so many `tokens` on average, as if normally distributed in each.
 
     Kernels treat small batches otherwise than large ones, and most steps have far fewer tokens than the mean of all.
     """
     rank_tiles = lora_kernels.rank_tiles(max_lora_rank)
-    kinds = [_tiles(each) for each in batches]
-    split_tokens, shrink, expand, work = (
-        sum(each.share * values[i] for each, values in zip(batches, kinds, strict=True)) for i in range(4)
-    )
+    split_tokens, shrink, expand, work = ((batches.share * each).sum(axis=0) for each in _tiles(batches))
     shrink_ms, expand_ms = step.per_slot_shrink_ms * rank_tiles, step.per_slot_expand_ms
     slots_ms = (shrink_ms * shrink + expand_ms * expand) * slots
     base_ms = np.minimum((shrink_ms + expand_ms) * slots, slots_ms)  # a tile each, whatever the batch
@@ -128,7 +130,7 @@ def lora_cost(step: Step, max_lora_rank: int, slots: Floats, batches: Sequence[B
 
 
 def _tiles(batches: Batches) -> tuple[Floats, Floats, Floats, Floats]:
-    """Split tokens, `shrink_tiles`, `expand_tiles` and `shrink_work` (see `lora_kernels`), on average over batches."""
+    """Split tokens, `shrink_tiles`, `expand_tiles` and `shrink_work` (see `lora_kernels`), on average, of each kind."""
     split = normal_cdf((lora_kernels.SPLIT_TOKENS - batches.tokens) / batches.deviation)
     density = _LOGISTIC * split * (1 - split)
     within = np.clip(split * batches.tokens - batches.deviation * density, 0.0, split * lora_kernels.SPLIT_TOKENS)

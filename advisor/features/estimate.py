@@ -271,7 +271,7 @@ class _Steps:
         over = decoding - self.profile.step.graph_tokens
         return eager_tokens(over, prompts, self.profile.serving.max_num_batched_tokens)
 
-    def batches(self, served: Floats | float, again: Floats | float) -> tuple[Batches, Batches]:
+    def batches(self, served: Floats | float, again: Floats | float) -> Batches:
         """Such steps, of both kinds."""
         return kinds_of_batches(*self.of(served, again), self.profile.serving.max_num_batched_tokens)
 
