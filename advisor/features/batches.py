@@ -30,7 +30,7 @@ class Prompts(NamedTuple):
     """Mean square of these tokens."""
 
 
-class _WithPrompts(NamedTuple):
+class StepsWithPrompts(NamedTuple):
     """Steps in which prompts are computed; shape (rules, n) or a number each."""
 
     share: Floats
@@ -41,7 +41,7 @@ class _WithPrompts(NamedTuple):
     """Standard deviation of these."""
 
 
-def _with_prompts(prompts: Prompts, budget: int) -> _WithPrompts:
+def steps_with(prompts: Prompts, budget: int) -> StepsWithPrompts:
     """Prompts come one by one: in most steps there is none, and the others are long.
 
     With Poisson arrivals, 1 - exp(-together) of the steps have some. Prompts longer than the token budget come in as
@@ -51,17 +51,17 @@ def _with_prompts(prompts: Prompts, budget: int) -> _WithPrompts:
     count, mean, square = prompts.together * chunks, prompts.mean / chunks, prompts.square / chunks**2
     some = np.maximum(-np.expm1(-count), 1e-12)
     tokens = count * mean / some
-    return _WithPrompts(
+    return StepsWithPrompts(
         some, tokens, np.sqrt(np.maximum((count * square + (count * mean) ** 2) / some - tokens**2, 0.0)) + 1.0
     )
 
 
-def eager_tokens(over: Floats, prompts: Prompts, budget: int) -> Floats:
+def eager_tokens(over: Floats, steps: StepsWithPrompts) -> Floats:
     """Tokens of a step beyond the largest graph, on average over steps; `over` are those that decode less the graph's.
 
     What steps with prompts have beyond the graphs is taken as of a normal distribution (by the logistic approximation).
     """
-    some, tokens, deviation = _with_prompts(prompts, budget)
+    some, tokens, deviation = steps
     return some * _positive_part(over + tokens, deviation) + (1 - some) * np.maximum(over, 0.0)
 
 
@@ -82,12 +82,12 @@ class Batches(NamedTuple):
     """Standard deviation of these."""
 
 
-def kinds_of_batches(decoding: Floats, prompts: Prompts, budget: int) -> Batches:
+def kinds_of_batches(decoding: Floats, steps: StepsWithPrompts, budget: int) -> Batches:
     """Steps that only decode so many tokens, on average, and steps in which prompts are computed as well.
 
     Of these none has more tokens than the budget.
     """
-    some, tokens, deviation = _with_prompts(prompts, budget)
+    some, tokens, deviation = steps
     come_and_go = np.sqrt(decoding) + 1.0  # who is answered at a time is Poisson, too
     return Batches(
         np.stack([1 - some, some]),

@@ -7,6 +7,11 @@ With gaps of mean 1/q and coefficient of variation c, their shape is k = 1/c^2, 
 
 where P and Q are the regularised incomplete Gamma functions; the second is the integral of q times the first (the age
 of a renewal process). Poisson arrivals are those with c = 1: exp(-q s) and 1 - exp(-q s).
+
+A burst of requests that come together lasts as long as the longest of their answers. Of m answers with exponential
+lengths that is H(m) times the mean, and where m is geometric with mean M it is ln M / (1 - 1 / M) times; answers that
+vary by v, in standard deviations over the mean, exceed the mean by so much of it. Where requests are independent no
+law of the lengths matters (M/G/inf), so that M is how many more come together than of Poisson arrivals.
 """
 
 from __future__ import annotations
@@ -35,8 +40,10 @@ class Renewal(NamedTuple):
 
 
 def renewal(rate: Floats, cv: Floats, span_s: Floats) -> Renewal:
-    """Gaps of these rates, requests/s, and variations, shape (adapters,), beside spans, s, of shape (spans,)."""
-    expected = np.outer(rate, span_s)
+    """Gaps of these rates, requests/s, and variations, shape (adapters,), beside spans, s, of shape (spans,), or of
+    (adapters, spans) where each adapter has its own.
+    """
+    expected = rate[:, np.newaxis] * span_s
     if np.all(cv == 1.0):
         longer = np.exp(-expected)
         return Renewal(longer, 1.0 - longer)
@@ -50,3 +57,14 @@ def renewal(rate: Floats, cv: Floats, span_s: Floats) -> Renewal:
         total += term
     within = np.minimum(total, 1.0)
     return Renewal(1.0 - within, np.minimum(expected * (1.0 - within) + np.maximum(within - first, 0.0), 1.0))
+
+
+def answering(rate: Floats, cv: Floats, answer_s: Floats, spread: float) -> Floats:
+    """Chance that an adapter has a request in flight, when answers take so long and vary by `spread` of their mean."""
+    single = renewal(rate, cv, answer_s)
+    if np.all(cv <= 1.0):
+        return single.asked
+    together = np.exp(-rate[:, np.newaxis] * answer_s) / np.maximum(single.longer, 1e-12)
+    together = np.clip(together, 1.0 + 1e-9, None)
+    longest = np.log(together) / (1.0 - 1.0 / together)
+    return renewal(rate, cv, answer_s * (1.0 + spread * (longest - 1.0))).asked

@@ -194,13 +194,12 @@ def measure_slots(
     slot_ms = steps * profile.step.slot_ms(rank, computed / steps)  # of a prompt
     found = []
     for slots, with_slots in zip(max_loras, estimate_slots(mix, profile, max_loras), strict=True):
-        step_ms = with_slots.serving(len(mix)).step_ms
+        step_ms, active, _ = with_slots.serving(len(mix))
         running = _running(values, step_ms)
         kv_tokens = max(_kv_tokens(profile, slots, rank), float(profile.memory.max_model_len))
         held = running * request_tokens
         come = max(values["cv_mean"], 1.0) * math.sqrt(max(running, 1e-3))  # standard deviation of who runs
         sizes = math.sqrt(1.0 + (values["input_spread"] ** 2 + values["output_spread"] ** 2) / 2)
-        active = _in_flight(values, step_ms)
         in_batch = min(active, slots)
         leaving = profile.front_end.merged_per_adapter * in_batch * (1 - in_batch / max(values["adapters"], in_batch))
         load_share = values["token_rate"] / _load(mix, with_slots.max_adapters)
@@ -235,16 +234,6 @@ def measure_slots(
             }
         )
     return found
-
-
-def _in_flight(values: dict[str, float], step_ms: float) -> float:
-    """Adapters in flight when steps take another time than with the slots of the estimate.
-
-    An adapter is out of flight in as many times as long with the chance to the power of that, as if requests were
-    Poisson and the adapters alike.
-    """
-    absent = 1.0 - min(values["active_share"], 1.0 - 1e-9)
-    return values["adapters"] * (1.0 - absent ** (_running(values, step_ms) / values["running"]))
 
 
 def wait_share(values: Mapping[str, Number]) -> Number:

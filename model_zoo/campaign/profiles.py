@@ -47,8 +47,9 @@ LOADING = (0.1, 5.0)
 """Times the measured."""
 CONTEXTS = (2048, 4096, 8192, 16384, 32768, 131072)
 """Longest sequences of models, tokens."""
-TAIL = 8.0
-"""Times the mean length of a mix is what sequences are allowed at least, so that hardly any request is refused."""
+TAIL = (4.0, 8.0)
+"""Times the mean length of a mix is what sequences are allowed at least. With 8 hardly any request is refused; with 4
+it is one in a hundred, but a KV cache may be so small that it holds a handful of requests, as on a shared GPU."""
 CURRENT_VLLM = "0.33.0"
 SERVING = (
     Serving(max_num_seqs=256, max_num_batched_tokens=2048),
@@ -80,7 +81,7 @@ class Profiles:
         if not self.drawn:
             return self.measured[recipe.number % len(self.measured)]
         random = np.random.default_rng([self.seed, recipe.number, 7])
-        longest = TAIL * (recipe.lengths.input_mean + recipe.lengths.output_mean)
+        longest = float(random.uniform(*TAIL)) * (recipe.lengths.input_mean + recipe.lengths.output_mean)
         holding = [each for each in self.measured if each.memory.max_model_len >= longest]
         if holding and random.uniform() < MEASURED_SHARE:
             return holding[random.integers(len(holding))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -39,9 +39,11 @@ FEW = 16
 """Slots that are few; of more, chance seldom fills so many beyond the usual, and the rules were trained on it."""
 POISSON_CV = 1.05
 """Gaps that vary more are no longer those of independent requests: a twentieth is within what logs show of those."""
-SPARE_STEP, SPARE_KV = 0.02, 0.5
-"""Slots beyond those of the rules may lengthen a step by no more than such a share, and must leave such a share of the
-KV cache."""
+SPARE_STEP, UNEVEN_STEP, SPARE_KV = 0.02, 0.05, 0.5
+"""Slots beyond those of the rules may lengthen a step by no more than such a share, the second where requests come in
+bursts, for which longer steps keep fewer waiting; and must leave such a share of the KV cache."""
+TRIED = 8
+"""Numbers of slots that are measured between those of the rules and enough of them."""
 SELDOM = 0.05
 """Requests/s of an adapter that is asked seldom: of more adapters than the models know, one GPU serves no more each."""
 
@@ -177,8 +179,7 @@ class Configurator:
 
     def _fewer(self, asked: int, values: Mapping[str, float]) -> list[int]:
         """Fewer slots than the rules', which rather have too many than too few, but no fewer than chance fills."""
-        uneven = values["cv_mean"] > POISSON_CV  # bursts fill more slots than the mean tells
-        if "max_loras" in self._fixed or self.objective.trees != "steady" or uneven:
+        if "max_loras" in self._fixed or self.objective.trees != "steady" or _uneven(values):
             return []
         active = values["active_adapters"]
         least = max(active + SPREADS * math.sqrt(active), FEW, self._together)
@@ -210,26 +211,29 @@ class Configurator:
         yield Step("max_loras", decision.reasons, wanted)
         if self._together > 1 and (seated := min(wanted + self._together - 1, most)) > wanted:
             yield Step("max_loras", (f"{self._together} adapters are asked at the same moment, a slot each",), seated)
-        elif self.objective.trees == "steady" and wanted <= FEW:
+        elif self.objective.trees == "steady" and (wanted <= FEW or _uneven(values)):
             yield from self._spare_slots(values, mix, wanted, most=most, rank=rank)
 
     def _spare_slots(
         self, values: dict[str, float], mix: Workload, wanted: int, *, most: int, rank: int
     ) -> Iterator[Step]:
-        """A few slots more where chance, or somewhat more traffic, would fill those of the rules."""
+        """More slots where chance, bursts, or somewhat more traffic would fill those of the rules."""
         (with_slots,) = measure_slots(values, mix, self.profile, [wanted])
         busy = GROWTH * _adapters_in_flight(mix, with_slots["step_time"] / 1e3)
         if (waiting := share_waiting(wanted, busy)) <= WAITING:
             return
-        per_slot_ms = self.profile.step.slot_ms(rank, max(mix.offered_tok_s * with_slots["step_time"] / 1e3, 1.0))
-        affordable = wanted + int(SPARE_STEP * with_slots["step_time"] / per_slot_ms) if per_slot_ms else most
         left = max(SPARE_KV * self._capacity(wanted, rank), self._max_model_len)
-        more = [slots for slots in range(wanted + 1, min(most, affordable) + 1) if self._capacity(slots, rank) >= left]
-        measured = measure_slots(values, mix, self.profile, more) if more else []
-        most_ms = (1 + SPARE_STEP) * with_slots["step_time"]
-        more = [slots for slots, each in zip(more, measured, strict=True) if each["step_time"] <= most_ms]
-        if more:
-            spare = next((slots for slots in more if share_waiting(slots, busy) <= WAITING), more[-1])
+        fit = range(wanted + 1, most + 1)  # capacity never grows with the slots
+        fit = fit[: bisect_right(fit, False, key=lambda slots: self._capacity(slots, rank) < left)]
+        fit = fit[: bisect_left(fit, True, key=lambda slots: share_waiting(slots, busy) <= WAITING) + 1]
+        if not fit:
+            return
+        tried = sorted({fit[round(share * (len(fit) - 1))] for share in np.linspace(0, 1, TRIED)})
+        most_ms = (1 + (UNEVEN_STEP if _uneven(values) else SPARE_STEP)) * with_slots["step_time"]
+        measured = measure_slots(values, mix, self.profile, tried)
+        cheap = [slots for slots, each in zip(tried, measured, strict=True) if each["step_time"] <= most_ms]
+        if cheap:
+            spare = cheap[-1]
             waits = (Waits(wanted, waiting, GROWTH), Waits(spare, share_waiting(spare, busy)))
             yield Step("max_loras", waits, spare)
 
@@ -307,6 +311,11 @@ def bursts_unknown(mix: Workload, pair: Pair) -> bool:
     side.
     """
     return len(mix) > pair.models.manifest.max_adapters and bool(((mix.cv > 1) & (mix.rate <= SELDOM)).any())
+
+
+def _uneven(values: Mapping[str, float]) -> bool:
+    """Whether requests come in bursts, which fill more slots than the mean tells."""
+    return values["cv_mean"] > POISSON_CV
 
 
 def _adapters_in_flight(mix: Workload, step_s: float) -> float:

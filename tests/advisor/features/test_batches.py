@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from advisor.features.batches import Prompts, kinds_of_batches, lora_cost
+from advisor.features.batches import Prompts, kinds_of_batches, lora_cost, steps_with
 from twin import lora_kernels
 from twin.profile import Step
 
@@ -44,7 +44,9 @@ def test_what_lora_takes_is_its_mean_over_steps_with_and_without_prompts(
     drawn = float((slots * of_slots + of_tokens + adapters * of_adapters).mean())
 
     mean = np.array([float(tokens.mean())])
-    batches = kinds_of_batches(np.array([decoding]), Prompts(np.array([together]), prompt, prompt**2), 8192)
+    batches = kinds_of_batches(
+        np.array([decoding]), steps_with(Prompts(np.array([together]), prompt, prompt**2), 8192), 8192
+    )
     found = lora_cost(STEP, rank, np.array([slots]), batches, mean)
     estimated = found.base_ms + found.per_token_ms * mean + adapters * found.per_adapter_ms
     assert float(estimated[0]) == pytest.approx(drawn, rel=0.2)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import gammaincc
 from scipy.stats import gamma
 
-from advisor.features.renewal import renewal
+from advisor.features.renewal import answering, renewal
 
 SPANS = np.geomspace(1e-3, 1e3, 40)
 
@@ -41,3 +41,18 @@ def test_who_was_asked_within_a_span_is_who_the_last_request_of_an_endless_strea
     found = renewal(np.ones(1), np.array([cv]), spans)
     assert found.asked[0] == pytest.approx([(ages < span).mean() for span in spans], abs=0.015)
     assert found.longer[0] == pytest.approx([(gaps > span).mean() for span in spans], abs=0.005)
+
+
+@pytest.mark.parametrize("cv", [1.0, 2.0, 5.0])
+@pytest.mark.parametrize("answer_s", [0.05, 0.5])
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
+def test_a_burst_lasts_as_long_as_the_longest_of_its_answers(cv: float, answer_s: float, spread: float) -> None:
+    random = np.random.default_rng(3)
+    starts = np.cumsum(gamma.rvs(cv**-2, scale=cv**2, size=200_000, random_state=random))
+    sigma2 = np.log1p(spread**2)
+    ends = starts + answer_s * random.lognormal(-sigma2 / 2, np.sqrt(sigma2), len(starts))
+    latest = np.maximum.accumulate(ends)
+    looks = random.uniform(starts[1000], starts[-1], 100_000)
+    busy = np.mean(latest[np.searchsorted(starts, looks, side="right") - 1] > looks)
+    found = answering(np.ones(1), np.array([cv]), np.array([answer_s]), spread)
+    assert found[0, 0] == pytest.approx(busy, rel=0.15)

@@ -54,7 +54,7 @@ SLACK = 0.05
 
 def longest(recipe: Recipe) -> float:
     """Tokens of a request that is not refused though it is long, for its mix."""
-    return TAIL * (recipe.lengths.input_mean + recipe.lengths.output_mean)
+    return TAIL[0] * (recipe.lengths.input_mean + recipe.lengths.output_mean)
 
 
 def drawn() -> Iterator[Recipe]:
