@@ -14,11 +14,9 @@ import pytest
 import yaml
 
 from tests.advisor import inventories
-from tests.advisor.cli.test_cli import COMMAND, Run, run
+from tests.advisor.cli.command import COMMAND, Run
 from tests.advisor.inventories import PLAIN
 from tests.advisor.small_zoo import NAME
-
-__all__ = ["run"]
 
 BUSY = PLAIN.replace("rate = 0.1", "rate = 0.4")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.advisor import inventories
-from tests.advisor.cli.test_cli import COMMAND
+from tests.advisor.cli.command import COMMAND
 from tests.advisor.deploy.test_render import ENDLESS
 from tests.advisor.inventories import PLAIN
 

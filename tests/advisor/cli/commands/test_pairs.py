@@ -1,0 +1,37 @@
+"""`advisor pairs` and `advisor explain` as they are installed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+from tests.advisor.cli.command import Run
+from tests.advisor.small_zoo import NAME
+
+
+def test_pairs_lists_what_can_be_read_and_names_the_rest(run: Run, zoo: Path, tmp_path: Path) -> None:
+    shutil.copytree(zoo, tmp_path / "zoo")
+    for name, file in (("a", "manifest.json"), ("b", "profile.toml")):
+        other = shutil.copytree(zoo / NAME, tmp_path / "zoo" / name)
+        (other / file).write_text("{}")
+    done = run("pairs", "--format", "json", zoo=tmp_path / "zoo")
+    assert done.returncode == 0
+    assert [pair["pair"] for pair in json.loads(done.stdout)] == [NAME]
+    manifest, profile = done.stderr.splitlines()
+    assert manifest.startswith(f"advisor: {tmp_path / 'zoo' / 'a' / 'manifest.json'}: truncated or altered")
+    assert profile.startswith(f"advisor: {tmp_path / 'zoo' / 'b' / 'profile.toml'}: truncated or altered")
+
+
+def test_pairs_and_explain(run: Run) -> None:
+    assert NAME in run("pairs").stdout
+    (pair,) = json.loads(run("pairs", "--format", "json").stdout)
+    assert (pair["pair"], pair["workloads"]) == (NAME, 400)
+    text = run("explain", NAME.upper()).stdout
+    trees = json.loads(run("explain", NAME, "--format", "json").stdout)
+    assert len(trees) == 4
+    for tree in trees:
+        assert tree["rules"]
+        assert all(sentence in text for sentence in tree["text"])
+    assert re.search(r"IF \w+ <= ", text)
