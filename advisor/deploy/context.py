@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from collections.abc import Mapping as Variables
 from dataclasses import dataclass, field, replace
 
 from advisor.deploy.arguments.config_file import ReadConfig
 from advisor.deploy.arguments.word import Word
-from advisor.deploy.deployment import Flag, NotReadableError, Value
+from advisor.deploy.deployment import Deployment, Flag, NotReadableError, Value
 from advisor.deploy.source import Source, joined
 from advisor.deploy.syntax.tree import Mapping, Node, Scalar, Sequence
 
@@ -61,6 +62,8 @@ class Context:
     """Reads the file that --config names."""
     configs: frozenset[str] = frozenset()
     """The names of files that some --config in the file names."""
+    held: Callable[[Source, Context], list[Deployment]] | None = None
+    """Searches the documents of a file that stands in this one."""
     room: list[int] = field(default_factory=lambda: [MAX_WORDS])
     """Words of commands that may still be read in this file: a long command may be named by many aliases."""
     defaulted: dict[tuple[int, int], str] = field(default_factory=dict)

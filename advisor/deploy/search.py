@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from advisor.deploy import container
+from advisor.deploy import container, server
 from advisor.deploy.arguments import command, engine_arguments
 from advisor.deploy.arguments.config_file import ReadConfig
 from advisor.deploy.arguments.word import Word
@@ -75,7 +75,8 @@ def _calls(nodes: Iterable[Node]) -> Iterator[Scalar]:
 
 
 def servers(node: Node, context: Context) -> Iterator[Deployment]:
-    """The servers in a node and below it."""
+    """The servers in a node and below it, and in files that scripts there hold."""
+    context = context if context.held else replace(context, held=_held)
     if isinstance(node, Scalar):
         yield from _inside(node, context)
     elif isinstance(node, Sequence):
@@ -101,7 +102,7 @@ def _mapping(mapping: Mapping, context: Context) -> Iterator[Deployment]:
             return
     here = container.read(mapping, context)
     if here is None:
-        here = container.wrapped(mapping, context)
+        here = server.wrapped(mapping, context)
     inside: tuple[str, ...] = ()
     if here:
         inside = engine_arguments.nested(mapping)
@@ -128,20 +129,25 @@ def _inside(scalar: Scalar, context: Context) -> Iterator[Deployment]:
         yield from unit.read(scalar.source, context.file, config=context.config)
         return
     if ("\n" in text.strip() or text.lstrip()[:1] in ("{", "[")) and _MANIFEST.search(text):
-        inner = replace(context, source=scalar.source, nesting=context.nesting + 1)
-        try:
-            documents = yaml_tree.read(scalar.source)
-        except NotReadableError:
-            documents = []
-        found = [
-            each for document in documents if not isinstance(document, Scalar) for each in servers(document, inner)
-        ]
+        found = _held(scalar.source, context)
     if not found and (_SCRIPT.search(text) or "<<" in text):
         found = [
             replace(each, name=context.name or each.name, partial=each.partial or context.partial)
             for each in read_script(Word(scalar.source, quote=scalar.quote), context, {})
         ]
     yield from found
+
+
+def _held(source: Source, context: Context) -> list[Deployment]:
+    """The servers in the documents of a file that stands in this one."""
+    if not HINT.search(source.text):
+        return []
+    try:
+        documents = yaml_tree.read(source)
+    except NotReadableError:
+        return []
+    inner = replace(context, source=source, nesting=context.nesting + 1)
+    return [each for document in documents if not isinstance(document, Scalar) for each in servers(document, inner)]
 
 
 def _config(maps: dict[str, Mapping], context: Context) -> ReadConfig | None:

@@ -12,9 +12,9 @@ from advisor.deploy.arguments import command, insertions
 from advisor.deploy.arguments.spellings import setting, spellings
 from advisor.deploy.arguments.word import Word
 from advisor.deploy.arguments.wrappers import flag_of
-from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Adapter, Deployment, Flag, Problem, Value
+from advisor.deploy.server import Server, deployment
 from advisor.deploy.source import Source
 from advisor.deploy.syntax.tree import Mapping, Node, Scalar, Sequence
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from advisor.deploy import container
+from advisor.deploy import server
 from advisor.deploy.arguments import command
 from advisor.deploy.arguments.command import Launch
 from advisor.deploy.arguments.word import Word
@@ -130,4 +130,4 @@ def wrapped(variables: Variables[str, Scalar], image: Value, context: Context) -
     environment = Mapping(entries, image.place, Layout())
     title = Scalar(shown("image", at)), Scalar(shown(image.text or "", at))
     mapping = Mapping((title, (Scalar(shown("environment", at)), environment)), image.place, Layout())
-    return [replace(each, image=image, place=image.place) for each in container.wrapped(mapping, context) or ()]
+    return [replace(each, image=image, place=image.place) for each in server.wrapped(mapping, context) or ()]

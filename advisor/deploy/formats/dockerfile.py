@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from advisor.deploy.arguments import command, insertions
 from advisor.deploy.arguments.config_file import ReadConfig
 from advisor.deploy.arguments.word import Word
-from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Insertion, NotReadableError, Place, Problem, Value
 from advisor.deploy.formats import docker_run, shell
 from advisor.deploy.formats.shell import Document
+from advisor.deploy.server import Server, deployment
 from advisor.deploy.source import Source, joined
 from advisor.deploy.syntax import yaml_tree
 from advisor.deploy.syntax.python_trees import words_of

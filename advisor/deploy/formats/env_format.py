@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from advisor.deploy.arguments import insertions, wrappers
 from advisor.deploy.arguments.word import Word
-from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, NotReadableError
+from advisor.deploy.server import Server, deployment
 from advisor.deploy.source import Source
 from advisor.deploy.syntax.tree import Scalar
 

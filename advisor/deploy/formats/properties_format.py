@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from advisor.deploy.arguments import insertions, wrappers
-from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, NotReadableError
+from advisor.deploy.server import Server, deployment
 from advisor.deploy.source import Source
 from advisor.deploy.syntax.tree import Scalar
 

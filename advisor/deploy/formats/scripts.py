@@ -7,18 +7,18 @@ from dataclasses import replace
 from pathlib import PurePath
 
 from advisor.deploy.arguments.config_file import ReadConfig
+from advisor.deploy.arguments.engine_arguments import config_entries
 from advisor.deploy.arguments.word import Word
 from advisor.deploy.context import MAX_NESTING, Context
 from advisor.deploy.deployment import Deployment, NotReadableError
+from advisor.deploy.formats import shell
 from advisor.deploy.source import Source
 from advisor.deploy.syntax import yaml_tree
-from advisor.deploy.syntax.tree import Mapping, Node, Scalar
+from advisor.deploy.syntax.tree import Mapping, Scalar
 
 
 def read_script(script: Word, context: Context, variables: Variables[str, Scalar]) -> list[Deployment]:
     """The servers that a script starts, or that files in it describe, at their places in the file."""
-    from advisor.deploy.formats import shell
-
     context.spend(len(script.text) // 10)  # about a word each
     given = {name: context.word(value) for name, value in variables.items()}
     found = shell.read(script.source, context.file, kind=context.kind, config=context.config, variables=given)
@@ -30,10 +30,10 @@ def read_script(script: Word, context: Context, variables: Variables[str, Scalar
     config = held_config(held, context, named)
     again = shell.read(script.source, context.file, kind=context.kind, config=config, variables=given)
     deployments = list(again.deployments)
-    inner = replace(context, nesting=context.nesting + 1, config=config)
+    inner = replace(context, config=config)
     for document in again.documents:
-        if PurePath(document.name).name not in named:
-            deployments += _servers(document.source, inner)
+        if context.held is not None and PurePath(document.name).name not in named:
+            deployments += context.held(document.source, inner)
     return deployments
 
 
@@ -41,31 +41,15 @@ def held_config(held: Variables[str, Source], context: Context, named: set[str])
     """Reads what --config names from files that the file itself holds, or else as before; notes which it has read."""
 
     def read(name: str) -> list[tuple[str, list[Word]]] | None:
-        from advisor.deploy.arguments.engine_arguments import config_entries
-
         base = PurePath(name).name
         if base not in held:
             found = context.config(name) if context.config else None
             return None if found is None else [(key, list(words)) for key, words in found]
         named.add(base)
-        first = next(iter(_documents(held[base])), None)
+        try:
+            first = next(iter(yaml_tree.read(held[base])), None)
+        except NotReadableError:
+            return []
         return config_entries(first, context) if isinstance(first, Mapping) else []
 
     return read
-
-
-def _servers(source: Source, context: Context) -> list[Deployment]:
-    from advisor.deploy.search import HINT, servers
-
-    if not HINT.search(source.text):
-        return []
-    inner = replace(context, source=source)
-    documents = [document for document in _documents(source) if not isinstance(document, Scalar)]
-    return [each for document in documents for each in servers(document, inner)]
-
-
-def _documents(source: Source) -> list[Node]:
-    try:
-        return yaml_tree.read(source)
-    except NotReadableError:
-        return []

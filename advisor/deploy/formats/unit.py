@@ -11,10 +11,10 @@ from advisor.deploy.arguments import command
 from advisor.deploy.arguments.command import Launch
 from advisor.deploy.arguments.config_file import ReadConfig
 from advisor.deploy.arguments.word import Word
-from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Insertion, Value
 from advisor.deploy.formats import docker_run, shell
+from advisor.deploy.server import Server, deployment
 from advisor.deploy.source import Source, joined, shown
 from advisor.deploy.syntax.tree import Scalar
 

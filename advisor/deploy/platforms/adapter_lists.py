@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from advisor.deploy.arguments.engine_arguments import adapters
-from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Adapter
 from advisor.deploy.platforms.found import Found
+from advisor.deploy.server import Server, deployment
 from advisor.deploy.syntax.tree import Mapping
 
 KINDS = ("lora-syncer ConfigMap", "ModelAdapter", "LoraAdapter")

@@ -8,10 +8,10 @@ from advisor.deploy import container
 from advisor.deploy.arguments import insertions
 from advisor.deploy.arguments.engine_arguments import adapters
 from advisor.deploy.arguments.wrappers import flag_of
-from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Flag
 from advisor.deploy.platforms.found import Found
+from advisor.deploy.server import Server, deployment
 from advisor.deploy.syntax.tree import Mapping
 
 KEYS = {"max_lora_rank": "maxRank", "max_loras": "maxAdapters", "max_cpu_loras": "maxCpuAdapters"}

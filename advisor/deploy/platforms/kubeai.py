@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from advisor.deploy.arguments import insertions
 from advisor.deploy.arguments.engine_arguments import adapters
-from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Value
 from advisor.deploy.platforms.found import Found
+from advisor.deploy.server import Server, deployment
 from advisor.deploy.syntax.tree import Mapping, Scalar, Sequence
 
 

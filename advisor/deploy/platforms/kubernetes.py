@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from advisor.deploy.arguments import command, insertions
 from advisor.deploy.arguments.word import Word
-from advisor.deploy.container import Server, deployment, wrapped
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Value
 from advisor.deploy.platforms.found import Found, below
+from advisor.deploy.server import Server, deployment, wrapped
 from advisor.deploy.source import shown
 from advisor.deploy.syntax.tree import Mapping, Node, Scalar, Sequence
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from advisor.deploy.arguments import insertions
 from advisor.deploy.arguments.spellings import setting
 from advisor.deploy.arguments.values import read_value
-from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Flag, Insertion, Problem
 from advisor.deploy.formats.python.servers import Servers
+from advisor.deploy.server import Server, deployment
 from advisor.deploy.source import Source
 from advisor.deploy.syntax.python_calls import ENGINES
 from advisor.deploy.syntax.python_places import dotted

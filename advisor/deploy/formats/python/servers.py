@@ -9,11 +9,11 @@ from collections.abc import Mapping as Variables
 from dataclasses import replace
 
 from advisor.deploy.arguments import command, insertions
-from advisor.deploy.container import Server, deployment
 from advisor.deploy.context import Context
 from advisor.deploy.deployment import Deployment, Value, bounded
 from advisor.deploy.formats import shell
 from advisor.deploy.search import servers
+from advisor.deploy.server import Server, deployment
 from advisor.deploy.source import Source
 from advisor.deploy.syntax.python_trees import words_of
 from advisor.deploy.syntax.python_values import Evaluator
