@@ -8,9 +8,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from advisor import replay
 from advisor.errors import InputError
 from advisor.inventory import inventory as inventories
-from advisor.inventory import request_log
 from advisor.inventory.inventory import Inventory
 from advisor.names import counted
 from advisor.recommend.answer.recommendation import Recommendation
@@ -79,7 +79,7 @@ class Simulation:
             self._check_size(duration_s)
             measures = twin.simulate(self.profile, server, workload, duration_s=duration_s, seed=seed, cold=self.cold)
         else:
-            duration_s = duration_s or request_log.span_s(self.requests)
+            duration_s = duration_s or replay.span_s(self.requests)
             requests = self.requests.until(duration_s)
             measures = twin.serve(self.profile, server, workload, requests, duration_s=duration_s, cold=self.cold)
         found = {**asdict(measures), "starved": measures.starved, "steady": measures.steady(objective.ttft_limit)}
@@ -168,7 +168,7 @@ def prepare(
     if not lora:
         server = server.without_lora()
     base_names = {inventory.model, profile.pair.model, profile.pair.model.rsplit("/", maxsplit=1)[-1]}
-    requests = None if log is None else request_log.load(log, inventory.names, sorted(base_names))
+    requests = None if log is None else replay.load(log, inventory.names, sorted(base_names))
     return Simulation(str(path), pair.basis, inventory, profile, server, requests, cold)
 
 

@@ -1,1 +1,1 @@
-"""All doors in: inventory files, request logs, files of lengths, and what is wrong with them, by line."""
+"""All doors in: inventory files, files of lengths, records of requests, and what is wrong with them, by line."""

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from advisor.inventory.request_log import load, span_s
 from advisor.recommend.objective import Objective
+from advisor.replay import load, span_s
 from advisor.simulation import MEASURES, prepare
 from tests.advisor import inventories
 from twin.engine.simulation import serve
@@ -224,7 +224,7 @@ def test_what_has_no_lines_or_no_end_is_refused_in_no_time(tmp_path: Path, name:
 
 
 def test_empty_lines_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("advisor.inventory.request_log.MAX_RECORDS", 2)
+    monkeypatch.setattr("advisor.replay.MAX_RECORDS", 2)
     path = tmp_path / "log.jsonl"
     path.write_text("\n" * 6)
     with pytest.raises(InputError, match="more than 5 lines; keep a sample of them"):
@@ -243,6 +243,6 @@ def test_requests_that_all_come_at_once_need_a_duration(tmp_path: Path) -> None:
 def test_more_records_than_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "log.csv"
     path.write_text(HEADER + "5,sql,1,1\n" * 3)
-    monkeypatch.setattr("advisor.inventory.request_log.MAX_RECORDS", 2)
+    monkeypatch.setattr("advisor.replay.MAX_RECORDS", 2)
     with pytest.raises(InputError, match="more than 2 records; keep a sample of them"):
         load(path, NAMES)

@@ -1,4 +1,4 @@
-"""Logs of requests that were made: when, to which adapter, and how long they were."""
+"""Requests that were made, to be replayed: when, to which adapter, and how long they were."""
 
 from __future__ import annotations
 
