@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from advisor import replay
+from advisor import replay, together
 from advisor.errors import InputError
 from advisor.inventory import inventory as inventories
 from advisor.inventory.inventory import Inventory
@@ -55,7 +55,8 @@ class Simulation:
     profile: Profile
     server: Settings
     requests: Requests | None = None
-    """What is to be served; None: requests drawn from the inventory's workload."""
+    """What is to be served; None: requests drawn from the inventory's workload, those of a group of adapters that are
+    asked `together` at the same moment."""
     cold: bool = False
     """Adapters are read from disk when they are first asked for."""
 
@@ -77,7 +78,14 @@ class Simulation:
         if self.requests is None:
             duration_s = duration_s or DURATION_S
             self._check_size(duration_s)
-            measures = twin.simulate(self.profile, server, workload, duration_s=duration_s, seed=seed, cold=self.cold)
+            if together.groups(self.inventory):
+                requests = together.drawn(self.inventory, duration_s, seed)
+                measures = twin.serve(self.profile, server, workload, requests, duration_s=duration_s, cold=self.cold)
+                measures = replace(measures, offered_tok_s=workload.offered_within(duration_s))
+            else:
+                measures = twin.simulate(
+                    self.profile, server, workload, duration_s=duration_s, seed=seed, cold=self.cold
+                )
         else:
             duration_s = duration_s or replay.span_s(self.requests)
             requests = self.requests.until(duration_s)

@@ -99,3 +99,13 @@ def test_a_server_that_does_not_start_is_told_what_would_let_it(zoo: Path, tmp_p
     (needed,) = re.findall(r"max_model_len = (\d+) in \[server\]", said)
     assert int(needed) <= 9_000
     assert "fewer slots" in simulation.refusal(100) and "[server]" not in simulation.refusal(100)
+
+
+def test_adapters_of_a_group_are_asked_at_the_same_moment(zoo: Path, tmp_path: Path) -> None:
+    grouped = PLAIN.replace("count = 60", 'count = 60\ntogether = "panel"')
+    alone, together = (
+        prepare(inventories.write(tmp_path, text), zoo).measure(duration_s=600, seed=1, objective=Objective())
+        for text in (PLAIN, grouped)
+    )
+    assert together["offered_tok_s"] == alone["offered_tok_s"]
+    assert together["ttft_ms"] > 1.5 * alone["ttft_ms"]
