@@ -59,8 +59,14 @@ class ExactSelector(Selector):
         self.hours.chosen = self.hours.number(chosen.candidates.order)
         return chosen, told
 
-    def _beside(self, first: int, others: Candidates) -> None:
-        """Nobody asks the twin: it would take as long as the whole answer."""
+    @property
+    def _told_by(self) -> str:
+        return " (by the models, not simulated)"
+
+    def _beside(self, first: int, others: Candidates) -> Selection:
+        """What the models say: to search it by the twin would take as long as the whole answer."""
+        by_models = Selector(self.inventory, self.mix, self.pair, self.objective, self.fixed, self.weights)
+        return by_models._beside(first, others)
 
     def _choose(self, configurator: Configurator, candidates: Candidates, of: int, in_host: int, least: int) -> Choice:
         trials = Trials(self.hours, configurator, candidates, self.mix, of, in_host)

@@ -241,16 +241,20 @@ class Selector:
         else:
             first = min(left_out, key=lambda i: (self.mix.rank[i], self._load()[i]))
             who = "it" if len(left_out) == 1 else f"{self.inventory.names[first]} alone of them"
-            if (found := self._beside(first, self._without(best.candidates, left_out))) is None:
-                return f"{told}: without, one GPU serves {without}"
-            other = found
+            other = self._beside(first, self._without(best.candidates, left_out))
+            who = f"{who}{self._told_by}"
         if not len(other.adapters):
             return f"{told}: with {who} one GPU serves none, without {without}"
         with_it = f"{len(other.adapters):,} ({other.token_rate:,.0f} tokens/s)"
         return f"{told}: with {who} one GPU serves {with_it}, without {without}"
 
-    def _beside(self, first: int, others: Candidates) -> Selection | None:
-        """What comes of the others beside one of a large rank, which is served in any case; None: nobody asks."""
+    @property
+    def _told_by(self) -> str:
+        """Who says what comes of them beside one of a large rank, where others say the rest."""
+        return ""
+
+    def _beside(self, first: int, others: Candidates) -> Selection:
+        """What comes of the others beside one of a large rank, which is served in any case."""
         if self.mix.rate[first] > 0:
             return self._try(replace(others, order=np.concatenate([[first], others.order])))
         return self._try(replace(others, idle=np.concatenate([[first], others.idle])))

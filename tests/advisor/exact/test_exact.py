@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -208,3 +209,13 @@ def test_the_command_line(zoo: Path, tmp_path: Path) -> None:
     assert document["exact"].keys() <= answer_schema()["properties"]["exact"]["properties"].keys()
     text = CliRunner().invoke(app, ["recommend", str(path), "--exact", "--zoo", str(zoo)]).stdout
     assert f"simulated, not predicted: means of {FEW} hours" in text
+
+
+def test_of_an_adapter_that_is_left_out_for_its_rank_it_is_said_what_it_would_cost(pair: Pair) -> None:
+    inventory = alike(61, 0.08, rank=np.array([8.0] * 60 + [512.0]))
+    answer = exactly(inventory, pair, Objective(), told)
+    assert answer.admission.rejected == ("adapter-60",)
+    (warning,) = [each for each in answer.warnings if "left out" in each]
+    assert re.search(
+        r"with it( \(by the models, not simulated\))? one GPU serves (none|\d+ \([\d,]+ tokens/s\))", warning
+    )
