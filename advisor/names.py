@@ -18,6 +18,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def few(number: float) -> str:
+    """A mean number of things, with a decimal where they are few."""
+    return f"{number:,.0f}" if number >= 9.95 else f"{number:.1f}"  # else it would be 10.0
+
+
 def listed(names: Sequence[str], most: int = SHOWN) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""

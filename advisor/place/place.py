@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -24,7 +24,7 @@ from advisor.place.fleet.fleet import Fleet
 from advisor.place.fleet.settling import settle
 from advisor.place.judge.servers import Servers
 from advisor.place.placement import Assignment, Group, Placement
-from advisor.place.problem import BaseGpus, Problem
+from advisor.place.problem import BaseGpus, GpuType, Problem
 from advisor.place.reasons import explained
 from advisor.place.verification.cluster import Mapped
 from advisor.place.verification.verification import ExactServers, Progress, make_hold, verified
@@ -135,6 +135,8 @@ def placement(found: Found, algorithm: str) -> Placement:
             reason = "; ".join(servers.judge(group).missed)
             unplaced |= dict.fromkeys(group.adapters, f"the server would not start: {reason}")
     placed = {adapter for each in assignments for adapter in each.adapters}
+    types = servers.problem.gpu_types
+    used = [each for each in types if any(one.gpu_type is each for one in assignments)] or types
     return Placement(
         assignments=tuple(sorted(assignments, key=lambda each: each.gpu)),
         unplaced={adapter: unplaced[adapter] for adapter in sorted(unplaced) if adapter not in placed},
@@ -144,13 +146,13 @@ def placement(found: Found, algorithm: str) -> Placement:
         algorithm=algorithm,
         seed=servers.problem.seed,
         interrupted=found.interrupted,
-        warnings=(*servers.warnings, *_unlearned(servers.problem)),
+        warnings=(*servers.warnings(used), *_unlearned(servers.problem, used)),
     )
 
 
-def _unlearned(problem: Problem) -> list[str]:
-    """A warning for base traffic that the models know nothing of."""
-    pairs = [each.pair for each in problem.gpu_types if "base_share" not in each.pair.models.manifest.range]
+def _unlearned(problem: Problem, used: Sequence[GpuType]) -> list[str]:
+    """A warning for base traffic that the models of these types of GPU know nothing of."""
+    pairs = [each.pair for each in used if "base_share" not in each.pair.models.manifest.range]
     if problem.inventory.workload.base is None or not pairs:
         return []
     return [

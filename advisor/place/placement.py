@@ -97,7 +97,7 @@ class Assignment:
         """The expectation as plain data."""
         return {
             "throughput_tok_s": round(self.expected.throughput_tok_s, 1),
-            "itl_ms": round(self.expected.itl_ms, 2),
+            **({} if self.expected.one_token else {"itl_ms": round(self.expected.itl_ms, 2)}),
             "ttft_ms": round(self.expected.ttft_ms, 1),
             "steady": not self.missed,
             "starved": self.expected.starved,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from advisor.derive import model_shape
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
+from advisor.names import few
 from advisor.recommend.answer.recommendation import Further
 from advisor.recommend.choice.configuration import Configuration
 from advisor.recommend.load import Load, load_of
@@ -52,9 +53,10 @@ def _token_budget(load: Load, objective: Objective) -> Iterator[Further]:
     differing = "; ".join(f"{tokens:,}: {told[tokens]}" for tokens in others if told[tokens] != told[budget])
     if not differing:
         return
+    waits = "all others wait" if load.one_token else "whoever is answered waits"
     why = (
         f"a prompt of {prompt:,.0f} tokens, as one in a hundred is, makes steps of up to {times[budget][0]:,.0f} ms, "
-        f"which whoever is answered waits for, and takes {times[budget][1]:,.0f} ms; {differing}"
+        f"which {waits} for, and takes {times[budget][1]:,.0f} ms; {differing}"
     )
     keep = [
         tokens
@@ -71,15 +73,17 @@ def _token_budget(load: Load, objective: Objective) -> Iterator[Further]:
 
 def _seats(load: Load) -> Iterator[Further]:
     """A limit of the batch bounds the time of a step when more comes than is expected."""
+    if load.one_token:
+        return  # prompts fill steps by their tokens
     in_flight, bursts = load.in_flight, max(load.values["cv_mean"], 1.0)
     peak = in_flight + DEVIATIONS * bursts * math.sqrt(in_flight)
     seats = 2 ** math.ceil(math.log2(max(2 * peak, 16)))
     if seats < load.settings.max_num_seqs / 2:
         yield Further(
             f"--max-num-seqs={seats}",
-            f"about {in_flight:,.2g} requests are in flight, seldom more than {peak:,.0f}: if more come than expected, "
-            f"they then wait and a step takes no more than {load.step_ms(seats, seats):,.0f} ms; with "
-            f"{load.settings.max_num_seqs:,} all are let in, and every answer slows down",
+            f"about {few(in_flight)} requests are in flight, seldom more than {peak:,.0f}: if more come than expected, "
+            f"they then wait, and a step without prompts takes no more than {load.step_ms(seats, seats):,.0f} ms; "
+            f"with {load.settings.max_num_seqs:,} all are let in, and every answer slows down",
         )
 
 

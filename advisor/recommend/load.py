@@ -25,6 +25,8 @@ class Load:
     values: Mapping[str, float]
     itl_ms: float
     ttft_ms: float
+    one_token: bool = False
+    """Whether the first token ends every answer."""
 
     @property
     def running(self) -> float:
@@ -33,8 +35,8 @@ class Load:
 
     @property
     def in_flight(self) -> float:
-        """These, and those whose prompts are computed or wait for that."""
-        return self.running + self.values["rate"] * self.ttft_ms / 1e3
+        """These, and those whose prompts are computed or wait for that: what arrives until an answer is complete."""
+        return self.running + self.values["rate"] * (self.ttft_ms - self.itl_ms) / 1e3
 
     @property
     def active(self) -> float:
@@ -72,4 +74,11 @@ class Load:
 def load_of(pair: Pair, configuration: Configuration) -> Load:
     """A server with these settings under the load that they are for."""
     expected = configuration.expected
-    return Load(pair.profile, configuration.settings, configuration.values, expected.itl_ms, expected.ttft_ms)
+    return Load(
+        pair.profile,
+        configuration.settings,
+        configuration.values,
+        expected.itl_ms,
+        expected.ttft_ms,
+        expected.one_token,
+    )

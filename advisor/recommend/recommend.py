@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from advisor.errors import InputError
-from advisor.features.vector import ESTIMATES, MIX_FEATURES, SERVING_FEATURES, UNITS
+from advisor.features.vector import ESTIMATES, MIX_FEATURES, PROPORTIONS, SERVING_FEATURES, UNITS
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.answer.recommendation import RUNTIME, Admission, Change, Recommendation
 from advisor.recommend.choice.configuration import bursts_unknown
@@ -97,7 +97,7 @@ def _recommend(
             f"adapters come and go: {next(iter(RUNTIME))}=True has vLLM load them when asked to "
             f"(/v1/load_lora_adapter), by whoever reaches the port, up to rank {settings.max_lora_rank}"
         )
-    warnings += _simultaneous(inventory, load_of(pair, choice.configuration), served_names)
+    warnings += _simultaneous(inventory, load_of(pair, choice.configuration), served_names, asked=not expected.hours)
     held = host_memory.held(inventory, pair, weights, chosen.adapters, settings)
     warnings += host_memory.warnings(inventory, held, chosen.host)
     return Recommendation(
@@ -105,7 +105,7 @@ def _recommend(
         settings=settings,
         flags=flags,
         admission=_admission(inventory, chosen),
-        expected=replace(expected, refused_share=context.refused_share, one_token=_one_token(served)),
+        expected=replace(expected, refused_share=context.refused_share),
         steady=objective.steady(expected),
         trace=(*choice.trace, *choice.configuration.trace),
         warnings=tuple(warnings),
@@ -125,7 +125,7 @@ def _extrapolations(pair: Pair, values: Mapping[str, float], names: Sequence[str
         low, high = pair.models.manifest.range.get(name, (-math.inf, math.inf))
         value, slack = values[name], 1e-6 * max(abs(low), abs(high))
         if not low - slack <= value <= high + slack:
-            unit = f" {UNITS[name]}" if UNITS[name] else ""
+            unit = f" ({UNITS[name]})" if name in PROPORTIONS else f" {UNITS[name]}" if UNITS[name] else ""
             value = value if abs(value) > slack else 0.0  # but for rounding
             warnings.append(f"{name} is {value:.4g}{unit}, outside the {low:.4g} to {high:.4g} of the training data")
     return warnings
@@ -163,12 +163,6 @@ def _not_learned(workload: Workload, pair: Pair) -> list[str]:
     return warnings
 
 
-def _one_token(served: Workload) -> bool:
-    """Whether the first token ends every answer, as a classifier's does."""
-    traffic = served.traffic
-    return bool((traffic.output_mean[traffic.rate > 0] <= 1.0).all())
-
-
 def _of_percentile(objective: Objective, *, estimated: bool = False) -> str:
     """How little the models know of a percentile that is limited, and who knows more."""
     names = [words(name) for name, limit in objective.limits.items() if not limit.is_mean]
@@ -179,8 +173,10 @@ def _of_percentile(objective: Objective, *, estimated: bool = False) -> str:
     return f"{off}; the digital twin can tell"
 
 
-def _simultaneous(inventory: Inventory, load: Load, admitted: Sequence[str]) -> Iterator[str]:
-    """A warning for each group of adapters that are asked at the same moment."""
+def _simultaneous(inventory: Inventory, load: Load, admitted: Sequence[str], *, asked: bool) -> Iterator[str]:
+    """A warning for each group of adapters that are asked at the same moment; where the models were `asked`, that they
+    know nothing of that."""
+    independent = ", and the models take requests of different adapters as independent, which --verify does not"
     sizes = Counter(inventory.together[name] for name in admitted if name in inventory.together)
     for group, size in sizes.most_common(3):
         tokens, slots = size * load.values["input_mean"], load.settings.max_loras
@@ -188,9 +184,9 @@ def _simultaneous(inventory: Inventory, load: Load, admitted: Sequence[str]) -> 
         if size > 1:
             waits = f"; with {slots} slots some wait for a whole answer" if slots < size else ""
             yield (
-                f"the {size:,} adapters of {group!r} are asked at the same moment, and the models take requests of "
-                f"different adapters as independent: {tokens:,.0f} prompt tokens come at once then, and the last "
-                f"request has its first token after {whole_ms:,.0f} ms at least{waits}"
+                f"the {size:,} adapters of {group!r} are asked at the same moment{independent if asked else ''}: "
+                f"{tokens:,.0f} prompt tokens come at once then, and the last request has its first token after "
+                f"{whole_ms:,.0f} ms at least{waits}"
             )
 
 

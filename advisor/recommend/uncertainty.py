@@ -89,7 +89,7 @@ def hedged(
     ranges = _ranges(answer, served, middle, pair, objective)
     return replace(
         answer,
-        expected=replace(middle, refused_share=answer.expected.refused_share, one_token=answer.expected.one_token),
+        expected=replace(middle, refused_share=answer.expected.refused_share),
         steady=answer.steady,
         without_lora=without_lora(served, pair.profile, answer.settings.max_loras),
         uncertainty=replace(uncertainty, ranges=ranges),

@@ -64,7 +64,8 @@ def answer_schema() -> dict[str, Any]:
         runs={"type": "array", "items": run},
     )
     resource = {"enum": [*get_args(Resource)]}
-    shares = dict.fromkeys(("kv_cache", "adapter_slots", "max_num_seqs", "max_num_batched_tokens"), _NUMBER)
+    share = _NUMBER | {"maximum": 1, "description": "in use on average; at 1 it is full, and requests wait"}
+    shares = dict.fromkeys(("kv_cache", "adapter_slots", "max_num_seqs", "max_num_batched_tokens"), share)
     binding = _table(
         "what adapters at_least load in_flight at_limit",
         what=resource | {"description": "what runs out first as adapters are added; certainty is that of the models"},

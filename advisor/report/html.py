@@ -111,6 +111,8 @@ def _charts(growth: Growth, recommendation: Recommendation, objective: Objective
     offered = [(float(point.adapters), point.offered_tok_s) for curve in growth.curves[:1] for point in curve.points]
     throughput: list[Points] = [("offered", offered), *lines("throughput_tok_s")]
     ttft_ms, itl_ms = limits_ms.get(growth.ttft), limits_ms.get(growth.itl)
+    one_token = recommendation.expected is not None and recommendation.expected.one_token
+    itl = charts.chart(words(growth.itl), "ms", lines("itl_ms"), note(itl_ms), mark=served, limit=itl_ms)
     return [
         charts.chart(
             "Throughput", "tokens/s", throughput, "dashed: what is offered; green: what is served", mark=served
@@ -118,7 +120,7 @@ def _charts(growth: Growth, recommendation: Recommendation, objective: Objective
         charts.chart(
             words(growth.ttft), "ms", lines("ttft_ms"), note(ttft_ms), mark=served, limit=ttft_ms, logarithmic=True
         ),
-        charts.chart(words(growth.itl), "ms", lines("itl_ms"), note(itl_ms), mark=served, limit=itl_ms),
+        *([] if one_token else [itl]),
     ]
 
 

@@ -11,9 +11,15 @@ from advisor.names import counted, listed, printable
 from advisor.place.placement import Assignment, Placement
 from advisor.place.problem import BaseGpus
 from advisor.place.steps import SPARE, Changes, Place, Step
+from advisor.report.lines import NARROWEST, WIDTH, titled, wrapped
+from advisor.report.table import parts
 
-BAR = 10
-"""Characters of a bar."""
+BARS = ((10, 10), *((length, 0) for length in (10, 8, 6, 5, 4, 0)))
+"""Characters of bars, of the load and of what else is in use: the first are taken for which there are columns."""
+GAP = 2
+"""Columns between two of the table."""
+WORDS = {"type", "load", "slots", "KV cache"}
+"""Columns of the table that begin at the left."""
 REASONS = 8
 """Reasons for being on no GPU that are shown before the rest is only counted."""
 STEPS = 40
@@ -21,27 +27,32 @@ STEPS = 40
 Row = Sequence[str]
 
 
-def write(placement: Placement, inventory: Inventory, *, full: str = "█", empty: str = "░") -> str:
-    """The placement as lines for a terminal, without colours; bars are made of these two characters."""
-    blocks = [_headline(placement, inventory)]
+def write(placement: Placement, inventory: Inventory, *, width: int = WIDTH, full: str = "█", empty: str = "░") -> str:
+    """The placement as lines for a terminal, without colours, wrapped at so many columns.
+
+    Bars are made of the two characters.
+    """
+    width = max(width, NARROWEST)
+    blocks = ["\n".join(wrapped(line, width) for line in _headline(placement, inventory))]
     if placement.assignments:
-        blocks.append(_table(placement, inventory, full, empty))
-    blocks += [
-        _titled("On no GPU", _unplaced(placement, inventory)),
-        _titled("Not kept", _missed(placement)),
-        _titled("Digital twin", _verified(placement)),
-        _titled("Requests that name no adapter", _base(placement)),
-        _titled("What binds", _with_more(placement)),
-        _titled("Types that are not used", [f"{name}: {reason}" for name, reason in placement.unused.items()]),
-        _titled("Replicas", _replicas(placement, inventory)),
-        _titled("If a GPU fails", _standby(placement)),
-        _titled("Changes", _changes(placement.changes, inventory)),
-        _titled("Warnings", [f"- {warning}" for warning in placement.warnings]),
+        blocks.append(_table(placement, inventory, width, full, empty))
+    told = [
+        ("On no GPU", _unplaced(placement, inventory)),
+        ("Not kept", _missed(placement)),
+        ("Digital twin", _verified(placement)),
+        ("Requests that name no adapter", _base(placement)),
+        ("What binds", _with_more(placement)),
+        ("Types that are not used", [f"{name}: {reason}" for name, reason in placement.unused.items()]),
+        ("Replicas", _replicas(placement, inventory)),
+        ("If a GPU fails", _standby(placement)),
+        ("Changes", _changes(placement.changes, inventory)),
+        ("Warnings", [f"- {warning}" for warning in placement.warnings]),
     ]
+    blocks += [titled(title, lines, width, hang=2) for title, lines in told]
     return "\n\n".join(block for block in blocks if block)
 
 
-def _headline(placement: Placement, inventory: Inventory) -> str:
+def _headline(placement: Placement, inventory: Inventory) -> list[str]:
     placed = len({adapter for each in placement.assignments for adapter in each.adapters})
     everyone = placed == len(inventory)
     who = (
@@ -57,8 +68,8 @@ def _headline(placement: Placement, inventory: Inventory) -> str:
         lines.append("interrupted: the best placement found by then")
     if len({each.gpu_type.price for each in placement.assignments}) > 1 or placement.price != placement.gpus:
         lines.append(f"price {placement.price:,.10g}")
-    lines += dict.fromkeys(f"{each.gpu_type.pair.name}: {each.gpu_type.pair.basis}" for each in placement.assignments)
-    return "\n".join(lines)
+    bases = (f"{each.gpu_type.pair.name}: {each.gpu_type.pair.basis}" for each in placement.assignments)
+    return [*lines, *dict.fromkeys(bases)]
 
 
 def _bound(placement: Placement) -> str:
@@ -80,43 +91,61 @@ def _too_few(placement: Placement) -> bool:
     return 0 < placement.gpus < placement.lower_bound and not placement.optimal
 
 
-def _table(placement: Placement, inventory: Inventory, full: str, empty: str) -> str:
+def _table(placement: Placement, inventory: Inventory, width: int, full: str, empty: str) -> str:
+    """A line for each GPU, with as many and as long bars as there are columns for; else in parts, one below the other.
+
+    What is held is at most what there is; a load of more than that is an overload.
+    """
+    tables = (_cells(placement, inventory, bars, full, empty) for bars in BARS)
+    sizes = [(cells, _widths(cells)) for cells in tables]
+    narrow = (each for each in sizes if sum(each[1]) + GAP * (len(each[1]) - 1) <= width)
+    cells, widths = next(narrow, sizes[0])
+    left = [name in WORDS for name in cells[0]]
+    lines = (
+        (" " * GAP).join(row[i].ljust(widths[i]) if left[i] else row[i].rjust(widths[i]) for i in part)
+        for part in parts(widths, width, GAP)
+        for row in cells
+    )
+    return "\n".join(map(str.rstrip, lines))
+
+
+def _cells(placement: Placement, inventory: Inventory, bars: tuple[int, int], full: str, empty: str) -> list[Row]:
+    """The header, and a row for each GPU, with bars of so many characters: of the load, and of what else is in use."""
+    of_load, of_others = bars
     several = len({each.gpu_type.pair.name for each in placement.assignments}) > 1
-    header = ["GPU", *(["type"] if several else []), "load", "slots in use", "KV cache in use"]
-    header += ["adapters", "max rank", "tokens/s", "ITL ms", "TTFT ms"]
-    rows: list[Row] = []
+    header = ["GPU", *(["type"] if several else []), "load", "slots", "KV cache", "adapters", "rank"]
+    rows: list[Row] = [[*header, "tokens/s", "ITL ms", "TTFT ms"]]
     for each in placement.assignments:
         settings, expected = each.settings, each.expected
-        slots = each.active_adapters / settings.max_loras
-        kv_cache = kv_in_use(each, inventory) / max(expected.kv_capacity_tokens, 1)
+        busy = min(each.active_adapters, settings.max_loras)
+        held = kv_in_use(each, inventory) / max(expected.kv_capacity_tokens, 1)
         rows.append(
             [
                 f"{each.gpu}",
                 *([each.gpu_type.pair.gpu] if several else []),
-                f"{_bar(each.load, full, empty)} {each.load:4.0%}",
-                f"{_bar(slots, full, empty)} {each.active_adapters:.0f} of {settings.max_loras:,}",
-                f"{_bar(kv_cache, full, empty)} {kv_cache:4.0%}",
+                _bar(each.load, of_load, full, empty) + f"{each.load:4.0%}" + (" overload" if each.load > 1 else ""),
+                _bar(busy / settings.max_loras, of_others, full, empty) + f"{busy:.0f} of {settings.max_loras:,}",
+                _bar(held, of_others, full, empty) + ("full" if held > 1 else f"{held:4.0%}"),
                 f"{len(each.adapters):,}",
                 f"{settings.max_lora_rank}",
                 f"{each.token_rate:,.0f}",
-                f"{expected.itl_ms:,.1f}",
+                "-" if expected.one_token else f"{expected.itl_ms:,.1f}",
                 f"{expected.ttft_ms:,.0f}",
             ]
         )
-    words = {"type", "load", "slots in use", "KV cache in use"}
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if name in words else cell.rjust(width)
-            for cell, width, name in zip(row, widths, header, strict=True)
-        ).rstrip()
-        for row in (header, *rows)
-    )
+    return rows
 
 
-def _bar(share: float, full: str, empty: str) -> str:
-    count = min(max(round(share * BAR), 1 if share > 0.005 else 0), BAR)
-    return full * count + empty * (BAR - count)
+def _widths(cells: Sequence[Row]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*cells, strict=True)]
+
+
+def _bar(share: float, length: int, full: str, empty: str) -> str:
+    """A bar and a space behind it; nothing where it has no length."""
+    if not length:
+        return ""
+    count = min(max(round(share * length), 1 if share > 0.005 else 0), length)
+    return full * count + empty * (length - count) + " "
 
 
 def kv_in_use(assignment: Assignment, inventory: Inventory) -> float:
@@ -180,11 +209,14 @@ def _base(placement: Placement) -> list[str]:
     served = [each for each in placement.assignments if each.base]
     if placement.base is None or not served:
         return []
-    each = "" if len(served) == 1 else "each of "
-    where = "each GPU" if len(served) == placement.gpus else f"{each}{_gpus(one.gpu for one in served)}"
+    if len(served) == 1:
+        share, where = "all", "the GPU" if placement.gpus == 1 else _gpus([served[0].gpu])
+    else:
+        share, where = f"{served[0].base:.1%}", f"each of {_gpus(one.gpu for one in served)}"
+        where = "each GPU" if len(served) == placement.gpus else where
     if placement.base is BaseGpus.OWN:
         where += ", which have no adapters" if len(served) > 1 else ", which has no adapters"
-    return [f"{served[0].base:.1%} of them to {where}"]
+    return [f"{share} of them to {where}"]
 
 
 def _standby(placement: Placement) -> list[str]:
@@ -265,7 +297,3 @@ def _called(gpu: Place | None) -> str:
 
 def _first(shares: Mapping[int, list[tuple[int, float]]]) -> Iterable[tuple[int, list[tuple[int, float]]]]:
     return sorted(shares.items())[:20]
-
-
-def _titled(title: str, lines: Sequence[str]) -> str:
-    return "\n  ".join([title, *lines]) if lines else ""

@@ -33,8 +33,8 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], width: int 
     least = [wide if number else min(wide, FOLDED) for wide, number in zip(widths, numeric, strict=True)]
     if width is not None and least[0] + GAP + max(least[1:], default=0) > width:
         return "\n\n".join("\n".join(_block(columns, row)) for row in cells)
-    parts = []
-    for part in _parts(least, width):
+    lines = []
+    for part in parts(least, width):
         grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for i in part:
             grid.add_column(columns[i], justify="right" if numeric[i] else "left", no_wrap=numeric[i], overflow="fold")
@@ -43,15 +43,15 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], width: int 
         target = StringIO()
         enough = sum(widths[i] for i in part) + GAP * len(part)
         Console(file=target, width=width or enough, color_system=None).print(grid)
-        parts += [line.rstrip() for line in target.getvalue().splitlines() if line.strip()]
-    return "\n".join(parts)
+        lines += [line.rstrip() for line in target.getvalue().splitlines() if line.strip()]
+    return "\n".join(lines)
 
 
-def _parts(widths: Sequence[int], width: int | None) -> Iterator[list[int]]:
-    """Columns side by side that fit, the first one in every part."""
+def parts(widths: Sequence[int], width: int | None, gap: int = GAP) -> Iterator[list[int]]:
+    """Columns side by side that fit, so far apart, the first one in every part."""
     part = [0]
     for i, wide in enumerate(widths[1:], start=1):
-        if width is not None and sum(widths[j] + GAP for j in part) + wide > width:
+        if width is not None and sum(widths[j] + gap for j in part) + wide > width:
             yield part
             part = [0]
         part.append(i)

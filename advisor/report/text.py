@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.names import counted, listed
 from advisor.recommend.answer.recommendation import CAREFUL, MIDDLE, Recommendation
 from advisor.recommend.objective import PERCENTILES_OFF, Expectation
+from advisor.report.lines import NARROWEST, WIDTH, row, titled, wrapped
 from advisor.report.prose.outlook import effect, end, end_expected, what_binds
 from advisor.report.prose.trace import decisions
 from twin.service_level import PERCENTS, words
 
-WIDTH = 80
-"""Columns where the answer goes to no terminal."""
-NARROWEST = 40
-"""Columns that lines are made for at least."""
+SURE = 0.99
+"""A chance above it is told as no more than that: the models know none better."""
 FIRST_TOKEN = " (time to first token)"
-LABEL = 13
-"""Columns of what stands before a line."""
 
 
 def write(recommendation: Recommendation, *, width: int = WIDTH, full_trace: bool = False) -> str:
@@ -31,23 +27,23 @@ def write(recommendation: Recommendation, *, width: int = WIDTH, full_trace: boo
     width = max(width, NARROWEST)
     feasible = recommendation.feasible
     blocks = [
-        "\n".join(_wrapped(line, width) for line in headline(recommendation).split("\n")),
+        "\n".join(wrapped(line, width) for line in headline(recommendation).split("\n")),
         _command(recommendation) if feasible else "",
-        _titled("Admission", _admission(recommendation) if feasible else [], width),
+        titled("Admission", _admission(recommendation) if feasible else [], width),
+        titled("Nobody measured this pair", _derived(recommendation), width),
         _binding(recommendation, width),
-        _titled(f"What would help{end(recommendation)}", _levers(recommendation), width, hang=2),
-        _titled(_expectation(recommendation), _expected(recommendation), width) if feasible else "",
-        _titled("Nobody measured this pair", _derived(recommendation), width),
+        titled(f"What would help{end(recommendation)}", _levers(recommendation), width, hang=2),
+        titled(_expectation(recommendation), _expected(recommendation), width) if feasible else "",
         _verified(recommendation, width),
-        _titled("Changes to the settings in [server]", _changes(recommendation), width),
-        _titled(
+        titled("Changes to the settings in [server]", _changes(recommendation), width),
+        titled(
             f"Further flags{end(recommendation)}",
             [f"- {each.flag}: {each.why}" for each in recommendation.further],
             width,
             hang=2,
         ),
-        _titled("Warnings", [f"- {warning}" for warning in recommendation.warnings], width, hang=2),
-        _titled(
+        titled("Warnings", [f"- {warning}" for warning in recommendation.warnings], width, hang=2),
+        titled(
             f"Why{end(recommendation)}", _full(recommendation) if full_trace else _why(recommendation), width, hang=2
         ),
     ]
@@ -82,37 +78,37 @@ def _command(recommendation: Recommendation) -> str:
 
 def _admission(recommendation: Recommendation) -> Iterator[str]:
     admission = recommendation.admission
-    yield _row(
+    yield row(
         "admitted",
         f"{admission.adapters:,} of {_adapters(admission.of)}: "
         f"{admission.request_rate:,.4g} requests/s, {admission.token_rate:,.0f} tokens/s",
     )
     if (known := recommendation.uncertainty) and known.up_to > admission.adapters:
-        yield _row("", f"by {CAREFUL} of what is known; {known.up_to:,} by {MIDDLE}")
+        yield row("", f"by {CAREFUL} of what is known; {known.up_to:,} by {MIDDLE}")
     if host := recommendation.host_memory:
         held = f"{host.gib:,.1f} GiB for the {_adapters(host.adapters)} of max_cpu_loras"
-        yield _row("host memory", f"{held}{host.copies}")
+        yield row("host memory", f"{held}{host.copies}")
     if (objective := recommendation.objective) is not None:
         within = "".join(
             f", {words(name)}{FIRST_TOKEN if name.startswith('ttft') else ''} within {limit.seconds:g} s"
             for name, limit in objective.limits.items()
         )
-        yield _row("objective", f"{objective.name}: no requests starve{within}")
+        yield row("objective", f"{objective.name}: no requests starve{within}")
     if admission.base_request_rate:
-        yield _row(
+        yield row(
             "base model",
             f"beside them {admission.base_request_rate:,.4g} requests/s that name no adapter, "
             f"{admission.base_token_rate:,.0f} tokens/s",
         )
     if rejected := admission.rejected:
-        yield _row("rejected", listed(rejected))
-        yield _row("principle", admission.principle)
-        yield _row("elsewhere", "`advisor place` says on how many GPUs all of them are served, and who goes where")
+        yield row("rejected", listed(rejected))
+        yield row("principle", admission.principle)
+        yield row("elsewhere", "`advisor place` says on how many GPUs all of them are served, and who goes where")
 
 
 def _binding(recommendation: Recommendation, width: int) -> str:
     title, rows = what_binds(recommendation)
-    return _titled(title, [_row(label, said) for label, said in rows], width)
+    return titled(title, [row(label, said) for label, said in rows], width)
 
 
 def _levers(recommendation: Recommendation) -> Iterator[str]:
@@ -124,19 +120,29 @@ def _expectation(recommendation: Recommendation) -> str:
     """The title of what to expect."""
     figures = recommendation.figures()
     simulated = figures.get("simulated_hours")
-    means = f", simulated, not predicted: means of {counted(simulated, 'hour')}" if simulated else ""
+    means = _likely(recommendation)
+    if simulated:
+        means = f", simulated, not predicted: means of {counted(simulated, 'hour')}"
     return f"Expected{end_expected(recommendation)}: {_state(figures)}{means}"
+
+
+def _likely(recommendation: Recommendation) -> str:
+    """How sure the models are of an hour like that."""
+    expected = recommendation.expected
+    if expected is None or not recommendation.steady:
+        return ""
+    return f", {f'more than {SURE:.0%}' if expected.chance > SURE else f'{expected.chance:.0%}'} sure"
 
 
 def _derived(recommendation: Recommendation) -> Iterator[str]:
     """Of which servers the figures are, and what would tell more."""
     if (known := recommendation.uncertainty) is None:
         return
-    yield _row("careful end", "what nine of ten such servers do no worse than: adapters are admitted by it")
+    yield row("careful end", "what nine of ten such servers do no worse than: adapters are admitted by it")
     if known.ranges:
-        yield _row("the middle", "the likeliest such server; in brackets, between which ends it likely is")
-    yield _row("least known", known.decisive)
-    yield _row("told by", known.measured_by)
+        yield row("the middle", "the likeliest such server; in brackets, between which ends it likely is")
+    yield row("least known", known.decisive)
+    yield row("told by", known.measured_by)
 
 
 def _expected(recommendation: Recommendation) -> Iterator[str]:
@@ -145,8 +151,8 @@ def _expected(recommendation: Recommendation) -> Iterator[str]:
     if (plain := recommendation.without_lora) and recommendation.binding is None:  # else it is among what would help
         one_token = expected is not None and expected.one_token
         time = f"{'a step of' if one_token else 'ITL'} {plain.itl_ms:,.1f} ms"
-        yield _row("without LoRA", f"{time}, and {plain.load_ratio:.3g} times the tokens/s at most")
-    yield _row("reading", _reading(expected))
+        yield row("without LoRA", f"{time}, and {plain.load_ratio:.3g} times the tokens/s at most")
+    yield row("reading", _reading(expected))
 
 
 def _reading(expected: Expectation | None) -> str:
@@ -162,13 +168,13 @@ def _verified(recommendation: Recommendation, width: int) -> str:
     measures = recommendation.verified
     if not measures:
         return ""
-    missed = [_row("missed", each) for each in measures["missed"]]
-    beside = [_row(each["change"], _beside(each)) for each in measures.get("neighbours", ())]
+    missed = [row("missed", each) for each in measures["missed"]]
+    beside = [row(each["change"], _beside(each)) for each in measures.get("neighbours", ())]
     if "best" in measures:
         better = [each["change"] for each in measures["neighbours"] if each["better"]]
-        beside.append(_row("the best", f"no: better are {' and '.join(better)}" if better else _best(measures)))
+        beside.append(row("the best", f"no: better are {' and '.join(better)}" if better else _best(measures)))
     middle = "" if recommendation.uncertainty is None else f" of {MIDDLE}"
-    return _titled(f"Digital twin{middle}: {_state(measures)}", [*_figures(measures), *missed, *beside], width)
+    return titled(f"Digital twin{middle}: {_state(measures)}", [*_figures(measures), *missed, *beside], width)
 
 
 def _beside(neighbour: Mapping[str, Any]) -> str:
@@ -196,12 +202,12 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         ("KV cache", "kv_capacity_tokens", ",", "tokens"),
     )
     lines = [
-        _row(label, f"{figures[key]:{digits}} {unit}{_range(figures, key)}{_percentiles(figures, key, digits)}")
+        row(label, f"{figures[key]:{digits}} {unit}{_range(figures, key)}{_percentiles(figures, key, digits)}")
         for label, key, digits, unit in shown
         if figures.get(key) is not None
     ]
     if refused := figures.get("refused_share"):
-        lines.append(_row("refused", f"{refused:.2%} of the requests, longer than max_model_len"))
+        lines.append(row("refused", f"{refused:.2%} of the requests, longer than max_model_len"))
     return lines
 
 
@@ -237,20 +243,3 @@ def _full(recommendation: Recommendation) -> Iterator[str]:
         yield f"{step.output} = " + (f"{step.result:,.1f}" if isinstance(step.result, float) else f"{step.result:,}")
         for i, reason in enumerate(step.rule):
             yield f"    {'because' if i == 0 else '    and'} {reason}"
-
-
-def _row(label: str, said: str) -> str:
-    return f"{label:<{LABEL}}{said}"
-
-
-def _titled(title: str, lines: Iterable[str], width: int, *, hang: int = LABEL) -> str:
-    """Lines below a title; of one that is too long, what follows begins so many columns further."""
-    told = [_wrapped(f"  {line}", width, hang=hang + len(line) - len(line.lstrip())) for line in lines]
-    return "\n".join([_wrapped(title, width), *told]) if told else ""
-
-
-def _wrapped(line: str, width: int, *, hang: int = 0) -> str:
-    if len(line) <= width:
-        return line
-    indent = " " * (hang + 2)
-    return textwrap.fill(line, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)

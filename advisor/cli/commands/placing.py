@@ -178,7 +178,8 @@ def tell(fleets: Sequence[Fleet], answers: Sequence[Placement], form: Format) ->
 
         utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         bars = {} if utf8 else {"full": "#", "empty": "-"}
-        blocks = [write(answer, fleet.inventory, **bars) for fleet, answer in told]
+        width = streams.width() or streams.WIDTH
+        blocks = [write(answer, fleet.inventory, width=width, **bars) for fleet, answer in told]
         if len(fleets) > 1:
             blocks = [f"{fleet.path}\n{block}" for (fleet, _), block in zip(told, blocks, strict=True)]
         streams.write("\n\n\n".join(blocks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,11 +68,11 @@ class Servers:
         """By type of GPU, what each adapter takes of one at least (see `bound`), once that is known."""
         self._contexts = [self._settled(each) for each in problem.gpu_types]
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What is to be told of the settings that hold for every GPU."""
-        of_contexts = (each for context in self._contexts for each in context.warnings)
-        of_pairs = (each for gpu_type in self.problem.gpu_types for each in gpu_type.pair.notes)
+    def warnings(self, gpu_types: Sequence[GpuType]) -> tuple[str, ...]:
+        """What is to be told of the settings that hold for every GPU of these types."""
+        contexts = (self._contexts[self.problem.gpu_types.index(each)] for each in gpu_types)
+        of_contexts = (warning for context in contexts for warning in context.warnings)
+        of_pairs = (note for each in gpu_types for note in each.pair.notes)
         return tuple(dict.fromkeys((*of_contexts, *of_pairs)))
 
     def mix(self, gpu_type: int = 0) -> Workload:

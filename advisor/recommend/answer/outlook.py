@@ -24,13 +24,19 @@ Resource = Literal[
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """What is being served at any moment, on average, and what share that is of what there is."""
+    """Who is being answered or waits for that at any moment, on average, and what share of what there is that takes."""
 
     requests: float
     adapters: float
     """Adapters with a request in flight."""
     shares: Mapping[Resource, float]
-    """By what there is a limit of; only means, around which chance adds some."""
+    """By what there is a limit of: what they would take if they could, over what there is. Only means, around which
+    chance adds some. Above 1 all of it is in use, and requests wait."""
+
+    @property
+    def used(self) -> dict[Resource, float]:
+        """The shares in use, 1 at most: nobody holds more than there is."""
+        return {name: min(share, 1.0) for name, share in self.shares.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +79,9 @@ class Binding:
             "in_flight": {
                 "requests": round(self.in_flight.requests, 1),
                 "adapters": round(self.in_flight.adapters, 1),
-                **{name: round(share, 4) for name, share in self.in_flight.shares.items()},
+                **{name: round(share, 4) for name, share in self.in_flight.used.items()},
             },
-            "at_limit": {name: round(share, 4) for name, share in self.at_limit.shares.items()},
+            "at_limit": {name: round(share, 4) for name, share in self.at_limit.used.items()},
         }
 
 

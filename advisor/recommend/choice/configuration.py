@@ -299,6 +299,7 @@ class Configurator:
             percentiles=predicted.percentiles,
             estimated=self._predict.estimates,
             margins=self._predict.margins,
+            one_token=bool((mix.traffic.output_mean[mix.traffic.rate > 0] <= 1.0).all()),
         )
 
 

@@ -15,6 +15,8 @@ from twin.workload import Workload
 
 NOTHING_LEFT = 1e-3
 """Of what the GPU serves, the share that base traffic leaves for adapters: less is nothing."""
+FILLS = 0.5
+"""Of what the GPU serves, the share from which on it is for its load that an adapter is too much."""
 PROBES, REACH = 5, 0.02
 """Above a size that misses so many more are tried, each so much larger: a classifier of trees may be unsure of one size
 and sure of the next."""
@@ -67,10 +69,10 @@ def choose(
     try:
         if not (one_more := misses(of)):
             size = of
-        elif least < of:
+        elif least < of or of == 1:
             size, one_more = largest(max(min(of, limit), 1), of, misses)
         else:
-            return Choice(0, None, tuple(trace), values, f"with all {of:,}: {one_more[0]}")
+            return Choice(0, None, tuple(trace), values, f"not all {of:,} of them: {one_more[0]}")
     except DoesNotFitError as error:
         return Choice(0, None, (*trace, *error.trace), values, str(error))
     if size < 1:
@@ -79,6 +81,10 @@ def choose(
         beside = f" beside {base:,.0f} tokens/s of requests that name no adapter" if base else ""
         if base >= values["estimated_load"] * (1 - NOTHING_LEFT):
             reason = f"requests that name no adapter bring {base:,.0f} tokens/s, alone more than one GPU serves"
+        elif of == 1:
+            reason = f"not even the one adapter is served, of {each:,.0f} tokens/s{beside}: {'; '.join(one_more)}"
+            if each > FILLS * values["estimated_load"]:
+                reason += "; `advisor place` shares its requests among GPUs"
         elif limit < 1:
             reason = f"one adapter of this mix brings {each:.1f} tokens/s, more than one GPU serves{beside}"
             reason = f"{reason}: {one_more[0]}"

@@ -43,7 +43,7 @@ def shortages(
         missed.append(f"max_num_seqs {settings.max_num_seqs:,} < {seats:,.0f} requests in flight at times")
     if batched > BUDGET_SHARE * settings.max_num_batched_tokens:
         missed.append(
-            f"{BUDGET_SHARE:.0%} of max_num_batched_tokens {settings.max_num_batched_tokens:,} < {batched:,.0f} tokens "
-            "of a step"
+            f"{batched:,.0f} tokens of a step on average > {BUDGET_SHARE:.0%} of max_num_batched_tokens "
+            f"{settings.max_num_batched_tokens:,}, beyond which prompts wait for each other"
         )
     return missed

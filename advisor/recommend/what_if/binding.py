@@ -53,24 +53,25 @@ def binding(mix: Mix, profile: Profile) -> Binding | None:
 
 
 def in_flight(workload: Workload, configuration: Configuration, profile: Profile) -> InFlight:
-    """What is in flight of this traffic, by Little's law: what arrives while an answer is written."""
+    """What is in flight of this traffic, by Little's law: what arrives until an answer is complete, of which what
+    arrives while it is written is in the batch."""
     settings, expected, traffic = configuration.settings, configuration.expected, workload.traffic
-    step_s, rate = expected.itl_ms / 1e3, float(traffic.rate.sum())
-    requests = float(traffic.rate @ traffic.output_mean) * step_s
+    step_s, first_s, rate = expected.itl_ms / 1e3, expected.ttft_ms / 1e3, float(traffic.rate.sum())
+    running = float(traffic.rate @ traffic.output_mean) * step_s
     excess = np.maximum(workload.cv**2 - 1, 1e-9)
     bursts = workload.rate * np.log1p(excess) / excess
-    present = -np.expm1(-bursts * workload.output_mean * step_s)
-    adapters = min(float(present.sum()), float(settings.max_loras))
+    wanting = float(-np.expm1(-bursts * (first_s + (workload.output_mean - 1) * step_s)).sum())
+    adapters = min(wanting, float(settings.max_loras))
     shared = shared_tokens(traffic, profile.memory.block_size)
-    held = requests * (held_tokens(traffic) - shared) + adapters * shared
-    batched = requests + float(traffic.rate @ traffic.input_mean) * step_s - rate * shared * step_s
+    held = running * (held_tokens(traffic) - shared) + adapters * shared
+    batched = running + float(traffic.rate @ traffic.input_mean) * step_s - rate * shared * step_s
     return InFlight(
-        requests,
-        adapters,
+        rate * first_s + running - rate * step_s,
+        wanting,
         {
             "kv_cache": held / max(expected.kv_capacity_tokens, 1),
-            "adapter_slots": adapters / settings.max_loras,
-            "max_num_seqs": requests / settings.max_num_seqs,
+            "adapter_slots": wanting / settings.max_loras,
+            "max_num_seqs": running / settings.max_num_seqs,
             "max_num_batched_tokens": batched / settings.max_num_batched_tokens,
         },
     )
@@ -89,7 +90,7 @@ def _runs_out(mix: Mix, limit: int, beyond: int, at_limit: InFlight) -> tuple[Re
     elif there.expected.likely:
         late = any(name.startswith("ttft") for name in mix.objective.beyond(there.expected))
         what = "ttft_limit" if late else "itl_limit"
-    elif at_limit.shares[fullest] >= TIGHT or (fullest == "max_num_seqs" and _seats_fill(at_limit)):
+    elif at_limit.shares[fullest] >= TIGHT or (fullest == "max_num_seqs" and _seats_fill(at_limit, here)):
         what = fullest
     elif here is not None and here.memory_bound:  # fewer slots than the rules would have
         what = "adapter_slots"
@@ -98,10 +99,13 @@ def _runs_out(mix: Mix, limit: int, beyond: int, at_limit: InFlight) -> tuple[Re
     return what, unsure_up_to
 
 
-def _seats_fill(at_limit: InFlight) -> bool:
+def _seats_fill(at_limit: InFlight, here: Configuration | None) -> bool:
     """Whether chance alone fills the seats of a batch, as it does where they are few."""
-    peak = at_limit.requests + SPREADS * math.sqrt(at_limit.requests)
-    return peak * at_limit.shares["max_num_seqs"] >= at_limit.requests
+    if here is None:
+        return False
+    seats = here.settings.max_num_seqs
+    running = at_limit.shares["max_num_seqs"] * seats
+    return running + SPREADS * math.sqrt(running) >= seats
 
 
 def _fullest(at_limit: InFlight, *, slots: bool) -> Resource:

@@ -24,6 +24,8 @@ class Words(NamedTuple):
 
 DIGITS = 4
 """Significant digits of numbers, enough to check products."""
+ROUNDING = 1e-12
+"""Up to it a number differs from 0 as sums of floats do."""
 STANDARD = "standard deviation"
 WORDS: dict[str, Words] = {
     "adapters": Words("{} are served", "adapters"),
@@ -125,7 +127,8 @@ def conditions(met: Sequence[Met], product: Product | None, explained: set[str])
 
 
 def number(value: float, digits: int = DIGITS) -> str:
-    """A number with so many significant digits, and no fewer than it has before the point."""
+    """A number with so many significant digits, and no fewer than it has before the point; 0 but for rounding is 0."""
+    value = value if abs(value) > ROUNDING else 0.0
     return f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advisor.names import counted
+from advisor.names import counted, few
 from advisor.recommend.answer.outlook import Binding, InFlight, Lever, Resource
 from advisor.recommend.answer.recommendation import CAREFUL, Recommendation
 
@@ -11,10 +11,10 @@ BINDS: dict[Resource, tuple[str, str]] = {
     "compute": ("compute", "steps take longer the more is in flight, until requests wait"),
     "kv_cache": ("KV cache", "the memory for tokens of requests in flight runs out"),
     "adapter_slots": ("adapter slots", "requests wait for one, and there can be no more of them"),
-    "slot_rank": ("rank of the slots", "all are as large as the largest rank needs"),
+    "slot_rank": ("rank of the slots", "all become as large as the largest rank needs that is admitted"),
     "host_memory": ("host memory", "max_cpu_loras holds no more adapters"),
     "max_num_seqs": ("max_num_seqs", "no more requests are served at once"),
-    "max_num_batched_tokens": ("max_num_batched_tokens", "no more tokens fit into a step"),
+    "max_num_batched_tokens": ("max_num_batched_tokens", "no more tokens fit into a step, and prompts wait"),
     "certainty": ("how sure the models are", "more may well do, which the digital twin can tell"),
     "ttft_limit": ("limit of the TTFT", "first tokens would come later than the objective allows"),
     "itl_limit": ("limit of the ITL", "tokens would come slower than the objective allows"),
@@ -49,7 +49,7 @@ def what_binds(recommendation: Recommendation) -> tuple[str, list[tuple[str, str
     if (unsure := binding.unsure_up_to) is not None:
         lines.append(("unsure", f"up to {unsure:,} adapters the models rather say yes"))
     now = binding.in_flight
-    in_flight = f"{_few(now.requests)} requests of {_few(now.adapters)} adapters at any moment; {_in_use(now)}"
+    in_flight = f"{few(now.requests)} requests of {few(now.adapters)} adapters at any moment; {_in_use(now)}"
     title = f"What binds{end(recommendation)}: {name if binds else 'nothing yet'}"
     return title, [*lines, ("in flight", in_flight)]
 
@@ -64,11 +64,6 @@ def end_expected(recommendation: Recommendation) -> str:
     return "" if (known := recommendation.uncertainty) is None else f" of {known.expected_of}"
 
 
-def _few(count: float) -> str:
-    """A mean number of things, with a decimal where they are few."""
-    return f"{count:,.0f}" if count >= 9.95 else f"{count:.1f}"  # else it would be 10.0
-
-
 def _load(binding: Binding) -> str:
     more = binding.adapters - binding.admitted
     if binding.at_least:
@@ -78,8 +73,12 @@ def _load(binding: Binding) -> str:
 
 
 def _in_use(in_flight: InFlight) -> str:
-    shares = in_flight.shares
-    told = (f"{name} {shares[key]:.0%}" for key, name in USED.items() if key in ALWAYS or shares[key] >= WORTH_TELLING)
+    shares = {key: in_flight.shares[key] for key in USED}
+    told = (
+        f"{USED[key]} {f'{share:.0%}' if share <= 1 else 'full (requests wait)'}"
+        for key, share in shares.items()
+        if key in ALWAYS or share >= WORTH_TELLING
+    )
     return f"in use: {', '.join(told)}"
 
 

@@ -54,7 +54,7 @@ def _sentence(step: Step) -> str:
     value = number(step.result)
     named = {
         "load_limit": f"{value} tokens/s is the rules' first estimate of what one GPU serves of this mix (load limit)",
-        "admission_limit": f"{value} adapters",
+        "admission_limit": f"{value} adapter{'' if step.result == 1 else 's'}",
         "adapters": f"{value} adapter{'' if step.result == 1 else 's'} admitted",
         "max_lora_rank": f"Slots of rank {value}",
         "max_loras": f"{value} slot{'' if step.result == 1 else 's'}",
@@ -69,9 +69,11 @@ def _of_adapters(reason: Reason, step: Step) -> str:
     match reason:
         case Quotient():
             beside = f", beside {reason.base:,.0f} tokens/s that name no adapter" if reason.base else ""
-            told = f" bring that load, at {number(reason.each)} tokens/s each{beside}"
+            brings = "brings" if step.result == 1 else "bring"
+            told = f" {brings} that load, at {number(reason.each)} tokens/s each{beside}"
         case Missed() if step.output == "admission_limit":
-            told = f" are the most (admission limit): with {reason.count:,}, {'; '.join(reason.misses)}"
+            are = "is" if step.result == 1 else "are"
+            told = f" {are} the most (admission limit): with {reason.count:,}, {'; '.join(reason.misses)}"
         case Kept():
             told = " (admission limit), beyond what the rules say: the models are sure of so many"
         case Asked() if reason.of <= reason.limit:
@@ -127,9 +129,11 @@ def _more(step: Step, binding: Binding) -> list[str]:
             f"About {in_flight:,.0f}" if in_flight >= 1 else "Less than one",
             "has" if in_flight < 1.5 else "have",
         )
+        waits = "more of them than slots, so that requests wait for one"
+        if binding.in_flight.shares["adapter_slots"] <= 1:
+            waits = "with fewer slots, requests would wait for one"
         return [
-            f"{about} of the {binding.admitted:,} adapters {has} a request in flight at any moment; with fewer slots, "
-            "requests would wait for one",
+            f"{about} of the {binding.admitted:,} adapters {has} a request in flight at any moment; {waits}",
             f"Each further slot costs {binding.slot_tokens:,.0f} tokens of KV cache",
         ]
     return []

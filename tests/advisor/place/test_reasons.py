@@ -60,3 +60,17 @@ def test_adapters_that_memory_leaves_no_slot_for_are_told_and_the_others_placed(
     assert answer.unplaced[7].startswith("no GPU serves it, even alone: ")
     both = place(replace(problem, gpu_types=(GpuType(renamed(tight, "tight")), GpuType(pair, 1.5))))
     assert not both.unplaced
+
+
+def test_what_is_peculiar_to_a_type_that_is_not_used_is_no_warning(pair: Pair) -> None:
+    mix = random_mix(np.random.default_rng(4), 40)
+    dear, cheap = (replace(renamed(pair, name), notes=(f"a note on {name}",)) for name in ("dear", "cheap"))
+    answer = place(Problem(of(mix), (GpuType(dear, 3.0), GpuType(cheap, 1.0))))
+    assert "a note on cheap" in answer.warnings and "a note on dear" not in answer.warnings
+
+
+def test_answers_of_one_token_have_no_time_between_tokens(pair: Pair) -> None:
+    mix = random_mix(np.random.default_rng(4), 20)
+    ones = np.ones(len(mix))
+    answer = place(Problem(of(replace(mix, output_mean=ones, output_std=0 * ones)), (GpuType(pair),)))
+    assert answer.assignments and all(each.expected.one_token for each in answer.assignments)

@@ -98,3 +98,10 @@ def test_adapters_that_come_and_go_need_the_switch() -> None:
     assert any("whoever reaches the port" in each for each in found.warnings)
     assert found.host_memory is not None and found.host_memory.gib == pytest.approx(64 * 0.0839e9 / 2**30, rel=0.01)
     assert not answer().environment and "environment" not in answer().document()
+
+
+def test_of_answers_of_one_token_nobody_waits_between_tokens() -> None:
+    one = {"mean": 1, "std": 0}
+    found = answer(mean=4000, adapter={"output": one})
+    assert "all others wait for" in told(found, "--max-num-batched-tokens")
+    assert not told(found, "--max-num-seqs")

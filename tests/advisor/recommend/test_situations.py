@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 import pytest
@@ -186,3 +187,17 @@ def test_answers_of_one_token_have_no_time_between_tokens() -> None:
     assert "  ITL " not in text and "answer token" not in text and figures["ttft_ms"] > 0
     for form in (Format.JSON, Format.TOML, Format.YAML):
         assert "itl" not in write(told, form).split("warnings")[0].replace("no ITL", "")
+
+
+def test_an_adapter_that_is_too_much_alone_is_said_to_be() -> None:
+    told = answer(Situation([adapters(1, rate=40)], feasible=False, all=False))
+    text = " ".join(write(told, Format.TEXT).split())
+    assert "not feasible: not even the one adapter is served, of " in text and "`advisor place` shares" in text
+    assert "with all 1" not in text and not re.search(r"\b1 adapters\b", text)
+
+
+def test_what_lies_outside_the_training_data_is_said_with_its_meaning() -> None:
+    warnings = answer(SITUATIONS["a classifier's single token"]).warnings
+    assert any(
+        told.startswith("output_spread is 0 (standard deviation of answers / mean), outside") for told in warnings
+    )

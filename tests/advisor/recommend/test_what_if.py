@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
 from advisor.recommend.what_if.explore import MOST_ADAPTERS, explored
 from advisor.recommend.what_if.mix import Mix
+from advisor.report import Format, write
 from advisor.zoo.pair import Pair
 from advisor.zoo.pairs import find_pair
 from tests.advisor import inventories
@@ -174,3 +176,49 @@ def thousands(count: int) -> Inventory:
     asked = inventory(count=count)
     rate, rank = (np.full(len(asked), each) for each in (0.002, 32.0))
     return replace(asked, workload=replace(asked.workload, rate=rate, rank=rank))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "[fixed]\nmax_loras = 1\n",
+        "[fixed]\nmax_num_seqs = 4\n",
+        "[fixed]\nmax_num_seqs = 256\nmax_num_batched_tokens = 256\n",
+        "[fixed]\ngpu_memory_utilization = 0.45\n",
+        "[base]\nrate = 10\n",
+    ],
+)
+def test_nobody_holds_more_than_there_is(more: str) -> None:
+    for count in (6, 400):
+        answer = answered(inventory(more, count=count))
+        if (binding := answer.binding) is None:
+            continue
+        told = binding.document()
+        shares = [*told["at_limit"].values(), *(told["in_flight"][name] for name in told["at_limit"])]
+        assert max(shares) <= 1
+        text = " ".join(write(answer, Format.TEXT).split())
+        assert not [share for share in re.findall(r"(\d+)%", text.split("Further flags")[0]) if int(share) > 100]
+        for in_flight in (binding.in_flight, binding.at_limit):
+            assert in_flight.used == {name: min(share, 1.0) for name, share in in_flight.shares.items()}
+
+
+def test_what_is_full_is_said_to_be_and_that_requests_wait() -> None:
+    answer = answered(inventory())
+    assert answer.binding is not None
+    shares = {**answer.binding.in_flight.shares, "kv_cache": 1.12}
+    crowded = replace(answer.binding, in_flight=replace(answer.binding.in_flight, shares=shares))
+    full = replace(answer, binding=crowded)
+    assert "in use: KV cache full (requests wait), adapter slots" in " ".join(write(full, Format.TEXT).split())
+    assert full.document()["binding"]["in_flight"]["kv_cache"] == 1.0
+
+
+@pytest.mark.parametrize("output", ["{ mean = 196, std = 181 }", "{ mean = 1, std = 0 }"])
+def test_requests_in_flight_are_one_number(output: str) -> None:
+    text = MIX.replace("{count}", "60").replace("{rank}", "16").replace("{ mean = 196, std = 181 }", output)
+    answer = answered(parse(text))
+    assert answer.binding is not None and answer.expected is not None
+    told = " ".join(write(answer, Format.TEXT).split())
+    (requests,) = re.findall(r"in flight ([\d.,]+) requests of", told)
+    assert set(re.findall(r"about ([\d.,]+) requests are in flight", told)) <= {requests}
+    e2e_s = (answer.expected.ttft_ms + (195 if "196" in output else 0) * answer.expected.itl_ms) / 1e3
+    assert answer.binding.in_flight.requests == pytest.approx(6.0 * e2e_s)

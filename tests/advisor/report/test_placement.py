@@ -96,7 +96,7 @@ def test_fewer_gpus_than_are_needed_are_said_not_to_do(placement: Placement, inv
     first, *others = placement.assignments
     short = replace(placement, assignments=(replace(first, missed=("TTFT",)), *others), lower_bound=9)
     assert write(short, inventory).startswith("3 GPUs cannot serve 8 of 12 adapters; at least 9 are needed\n")
-    enough = write(replace(short, lower_bound=2), inventory)
+    enough = write(replace(short, lower_bound=2), inventory, width=120)
     assert enough.startswith("3 GPUs serve 8 of 12 adapters; at least 2 are needed: 50% above the fewest possible")
 
 
@@ -118,3 +118,43 @@ def test_the_kv_cache_in_use(placement: Placement, inventory: Inventory) -> None
 
 def test_types_have_a_column_where_there_are_several(placement: Placement, inventory: Inventory) -> None:
     assert " type " not in write(placement, inventory)
+
+
+def test_no_line_is_longer_than_the_terminal(placement: Placement, inventory: Inventory, pair: Pair) -> None:
+    first, second, spare = placement.assignments
+    named = pair.profile.pair.model_copy(update={"name": "tiny-1b--rtx-pro-6000", "gpu": "rtx-pro-6000"})
+    other = GpuType(replace(pair, profile=pair.profile.model_copy(update={"pair": named})))
+    notes = ("a long warning " * 12).strip()
+    many = replace(placement, assignments=(first, replace(second, gpu_type=other), spare), warnings=(notes,))
+    for told in (placement, many):
+        for width in (40, 60, 80, 100, 120):
+            lines = write(told, inventory, width=width).splitlines()
+            assert max(map(len, lines)) <= width, "\n".join(lines)
+            for figure in ("5 of 8", "1,950", "40.0"):
+                assert any(figure in line.split("  ") or f" {figure}" in line for line in lines)
+
+
+def test_at_80_columns_a_gpu_is_one_line_with_a_bar_of_its_load(placement: Placement, inventory: Inventory) -> None:
+    table = write(placement, inventory, width=80).split("\n\n")[1].splitlines()
+    assert len(table) == 1 + len(placement.assignments)
+    assert "█" in table[1]
+
+
+def test_nobody_holds_more_than_there_is_and_too_much_load_reads_as_that(
+    placement: Placement, inventory: Inventory
+) -> None:
+    first = placement.assignments[0]
+    crowded = replace(
+        first, load=1.31, active_adapters=19.6, expected=replace(first.expected, itl_ms=4000.0, kv_capacity_tokens=900)
+    )
+    for width in (80, 120):
+        table = write(replace(placement, assignments=(crowded,)), inventory, width=width).split("\n\n")[1]
+        assert "131% overload" in table and "8 of 8" in table and "full" in table
+        assert table.count("%") == 1, table
+
+
+def test_answers_of_one_token_have_no_time_between_tokens(placement: Placement, inventory: Inventory) -> None:
+    first = placement.assignments[0]
+    single = replace(first, expected=replace(first.expected, one_token=True))
+    assert "40.0" not in write(replace(placement, assignments=(single,)), inventory)
+    assert "itl_ms" not in single.figures() and "itl_ms" in first.figures()

@@ -78,7 +78,7 @@ def test_requests_that_name_no_adapter(run: Run, tmp_path: Path) -> None:
     spread = answer(run, path, "--base", "spread")
     assert (own["base"], spread["base"]) == ("own", "spread")
     assert {each["base"] for each in spread["assignments"]} == {round(1 / spread["gpus"], 6)}
-    assert "Requests that name no adapter\n  100.0% of them to" in run("place", path, "--base", "own").stdout
+    assert "Requests that name no adapter\n  all of them to GPU " in run("place", path, "--base", "own").stdout
     assert run("place", path, "--base", "elsewhere").returncode == 2
     assert run("place", path, "--base", "own", "--gpus", "1").returncode == 0  # that there are too few is no surprise
     few = run("place", path, "--base", "own", "--gpus", "1", "--strict")
