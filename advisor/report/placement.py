@@ -18,7 +18,7 @@ BARS = ((10, 10), *((length, 0) for length in (10, 8, 6, 5, 4, 0)))
 """Characters of bars, of the load and of what else is in use: the first are taken for which there are columns."""
 GAP = 2
 """Columns between two of the table."""
-WORDS = {"type", "load", "slots", "KV cache"}
+WORDS = {"type", "load", "slots", "KV"}
 """Columns of the table that begin at the left."""
 REASONS = 8
 """Reasons for being on no GPU that are shown before the rest is only counted."""
@@ -113,7 +113,7 @@ def _cells(placement: Placement, inventory: Inventory, bars: tuple[int, int], fu
     """The header, and a row for each GPU, with bars of so many characters: of the load, and of what else is in use."""
     of_load, of_others = bars
     several = len({each.gpu_type.pair.name for each in placement.assignments}) > 1
-    header = ["GPU", *(["type"] if several else []), "load", "slots", "KV cache", "adapters", "rank"]
+    header = ["GPU", *(["type"] if several else []), "load", "slots", "KV", "adapters", "rank"]
     rows: list[Row] = [[*header, "tokens/s", "ITL ms", "TTFT ms"]]
     for each in placement.assignments:
         settings, expected = each.settings, each.expected

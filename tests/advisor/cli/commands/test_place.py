@@ -293,5 +293,5 @@ def test_without_the_letters_for_bars(run: Run, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     done = run("place", inventories.write(tmp_path, BUSY))
     assert done.returncode == 0
-    assert "####" in done.stdout
+    assert "  ##--------  " in done.stdout
     assert "\\u" not in done.stdout
