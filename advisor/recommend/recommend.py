@@ -19,14 +19,12 @@ from advisor.recommend.load import Load, load_of
 from advisor.recommend.objective import PERCENTILES_OFF, Objective
 from advisor.recommend.server import host_memory
 from advisor.recommend.server.context import settle_context
-from advisor.recommend.server.launched import with_settings
+from advisor.recommend.server.launched import refusal, with_settings
 from advisor.recommend.server.lora_cost import without_lora
 from advisor.recommend.uncertainty import hedged
 from advisor.zoo.pair import Pair
 from twin.arrivals import mean_scale
-from twin.profile import Profile
 from twin.service_level import words
-from twin.settings import LORA_RANKS
 from twin.workload import Workload
 
 FEW_TOKENS = 4.0
@@ -54,7 +52,8 @@ def _recommend(
 ) -> Recommendation:
     """The answer of a pair whose Profile is taken as it is."""
     profile, fixed = pair.profile, dict(inventory.fixed)
-    _check(fixed, profile)
+    if refused := refusal(fixed, profile):
+        raise InputError(f"vLLM refuses the fixed settings: {refused}")
     context = settle_context(inventory.mix, profile, inventory.server, fixed)
     if context.max_model_len != profile.memory.max_model_len:
         fixed["max_model_len"] = context.max_model_len
@@ -188,21 +187,6 @@ def _simultaneous(inventory: Inventory, load: Load, admitted: Sequence[str], *, 
                 f"{tokens:,.0f} prompt tokens come at once then, and the last request has its first token after "
                 f"{whole_ms:,.0f} ms at least{waits}"
             )
-
-
-def _check(fixed: Mapping[str, int | float], profile: Profile) -> None:
-    """Refuse what vLLM would refuse."""
-    slots = int(fixed.get("max_loras", 1))
-    others = {name: value for name, value in fixed.items() if "lora" not in name}
-    try:
-        profile.settings(
-            max_loras=slots,
-            max_cpu_loras=int(fixed.get("max_cpu_loras", slots)),
-            max_lora_rank=int(fixed.get("max_lora_rank", LORA_RANKS[-1])),
-            others=others,
-        )
-    except ValueError as error:
-        raise InputError(f"vLLM refuses the fixed settings: {error}") from error
 
 
 def _admission(inventory: Inventory, chosen: Selection) -> Admission:

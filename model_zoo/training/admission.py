@@ -12,6 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GroupKFold
 
 from advisor.features.vector import SERVING_FEATURES, STEADY_FEATURES, under_limit, wait_share
+from advisor.recommend.server.room import KEPT_FREE
 from model_zoo.campaign.runs import Objective, ObjectiveName, SimulatedRun, objectives_named
 from model_zoo.training.boosting import LogOdds
 from model_zoo.training.dataset import Table
@@ -37,9 +38,30 @@ TREES: dict[ObjectiveName, dict[str, int]] = {
     "published": {"max_iter": 120, "max_leaf_nodes": 40},
 }
 """How many trees a classifier has, and how large they are."""
-REQUIRED = (0.5, 0.6, 0.7, 0.8, 0.85, 0.88, 0.9, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
+REQUIRED = (
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.82,
+    0.84,
+    0.86,
+    0.87,
+    0.88,
+    0.89,
+    0.9,
+    0.91,
+    0.92,
+    0.93,
+    0.94,
+    0.95,
+    0.96,
+    0.97,
+    0.98,
+    0.99,
+)
 """Chances that may be required of a recommendation."""
-MISSED = 0.04
+MISSED = 0.045
 """Share of the steady recommendations by out-of-fold predictions that may miss their objective. Of those for mixes held
 out it was 5.7 % where this was 5 %: the advisor looks for the largest number that is likely enough among more."""
 GUESSES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
@@ -130,9 +152,10 @@ def required_chance(table: Table[Outcome], odds: Floats) -> float:
     """The smallest chance with which few enough recommendations miss, among the configurations that were run.
 
     `odds` are of models that have not seen the mixes. Recommended is the largest number of adapters for which some
-    slots are likely enough, with the likeliest slots.
+    slots are likely enough and leave room for chance in the KV cache, with the likeliest slots.
     """
     mixes = _rows_of_mixes(table)
+    odds = np.where(table.column("kv_spare") >= KEPT_FREE, odds, -np.inf)
     for chance in REQUIRED:
         recommended = [_recommended(table, odds, rows, chance) for rows in mixes]
         missed = [not table.labels[i].met for i in recommended if i is not None]

@@ -16,6 +16,7 @@ from advisor.recommend.answer.reasons import FewerAdapters, Fixed, Missed, NextR
 from advisor.recommend.answer.recommendation import Step
 from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.server.launched import with_settings
+from advisor.recommend.server.room import crowded
 from advisor.zoo.pair import Pair
 from advisor.zoo.predictor import load_predictor
 from advisor.zoo.tree import load_tree
@@ -40,8 +41,8 @@ FEW = 16
 POISSON_CV = 1.05
 """Gaps that vary more are no longer those of independent requests: a twentieth is within what logs show of those."""
 SPARE_STEP, UNEVEN_STEP, SPARE_KV = 0.02, 0.05, 0.5
-"""Slots beyond those of the rules may lengthen a step by no more than such a share, the second where requests come in
-bursts, for which longer steps keep fewer waiting; and must leave such a share of the KV cache."""
+"""Slots beyond those of the rules may lengthen a step by no more than such a share, the second where they are not few:
+then it is bursts that fill them, and who waits keeps others waiting; and must leave such a share of the KV cache."""
 TRIED = 8
 """Numbers of slots that are measured between those of the rules and enough of them."""
 SELDOM = 0.05
@@ -229,7 +230,7 @@ class Configurator:
         if not fit:
             return
         tried = sorted({fit[round(share * (len(fit) - 1))] for share in np.linspace(0, 1, TRIED)})
-        most_ms = (1 + (UNEVEN_STEP if _uneven(values) else SPARE_STEP)) * with_slots["step_time"]
+        most_ms = (1 + (SPARE_STEP if wanted <= FEW else UNEVEN_STEP)) * with_slots["step_time"]
         measured = measure_slots(values, mix, self.profile, tried)
         cheap = [slots for slots, each in zip(tried, measured, strict=True) if each["step_time"] <= most_ms]
         if cheap:
@@ -299,6 +300,7 @@ class Configurator:
             percentiles=predicted.percentiles,
             estimated=self._predict.estimates,
             margins=self._predict.margins,
+            shortages=crowded(values, kv_capacity_tokens) if self.objective.trees == "steady" else (),
             one_token=bool((mix.traffic.output_mean[mix.traffic.rate > 0] <= 1.0).all()),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from twin.profile import Profile
+from twin.settings import LORA_RANKS
 
 
 def with_settings(profile: Profile, fixed: Mapping[str, int | float]) -> Profile:
@@ -26,3 +27,18 @@ def with_settings(profile: Profile, fixed: Mapping[str, int | float]) -> Profile
             ),
         }
     )
+
+
+def refusal(fixed: Mapping[str, int | float], profile: Profile) -> str:
+    """Why vLLM would not start with these settings, the others as they are by default; empty where it would."""
+    slots = int(fixed.get("max_loras", 1))
+    try:
+        profile.settings(
+            max_loras=slots,
+            max_cpu_loras=int(fixed.get("max_cpu_loras", slots)),
+            max_lora_rank=int(fixed.get("max_lora_rank", LORA_RANKS[-1])),
+            others={name: value for name, value in fixed.items() if "lora" not in name},
+        )
+    except ValueError as error:
+        return str(error)
+    return ""

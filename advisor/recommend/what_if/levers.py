@@ -18,6 +18,7 @@ from advisor.recommend.choice.order import in_order
 from advisor.recommend.objective import MOST_TTFT_LIMIT_S, Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
 from advisor.recommend.server.context import covering_len
+from advisor.recommend.server.launched import refusal
 from advisor.recommend.what_if.mix import Mix, admitting
 from advisor.zoo.pair import Pair
 from twin.service_level import Limit, words
@@ -170,7 +171,8 @@ def _otherwise(inventory: Inventory, pair: Pair, objective: Objective, answer: R
 
 def _settings(inventory: Inventory, pair: Pair, objective: Objective, answer: Recommendation) -> Iterator[Otherwise]:
     for name, value in inventory.fixed.items():
-        yield Otherwise(f"{name} left open, not fixed at {value:g}", _without(inventory, name), objective)
+        if not refusal((without := _without(inventory, name)).fixed, pair.profile):  # others may hang on it
+            yield Otherwise(f"{name} left open, not fixed at {value:g}", without, objective)
     memory = pair.profile.memory
     tight = _memory_bound(answer)
     longest = answer.settings.max_model_len if answer.settings is not None else memory.max_model_len

@@ -38,9 +38,7 @@ LONG_ON_LITTLE = pytest.mark.xfail(
     ("mix", "utilization", "least"),
     [
         (workload(np.full(24, 0.03), lengths=(3000.0, 1700.0, 250.0, 200.0)), 0.45, 24),
-        pytest.param(
-            workload(np.full(24, 0.15), lengths=(3000.0, 1700.0, 250.0, 200.0)), 0.45, 5, marks=LONG_ON_LITTLE
-        ),
+        (workload(np.full(24, 0.15), lengths=(3000.0, 1700.0, 250.0, 200.0)), 0.45, 5),
         pytest.param(
             workload(np.full(24, 0.15), lengths=(3000.0, 1700.0, 250.0, 200.0)), 0.6, 10, marks=LONG_ON_LITTLE
         ),

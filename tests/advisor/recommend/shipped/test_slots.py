@@ -26,14 +26,9 @@ def test_thousands_of_adapters_that_are_hardly_asked_are_all_served(llama: Pair,
     assert served(answer, asked, llama).steady()
 
 
-FEW_SLOTS = pytest.mark.xfail(
-    strict=True, reason="steady, but one request in a hundred waits for a slot: strong bursts of busy adapters"
-)
-
-
 @pytest.mark.parametrize(
     ("adapters", "rate", "cv"),
-    [pytest.param(2000, 0.005, 4.0, marks=FEW_SLOTS), (3000, 0.002, 2.0), (100_000, 0.00005, 6.0)],
+    [(2000, 0.005, 4.0), (3000, 0.002, 2.0), (100_000, 0.00005, 6.0)],
 )
 def test_bursts_of_more_adapters_than_the_models_know_find_slots(
     llama: Pair, adapters: int, rate: float, cv: float
@@ -68,7 +63,7 @@ def test_slots_for_little_traffic_bear_half_as_much_again(llama: Pair) -> None:
     ("model", "adapters", "rate", "cv", "rank"),
     [
         ("llama-3.1-8b-instruct", 12, 0.3, 4.0, 64),  # step time bounds them
-        ("qwen2.5-7b-instruct", 300, 0.008, 6.0, 512),  # memory
+        ("qwen2.5-7b-instruct", 150, 0.008, 6.0, 512),  # memory
         ("llama-3.1-8b-instruct", 4, 0.1, 1.0, 8),  # the adapters that there are
     ],
 )
