@@ -43,6 +43,8 @@ POISSON_CV = 1.05
 SPARE_STEP, UNEVEN_STEP, SPARE_KV = 0.02, 0.05, 0.5
 """Slots beyond those of the rules may lengthen a step by no more than such a share, the second where they are not few:
 then it is bursts that fill them, and who waits keeps others waiting; and must leave such a share of the KV cache."""
+IDLE = 0.05
+"""At no more than such a share of its load a server lets hardly anyone wait for another."""
 TRIED = 8
 """Numbers of slots that are measured between those of the rules and enough of them."""
 SELDOM = 0.05
@@ -100,6 +102,7 @@ class Configurator:
         self._idle_adapters, self._idle_rank = idle_adapters, idle_rank
         self._together = together
         self._host_slots = sys.maxsize if host_slots is None else host_slots
+        self._longest_prompt = pair.models.manifest.range["input_mean"][1]
         self._slots = load_tree(pair.models, objective.trees, "max_loras")
         self._predict = load_predictor(pair.models, objective.trees)
 
@@ -282,8 +285,11 @@ class Configurator:
 
     def _expectation(self, values: Mapping[str, float], mix: Workload, kv_capacity_tokens: int) -> Expectation:
         predicted, required = self._predict(values, self.profile.front_end), self._predict.required
+        chance = predicted.chance
+        if chance < required and values["load_share"] <= IDLE and values["input_mean"] > self._longest_prompt:
+            chance = max(chance, _idle_chance(values))
         share = predicted.share
-        if predicted.chance >= required:
+        if chance >= required:
             # What keeps up serves all that comes but what is in flight when the hour ends (Little's law); the predictor
             # of the share has seen too few servers of a few busy adapters to know.
             answer_s = (predicted.ttft_ms + values["output_mean"] * predicted.itl_ms) / 1e3
@@ -295,7 +301,7 @@ class Configurator:
             itl_ms=predicted.itl_ms,
             ttft_ms=predicted.ttft_ms,
             kv_capacity_tokens=kv_capacity_tokens,
-            chance=predicted.chance,
+            chance=chance,
             required_chance=required,
             percentiles=predicted.percentiles,
             estimated=self._predict.estimates,
@@ -303,6 +309,16 @@ class Configurator:
             shortages=crowded(values, kv_capacity_tokens) if self.objective.trees == "steady" else (),
             one_token=bool((mix.traffic.output_mean[mix.traffic.rate > 0] <= 1.0).all()),
         )
+
+
+def _idle_chance(values: Mapping[str, float]) -> float:
+    """How likely the mean TTFT of an hour is within the limit where everyone waits for the own prompt alone.
+
+    For prompts longer than the models were shown: the mean of so many, which vary by so much, is normally distributed.
+    """
+    deviation = values["input_spread"] / math.sqrt(values["rate"] * HOUR_S)
+    beyond = 1e3 * values["ttft_limit"] / values["first_token_time"] - 1.0
+    return 0.5 * (1.0 + math.erf(beyond / max(deviation, 1e-6) / math.sqrt(2.0)))
 
 
 def bursts_unknown(mix: Workload, pair: Pair) -> bool:
