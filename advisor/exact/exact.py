@@ -110,7 +110,6 @@ def _expected(by_models: Expectation, hours: Iterable[Hour]) -> Expectation:
         kv_capacity_tokens=int(hours[0].measures["kv_capacity_tokens"]),
         chance=1.0,
         percentiles=found,
-        estimated=False,
         margins={},
         shortages=(),
         hours=len(hours),

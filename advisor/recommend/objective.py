@@ -47,8 +47,6 @@ class Expectation:
     """How likely it has to be before it is recommended."""
     percentiles: Mapping[str, float] = field(default_factory=dict)
     """Percentiles of ITL and TTFT, ms, by their names among measures: `ttft_p99_ms`."""
-    estimated: bool = False
-    """Whether the percentiles are estimated from the means: the models of the pair know means alone."""
     margins: Mapping[str, float] = field(default_factory=dict)
     """By such names (`itl_ms`, `ttft_p99_ms`): times what is expected is what 19 of 20 steady hours keep below."""
     shortages: tuple[str, ...] = ()

@@ -84,7 +84,7 @@ def _recommend(
             "seldom are taken as Poisson arrivals, which admits fewer adapters and expects longer steps than may be"
         )
     if objective.of_percentiles and not expected.hours:
-        warnings.append(_of_percentile(objective, estimated=expected.estimated))
+        warnings.append(_of_percentile(objective))
     if choice.configuration.memory_bound:
         warnings.append(
             f"memory allows only {settings.max_loras} adapter slots: the KV cache must hold one request of "
@@ -162,13 +162,11 @@ def _not_learned(workload: Workload, pair: Pair) -> list[str]:
     return warnings
 
 
-def _of_percentile(objective: Objective, *, estimated: bool = False) -> str:
+def _of_percentile(objective: Objective) -> str:
     """How little the models know of a percentile that is limited, and who knows more."""
     names = [words(name) for name, limit in objective.limits.items() if not limit.is_mean]
     limited = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} limited"
     off = f"{limited}: the models know percentiles no better than to a factor of {PERCENTILES_OFF:g}"
-    if estimated:
-        off = f"{limited}: percentiles are estimated from the mean, for the models of this pair know means alone"
     return f"{off}; the digital twin can tell"
 
 

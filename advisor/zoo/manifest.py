@@ -32,7 +32,7 @@ EnsembleOutput = Literal[
     "ttft_p95_ms",
     "ttft_p99_ms",
 ]
-"""What ensembles predict; older pairs have none of percentiles."""
+"""What ensembles predict."""
 
 
 class _Section(BaseModel):

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from advisor.zoo import percentiles
 from advisor.zoo.graph import load_graph
 from advisor.zoo.models import Models
-from twin.profile import FrontEnd
 from twin.service_level import PERCENTS, measure
 
 PERCENTILES = tuple(measure(time, statistic) for time in ("itl", "ttft") for statistic in PERCENTS.values())
@@ -49,29 +47,24 @@ class Predictor:
         chances = (entry for entry in manifest.chances if entry.objective == objective)
         self.required = models.only(chances, f"chance of {objective}").required
         """How likely it has to be that the objective is kept before a configuration is recommended."""
-        margins: dict[str, float] = {entry.output: entry.margin for entry in manifest.ensembles}
-        self.estimates = not margins.keys() >= set(PERCENTILES)
-        """Whether percentiles are estimated from the means: there are no models of them."""
-        self.margins = percentiles.MARGINS | margins if self.estimates else margins
+        self.margins: dict[str, float] = {entry.output: entry.margin for entry in manifest.ensembles}
         """Of each time by its name among measures: times what is predicted is what 19 of 20 steady hours keep below."""
         self._times: dict[str, str] = {entry.output: entry.times for entry in manifest.ensembles}
-        learned = () if self.estimates else PERCENTILES
-        self._outputs = ("throughput_share", "itl_ms", "ttft_ms", objective, *learned)
+        self._outputs = ("throughput_share", "itl_ms", "ttft_ms", objective, *PERCENTILES)
         self._graph = load_graph(models, "serving")
 
-    def __call__(self, values: Mapping[str, float], front_end: FrontEnd) -> Prediction:
-        """The prediction for adapters and slots with these features, behind this front end."""
+    def __call__(self, values: Mapping[str, float]) -> Prediction:
+        """The prediction for adapters and slots with these features."""
         share, log_itl, log_ttft, log_odds, *learned = self._graph.ask(self._graph.row(values), *self._outputs)
         scale = {output: values[times] if times else 1.0 for output, times in self._times.items()}
         itl_ms, ttft_ms = scale["itl_ms"] * _exp(log_itl), scale["ttft_ms"] * _exp(log_ttft)
-        percentile_ms = zip(PERCENTILES, map(_exp, learned), strict=True) if learned else ()
-        times = _rising({name: scale[name] * ratio for name, ratio in percentile_ms})
+        percentiles = {name: scale[name] * _exp(ratio) for name, ratio in zip(PERCENTILES, learned, strict=True)}
         return Prediction(
             min(_exp(share) / max(values["slots_load_share"], 1.0), 1.0),
             itl_ms,
             ttft_ms,
             1.0 / (1.0 + _exp(-log_odds)),
-            times or percentiles.estimated(itl_ms, ttft_ms, values, front_end),
+            _rising(percentiles),
         )
 
 

@@ -28,6 +28,8 @@ NAME = "tiny-1b--test-gpu"
 MAX_ADAPTERS = 256
 MAX_MODEL_LEN = 16_384
 ERROR = {"smape_percent": 5.0}
+TAILS = {"p50": 0.9, "p95": 1.5, "p99": 2.0}
+"""What percentiles are, times their means."""
 Rows = list[dict[str, float]]
 
 
@@ -75,12 +77,15 @@ def build(directory: Path) -> Path:
     load = np.array([row["token_rate"] / capacity(row) for row in rows])
     queueing = np.array([row["slots_load_share"] for row in rows])
     step_ms = np.array([row["step_time"] for row in rows])
+    itl_ms, ttft_ms = 20.0 + 60.0 * np.minimum(load, 2.0), np.where(load < 1.0, 100.0, 60_000.0)
     asked: dict[str, tuple[str, ...]] = {}
     for output, times, target in (
         ("throughput_share", "", np.log(np.minimum(1.0, 1.0 / load) * np.maximum(queueing, 1.0))),
         # The ITL is learned as a multiple of the step that is estimated, the TTFT outright.
-        ("itl_ms", "step_time", np.log((20.0 + 60.0 * np.minimum(load, 2.0)) / step_ms)),
-        ("ttft_ms", "", np.log(np.where(load < 1.0, 100.0, 60_000.0))),
+        ("itl_ms", "step_time", np.log(itl_ms / step_ms)),
+        ("ttft_ms", "", np.log(ttft_ms)),
+        *((f"itl_{statistic}_ms", "step_time", np.log(times * itl_ms / step_ms)) for statistic, times in TAILS.items()),
+        *((f"ttft_{statistic}_ms", "", np.log(times * ttft_ms)) for statistic, times in TAILS.items()),
     ):
         forest = RandomForestRegressor(n_estimators=10, max_depth=10, random_state=0, n_jobs=1)
         forests[output], asked[output] = forest.fit(matrix(rows, SERVING_FEATURES), target), SERVING_FEATURES

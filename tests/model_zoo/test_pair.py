@@ -94,7 +94,7 @@ def test_models_of_many_profiles_answer_for_one_never_seen(profile: Profile, tmp
     pair = Pair(draw(profile, 20_000.0, np.random.default_rng(5)), load_models(tmp_path / "common"))
     for recipe in drawn.recipes:
         values = measure(recipe.adapters(20), pair.profile, ttft_limit_s=2.0, max_loras=4)
-        found = load_predictor(pair.models, "steady")(values, pair.profile.front_end)
+        found = load_predictor(pair.models, "steady")(values)
         assert 0 < found.share <= 1
         assert 0 < found.chance < 1
         assert values["step_time"] / 100 < found.itl_ms < 100 * values["step_time"]
@@ -107,10 +107,9 @@ def test_percentiles_are_learned_like_means(files: Mapping[str, bytes], manifest
         (folder / name).write_bytes(data)
     pair = named(manifest.pair, tmp_path)
     predict = load_predictor(pair.models, "steady")
-    assert not predict.estimates
     assert predict.margins.keys() >= set(PERCENTILES)
     values = measure(sample(200, seed=9)[150].adapters(100), pair.profile, ttft_limit_s=2.0, max_loras=16)
-    found = predict(values, pair.profile.front_end)
+    found = predict(values)
     assert tuple(found.percentiles) == PERCENTILES
     for name, learned_ms in found.percentiles.items():
         time, statistic, _ = name.split("_")

@@ -205,7 +205,6 @@ class Recommendation:
         return {
             "throughput_tok_s": round(self.expected.throughput_tok_s, 1),
             **self._there(times),
-            **({"percentiles": "estimated from the means"} if self.expected.estimated else {}),
             "steady": self.steady,
             "starved": self.expected.starved,
             "kv_capacity_tokens": self.expected.kv_capacity_tokens,

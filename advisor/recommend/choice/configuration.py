@@ -284,7 +284,7 @@ class Configurator:
             yield count, with_slots, expected
 
     def _expectation(self, values: Mapping[str, float], mix: Workload, kv_capacity_tokens: int) -> Expectation:
-        predicted, required = self._predict(values, self.profile.front_end), self._predict.required
+        predicted, required = self._predict(values), self._predict.required
         chance = predicted.chance
         if chance < required and values["load_share"] <= IDLE and values["input_mean"] > self._longest_prompt:
             chance = max(chance, _idle_chance(values))
@@ -304,7 +304,6 @@ class Configurator:
             chance=chance,
             required_chance=required,
             percentiles=predicted.percentiles,
-            estimated=self._predict.estimates,
             margins=self._predict.margins,
             shortages=crowded(values, kv_capacity_tokens) if self.objective.trees == "steady" else (),
             one_token=bool((mix.traffic.output_mean[mix.traffic.rate > 0] <= 1.0).all()),

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from advisor.features.vector import measure
 from advisor.recommend.objective import Expectation, Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
 from advisor.report.text import write
 from advisor.zoo.pair import Pair
 from advisor.zoo.pairs import named
-from advisor.zoo.percentiles import MARGINS, estimated
-from advisor.zoo.predictor import PERCENTILES
 from tests.advisor.inventories import of
-from tests.advisor.small_zoo import NAME, random_mix
 from twin.service_level import Limit
 from twin.workload import Workload
 
@@ -70,31 +63,6 @@ def test_a_simulated_hour_is_held_to_the_percentile_and_not_to_the_mean() -> Non
 def test_the_models_are_asked_of_a_mean_that_they_know(limit_s: float, asked_s: float) -> None:
     assert Objective(ttft_limit=Limit(limit_s, "p99")).ttft_limit_s == asked_s
     assert Objective(ttft_limit=Limit(limit_s)).ttft_limit_s == limit_s
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.floats(5, 500), st.floats(10, 1e5), st.integers(1, 256))
-def test_estimates_are_ordered_and_positive(seed: int, itl_ms: float, ttft_ms: float, slots: int) -> None:
-    pair = named("qwen2.5-7b-instruct--h100-64gb")
-    values = measure(random_mix(np.random.default_rng(seed)), pair.profile, ttft_limit_s=2.0, max_loras=slots)
-    found = estimated(itl_ms, ttft_ms, values, pair.profile.front_end)
-    assert tuple(found) == tuple(MARGINS) == PERCENTILES
-    for time in ("itl", "ttft"):
-        p50, p95, p99 = (found[f"{time}_p{percent}_ms"] for percent in (50, 95, 99))
-        assert 0 < p50 <= p95 <= p99
-
-
-def test_a_pair_that_knows_means_alone_says_so(zoo: Path) -> None:
-    tiny = named(NAME, zoo)
-    answer = recommend(of(mix(0.02)), tiny, Objective(ttft_limit=Limit(5.0, "p99")))
-    assert any("estimated from the mean" in warning for warning in answer.warnings)
-    figures = answer.figures()
-    assert figures["percentiles"] == "estimated from the means"
-    assert figures["ttft_p99_ms"] * MARGINS["ttft_p99_ms"] <= 5000.5
-    (said,) = (each for each in answer.warnings if "percentile" in each or "P99" in each)
-    assert "the digital twin can tell" in said
-    silent = recommend(of(mix(0.02)), tiny, Objective())
-    assert not any("percentile" in warning for warning in silent.warnings)
 
 
 def test_a_limit_of_a_percentile_is_warned_of_and_told_how_to_settle(llama: Pair) -> None:

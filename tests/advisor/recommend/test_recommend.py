@@ -26,7 +26,6 @@ from tests.advisor import inventories
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import MAX_ADAPTERS, MAX_MODEL_LEN, random_mix
 from twin.arrivals import Phase
-from twin.profile import FrontEnd
 from twin.service_level import Limit
 from twin.settings import LORA_RANKS
 from twin.workload import Workload
@@ -73,7 +72,7 @@ def test_invariants(pair: Pair, seed: int, objective: Objective) -> None:
 
     values = measure(admitted, pair.profile, ttft_limit_s=objective.ttft_limit_s, max_loras=flags.max_loras)
     predict = load_predictor(pair.models, objective.trees)
-    predicted = predict(values, pair.profile.front_end)
+    predicted = predict(values)
     told = (expected.itl_ms, expected.ttft_ms, expected.chance, predicted.percentiles)
     for ours, theirs in zip((predicted.itl_ms, predicted.ttft_ms, predicted.chance), told, strict=False):
         assert ours == pytest.approx(theirs, rel=1e-9)
@@ -336,10 +335,10 @@ def where(pair: Pair, met: Callable[[dict[str, float]], bool]) -> Configurator:
     predict = configurator._predict
 
     class OnlySome:
-        required, margins, estimates = predict.required, predict.margins, predict.estimates
+        required, margins = predict.required, predict.margins
 
-        def __call__(self, values: dict[str, float], front_end: FrontEnd) -> Prediction:
-            return replace(predict(values, front_end), chance=1.0 if met(values) else 0.0, ttft_ms=50.0)
+        def __call__(self, values: dict[str, float]) -> Prediction:
+            return replace(predict(values), chance=1.0 if met(values) else 0.0, ttft_ms=50.0)
 
     configurator._predict = OnlySome()  # type: ignore[assignment]
     return configurator

@@ -215,6 +215,3 @@ def test_percentiles_stand_behind_their_means_and_unless_simulated_are_about_so_
     assert "ITL          44.0 ms; P50 40.0, P99 270.2\n" in formats.write(simulated, Format.TEXT)
     assert "percentiles" not in learned.document()["expected"]
     assert learned.document()["expected"]["ttft_p99_ms"] == 446.4
-    estimated = replace(ADMITTED, expected=replace(ADMITTED.expected, percentiles=times, estimated=True))
-    assert "ITL          44.0 ms; P50 about 40, P99 about 270\n" in formats.write(estimated, Format.TEXT)
-    assert estimated.document()["expected"]["percentiles"] == "estimated from the means"

@@ -256,7 +256,7 @@ def test_a_graph_that_is_not_what_the_manifest_says(broken: Path, change: Callab
     pair = reload(broken)
     values = measure(random_mix(np.random.default_rng(0)), pair.profile, ttft_limit_s=2.0, max_loras=8)
     with pytest.raises(InputError, match="does not answer as its manifest says"):
-        load_predictor(pair.models, "steady")(values, pair.profile.front_end)
+        load_predictor(pair.models, "steady")(values)
 
 
 def test_a_broken_pair_leaves_the_others_in_peace(zoo: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def predicted(pair: Pair, values: dict[str, float], **times: str) -> Prediction:
         entry.model_copy(update={"times": times.get(entry.output, "")}) for entry in pair.models.manifest.ensembles
     ]
     models = replace(pair.models, manifest=pair.models.manifest.model_copy(update={"ensembles": ensembles}))
-    return Predictor(models, "steady")(values, pair.profile.front_end)
+    return Predictor(models, "steady")(values)
 
 
 def test_a_time_is_a_multiple_of_the_feature_that_the_manifest_names(pair: Pair, values: dict[str, float]) -> None:
@@ -37,7 +37,7 @@ def test_a_time_is_a_multiple_of_the_feature_that_the_manifest_names(pair: Pair,
     assert found.itl_ms == pytest.approx(plain.itl_ms * values["step_time"])
     assert found.ttft_ms == pytest.approx(plain.ttft_ms * values["first_token_time"])
     assert (found.share, found.chance) == (plain.share, plain.chance)
-    of_zoo = Predictor(pair.models, "steady")(values, pair.profile.front_end)
+    of_zoo = Predictor(pair.models, "steady")(values)
     assert (of_zoo.itl_ms, of_zoo.ttft_ms) == pytest.approx((found.itl_ms, plain.ttft_ms))
 
 
