@@ -84,7 +84,8 @@ def test_more_load_never_makes_it_likelier_nor_a_laxer_limit_less_likely(
 
 
 def test_models_of_many_profiles_answer_for_one_never_seen(profile: Profile, tmp_path: Path) -> None:
-    drawn = dataclasses.replace(campaign(profile, tmp_path, GRID), profiles=Profiles((profile,), drawn=True))
+    more = dataclasses.replace(GRID, mixes=30)  # so many that some of those left out are not of the measured Profile
+    drawn = dataclasses.replace(campaign(profile, tmp_path, more), profiles=Profiles((profile,), drawn=True))
     files = make(drawn, COMMAND)
     manifest = Manifest.model_validate_json(files[MANIFEST])
     assert (manifest.pair, manifest.model, manifest.gpu, manifest.vllm) == ("", "", "", "")
