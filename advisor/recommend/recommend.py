@@ -173,7 +173,7 @@ def _of_percentile(objective: Objective) -> str:
 def _simultaneous(inventory: Inventory, load: Load, admitted: Sequence[str], *, asked: bool) -> Iterator[str]:
     """A warning for each group of adapters that are asked at the same moment; where the models were `asked`, that they
     know nothing of that."""
-    independent = ", and the models take requests of different adapters as independent, which --verify does not"
+    independent = ", and the models take requests of different adapters as independent, which the digital twin does not"
     sizes = Counter(inventory.together[name] for name in admitted if name in inventory.together)
     for group, size in sizes.most_common(3):
         tokens, slots = size * load.values["input_mean"], load.settings.max_loras

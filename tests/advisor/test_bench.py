@@ -21,7 +21,7 @@ def test_what_models_and_a_recommendation_take_is_printed(zoo: Path, tmp_path: P
     inside, processes = done.stdout.split("\n\n")
     head, _, models, whole = inside.splitlines()
     assert head.split() == ["what", "fastest_us", "median_us", "p99_us"]
-    assert models.startswith("all 9 outputs")
+    assert models.startswith("all 15 outputs")
     assert whole.startswith("recommend, 61 adapters")
     head, _, imports, few, many = processes.splitlines()
     assert head.split() == ["process", "wall_ms", "cpu_ms", "peak_mib", "percent_of_imports"]

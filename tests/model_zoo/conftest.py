@@ -28,7 +28,7 @@ def _small_models() -> Iterator[None]:
         yield
 
 
-GRID = Grid(mixes=15, duration_s=3600.0, slots=(0.5, 1.0, 3.0), max_adapters=96)
+GRID = Grid(mixes=30, duration_s=3600.0, slots=(0.5, 1.0, 3.0), max_adapters=96)
 COMMAND = "python -m model_zoo build"
 
 

@@ -11,8 +11,11 @@ from model_zoo.training.dataset import Table
 from tests.model_zoo.training.test_labels import run
 
 
-def table(met: list[list[bool]]) -> Table[Outcome]:
-    """A mix for each list, which says of 10, 20, … adapters whether they met the objective."""
+def table(met: list[list[bool]], kv_cache: tuple[float, float] = (1000.0, 10.0)) -> Table[Outcome]:
+    """A mix for each list, which says of 10, 20, … adapters whether they met the objective.
+
+    The KV cache holds so many requests, and so many standard deviations of it are free.
+    """
     recipes = sample(len(met), seed=0)
     rows = [
         (recipe, 10 * (i + 1), fact)
@@ -20,8 +23,8 @@ def table(met: list[list[bool]]) -> Table[Outcome]:
         for i, fact in enumerate(labels)
     ]
     return Table(
-        ("adapters",),
-        np.array([[count] for _, count, _ in rows], dtype=np.float32),
+        ("adapters", "kv_requests", "kv_spare"),
+        np.array([[count, *kv_cache] for _, count, _ in rows], dtype=np.float32),
         tuple(recipe for recipe, _, _ in rows),
         tuple(Outcome(STEADY, run(count, 8, ttft_ms=100.0 if fact else 9000.0), fact) for _, count, fact in rows),
     )
@@ -54,6 +57,14 @@ def test_few_answers_may_miss_and_no_more() -> None:
 
     assert required(1) == REQUIRED[0]
     assert required(4) > 0.75
+
+
+def test_configurations_that_crowd_a_small_kv_cache_are_none_that_miss() -> None:
+    """They are not recommended, however likely: of the 40 that miss as above none counts."""
+    wrong = np.array([9.0, 9.0, log_odds(0.75)] * 40)
+    crowded, roomy = (table([[True, True, False]] * 40, (20.0, free)) for free in (2.9, 3.1))
+    assert required_chance(crowded, wrong) == REQUIRED[0]
+    assert required_chance(roomy, wrong) > 0.75
 
 
 def test_a_guess_is_as_bold_as_brings_it_nearest_to_the_limit() -> None:
