@@ -13,7 +13,7 @@ from advisor.errors import InputError
 from advisor.features.estimate import estimate
 from advisor.place.placement import Assignment, Group
 from advisor.place.problem import GpuType, Problem
-from advisor.recommend.choice.configuration import Configuration, Configurator, DoesNotFitError
+from advisor.recommend.choice.configuration import Configuration, Configurator, DoesNotFitError, adapters_in_flight
 from advisor.recommend.server.context import Context, settle_context
 from advisor.recommend.server.launched import with_settings
 from advisor.recommend.server.room import shortages
@@ -141,11 +141,11 @@ class Servers:
         other, and the adapter holds its slot all the while.
         """
         bursty = workload.cv > 1
-        slots = _slots(_in_flight(workload, GROWTH * found.expected.itl_ms / 1e3))
+        slots = _slots(adapters_in_flight(workload, GROWTH * found.expected.itl_ms / 1e3))
         if slots > FEW_SLOTS:
             if not bursty.any():
                 return found
-            slots = _slots(_in_flight(workload, found.expected.itl_ms / 1e3))
+            slots = _slots(adapters_in_flight(workload, found.expected.itl_ms / 1e3))
         slots = min(slots, int((workload.rate > 0).sum()))
         if slots <= found.settings.max_loras:
             return found
@@ -236,12 +236,6 @@ def asked_of(workload: Workload) -> Workload:
     if workload.base is None:
         raise ValueError("no adapter, and no request that names none")
     return replace(workload.base, rank=np.array([SMALLEST_RANK]), rate=np.array([HARDLY_EVER]), base=workload.base)
-
-
-def _in_flight(workload: Workload, step_s: float) -> float:
-    """Adapters with a request in flight, of bursty ones as many as there can be at most."""
-    requests = workload.rate * workload.output_mean * step_s
-    return float(np.where(workload.cv > 1, np.minimum(requests, 1.0), -np.expm1(-requests)).sum())
 
 
 def _slots(in_flight: float) -> int:

@@ -223,7 +223,7 @@ class Configurator:
     ) -> Iterator[Step]:
         """More slots where chance, bursts, or somewhat more traffic would fill those of the rules."""
         (with_slots,) = measure_slots(values, mix, self.profile, [wanted])
-        busy = GROWTH * _adapters_in_flight(mix, with_slots["step_time"] / 1e3)
+        busy = GROWTH * adapters_in_flight(mix, with_slots["step_time"] / 1e3)
         if (waiting := share_waiting(wanted, busy)) <= WAITING:
             return
         left = max(SPARE_KV * self._capacity(wanted, rank), self._max_model_len)
@@ -336,7 +336,7 @@ def _uneven(values: Mapping[str, float]) -> bool:
     return values["cv_mean"] > POISSON_CV
 
 
-def _adapters_in_flight(mix: Workload, step_s: float) -> float:
+def adapters_in_flight(mix: Workload, step_s: float) -> float:
     """Adapters with a request in flight, of bursty ones as many as there can be at most.
 
     An adapter is in flight for no longer than its requests take one after the other. How much shorter bursts make that
