@@ -63,6 +63,8 @@ ROUNDS = 8
 within 1 % of what 200 lead to."""
 STEEPEST, ACCELERATED = -9.0, 0.5
 """How fast what is found may fall and rise with what is assumed, for an extrapolation."""
+ROUNDING = 1e-9
+"""Numbers of adapters that differ by this share are the same."""
 RELOADED = 1 / 6
 """Share of the batch's adapters that a miss drives out while none is idle."""
 
@@ -107,7 +109,7 @@ class Estimate:
 
     def serving(self, adapters: float) -> State:
         """The state when so many adapters of the mix are served, with the slots that suit it best."""
-        enough = min(adapters, self.max_adapters)
+        enough = min(adapters, self.max_adapters * (1 - ROUNDING))
         return min(each.at(adapters) for each in self.choices if each.adapters[-1] >= enough)
 
 
@@ -338,7 +340,10 @@ class _Steps:
 
 
 def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:
-    """The equilibria up to where the fullness (of memory, batch or slots) passes 1, that point included."""
+    """The equilibria up to where the fullness (of memory, batch or slots) passes 1, that point included.
+
+    Longer steps that serve no more adapters are left out.
+    """
     index = np.arange(len(fullness))
     end = np.interp(1.0 + 1e-9, np.maximum.accumulate(fullness), index)
     below = index < end
@@ -346,7 +351,9 @@ def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:
     def cut(values: Floats) -> Floats:
         return np.maximum.accumulate(np.append(values[below], np.interp(end, index, values)))
 
-    return Equilibria(cut(found.adapters), cut(found.step_s), cut(found.active_adapters), cut(found.slots))
+    adapters = cut(found.adapters)
+    more = np.append(True, adapters[1:] > adapters[:-1] * (1 + ROUNDING))
+    return Equilibria(adapters[more], cut(found.step_s)[more], cut(found.active_adapters)[more], cut(found.slots)[more])
 
 
 class _Presence(NamedTuple):
