@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -22,6 +21,7 @@ from advisor.recommend.server.context import settle_context
 from advisor.recommend.server.launched import refusal, with_settings
 from advisor.recommend.server.lora_cost import without_lora
 from advisor.recommend.uncertainty import hedged
+from advisor.together import groups
 from advisor.zoo.pair import Pair
 from twin.arrivals import mean_scale
 from twin.service_level import words
@@ -96,7 +96,8 @@ def _recommend(
             f"adapters come and go: {next(iter(RUNTIME))}=True has vLLM load them when asked to "
             f"(/v1/load_lora_adapter), by whoever reaches the port, up to rank {settings.max_lora_rank}"
         )
-    warnings += _simultaneous(inventory, load_of(pair, choice.configuration), served_names, asked=not expected.hours)
+    admitted = inventory.take(chosen.adapters)
+    warnings += _simultaneous(admitted, load_of(pair, choice.configuration), asked=not expected.hours)
     held = host_memory.held(inventory, pair, weights, chosen.adapters, settings)
     warnings += host_memory.warnings(inventory, held, chosen.host)
     return Recommendation(
@@ -109,7 +110,7 @@ def _recommend(
         trace=(*choice.trace, *choice.configuration.trace),
         warnings=tuple(warnings),
         changes=_changes(inventory, flags),
-        without_lora=without_lora(served, profile, settings.max_loras),
+        without_lora=without_lora(served, profile, settings),
         host_memory=held,
         further=further_flags(inventory, pair, objective, choice.configuration, served_names),
         environment=RUNTIME if inventory.dynamic else {},
@@ -170,21 +171,21 @@ def _of_percentile(objective: Objective) -> str:
     return f"{off}; the digital twin can tell"
 
 
-def _simultaneous(inventory: Inventory, load: Load, admitted: Sequence[str], *, asked: bool) -> Iterator[str]:
-    """A warning for each group of adapters that are asked at the same moment; where the models were `asked`, that they
-    know nothing of that."""
+def _simultaneous(admitted: Inventory, load: Load, *, asked: bool) -> Iterator[str]:
+    """A warning for each of the largest groups of adapters that are asked at the same moment; where the models were
+    `asked`, that they know nothing of that."""
     independent = ", and the models take requests of different adapters as independent, which the digital twin does not"
-    sizes = Counter(inventory.together[name] for name in admitted if name in inventory.together)
-    for group, size in sizes.most_common(3):
-        tokens, slots = size * load.values["input_mean"], load.settings.max_loras
+    slots = load.settings.max_loras
+    for members in sorted(groups(admitted), key=len, reverse=True)[:3]:
+        size, group = len(members), admitted.together[admitted.names[members[0]]]
+        tokens = float(admitted.workload.input_mean[members].sum())
         _, whole_ms = load.prefill_ms(tokens, load.settings.max_num_batched_tokens)
-        if size > 1:
-            waits = f"; with {slots} slots some wait for a whole answer" if slots < size else ""
-            yield (
-                f"the {size:,} adapters of {group!r} are asked at the same moment{independent if asked else ''}: "
-                f"{tokens:,.0f} prompt tokens come at once then, and the last request has its first token after "
-                f"{whole_ms:,.0f} ms at least{waits}"
-            )
+        waits = f"; with {slots} slots some wait for a whole answer" if slots < size else ""
+        yield (
+            f"the {size:,} adapters of {group!r} are asked at the same moment{independent if asked else ''}: "
+            f"{tokens:,.0f} prompt tokens come at once then, and the last request has its first token after "
+            f"{whole_ms:,.0f} ms at least{waits}{'; let the digital twin verify' if asked else ''}"
+        )
 
 
 def _admission(inventory: Inventory, chosen: Selection) -> Admission:

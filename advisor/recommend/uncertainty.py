@@ -91,7 +91,7 @@ def hedged(
         answer,
         expected=replace(middle, refused_share=answer.expected.refused_share),
         steady=answer.steady,
-        without_lora=without_lora(served, pair.profile, answer.settings.max_loras),
+        without_lora=without_lora(served, pair.profile, answer.settings),
         uncertainty=replace(uncertainty, ranges=ranges),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ from advisor.recommend.choice.order import Positions, in_order
 from advisor.recommend.choice.search import Choice, choose
 from advisor.recommend.objective import Objective
 from advisor.recommend.server.host_memory import Floats, HostRoom, room
+from advisor.together import groups
 from advisor.zoo.pair import Pair
 from twin.settings import LORA_RANKS, slot_rank
 from twin.workload import Workload
@@ -134,7 +134,7 @@ class Selector:
                 idle_adapters=len(idle),
                 idle_rank=int(self.mix.rank[idle].max(initial=0)),
                 host_slots=None if host is None else host.slots,
-                together=max(Counter(self.inventory.together.values()).values(), default=1),
+                together=max(map(len, groups(self.inventory)), default=1),
             )
             choice = self._choose(configurator, candidates, of, in_host, min(least, of))
         except DoesNotFitError as error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from advisor.features.estimate import Estimate, estimate, estimate_slots
+from advisor.recommend.server.launched import with_settings
 from twin.profile import Profile
+from twin.settings import Settings
 from twin.workload import Workload
 
 
@@ -19,9 +21,12 @@ class WithoutLora:
     """The most tokens/s of this mix, over those with LoRA."""
 
 
-def without_lora(mix: Workload, profile: Profile, max_loras: int) -> WithoutLora:
-    """What the Profile alone says of both, with that many slots and without any."""
-    (lora,) = estimate_slots(mix, profile, [max_loras])
+def without_lora(mix: Workload, profile: Profile, settings: Settings) -> WithoutLora:
+    """What the Profile alone says of both, with these settings and without any slots."""
+    # Of the memory that a GPU has on a part of it, and the longest sequence there, neither is the Profile's own.
+    names = ("gpu_memory_utilization", "max_model_len", "max_num_seqs", "max_num_batched_tokens")
+    profile = with_settings(profile, {name: getattr(settings, name) for name in names})
+    (lora,) = estimate_slots(mix, profile, [settings.max_loras])
     plain = estimate(mix, profile.without_lora())
 
     def most(of: Estimate) -> float:

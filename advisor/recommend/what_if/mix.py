@@ -13,6 +13,7 @@ from advisor.recommend.objective import Objective
 from advisor.recommend.server import host_memory
 from advisor.recommend.server.context import settle_context
 from advisor.recommend.uncertainty import careful
+from advisor.together import groups
 from advisor.zoo.pair import Pair
 from twin.settings import LORA_RANKS
 from twin.workload import Workload
@@ -55,6 +56,7 @@ class Mix:
             idle_adapters=len(idle),
             idle_rank=int(everyone.rank[idle].max(initial=0)),
             host_slots=in_host,
+            together=max(map(len, groups(inventory)), default=1),
         )
         in_host = int(fixed.get("max_cpu_loras", MOST_TIMES * len(everyone) if in_host is None else in_host))
         held = len(idle) if in_host >= len(everyone) else 0  # some are on disk, and more would give way

@@ -56,6 +56,11 @@ SITUATIONS = {
         ("8 adapters of 'panel' are asked at the same moment",),
         flags={"max_loras": (8, 16)},
     ),
+    "of a panel some are never asked": Situation(
+        [adapters(6, rate=0.5, together="panel"), adapters(4, rate=0, name="retired", together="panel")],
+        ("the 6 adapters of 'panel' are asked at the same moment", "let the digital twin verify"),
+        flags={"max_loras": (6, 6)},
+    ),
     "a panel larger than the slots that are fixed": Situation(
         [adapters(8, rate=0.01, together="panel")],
         ("with 4 slots some wait for a whole answer",),
