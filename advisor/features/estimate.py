@@ -31,7 +31,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.features import queueing
 from advisor.features.batches import (
     Batches,
     Prompts,
@@ -41,7 +40,8 @@ from advisor.features.batches import (
     normal_cdf,
     steps_with,
 )
-from advisor.features.renewal import answering, renewal
+from advisor.features.presence import evicted, presence
+from advisor.features.tokens import held_tokens, shared_tokens
 from twin.profile import Profile
 from twin.settings import slot_rank
 from twin.workload import Workload
@@ -50,14 +50,10 @@ Floats = NDArray[np.float64]
 
 STEP_S = np.geomspace(1e-3, 30.0, 120)
 """Step times considered, s."""
-KEPT = np.geomspace(5e-5, 0.5, 60)
-"""How long the KV cache keeps what nobody asks for, in hours; half of the one that is asked about at most."""
 SLOTS_PER_ACTIVE = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0)
 """Slots considered, per adapter in flight, where their number is not given."""
 SLOTS = (1, 4, 8, 16, 32, 64, 128, 256)
 """Slots considered where requests may wait for them."""
-GROUPS = 64
-"""Beyond so many, adapters of similar traffic are taken together."""
 ROUNDS = 8
 """Iterations for what depends on N itself: slots and misses. Of 160 mixes on Profiles drawn, 158 have then come to
 within 1 % of what 200 lead to."""
@@ -162,10 +158,10 @@ class _Server:
         self.prompt, self.answer = float(share @ mix.input_mean), float(share @ mix.output_mean)
         self.context = held_tokens(mix)
         self.shared = shared_tokens(mix, memory.block_size)
-        self.presence = _presence(mix)
+        self.presence = presence(mix, STEP_S)
         self.in_flight = self.presence.in_flight
         self.base = _base_traffic(mix, memory.block_size)
-        self.evicted = _evicted(mix, memory.block_size)
+        self.evicted = evicted(mix, memory.block_size)
         self.max_rank = slot_rank(float(mix.rank.max()))
         self.slot_tokens = memory.kv_tokens_per_slot_rank * self.max_rank + memory.kv_tokens_per_slot
         self.most_slots = max((memory.kv_tokens_base - memory.max_model_len) / max(self.slot_tokens, 1e-3), 1.0)
@@ -261,23 +257,6 @@ def _left_by_base(base: _BaseTraffic, profile: Profile, eager: Floats) -> Floats
     return each * STEP_S - step.base_ms - scheduling.base_ms - step.per_eager_token_ms * eager
 
 
-def held_tokens(mix: Workload) -> float:
-    """KV tokens of a running request, on average: its prompt and what it has written; long answers are seen longer."""
-    share = mix.rate / mix.rate.sum()
-    answer = float(share @ mix.output_mean)
-    return float(share @ mix.input_mean) + float(share @ (mix.output_mean**2 + mix.output_std**2)) / answer / 2
-
-
-def shared_tokens(mix: Workload, block_size: int) -> float:
-    """Of a prompt, on average, the tokens in whole KV blocks that other requests of its adapter begin with, too.
-
-    While an adapter is in flight they are in the KV cache, once; what is evicted while nobody asks is computed again.
-    """
-    if mix.shared_prefix is None:
-        return 0.0
-    return float(mix.rate @ (mix.shared_prefix // block_size * block_size)) / float(mix.rate.sum())
-
-
 class _BaseTraffic(NamedTuple):
     """Requests that name no adapter."""
 
@@ -354,68 +333,3 @@ def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:
     adapters = cut(found.adapters)
     more = np.append(True, adapters[1:] > adapters[:-1] * (1 + ROUNDING))
     return Equilibria(adapters[more], cut(found.step_s)[more], cut(found.active_adapters)[more], cut(found.slots)[more])
-
-
-class _Presence(NamedTuple):
-    """Of adapters, by step time, shape (n,) each."""
-
-    in_flight: Floats
-    """Share that has a request in flight."""
-    variance: Floats
-    """Of that, times the adapters."""
-    asked: Floats
-    """Share that was asked within the time of an answer."""
-    longer: Floats
-    """Share of the requests that come longer than that after the one before of their adapter."""
-
-
-def _presence(mix: Workload) -> _Presence:
-    groups = _grouped(mix.rate * mix.output_mean, mix.cv, mix.rate)
-    spread = float(mix.rate @ (mix.output_std / mix.output_mean)) / float(mix.rate.sum())
-    longer, asked = renewal(groups.rate, groups.cv, STEP_S)
-    present = answering(groups.rate, groups.cv, STEP_S, spread)
-    of_all = groups.adapters
-    return _Presence(of_all @ present, of_all @ (present * (1 - present)), of_all @ asked, groups.weight @ longer)
-
-
-def _evicted(mix: Workload, block_size: int) -> Callable[[Floats], Floats]:
-    """Of what prompts begin alike with, the share that is computed again, by how long the KV cache keeps a token, s.
-
-    Within the hour that is asked about, the first prompt of an adapter finds nothing.
-    """
-    if mix.shared_prefix is None:
-        return np.zeros_like
-    spans = KEPT * queueing.HOUR_S
-    groups = _grouped(mix.rate, mix.cv, mix.rate * (mix.shared_prefix // block_size * block_size))
-    again = groups.weight @ renewal(groups.rate, groups.cv, spans).longer
-    return lambda kept_s: np.interp(np.log(np.maximum(kept_s, spans[0])), np.log(spans), again)
-
-
-class _Groups(NamedTuple):
-    """Adapters of similar traffic; shape (groups,) each."""
-
-    rate: Floats
-    cv: Floats
-    adapters: Floats
-    """Share of the adapters."""
-    weight: Floats
-    """Share of what they weigh."""
-
-
-def _grouped(rate: Floats, cv: Floats, weight: Floats) -> _Groups:
-    """Those alike together or, if these are more than `GROUPS`, so many of similar ones.
-
-    They are sorted by how often a burst comes, seen as a negative binomial process.
-    """
-    excess = np.maximum(cv**2 - 1, 1e-9)
-    bursts = rate * np.log1p(excess) / excess
-    alike, of = np.unique(bursts + 1j * cv, return_inverse=True)
-    groups = of * min(len(alike), GROUPS) // len(alike)
-    count = np.bincount(groups).astype(np.float64)
-    total = max(float(weight.sum()), 1e-300)
-    return _Groups(
-        np.bincount(groups, rate) / count,
-        np.bincount(groups, cv) / count,
-        count / len(rate),
-        np.bincount(groups, weight) / total,
-    )

@@ -59,12 +59,14 @@ def renewal(rate: Floats, cv: Floats, span_s: Floats) -> Renewal:
     return Renewal(1.0 - within, np.minimum(expected * (1.0 - within) + np.maximum(within - first, 0.0), 1.0))
 
 
-def answering(rate: Floats, cv: Floats, answer_s: Floats, spread: float) -> Floats:
-    """Chance that an adapter has a request in flight, when answers take so long and vary by `spread` of their mean."""
-    single = renewal(rate, cv, answer_s)
+def answering(gaps: Renewal, rate: Floats, cv: Floats, answer_s: Floats, spread: float) -> Floats:
+    """Chance that an adapter has a request in flight, when answers take so long and vary by `spread` of their mean.
+
+    `gaps` are the renewals beside these times, as `renewal` finds them.
+    """
     if np.all(cv <= 1.0):
-        return single.asked
-    together = np.exp(-rate[:, np.newaxis] * answer_s) / np.maximum(single.longer, 1e-12)
+        return gaps.asked
+    together = np.exp(-rate[:, np.newaxis] * answer_s) / np.maximum(gaps.longer, 1e-12)
     together = np.clip(together, 1.0 + 1e-9, None)
     longest = np.log(together) / (1.0 - 1.0 / together)
     return renewal(rate, cv, answer_s * (1.0 + spread * (longest - 1.0))).asked

@@ -19,11 +19,10 @@ from advisor.features.estimate import (
     Estimate,
     estimate,
     estimate_slots,
-    held_tokens,
     most_adapters,
-    shared_tokens,
 )
 from advisor.features.queueing import Number, dispersion, queue_time, utilisation
+from advisor.features.tokens import held_tokens, shared_tokens
 from twin.profile import Profile
 from twin.settings import slot_rank
 from twin.workload import Workload

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from advisor.features.estimate import held_tokens
 from advisor.features.queueing import Number
+from advisor.features.tokens import held_tokens
 from twin.settings import Settings
 from twin.workload import Workload
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from advisor.features.estimate import held_tokens, shared_tokens
+from advisor.features.tokens import held_tokens, shared_tokens
 from advisor.recommend.answer.outlook import Binding, InFlight, Resource
 from advisor.recommend.choice.configuration import Configuration
 from advisor.recommend.objective import Objective

@@ -54,5 +54,6 @@ def test_a_burst_lasts_as_long_as_the_longest_of_its_answers(cv: float, answer_s
     latest = np.maximum.accumulate(ends)
     looks = random.uniform(starts[1000], starts[-1], 100_000)
     busy = np.mean(latest[np.searchsorted(starts, looks, side="right") - 1] > looks)
-    found = answering(np.ones(1), np.array([cv]), np.array([answer_s]), spread)
+    rate, variation, times = np.ones(1), np.array([cv]), np.array([answer_s])
+    found = answering(renewal(rate, variation, times), rate, variation, times, spread)
     assert found[0, 0] == pytest.approx(busy, rel=0.15)
