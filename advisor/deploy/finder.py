@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from advisor.deploy import sign
 from advisor.deploy.arguments.word import Word
 from advisor.deploy.deployment import Deployment, NotReadableError, bounded
 from advisor.deploy.source import Source, relocated
@@ -20,11 +21,6 @@ MAX_CHARACTERS = 2**20
 MAX_NESTING = 4
 """Documents in scripts in documents."""
 
-HINT = re.compile(
-    r"vllm|lora|NIM_|nvcr\.io/nim/|OPTION_|option\.|gpu.?memory.?utili[sz]ation|max.?num.?seqs|max.?model.?len|LLM\(",
-    re.IGNORECASE,
-)
-"""What a text has in it if a server in it may be one of vLLM's."""
 _NAMES = (
     (re.compile(r".*\.(?:sh|bash|zsh|ksh|dash|sbatch|slurm|pbs|lsf|command|profile)"), "shell"),
     (re.compile(r"(?:gnu|bsd)?makefile.*|.*\.mk|justfile"), "shell"),
@@ -35,7 +31,6 @@ _NAMES = (
 )
 _SHELLS = re.compile(r"#!\s*\S*?(?:/|\s)(?:env\s+(?:-S\s+)?)?(?:ba|da|z|k|a)?sh\b")
 _PYTHON = re.compile(r"#!.*python")
-_UNIT = re.compile(r"^[ \t]*\[(?:Unit|Service|Install|Container|Quadlet|program:[^\]\n]+)\][ \t\r]*$", re.MULTILINE)
 _IMPORT = re.compile(r"^(?:from\s+[\w.]+\s+import\s|import\s+[\w.]+)", re.MULTILINE)
 _FROM = re.compile(r"\s*FROM\s+(?!.*\bimport\b)\S", re.IGNORECASE)
 _KEY = re.compile(r"\s*(?:---|%YAML|\{\{|-\s|[\w\"'./-]+[ \t]*:(?:\s|$))")
@@ -52,7 +47,7 @@ def find(text: str, file: str) -> list[Deployment]:
     Raises:
         NotReadableError: it cannot be read as what it seems to be; the message is one line.
     """
-    if not HINT.search(text):
+    if not sign.SERVER.search(text):
         return []
     if len(text) > MAX_CHARACTERS:
         raise NotReadableError(f"too long for a deployment file: more than {MAX_CHARACTERS:,} characters")
@@ -84,7 +79,7 @@ def named_like_one(name: str) -> bool:
 def _looks_like(text: str, file: str) -> str:
     from advisor.deploy import documents
 
-    if _UNIT.search(text):
+    if sign.UNIT.search(text):
         return "unit"
     if _FROM.match(_first_line(text, "ARG")):
         return "dockerfile"
@@ -169,7 +164,7 @@ class _Finder:
 
     def inner(self, source: Source, name: str, depth: int) -> list[Deployment]:
         """The servers in a file that another holds; none where it cannot be read, since it may be no file at all."""
-        if not HINT.search(source.text):
+        if not sign.SERVER.search(source.text):
             return []
         held, self.held = self.held, {}  # their places are those of the text around
         try:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from advisor.deploy import container, server
+from advisor.deploy import container, server, sign
 from advisor.deploy.arguments import command, engine_arguments
 from advisor.deploy.arguments.config_file import ReadConfig
 from advisor.deploy.arguments.word import Word
@@ -19,10 +19,6 @@ from advisor.deploy.source import Source
 from advisor.deploy.syntax import yaml_tree
 from advisor.deploy.syntax.tree import Mapping, Node, Scalar, Sequence
 
-HINT = re.compile(
-    r"vllm|lora|NIM_|OPTION_|option\.|gpu.?memory.?utilization|max.?num.?seqs|max.?model.?len|--model\b", re.IGNORECASE
-)
-"""What a text has in it if there is a server in it that may be one of vLLM's."""
 _CONFIG = re.compile(r"--config\b[\s\"',=\[\]-]{1,80}([\w./-]+)")
 _NEVER = frozenset(
     (
@@ -34,7 +30,6 @@ _NEVER = frozenset(
 _TENSORRT = frozenset(("kv_cache_config", "cuda_graph_config", "build_config", "free_gpu_memory_fraction"))
 """Keys of TensorRT-LLM, whose lora_config has vLLM's names."""
 _SCRIPT = re.compile(r"\bvllm(?:\.entrypoints[\w.]*|\s+serve)\b|dynamo\.vllm|(?:docker|podman) run\b[^\n]{0,2000}vllm")
-UNIT = re.compile(r"^[ \t]*\[(?:Unit|Service|Install|Container|Quadlet|program:[^\]\n]+)\][ \t\r]*$", re.MULTILINE)
 _MANIFEST = re.compile(r"^[ \t]*(?:-[ \t]+)?[\w\"'./-]{1,200}[ \t]*:(?:\s|$)|^[ \t]*[\[{]", re.MULTILINE)
 
 
@@ -120,10 +115,10 @@ def _mapping(mapping: Mapping, context: Context) -> Iterator[Deployment]:
 def _inside(scalar: Scalar, context: Context) -> Iterator[Deployment]:
     """What stands in a text: a manifest, values or a script."""
     text = scalar.text
-    if scalar.unknown or context.nesting >= MAX_NESTING or not HINT.search(text):
+    if scalar.unknown or context.nesting >= MAX_NESTING or not sign.SERVER_WITHIN.search(text):
         return
     found: list[Deployment] = []
-    if UNIT.search(text):
+    if sign.UNIT.search(text):
         from advisor.deploy.formats import unit
 
         yield from unit.read(scalar.source, context.file, config=context.config)
@@ -140,7 +135,7 @@ def _inside(scalar: Scalar, context: Context) -> Iterator[Deployment]:
 
 def _held(source: Source, context: Context) -> list[Deployment]:
     """The servers in the documents of a file that stands in this one."""
-    if not HINT.search(source.text):
+    if not sign.SERVER_WITHIN.search(source.text):
         return []
     try:
         documents = yaml_tree.read(source)
