@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,26 +32,33 @@ def pairs(
     if form is Listing.JSON:
         streams.write(json.dumps(found, indent=2))
         return
+    from advisor.report.lines import wrapped
     from advisor.report.table import table
 
-    width = streams.width()
+    width = streams.width() or streams.WIDTH
     blocks = [table(found, ["pair", "vllm", "date", "workloads", "simulations", "source"], width)]
-    errors = [{"pair": pair["pair"], **error} for pair in found for error in pair["errors"]]
-    relative = [error for error in errors if "mape_percent" in error]
-    columns = ["pair", "output", "objective", "smape_percent", "mape_percent", "p95_percent"]
-    blocks.append("Errors on workloads that were not trained on\n" + table(relative, columns, width))
-    if answers := [error for error in errors if "missed_percent" in error and error["output"] == "chance"]:
-        columns = [
-            "pair",
-            "objective",
-            "smape_percent",
-            "missed_percent",
-            "starved_percent",
-            "throughput_regret_percent",
-        ]
-        blocks.append("Recommendations for workloads that were not trained on\n" + table(answers, columns, width))
-    blocks.append(_of_any())
+    for names, errors in _alike(found):
+        of = f"of {' and '.join(names)}, on workloads that were not trained on"
+        relative = [error for error in errors if "mape_percent" in error]
+        columns = ["output", "objective", "smape_percent", "mape_percent", "p95_percent"]
+        blocks.append(f"{wrapped(f'Errors {of}', width)}\n{table(relative, columns, width)}")
+        if answers := [error for error in errors if "missed_percent" in error and error["output"] == "chance"]:
+            columns = ["objective", "smape_percent", "missed_percent", "starved_percent", "throughput_regret_percent"]
+            blocks.append(f"{wrapped(f'Recommendations {of}', width)}\n{table(answers, columns, width)}")
+    blocks.append(wrapped(_of_any(), width))
     streams.write("\n\n".join(blocks))
+
+
+def _alike(pairs: list[dict[str, Any]]) -> list[tuple[list[str], list[dict[str, Any]]]]:
+    """Names of pairs, and the errors of the models that they share."""
+    found: list[tuple[list[str], list[dict[str, Any]]]] = []
+    for pair in pairs:
+        names = next((names for names, errors in found if errors == pair["errors"]), None)
+        if names is None:
+            found.append(([pair["pair"]], pair["errors"]))
+        else:
+            names.append(pair["pair"])
+    return found
 
 
 def _of_any() -> str:
@@ -59,7 +66,7 @@ def _of_any() -> str:
 
     dense = sum(not shape.experts for shape in model_shape.catalogue().values())
     return (
-        f"Where nobody measured a pair it is derived, with how far the answer may be off: any of {dense} models on\n"
+        f"Where nobody measured a pair it is derived, with how far the answer may be off: any of {dense} models on "
         f"any of {len(gpu.catalogue().gpus)} GPUs (--derived lists them), a model by its config.json, a GPU by its "
         "data sheet"
     )
@@ -92,9 +99,11 @@ def _list_catalogue(form: Listing) -> None:
     if form is Listing.JSON:
         streams.write(json.dumps({"models": models, "gpus": gpus}, indent=2))
         return
+    from advisor.report.lines import wrapped
     from advisor.report.table import table
 
     experts = ", ".join(name for name, shape in model_shape.catalogue().items() if shape.experts)
-    blocks = [table(models, list(models[0]), streams.width()), table(gpus, list(gpus[0]), streams.width())]
-    blocks.append(f"Models with experts are known, but LoRA on them is not derived: {experts}")
+    width = streams.width() or streams.WIDTH
+    blocks = [table(models, list(models[0]), width), table(gpus, list(gpus[0]), width)]
+    blocks.append(wrapped(f"Models with experts are known, but LoRA on them is not derived: {experts}", width))
     streams.write("\n\n".join(blocks))

@@ -26,6 +26,8 @@ def test_pairs_lists_what_can_be_read_and_names_the_rest(run: Run, zoo: Path, tm
 
 def test_pairs_and_explain(run: Run) -> None:
     assert NAME in run("pairs").stdout
+    for words in (("pairs",), ("pairs", "--derived")):
+        assert max(map(len, run(*words).stdout.splitlines())) <= 80
     (pair,) = json.loads(run("pairs", "--format", "json").stdout)
     assert (pair["pair"], pair["workloads"]) == (NAME, 400)
     text = run("explain", NAME.upper()).stdout
