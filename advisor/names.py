@@ -19,7 +19,9 @@ def counted(number: int, noun: str) -> str:
 
 
 def few(number: float) -> str:
-    """A mean number of things, with a decimal where they are few."""
+    """A mean number of things, with a decimal where they are few, and as many as it takes where there is hardly one."""
+    if 0 < number < 0.095:
+        return f"{number:.1g}" if number >= 1e-4 else "hardly any"
     return f"{number:,.0f}" if number >= 9.95 else f"{number:.1f}"  # else it would be 10.0
 
 

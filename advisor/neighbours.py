@@ -38,24 +38,26 @@ def compared(
     verified = recommendation.verified
     if verified is None or recommendation.settings is None:
         return recommendation
-    found = []
+    found, loadable = [], int((inventory.workload.rank <= recommendation.settings.max_lora_rank).sum())
     for what, adapters, server in _neighbours(recommendation, recommendation.settings, inventory, profile):
         simulation = Simulation(what, recommendation.basis, adapters, profile, server)
         measures = simulation.measure(seed=0, objective=objective)
         told = {key: measures[key] for key in KEYS if measures[key] is not None}
-        better = not measures["missed"] and _better(measures, verified, more=len(adapters), answer=recommendation)
+        better = not measures["missed"] and _better(measures, verified, len(adapters), recommendation, loadable)
         found.append({"change": what, **told, "missed": measures["missed"], "better": better})
     best = not verified["missed"] and not any(each["better"] for each in found)
     return replace(recommendation, verified={**verified, "neighbours": found, "best": best})
 
 
-def _better(measures: Mapping[str, Any], verified: Mapping[str, Any], *, more: int, answer: Recommendation) -> bool:
-    """Whether a neighbour that keeps the objective is to be preferred."""
+def _better(
+    measures: Mapping[str, Any], verified: Mapping[str, Any], adapters: int, answer: Recommendation, loadable: int
+) -> bool:
+    """Whether a neighbour that keeps the objective is to be preferred; of the inventory so many fit into its slots."""
     admitted = answer.admission.adapters
     if verified["missed"]:
         return True
-    if more != admitted:  # whoever is served anyway gains nothing from room for others
-        return more > admitted and bool(answer.admission.rejected)
+    if adapters != admitted:  # whoever is served anyway gains nothing from room for others
+        return adapters > admitted and loadable > admitted
     throughput, itl_ms = verified["throughput_tok_s"], verified["itl_ms"]
     if measures["throughput_tok_s"] > MORE * throughput:
         return True

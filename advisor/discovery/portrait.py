@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.inventory.inventory import Inventory
-from advisor.names import listed
+from advisor.names import few, listed, printable
+from advisor.report.lines import LABEL, WIDTH, row, wrapped
 from twin.settings import slot_rank
 
 BUSY = 0.5
@@ -20,6 +22,14 @@ ODD_LENGTH = 20.0
 """A mean so many times the median adapter's is worth a look: it is often a unit, characters in place of tokens."""
 WIDE = 3.0
 """A spread so many times the mean is seldom meant."""
+ALIKE = 1.001
+"""Times the mean load of an adapter is that of the busiest where all are alike."""
+OFTEN = 100.0
+"""Requests/s of one adapter, seldom seen: it is often a rate of an hour or a day."""
+PLACEHOLDER = re.compile(
+    r"<[^<>]+>|\$\{|\{\{|\b(?:todo|fixme|change[-_]?me|replace[-_]?me|placeholder)\b|\byour[-_]", re.IGNORECASE
+)
+"""What stands where a template was not filled in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +63,31 @@ class Portrait:
 
     def as_text(self) -> str:
         """Lines for people."""
-        from advisor.names import printable
-
-        ranks = ", ".join(f"{count:,} of rank {rank}" for rank, count in self.ranks.items())
-        lines = [
-            f"{self.model} on {self.gpu}",
-            f"adapters     {self.adapters:,}{f', {self.silent:,} of them of rate 0' if self.silent else ''}",
-            f"slots        {ranks}",
-            f"traffic      {self.request_rate:,.3g} requests/s, {self.token_rate:,.0f} tokens/s",
-            f"lengths      {self.input_mean:,.0f} input and {self.output_mean:,.0f} output tokens on average",
+        silent = f", {self.silent:,} of them of rate 0" if self.silent else ""
+        rows = [
+            ("adapters", f"{self.adapters:,}{silent}"),
+            ("ranks", ", ".join(f"{count:,} for slots of rank {rank}" for rank, count in self.ranks.items())),
+            ("traffic", _traffic(self.request_rate, self.token_rate)),
+            ("lengths", f"{self.input_mean:,.0f} input and {self.output_mean:,.0f} output tokens on average"),
         ]
         if self.base_request_rate:
-            lines.insert(
-                4,
-                f"base model   {self.base_request_rate:,.3g} requests/s that name no adapter, "
-                f"{self.base_token_rate:,.0f} tokens/s",
-            )
-        if self.busiest:
-            lines.append("busiest      " + ", ".join(f"{printable(name)} {share:.0%}" for name, share in self.busiest))
-        return "\n".join([*lines, *(f"odd: {each}" for each in self.oddities)])
+            base = _traffic(self.base_request_rate, self.base_token_rate)
+            rows.insert(3, ("base model", f"beside them {base} that name no adapter"))
+        if self.adapters - self.silent > 1 and self.busiest:
+            rows.append(("busiest", self._busiest()))
+        lines = [f"{self.model} on {self.gpu}", *(wrapped(row(*each), WIDTH, hang=LABEL - 2) for each in rows)]
+        return "\n".join([*lines, *(wrapped(f"odd: {each}", WIDTH) for each in self.oddities)])
+
+    def _busiest(self) -> str:
+        if self.busiest[0][1] * (self.adapters - self.silent) <= ALIKE:
+            return "none: all that are asked bring as many tokens"
+        return ", ".join(
+            f"{printable(name)} {share:{'.0%' if share >= 0.01 else '.1%'}}" for name, share in self.busiest
+        )
+
+
+def _traffic(request_rate: float, token_rate: float) -> str:
+    return f"{request_rate:,.4g} requests/s, {few(token_rate)} tokens/s"
 
 
 def portrait(inventory: Inventory) -> Portrait:
@@ -128,6 +144,11 @@ def _oddities(inventory: Inventory, tokens: NDArray[np.float64]) -> Iterator[str
         if (wide := std > WIDE * mean).any():
             yield f"{kind} of {_those(names, wide)}: spread above {WIDE:g} times the mean"
     yield from _loaded_twice(inventory)
+    if (often := mix.rate > OFTEN).any():
+        yield f"rate of {_those(names, often)}: above {OFTEN:g} a second; of an hour or a day, perhaps?"
+    said = (inventory.model, inventory.gpu, *names)
+    if unfilled := [each for each in dict.fromkeys(said) if PLACEHOLDER.search(each)]:
+        yield f"not filled in: {listed(unfilled)}"
     if doubled := [name for name in names if name != name.strip()]:
         yield f"blanks around names: {listed([repr(name) for name in doubled])}"
     folded: dict[str, str] = {}

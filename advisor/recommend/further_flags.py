@@ -79,11 +79,12 @@ def _seats(load: Load) -> Iterator[Further]:
     peak = in_flight + DEVIATIONS * bursts * math.sqrt(in_flight)
     seats = 2 ** math.ceil(math.log2(max(2 * peak, 16)))
     if seats < load.settings.max_num_seqs / 2:
+        all_let_in = f"with {load.settings.max_num_seqs:,} all are let in, and every answer slows down"
         yield Further(
             f"--max-num-seqs={seats}",
-            f"about {few(in_flight)} requests are in flight, seldom more than {peak:,.0f}: if more come than expected, "
-            f"they then wait, and a step without prompts takes no more than {load.step_ms(seats, seats):,.0f} ms; "
-            f"with {load.settings.max_num_seqs:,} all are let in, and every answer slows down",
+            f"about {few(in_flight)} requests are in flight, seldom more than {math.ceil(peak):,}: if more come than "
+            "expected, they then wait, and a step without prompts takes no more than "
+            f"{load.step_ms(seats, seats):,.0f} ms; {all_let_in}",
         )
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from advisor.names import counted, listed
+from advisor.names import counted, few, listed
 from advisor.recommend.answer.recommendation import CAREFUL, MIDDLE, Recommendation
 from advisor.recommend.objective import PERCENTILES_OFF, Expectation
 from advisor.report.lines import NARROWEST, WIDTH, row, titled, wrapped
@@ -16,6 +16,8 @@ from twin.service_level import PERCENTS, words
 
 SURE = 0.99
 """A chance above it is told as no more than that: the models know none better."""
+MANY = 0.01
+"""Of the requests: that such a share is refused belongs to the first line."""
 FIRST_TOKEN = " (time to first token)"
 
 
@@ -51,14 +53,22 @@ def write(recommendation: Recommendation, *, width: int = WIDTH, full_trace: boo
 
 
 def headline(recommendation: Recommendation) -> str:
-    admission = recommendation.admission
+    admission, refusing = recommendation.admission, _refusing(recommendation)
     if not recommendation.feasible:
         what = f"not feasible: {recommendation.reason}"
     elif admission.adapters == admission.of:
-        what = f"{_server(recommendation)} serves all {_adapters(admission.of)}"
+        everyone = "the one adapter" if admission.of == 1 else f"all {_adapters(admission.of)}"
+        what = f"{_server(recommendation)} serves {everyone}{refusing}"
     else:
-        what = f"{_server(recommendation)} serves {admission.adapters:,} of {_adapters(admission.of)} of this mix"
+        some = f"{admission.adapters:,} of {_adapters(admission.of)} of this mix"
+        what = f"{_server(recommendation)} serves {some}{refusing}"
     return f"{recommendation.basis.pair}: {what}\n{recommendation.basis}"
+
+
+def _refusing(recommendation: Recommendation) -> str:
+    """What belongs to that in one breath: requests that are refused, where they are many."""
+    share = 0.0 if recommendation.expected is None else recommendation.expected.refused_share
+    return f", but vLLM refuses {share:.0%} of the requests, longer than max_model_len" if share >= MANY else ""
 
 
 def _server(recommendation: Recommendation) -> str:
@@ -81,12 +91,12 @@ def _admission(recommendation: Recommendation) -> Iterator[str]:
     yield row(
         "admitted",
         f"{admission.adapters:,} of {_adapters(admission.of)}: "
-        f"{admission.request_rate:,.4g} requests/s, {admission.token_rate:,.0f} tokens/s",
+        f"{admission.request_rate:,.4g} requests/s, {few(admission.token_rate)} tokens/s",
     )
     if (known := recommendation.uncertainty) and known.up_to > admission.adapters:
         yield row("", f"by {CAREFUL} of what is known; {known.up_to:,} by {MIDDLE}")
     if host := recommendation.host_memory:
-        held = f"{host.gib:,.1f} GiB for the {_adapters(host.adapters)} of max_cpu_loras"
+        held = f"{host.gib:,.{1 if host.gib >= 0.1 else 2}f} GiB for the {_adapters(host.adapters)} of max_cpu_loras"
         yield row("host memory", f"{held}{host.copies}")
     if (objective := recommendation.objective) is not None:
         within = "".join(
@@ -98,7 +108,7 @@ def _admission(recommendation: Recommendation) -> Iterator[str]:
         yield row(
             "base model",
             f"beside them {admission.base_request_rate:,.4g} requests/s that name no adapter, "
-            f"{admission.base_token_rate:,.0f} tokens/s",
+            f"{few(admission.base_token_rate)} tokens/s",
         )
     if rejected := admission.rejected:
         yield row("rejected", listed(rejected))
@@ -202,13 +212,18 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
         ("KV cache", "kv_capacity_tokens", ",", "tokens"),
     )
     lines = [
-        row(label, f"{figures[key]:{digits}} {unit}{_range(figures, key)}{_percentiles(figures, key, digits)}")
+        row(label, f"{_figure(figures[key], digits)} {unit}{_range(figures, key)}{_percentiles(figures, key, digits)}")
         for label, key, digits, unit in shown
         if figures.get(key) is not None
     ]
     if refused := figures.get("refused_share"):
         lines.append(row("refused", f"{refused:.2%} of the requests, longer than max_model_len"))
     return lines
+
+
+def _figure(value: float, digits: str) -> str:
+    """A figure as it is told; one that would be told as 0 by its first digits."""
+    return f"{value:.1g}" if 0 < value < 0.5 and digits == ",.0f" else f"{value:{digits}}"
 
 
 def _range(figures: Mapping[str, Any], key: str) -> str:

@@ -10,7 +10,7 @@ from advisor.recommend.answer.reasons import Missed
 from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Objective
 from advisor.recommend.what_if.binding import binding
-from advisor.recommend.what_if.levers import levers
+from advisor.recommend.what_if.levers import levers, unfixed
 from advisor.recommend.what_if.mix import Mix, admitting
 from advisor.zoo.pair import Pair
 from twin.settings import slot_rank
@@ -37,6 +37,12 @@ def _binding(inventory: Inventory, pair: Pair, objective: Objective, answer: Rec
         return None
     sought = admitting(pair, inventory)
     found = binding(Mix(inventory.only(answer.admission.admitted), sought, objective), sought.profile)
+    if (
+        found is not None
+        and found.what in ("compute", "certainty")
+        and _slots_alone(inventory, pair, objective, answer, found)
+    ):
+        found = replace(found, what="adapter_slots", unsure_up_to=None)
     if found is None or not answer.admission.rejected or found.what == "host_memory":
         return found
     admitted = inventory.only(answer.admission.admitted).workload.rank
@@ -54,3 +60,13 @@ def _binding(inventory: Inventory, pair: Pair, objective: Objective, answer: Rec
         missed=missed.misses,
         at_limit=found.in_flight,
     )
+
+
+def _slots_alone(
+    inventory: Inventory, pair: Pair, objective: Objective, answer: Recommendation, found: Binding
+) -> bool:
+    """Whether slots are fixed, and with others what is too many adapters now would be served."""
+    if "max_loras" not in inventory.fixed or not found.beyond:
+        return False
+    admitted = unfixed(inventory.only(answer.admission.admitted), "max_loras")
+    return not Mix(admitted, admitting(pair, admitted), objective).misses(found.beyond)

@@ -17,7 +17,7 @@ from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.choice.order import in_order
 from advisor.recommend.objective import MOST_TTFT_LIMIT_S, Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
-from advisor.recommend.server.context import covering_len
+from advisor.recommend.server.context import TOLERATED, covering_len, refused_share
 from advisor.recommend.server.launched import refusal
 from advisor.recommend.what_if.mix import Mix, admitting
 from advisor.zoo.pair import Pair
@@ -68,7 +68,7 @@ def levers(inventory: Inventory, pair: Pair, objective: Objective, answer: Recom
         else _admission(inventory, pair, answer)
     )
     found = [lever for each in _otherwise(inventory, pair, objective, answer) if (lever := ask(each)) is not None]
-    best = sorted(found, key=lambda lever: -_worth(lever, answer))[:MOST]
+    best = [*_accepting(inventory, pair, answer), *sorted(found, key=lambda lever: -_worth(lever, answer))][:MOST]
     return tuple(best if (plain := _without_lora(answer)) is None else [*best, plain])
 
 
@@ -90,6 +90,19 @@ def _worth(lever: Lever, answer: Recommendation) -> float:
     expected, before = answer.expected, (lever.adapters or 0) - lever.more
     faster = expected.itl_ms / lever.itl_ms if expected is not None and lever.itl_ms else 1.0
     return max((lever.adapters or 0) / max(before, 1), faster if not answer.admission.rejected else 1.0)
+
+
+def _accepting(inventory: Inventory, pair: Pair, answer: Recommendation) -> Iterator[Lever]:
+    """What serves requests that are refused: it brings no adapters, and comes before all that does."""
+    fixed, refused = (
+        inventory.fixed.get("max_model_len"),
+        0.0 if answer.expected is None else answer.expected.refused_share,
+    )
+    own = pair.profile.memory.max_model_len
+    if fixed is not None and refused > TOLERATED and (longer := min(covering_len(inventory.mix), own)) > fixed:
+        left = refused_share(inventory.mix, longer)
+        note = f"{left:.1%} of the requests refused instead of {refused:.1%}, and so much more to serve"
+        yield Lever(f"max_model_len {longer:,}, not fixed at {fixed:,.0f}", note=note)
 
 
 def _without_lora(answer: Recommendation) -> Lever | None:
@@ -171,7 +184,9 @@ def _otherwise(inventory: Inventory, pair: Pair, objective: Objective, answer: R
 
 def _settings(inventory: Inventory, pair: Pair, objective: Objective, answer: Recommendation) -> Iterator[Otherwise]:
     for name, value in inventory.fixed.items():
-        if not refusal((without := _without(inventory, name)).fixed, pair.profile):  # others may hang on it
+        if name == "max_model_len" and answer.expected is not None and answer.expected.refused_share > TOLERATED:
+            continue  # who is refused today would be served as well: that is told by itself
+        if not refusal((without := unfixed(inventory, name)).fixed, pair.profile):  # others may hang on it
             yield Otherwise(f"{name} left open, not fixed at {value:g}", without, objective)
     memory = pair.profile.memory
     tight = _memory_bound(answer)
@@ -256,7 +271,8 @@ def _fixed(inventory: Inventory, **settings: float) -> Inventory:
     return replace(inventory, fixed={**inventory.fixed, **settings}, server={**inventory.server, **settings})
 
 
-def _without(inventory: Inventory, name: str) -> Inventory:
+def unfixed(inventory: Inventory, name: str) -> Inventory:
+    """The inventory with that setting left open."""
     fixed = {key: value for key, value in inventory.fixed.items() if key != name}
     server = {key: value for key, value in inventory.server.items() if key != name}
     return replace(inventory, fixed=fixed, server=server)

@@ -28,7 +28,7 @@ ROUNDING = 1e-12
 """Up to it a number differs from 0 as sums of floats do."""
 STANDARD = "standard deviation"
 WORDS: dict[str, Words] = {
-    "adapters": Words("{} are served", "adapters"),
+    "adapters": Words("the server has {}", "adapters"),
     "rate_mean": Words("an adapter is asked {} on average", "times/s"),
     "token_rate_mean": Words("an adapter brings {}", "tokens/s", "prompts and answers"),
     "rate": Words("all adapters together are asked {}", "times/s"),
@@ -134,7 +134,8 @@ def number(value: float, digits: int = DIGITS) -> str:
 
 def _told(feature: str, value: str, explained: set[str]) -> str:
     words = words_of(feature)
-    sentence = words.sentence.format(f"{value} {words.unit}".strip())
+    unit = words.unit.removesuffix("s") if value == "1" and words.sentence.endswith("{}") else words.unit
+    sentence = words.sentence.format(f"{value} {unit}".strip())
     if not words.meaning or words.meaning in explained:
         return sentence
     explained.add(words.meaning)

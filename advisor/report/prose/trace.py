@@ -124,16 +124,20 @@ def _more(step: Step, binding: Binding) -> list[str]:
     if step.output == "admission_limit" and binding.load < 1 and not binding.at_least:
         return [f"Asked of one size after the other, the models end at {binding.adapters:,}"]
     if step.output == "max_loras":
-        in_flight = binding.in_flight.adapters
-        about, has = (
-            f"About {in_flight:,.0f}" if in_flight >= 1 else "Less than one",
-            "has" if in_flight < 1.5 else "have",
-        )
-        waits = "more of them than slots, so that requests wait for one"
-        if binding.in_flight.shares["adapter_slots"] <= 1:
-            waits = "with fewer slots, requests would wait for one"
-        return [
-            f"{about} of the {binding.admitted:,} adapters {has} a request in flight at any moment; {waits}",
-            f"Each further slot costs {binding.slot_tokens:,.0f} tokens of KV cache",
-        ]
+        costs = f"Each further slot costs {binding.slot_tokens:,.0f} tokens of KV cache"
+        return [*([_in_flight(binding, int(step.result))] if binding.admitted > 1 else []), costs]
     return []
+
+
+def _in_flight(binding: Binding, slots: int) -> str:
+    """How many adapters want a slot, and when requests wait for one."""
+    wanting = binding.in_flight.adapters
+    about = f"About {wanting:,.0f}" if wanting >= 1 else "Less than one"
+    has = "has" if wanting < 1.5 else "have"
+    if slots >= binding.admitted:
+        waits = "each has a slot, and no request waits for one"
+    elif binding.in_flight.shares["adapter_slots"] > 1:
+        waits = "more of them than slots, so that requests wait for one"
+    else:
+        waits = f"when more than {slots:,} have, requests wait for a slot"
+    return f"{about} of the {binding.admitted:,} adapters {has} a request in flight at any moment; {waits}"

@@ -56,7 +56,7 @@ def test_what_is_told_hangs_together(pair: Pair, seed: int, objective: Objective
     assert replace(answer, binding=None, levers=()) == plain
     assert len(answer.levers) <= 4
     for lever in answer.levers:
-        assert lever.more > 0 or lever.itl_ms is not None
+        assert lever.more > 0 or lever.itl_ms is not None or "of the requests refused instead of" in lever.note
         assert lever.adapters is None or lever.adapters >= lever.more > 0
     binding = answer.binding
     if not answer.feasible or binding is None:
@@ -124,6 +124,37 @@ def test_host_memory_binds_where_it_holds_no_more() -> None:
 def test_memory_that_the_longest_request_keeps_is_a_lever() -> None:
     answer = answered(inventory("[fixed]\ngpu_memory_utilization = 0.6\n", rank=128, count=200))
     assert any(each.change.startswith(("--max-model-len", "gpu_memory_utilization")) for each in answer.levers)
+
+
+def test_slots_that_are_fixed_bind_where_others_would_do() -> None:
+    """Rather than how sure the models are: with a slot left open they are."""
+    answer = answered(inventory("[fixed]\nmax_loras = 2\n"))
+    assert answer.admission.rejected and answer.binding is not None
+    assert answer.binding.what == "adapter_slots" and answer.binding.unsure_up_to is None
+    assert answer.levers[0].change == "max_loras left open, not fixed at 2"
+
+
+def test_that_requests_are_refused_is_told_first_and_what_serves_them() -> None:
+    answer = answered(inventory("[fixed]\nmax_model_len = 512\n"))
+    assert answer.expected is not None and answer.expected.refused_share > 0.2
+    first = write(answer, Format.TEXT, width=200).partition("\n")[0]
+    assert re.search(
+        r"serves all 60 adapters, but vLLM refuses [23]\d% of the requests, longer than max_model_len$", first
+    )
+    lever = answer.levers[0]
+    assert re.fullmatch(r"max_model_len [\d,]+, not fixed at 512", lever.change)
+    assert re.match(r"0\.\d% of the requests refused instead of [23]\d\.\d%", lever.note)
+    assert not any("max_model_len left open" in each.change for each in answer.levers)
+
+
+def test_of_one_adapter_figures_are_no_zeros_and_nobody_waits_for_another() -> None:
+    asked = inventory("", count=1)
+    asked = replace(asked, workload=replace(asked.workload, rate=np.array([1e-3])))
+    text = write(answered(asked), Format.TEXT)
+    assert "one GPU serves the one adapter\n" in text
+    assert not re.search(
+        r"\b(0|0\.0) (requests|tokens/s|GiB)|seldom more than 0|1 slots|wait for a slot|1 adapters", text
+    )
 
 
 def test_what_lora_costs_is_told_last_and_of_the_base_model() -> None:
