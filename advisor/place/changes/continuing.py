@@ -15,7 +15,8 @@ from advisor.place.placement import Group
 def continued(servers: Servers, previous: Mapping[int, Running], positions: Mapping[str, int]) -> Fleet:
     """A fleet like the one before: who does not fit any more is elsewhere, who is new is where there is room.
 
-    Then GPUs are emptied, the least loaded first, for as long as the others take their adapters.
+    Then GPUs are emptied, the least loaded first, for as long as the others take their adapters; where their number is
+    fixed, only those that there are no more.
     """
     fleet = Fleet(servers)
     by_pair = {each.pair.name: number for number, each in enumerate(servers.problem.gpu_types)}
@@ -26,6 +27,7 @@ def continued(servers: Servers, previous: Mapping[int, Running], positions: Mapp
             groups.append(Group(adapters, by_pair.get(running.pair or "", 0)))
             numbers.append(gpu)
     settle(fleet, groups, numbers)
-    while (fewer := without_one(fleet)) is not None:
+    most = servers.problem.gpus or 0
+    while len(fleet.gpus) > most and (fewer := without_one(fleet)) is not None:
         fleet = fewer
     return fleet

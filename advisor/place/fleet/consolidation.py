@@ -11,12 +11,16 @@ from itertools import combinations
 
 from advisor.place.bound import least_shares
 from advisor.place.fleet.fleet import Fleet, Gpu
+from advisor.place.fleet.levelling import level
 from twin.settings import slot_rank
 
 EMPTIED = 2
 """GPUs that are tried to be emptied, those that the least is taken of first."""
 PAIRS, ROOM = 3, 0.15
 """Of the GPUs that are left, pairs that divide their adapters anew to make room, for so much of a GPU at most."""
+
+PER_DIVISION = 2
+"""Groups that are judged where two GPUs are levelled."""
 
 
 def consolidated(fleet: Fleet, judged: int) -> Fleet:
@@ -25,10 +29,13 @@ def consolidated(fleet: Fleet, judged: int) -> Fleet:
     best = fleet.copy()
     gather(best, until)
     if best.problem.gpus is not None:  # all that there are have a part of the load
+        level(best, judged // PER_DIVISION)
+        best.number()
         return best
     while best.servers.evaluations < until and (fewer := without_one(best, until)) is not None:
         best = fewer
     _cheapen(best, until)
+    best.number()
     return best
 
 
@@ -75,11 +82,11 @@ def without_one(fleet: Fleet, until: float = float("inf")) -> Fleet | None:
 def _divided(fleet: Fleet, waiting: Sequence[int], until: float) -> bool:
     """Whether two GPUs take those that wait by dividing what is on them anew; they do then."""
     used = sorted(fleet.gpus, key=lambda each: (_taken(fleet, each, fleet.gpus[each].adapters), each))
-    if _taken(fleet, used[0], waiting) > ROOM or not all(_movable(fleet, adapter) for adapter in waiting):
+    if _taken(fleet, used[0], waiting) > ROOM or not all(fleet.movable(adapter) for adapter in waiting):
         return False
     for one, other in list(combinations(used, 2))[:PAIRS]:
         first, second = sorted((one, other), key=lambda each: -_slot_rank(fleet, fleet.gpus[each].adapters))
-        fixed = {each: {a for a in fleet.gpus[each].adapters if not _movable(fleet, a)} for each in (first, second)}
+        fixed = {each: {a for a in fleet.gpus[each].adapters if not fleet.movable(a)} for each in (first, second)}
         free = fleet.gpus[first].adapters | fleet.gpus[second].adapters | set(waiting)
         free -= fixed[first] | fixed[second]
         for order in _orders(fleet, free):
@@ -117,17 +124,19 @@ def _exchanged(fleet: Fleet, giver: int, taker: int, adapters: Sequence[int]) ->
 
     The one that takes them gives the rest of its load back only where it has to.
     """
-    if not all(_movable(fleet, each) for each in adapters) or any(
+    if not all(fleet.movable(each) for each in adapters) or any(
         each in fleet.gpus[taker].adapters for each in adapters
     ):
         return False
     kept = fleet.gpus[giver].adapters - set(adapters)
+    if not kept and fleet.problem.gpus is not None:  # it would only be filled again
+        return False
     most = _slot_rank(fleet, kept) if kept else 0
     there = fleet.gpus[taker].adapters
     taken = _taken(fleet, taker, adapters)
     rank, returned = fleet.servers.mix().rank, list[int]()
     for adapter in sorted(there, key=lambda each: (-_taken(fleet, taker, [each]), each)):
-        if _movable(fleet, adapter) and rank[adapter] <= most and _taken(fleet, taker, [*returned, adapter]) <= taken:
+        if fleet.movable(adapter) and rank[adapter] <= most and _taken(fleet, taker, [*returned, adapter]) <= taken:
             returned.append(adapter)
     for back in (list[int](), returned):
         mine = Gpu(fleet.gpus[giver].gpu_type, kept | set(back))
@@ -150,11 +159,6 @@ def _cheapen(fleet: Fleet, until: int) -> None:
             if fleet.servers.evaluations < until and there_is and fleet.holds(Gpu(gpu_type, gpu.adapters)):
                 fleet.gpus[number] = Gpu(gpu_type, gpu.adapters)
                 break
-
-
-def _movable(fleet: Fleet, adapter: int) -> bool:
-    """Whether an adapter may be on any GPU, whoever else is there."""
-    return adapter not in fleet.problem.pins and fleet.copies.get(adapter, 1) == 1 and not fleet.conflicting(adapter)
 
 
 def _of_rank(fleet: Fleet, number: int, rank: int) -> list[int]:

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from itertools import count
 
 from advisor.names import counted
 from advisor.place.judge.servers import Server, Servers
@@ -50,8 +51,6 @@ class Fleet:
         """Adapters that are on no GPU, and why."""
         self.may_open = True
         """Whether GPUs may be taken into use that are not yet."""
-        self.closed: set[int] = set()
-        """GPUs that take no more adapters."""
         self.copies = dict(self.problem.copies)
         self._apart = defaultdict[int, list[frozenset[int]]](list)
         for group in self.problem.apart:
@@ -70,7 +69,7 @@ class Fleet:
         """Another fleet that is the same, and may change."""
         other = copy(self)
         other.gpus = {number: Gpu(gpu.gpu_type, set(gpu.adapters), gpu.max_loras) for number, gpu in self.gpus.items()}
-        other.unplaced, other.copies, other.closed = dict(self.unplaced), dict(self.copies), set(self.closed)
+        other.unplaced, other.copies = dict(self.unplaced), dict(self.copies)
         return other
 
     def groups(self) -> dict[int, Group]:
@@ -96,8 +95,6 @@ class Fleet:
 
     def may(self, adapter: int, number: int) -> bool:
         """Whether an adapter is allowed on the GPU of this number, and not there yet."""
-        if number in self.closed:
-            return False
         if self.problem.pins.get(adapter, number) != number and not self._is_spare_copy(adapter):
             return False
         there = self.gpus[number].adapters if number in self.gpus else set()
@@ -110,6 +107,10 @@ class Fleet:
     def conflicting(self, adapter: int) -> bool:
         """Whether there is anyone that an adapter must be apart from."""
         return adapter in self._apart
+
+    def movable(self, adapter: int) -> bool:
+        """Whether an adapter may be on any GPU, whoever else is there."""
+        return adapter not in self.problem.pins and self.copies.get(adapter, 1) == 1 and not self.conflicting(adapter)
 
     def _is_spare_copy(self, adapter: int) -> bool:
         """Whether the copy that the pin is about is where it belongs, so that further ones may be elsewhere."""
@@ -129,6 +130,13 @@ class Fleet:
             number = next(each for each in range(len(taken) + 1) if each not in taken)
         self.gpus[number] = Gpu(gpu_type)
         return number
+
+    def number(self) -> None:
+        """Number the GPUs from 0 without gaps, in their order, but for those that adapters are pinned to."""
+        pinned = self.gpus.keys() & set(self.problem.pins.values())
+        free = (number for number in count() if number not in pinned)
+        numbers = {number: number if number in pinned else next(free) for number in sorted(self.gpus)}
+        self.gpus = {numbers[number]: self.gpus[number] for number in sorted(self.gpus)}
 
     def put(self, adapter: int, number: int) -> None:
         """Put an adapter on a GPU, whatever that means for it."""

@@ -167,10 +167,6 @@ class Servers:
             configuration = replace(self._configure(group, workload, slots), settings=configuration.settings)
         gpu_type = self.problem.gpu_types[group.gpu_type]
         profile = gpu_type.pair.profile
-        # As much more of all there is: base traffic counts as if an adapter's that is small.
-        asked = workload.traffic.take(np.flatnonzero(workload.traffic.rate > 0))
-        launched = with_settings(profile, self.fixed(group.gpu_type))
-        load = len(asked) / estimate(asked, launched).max_adapters if len(asked) else 0.0
         return Assignment(
             gpu=gpu,
             gpu_type=gpu_type,
@@ -182,11 +178,21 @@ class Servers:
             weights=group.weights,
             request_rate=float(workload.traffic.rate.sum()),
             token_rate=workload.offered_tok_s,
-            load=load,
+            load=self.load(group),
             active_adapters=float(configuration.values.get("active_adapters", 0.0)),
             trace=configuration.trace,
             base=0.0 if group.base is None or workload.base is None else group.base,
         )
+
+    def load(self, group: Group) -> float:
+        """Offered token rate over the most that one GPU serves of this mix in equilibrium, by the pair's Profile."""
+        # As much more of all there is: base traffic counts as if an adapter's that is small.
+        traffic = self.workload(group).traffic
+        asked = traffic.take(np.flatnonzero(traffic.rate > 0))
+        if not len(asked):
+            return 0.0
+        launched = with_settings(self.problem.gpu_types[group.gpu_type].pair.profile, self.fixed(group.gpu_type))
+        return len(asked) / estimate(asked, launched).max_adapters
 
     def _configure(self, group: Group, workload: Workload, max_loras: int | None) -> Configuration:
         gpu_type, asked = self.problem.gpu_types[group.gpu_type], asked_of(workload)
