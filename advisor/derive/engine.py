@@ -66,6 +66,8 @@ class Engine:
 
     def notes(self, model: str) -> Iterator[str]:
         """What whoever launches it should know."""
+        if self.vllm is not None and is_current(self.vllm) and _is_newer(self.vllm):
+            yield f"vLLM {self.vllm} is newer than {CURRENT}, the newest that is known here, and taken to be like it"
         method = self.quantization
         if method is None:
             return
@@ -85,6 +87,13 @@ class Engine:
 
 PLAIN = Engine()
 """One GPU, 16 bits, and nothing said of the version."""
+
+
+def _is_newer(vllm: str) -> bool:
+    """Whether a version of the current generation is of a later release than those that are known."""
+    from packaging.version import Version
+
+    return Version(vllm).release[:2] > Version(CURRENT).release[:2]
 
 
 def is_current(vllm: str) -> bool:

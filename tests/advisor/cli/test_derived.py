@@ -86,6 +86,12 @@ def test_what_was_measured_carries_no_interval_and_the_current_version_does(tmp_
     assert current["vllm"] == "0.33" and current["measured"].startswith("derived") and "uncertainty" in current
 
 
+def test_a_version_that_is_not_known_yet_is_said_to_be(tmp_path: Path) -> None:
+    for version, said in (("0.33", False), ("0.33.9", False), ("0.99", True), ("1.0", True)):
+        found = answer(inventory(tmp_path, LLAMA, "a100-80gb", f'vllm = "{version}"'))
+        assert any(f"vLLM {version} is newer than 0.33.0" in each for each in found["warnings"]) == said
+
+
 def test_a_model_by_its_configuration_and_a_gpu_by_its_data_sheet(tmp_path: Path) -> None:
     config = {
         "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32,
