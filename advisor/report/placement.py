@@ -14,8 +14,10 @@ from advisor.place.steps import SPARE, Changes, Place, Step
 from advisor.report.lines import NARROWEST, WIDTH, titled, wrapped
 from advisor.report.table import parts
 
-BARS = ((10, 10), *((length, 0) for length in (10, 8, 6, 5, 4, 0)))
-"""Characters of bars, of the load and of what else is in use: the first are taken for which there are columns."""
+BARS = (10, 8, 6, 5, 4, 3, 2, 0)
+"""Characters of bars, of load, slots and KV cache alike: the first are taken for which there are columns."""
+EIGHTHS = "▏▎▍▌▋▊▉"
+"""Of a full block: short bars tell more with these."""
 GAP = 2
 """Columns between two of the table."""
 WORDS = {"type", "load", "slots", "KV"}
@@ -96,10 +98,10 @@ def _table(placement: Placement, inventory: Inventory, width: int, full: str, em
 
     What is held is at most what there is; a load of more than that is an overload.
     """
-    tables = (_cells(placement, inventory, bars, full, empty) for bars in BARS)
+    tables = (_cells(placement, inventory, length, full, empty) for length in BARS)
     sizes = [(cells, _widths(cells)) for cells in tables]
-    narrow = (each for each in sizes if sum(each[1]) + GAP * (len(each[1]) - 1) <= width)
-    cells, widths = next(narrow, sizes[0])
+    fitting = (each for each in sizes if sum(each[1]) + GAP * (len(each[1]) - 1) <= width)
+    cells, widths = next(fitting, sizes[0])
     left = [name in WORDS for name in cells[0]]
     lines = (
         (" " * GAP).join(row[i].ljust(widths[i]) if left[i] else row[i].rjust(widths[i]) for i in part)
@@ -109,9 +111,8 @@ def _table(placement: Placement, inventory: Inventory, width: int, full: str, em
     return "\n".join(map(str.rstrip, lines))
 
 
-def _cells(placement: Placement, inventory: Inventory, bars: tuple[int, int], full: str, empty: str) -> list[Row]:
-    """The header, and a row for each GPU, with bars of so many characters: of the load, and of what else is in use."""
-    of_load, of_others = bars
+def _cells(placement: Placement, inventory: Inventory, length: int, full: str, empty: str) -> list[Row]:
+    """The header, and a row for each GPU, with bars of so many characters."""
     several = len({each.gpu_type.pair.name for each in placement.assignments}) > 1
     header = ["GPU", *(["type"] if several else []), "load", "slots", "KV", "adapters", "rank"]
     rows: list[Row] = [[*header, "tokens/s", "ITL ms", "TTFT ms"]]
@@ -123,9 +124,9 @@ def _cells(placement: Placement, inventory: Inventory, bars: tuple[int, int], fu
             [
                 f"{each.gpu}",
                 *([each.gpu_type.pair.gpu] if several else []),
-                _bar(each.load, of_load, full, empty) + f"{each.load:4.0%}" + (" overload" if each.load > 1 else ""),
-                _bar(busy / settings.max_loras, of_others, full, empty) + f"{busy:.0f} of {settings.max_loras:,}",
-                _bar(held, of_others, full, empty) + ("full" if held > 1 else f"{held:4.0%}"),
+                _bar(each.load, length, full, empty) + f"{each.load:4.0%}" + (" overload" if each.load > 1 else ""),
+                _bar(busy / settings.max_loras, length, full, empty) + f"{busy:.0f}/{settings.max_loras:,}",
+                _bar(held, length, full, empty) + ("full" if held > 1 else f"{held:4.0%}"),
                 f"{len(each.adapters):,}",
                 f"{settings.max_lora_rank}",
                 f"{each.token_rate:,.0f}",
@@ -144,8 +145,10 @@ def _bar(share: float, length: int, full: str, empty: str) -> str:
     """A bar and a space behind it; nothing where it has no length."""
     if not length:
         return ""
-    count = min(max(round(share * length), 1 if share > 0.005 else 0), length)
-    return full * count + empty * (length - count) + " "
+    steps = len(EIGHTHS) + 1 if full == "█" else 1
+    count = min(max(round(share * length * steps), 1 if share > 0.005 else 0), length * steps)
+    drawn = full * (count // steps) + (EIGHTHS[count % steps - 1] if count % steps else "")
+    return drawn.ljust(length, empty) + " "
 
 
 def kv_in_use(assignment: Assignment, inventory: Inventory) -> float:

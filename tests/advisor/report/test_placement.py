@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,14 +131,30 @@ def test_no_line_is_longer_than_the_terminal(placement: Placement, inventory: In
         for width in (40, 60, 80, 100, 120):
             lines = write(told, inventory, width=width).splitlines()
             assert max(map(len, lines)) <= width, "\n".join(lines)
-            for figure in ("5 of 8", "1,950", "40.0"):
+            for figure in ("5/8", "1,950", "40.0"):
                 assert any(figure in line.split("  ") or f" {figure}" in line for line in lines)
 
 
-def test_at_80_columns_a_gpu_is_one_line_with_a_bar_of_its_load(placement: Placement, inventory: Inventory) -> None:
-    table = write(placement, inventory, width=80).split("\n\n")[1].splitlines()
-    assert len(table) == 1 + len(placement.assignments)
-    assert "█" in table[1]
+def test_at_80_columns_a_gpu_is_one_line_with_bars_of_load_slots_and_memory(
+    placement: Placement, inventory: Inventory
+) -> None:
+    many = replace(
+        placement.assignments[0],
+        active_adapters=179.0,
+        settings=replace(placement.assignments[0].settings, max_loras=233, max_cpu_loras=300),
+    )
+    for first in (placement.assignments[0], many):
+        table = write(replace(placement, assignments=(first,)), inventory, width=80).split("\n\n")[1].splitlines()
+        assert len(table) == 2
+        assert len(re.findall("[░▏▎▍▌▋▊▉█]+", table[1])) == 3, table[1]
+
+
+def test_short_bars_tell_eighths(placement: Placement, inventory: Inventory) -> None:
+    """Of four characters alone a load of 81 % would be that of 75 %."""
+    assert "███▎ " in write(placement, inventory, width=80)
+    assert "###- " in write(
+        replace(placement, assignments=(replace(placement.assignments[0], load=0.7),)), inventory, full="#", empty="-"
+    )
 
 
 def test_nobody_holds_more_than_there_is_and_too_much_load_reads_as_that(
@@ -149,7 +166,7 @@ def test_nobody_holds_more_than_there_is_and_too_much_load_reads_as_that(
     )
     for width in (80, 120):
         table = write(replace(placement, assignments=(crowded,)), inventory, width=width).split("\n\n")[1]
-        assert "131% overload" in table and "8 of 8" in table and "full" in table
+        assert "131% overload" in table and "8/8" in table and "full" in table
         assert table.count("%") == 1, table
 
 
