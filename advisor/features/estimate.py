@@ -50,8 +50,8 @@ Floats = NDArray[np.float64]
 
 STEP_S = np.geomspace(1e-3, 30.0, 120)
 """Step times considered, s."""
-SLOTS_PER_ACTIVE = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0)
-"""Slots considered, per adapter in flight, where their number is not given."""
+PER_ACTIVE = np.array((1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0))[:, np.newaxis]
+"""Slots considered, per adapter in flight, where their number is not given; shape (rules, 1)."""
 SLOTS = (1, 4, 8, 16, 32, 64, 128, 256)
 """Slots considered where requests may wait for them."""
 ROUNDS = 8
@@ -111,30 +111,43 @@ class Estimate:
 
 def estimate(mix: Workload, profile: Profile) -> Estimate:
     """The equilibria of a mix with a slot and more for all adapters in flight."""
-    per_active = np.array(SLOTS_PER_ACTIVE)[:, np.newaxis]
-    return _solve(mix, profile, lambda active, adapters: np.minimum(active * per_active, adapters), waiting=False)
+    return _solve(mix, profile, _slots_for_all, np.zeros_like(PER_ACTIVE, dtype=np.bool_))
+
+
+def estimate_waiting(mix: Workload, profile: Profile) -> tuple[Estimate, float]:
+    """As `estimate`, and the most adapters if requests may wait for slots, with the slots best for that."""
+    counts, few = np.array(SLOTS)[:, np.newaxis], len(PER_ACTIVE)
+    waiting = np.arange(few + len(counts))[:, np.newaxis] >= few
+
+    def slots_of(active: Floats, adapters: Floats) -> Floats:
+        for_all = _slots_for_all(active[:few], adapters[:few])
+        return np.concatenate([for_all, np.minimum(counts, adapters[few:])])
+
+    found = _solve(mix, profile, slots_of, waiting).choices
+    return Estimate(found[:few]), Estimate(found[few:]).max_adapters
 
 
 def estimate_slots(mix: Workload, profile: Profile, max_loras: Sequence[int]) -> list[Estimate]:
     """The equilibria of a mix, one estimate for each of these numbers of slots, for which requests may wait."""
     counts = np.repeat(np.array(max_loras, dtype=np.float64)[:, np.newaxis], len(STEP_S), axis=1)
-    return [Estimate((each,)) for each in _solve(mix, profile, lambda *_: counts, waiting=True).choices]
+    found = _solve(mix, profile, lambda *_: counts, np.ones((len(counts), 1), dtype=np.bool_))
+    return [Estimate((each,)) for each in found.choices]
 
 
-def most_adapters(mix: Workload, profile: Profile) -> float:
-    """The most adapters of a mix in equilibrium if requests may wait for slots, with the slots best for that."""
-    counts = np.array(SLOTS)[:, np.newaxis]
-    return _solve(mix, profile, lambda _, adapters: np.minimum(counts, adapters), waiting=True).max_adapters
+def _slots_for_all(active: Floats, adapters: Floats) -> Floats:
+    return np.minimum(active * PER_ACTIVE, adapters)
 
 
-def _solve(mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats], Floats], *, waiting: bool) -> Estimate:
+def _solve(
+    mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats], Floats], waiting: NDArray[np.bool_]
+) -> Estimate:
     """The equilibria by step time, for every rule for the slots.
 
-    `slots_of` gives the slots, shape (rules, n), for so many adapters in flight and served, one rule or more of shape
-    (rules, n). Where requests are `waiting` for slots, a batch holds more requests of fewer adapters.
+    `slots_of` gives the slots for so many adapters in flight and served, of shape (rules, n) like these. Under the
+    rules where requests are `waiting` for slots, shape (rules, 1), a batch holds more requests of fewer adapters.
     """
-    server = _Server(mix, profile, slots_of, waiting=waiting)
-    adapters = _settled(server.found_with, np.zeros_like(slots_of(STEP_S, STEP_S)))
+    server = _Server(mix, profile, slots_of, waiting)
+    adapters = _settled(server.found_with, np.zeros((len(waiting), len(STEP_S))))
     active, slots, fullness = adapters * server.in_flight, server.slots(adapters), server.fullness(adapters)
     return Estimate(
         tuple(
@@ -148,7 +161,11 @@ class _Server:
     """One server and what comes to it, by step time; arrays have shape (rules, n), see `_solve`."""
 
     def __init__(
-        self, mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats], Floats], *, waiting: bool
+        self,
+        mix: Workload,
+        profile: Profile,
+        slots_of: Callable[[Floats, Floats], Floats],
+        waiting: NDArray[np.bool_],
     ) -> None:
         # Secants make much of the last digit of a sum: in one order it is the same whatever the inventory's.
         mix = mix.take(np.lexsort((mix.output_mean, mix.input_mean, mix.cv, mix.rate)))
@@ -194,9 +211,8 @@ class _Server:
         arriving = rate * STEP_S * (per_arrival + step.per_eager_token_ms * (eager - self.eager_of_base) / served)
         left = self.left_by_base - lora.base_ms - base.tokens * STEP_S * lora.per_batched_token_ms
         found = left / (arriving + lora.per_adapter_ms * self.in_flight)
-        if self._waiting:
-            found = np.maximum(found, (left - lora.per_adapter_ms * slots) / arriving)
-        return np.maximum(found, 0.0)
+        with_waiting = np.maximum(found, (left - lora.per_adapter_ms * slots) / arriving)
+        return np.maximum(np.where(self._waiting, with_waiting, found), 0.0)
 
     def slots(self, adapters: Floats) -> Floats:
         """Those of the rules, as far as memory allows."""
@@ -212,7 +228,7 @@ class _Server:
         tokens = (adapters * self.rate * (computed + self.answer) + base.tokens) * STEP_S
         fullness = np.maximum(held / self._kv_tokens(adapters), seats)
         fullness = np.maximum(fullness, tokens / serving.max_num_batched_tokens)
-        return fullness if self._waiting else np.maximum(fullness, active / self.most_slots)
+        return np.where(self._waiting, fullness, np.maximum(fullness, active / self.most_slots))
 
     def _kv_tokens(self, adapters: Floats) -> Floats:
         memory = self.profile.memory

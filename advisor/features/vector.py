@@ -15,12 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.features.estimate import (
-    Estimate,
-    estimate,
-    estimate_slots,
-    most_adapters,
-)
+from advisor.features.estimate import Estimate, estimate_slots, estimate_waiting
 from advisor.features.queueing import Number, dispersion, queue_time, utilisation
 from advisor.features.tokens import held_tokens, shared_tokens
 from twin.profile import Profile
@@ -152,10 +147,10 @@ def measure_limits(mix: Workload, profile: Profile, ttft_limits_s: Sequence[floa
     Means, spreads and burstiness of requests weigh busy adapters more; smallest and largest are of adapters. Base
     traffic counts as requests, but as no adapter.
     """
-    traffic, equilibria = mix.traffic, estimate(mix, profile)
+    traffic, (equilibria, most_waiting) = mix.traffic, estimate_waiting(mix, profile)
     values = _of_inventory(mix, traffic, profile)
     load = _load(mix, equilibria.max_adapters)
-    values |= {"estimated_load": load, "saturated_load": _load(mix, most_adapters(mix, profile))}
+    values |= {"estimated_load": load, "saturated_load": _load(mix, most_waiting)}
     values["dispersion"] = dispersion(traffic)
     values |= _of_mix(values, mix, traffic, profile)
     values |= _of_limit(values, mix, profile, equilibria)

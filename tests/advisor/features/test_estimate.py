@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.features.batches import Prompts, eager_tokens, steps_with
-from advisor.features.estimate import estimate, estimate_slots, most_adapters
+from advisor.features.estimate import estimate, estimate_slots, estimate_waiting
 from tests.advisor.small_zoo import profile
 from twin.engine.latency import StepWork, step_cost, step_ms
 from twin.engine.simulation import Measures, simulate
@@ -72,7 +72,8 @@ def test_any_mix_has_a_finite_estimate_within_its_limits(
     for each in found.choices:
         assert np.all(np.diff(each.adapters) >= 0)
         assert np.all(each.active_adapters <= each.adapters * 1.001)
-    assert 0 < most_adapters(mix, PROFILE) < np.inf
+    _, most_waiting = estimate_waiting(mix, PROFILE)
+    assert 0 < most_waiting < np.inf
     state = found.serving(count)
     assert 0 < state.step_ms < np.inf
     assert 0 <= state.active_adapters <= count
