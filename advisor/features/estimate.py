@@ -337,7 +337,8 @@ class _Steps:
 def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:
     """The equilibria up to where the fullness (of memory, batch or slots) passes 1, that point included.
 
-    Longer steps that serve no more adapters are left out.
+    Longer steps that serve no more adapters are left out; of those that serve none the longest stays, which is that of
+    a server that has nothing else to do.
     """
     index = np.arange(len(fullness))
     end = np.interp(1.0 + 1e-9, np.maximum.accumulate(fullness), index)
@@ -348,4 +349,6 @@ def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:
 
     adapters = cut(found.adapters)
     more = np.append(True, adapters[1:] > adapters[:-1] * (1 + ROUNDING))
+    none = np.count_nonzero(adapters <= 0)
+    more[:none] = np.arange(none) == none - 1
     return Equilibria(adapters[more], cut(found.step_s)[more], cut(found.active_adapters)[more], cut(found.slots)[more])

@@ -267,6 +267,12 @@ def test_adapters_asked_in_bursts_are_in_flight_as_in_the_twin(cv: float) -> Non
     assert served(mix, 64).adapters_in_batch_mean == pytest.approx(found.active_adapters, rel=0.2)
 
 
+def test_with_next_to_nothing_to_do_a_step_takes_as_long_as_an_empty_one() -> None:
+    mix = alike(4, rate=1e-4)
+    for found in (estimate(mix, PROFILE), *estimate_slots(mix, PROFILE, [1, 4])):
+        assert found.serving(4).step_ms == pytest.approx(PROFILE.step.base_ms, rel=0.1)
+
+
 def test_without_lora_the_twin_is_as_fast_as_estimated() -> None:
     mix = alike(60, rate=0.2)
     server = settings(60, 60)
