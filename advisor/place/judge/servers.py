@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +12,7 @@ from advisor.errors import InputError
 from advisor.features.estimate import estimate
 from advisor.place.placement import Assignment, Group
 from advisor.place.problem import GpuType, Problem
-from advisor.recommend.choice.configuration import Configuration, Configurator, DoesNotFitError, adapters_in_flight
+from advisor.recommend.choice.configuration import Configuration, Configurator, DoesNotFitError
 from advisor.recommend.server.context import Context, settle_context
 from advisor.recommend.server.launched import with_settings
 from advisor.recommend.server.room import shortages
@@ -25,10 +24,6 @@ UNEVEN, UNEVEN_CHANCE = 2.5, 0.985
 of very different lengths, so that its variance is so many times that of Poisson arrivals of requests of equal length.
 What a pair requires lets one hour in twenty miss, nearly all of them of such mixes: little for a single server, but of
 ten GPUs every second placement would have one. Of the papers' mixes none of 150 GPUs missed by the pair's own."""
-DEVIATIONS = 3.0
-"""Slots for so many standard deviations more than the adapters that are in flight on average."""
-GROWTH, FEW_SLOTS = 1.5, 64
-"""Up to so many slots there are enough for steps that take so many times as long as expected."""
 
 HARDLY_EVER = 1.0 / (365 * 86400)
 """Requests/s of adapters that are never asked, where one has to be: once a year."""
@@ -114,8 +109,6 @@ class Servers:
             return Server(None, (str(error),))
         if not workload.traffic.rate.any():
             return Server(configuration, ())
-        if group.max_loras is None:
-            configuration = self._with_spare_slots(group, workload, configuration)
         expected = configuration.expected
         values = configuration.values
         uneven = values["dispersion"] > UNEVEN * (values["input_mean"] + values["output_mean"])
@@ -131,28 +124,6 @@ class Servers:
             )
             expected = replace(expected, shortages=tuple(short))
         return Server(replace(configuration, expected=expected), tuple(self.problem.objective.misses(expected)))
-
-    def _with_spare_slots(self, group: Group, workload: Workload, found: Configuration) -> Configuration:
-        """The configuration with as many slots as adapters may hold at once, where it has fewer.
-
-        Requests that wait for a slot make more adapters wait, until the queue no longer ends: where slots are few,
-        those for somewhat longer steps and for chance cost next to nothing. And of bursty adapters the models'
-        features let all of a burst come at once, so that few are in flight; in truth its requests come one after the
-        other, and the adapter holds its slot all the while.
-        """
-        bursty = workload.cv > 1
-        slots = _slots(adapters_in_flight(workload, GROWTH * found.expected.itl_ms / 1e3))
-        if slots > FEW_SLOTS:
-            if not bursty.any():
-                return found
-            slots = _slots(adapters_in_flight(workload, found.expected.itl_ms / 1e3))
-        slots = min(slots, int((workload.rate > 0).sum()))
-        if slots <= found.settings.max_loras:
-            return found
-        try:
-            return self._configure(group, workload, slots)
-        except DoesNotFitError:
-            return found
 
     def assign(self, gpu: int, group: Group) -> Assignment | None:
         """The group as an assignment to the GPU of this number; None where the server would not even start."""
@@ -242,10 +213,6 @@ def asked_of(workload: Workload) -> Workload:
     if workload.base is None:
         raise ValueError("no adapter, and no request that names none")
     return replace(workload.base, rank=np.array([SMALLEST_RANK]), rate=np.array([HARDLY_EVER]), base=workload.base)
-
-
-def _slots(in_flight: float) -> int:
-    return math.ceil(in_flight + DEVIATIONS * math.sqrt(in_flight))
 
 
 def traffic_of(group: Group, workload: Workload, *, scale: float = 1.0) -> Workload:
