@@ -174,7 +174,7 @@ def _of_percentile(objective: Objective) -> str:
 def _simultaneous(admitted: Inventory, load: Load, *, asked: bool) -> Iterator[str]:
     """A warning for each of the largest groups of adapters that are asked at the same moment; where the models were
     `asked`, that they know nothing of that."""
-    independent = ", and the models take requests of different adapters as independent, which the digital twin does not"
+    independent = " (the models know them as independent; what they wait for each other is added by a formula)"
     slots = load.settings.max_loras
     for members in sorted(groups(admitted), key=len, reverse=True)[:3]:
         size, group = len(members), admitted.together[admitted.names[members[0]]]

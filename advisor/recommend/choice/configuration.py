@@ -18,7 +18,7 @@ from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.server.launched import with_settings
 from advisor.recommend.server.room import crowded
 from advisor.zoo.pair import Pair
-from advisor.zoo.predictor import load_predictor
+from advisor.zoo.predictor import Prediction, load_predictor
 from advisor.zoo.tree import load_tree
 from twin.service_level import STARVED_BELOW
 from twin.settings import Settings, slot_rank
@@ -43,6 +43,8 @@ POISSON_CV = 1.05
 SPARE_STEP, UNEVEN_STEP, SPARE_KV = 0.02, 0.05, 0.5
 """Slots beyond those of the rules may lengthen a step by no more than such a share, the second where they are not few:
 then it is bursts that fill them, and who waits keeps others waiting; and must leave such a share of the KV cache."""
+MOST_LOAD = 0.95
+"""Of a server that is asked for more, what a queue comes to within an hour is for the models to say."""
 IDLE = 0.05
 """At no more than such a share of its load a server lets hardly anyone wait for another."""
 TRIED = 8
@@ -284,7 +286,7 @@ class Configurator:
             yield count, with_slots, expected
 
     def _expectation(self, values: Mapping[str, float], mix: Workload, kv_capacity_tokens: int) -> Expectation:
-        predicted, required = self._predict(values), self._predict.required
+        predicted, required = self._beside_others(self._predict(values), values), self._predict.required
         chance = predicted.chance
         if chance < required and values["load_share"] <= IDLE and values["input_mean"] > self._longest_prompt:
             chance = max(chance, _idle_chance(values))
@@ -308,6 +310,21 @@ class Configurator:
             shortages=crowded(values, kv_capacity_tokens) if self.objective.trees == "steady" else (),
             one_token=bool((mix.traffic.output_mean[mix.traffic.rate > 0] <= 1.0).all()),
         )
+
+    def _beside_others(self, predicted: Prediction, values: Mapping[str, float]) -> Prediction:
+        """The prediction with what those wait for each other who are asked at the same moment.
+
+        Models take requests of different adapters as independent. Of k that come at once, the mean one waits for
+        (k - 1) / 2 prompts and the last for all others, and whoever else is there makes that 1 / (1 - load) times as
+        long (the queue M^[k]/G/1).
+        """
+        if self._together == 1:
+            return predicted
+        alone = 1.0 - min(values["load_share"], MOST_LOAD)
+        mean_ms = (self._together - 1) / 2 * 1e3 * values["prompt_time"] / alone
+        waits = {"ttft_p50_ms": mean_ms, "ttft_p95_ms": 2 * mean_ms, "ttft_p99_ms": 2 * mean_ms}
+        percentiles = {name: each + waits.get(name, 0.0) for name, each in predicted.percentiles.items()}
+        return replace(predicted, ttft_ms=predicted.ttft_ms + mean_ms, percentiles=percentiles)
 
 
 def _idle_chance(values: Mapping[str, float]) -> float:
