@@ -33,7 +33,7 @@ app.command("drift")(command.drift)
 app.command("verify-client")(command.verify_client)
 for each in (
     *(deriving.derive, deriving.operators, deriving.host),
-    *(kernel.carry_kernels, kernel.kernels, kernel.check_kernels),
+    *(kernel.carry_kernels, kernel.kernels, kernel.check_kernels, kernel.fit_kernels),
 ):
     app.command()(each)
 

@@ -18,14 +18,15 @@ class Batch:
         self._kernels, self.case = kernels, case
         # The interpreter multiplies the bits of bf16 as if they were whole numbers.
         precision = torch.float16 if device == "cpu" else torch.bfloat16
-        made = torch.Generator(device="cpu").manual_seed(0)
+        # Where they are used: a CPU would draw a case's numbers for longer than a GPU is timed with them.
+        made = torch.Generator(device=device).manual_seed(0)
 
-        def random(*shape: int) -> Any:
-            return torch.randn(shape, generator=made, dtype=torch.float32).to(precision).to(device)
+        def random(*shape: int, like: int = 1) -> Any:
+            return torch.empty(shape, dtype=precision, device=device).normal_(0.0, like**-0.5, generator=made)
 
         self.tokens = random(case.tokens, case.inputs)
-        self.down = [random(case.slots, case.rank, case.inputs) / case.inputs**0.5 for _ in case.outputs]
-        self.up = [random(case.slots, outputs, case.rank) / case.rank**0.5 for outputs in case.outputs]
+        self.down = [random(case.slots, case.rank, case.inputs, like=case.inputs) for _ in case.outputs]
+        self.up = [random(case.slots, outputs, case.rank, like=case.rank) for outputs in case.outputs]
         self.hidden = torch.zeros((len(case.outputs), case.tokens, case.rank), dtype=torch.float32, device=device)
         self.result = torch.zeros((case.tokens, sum(case.outputs)), dtype=precision, device=device)
         # Tokens of the adapters in turn, spread over the slots.

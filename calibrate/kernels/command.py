@@ -1,4 +1,4 @@
-"""`python -m calibrate carry-kernels`, `kernels` and `check-kernels`."""
+"""`python -m calibrate carry-kernels`, `kernels`, `check-kernels` and `fit-kernels`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ Folder = Annotated[
 ]
 
 
-def carry_kernels(output: Annotated[Path, typer.Option("--output", "-o", help="folder to write")]) -> None:
-    """Copy the installed vLLM's LoRA kernels, to be timed where there is no vLLM."""
+def carry_kernels(
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder to write")],
+    wheel: Annotated[Path | None, typer.Option(help="vLLM's wheel [default: the installed vLLM]")] = None,
+) -> None:
+    """Copy vLLM's LoRA kernels, to be timed where there is no vLLM."""
     from calibrate.kernels.vllm_kernels import FILES, carry
 
-    print(f"{carry(output)}: {len(FILES)} files")
+    print(f"{carry(output, wheel)}: {len(FILES)} files")
 
 
 def kernels(
@@ -33,6 +36,30 @@ def kernels(
 
     found = sum(1 for _ in measure(load(folder), output, seconds))
     print(f"{output}: {found} cases timed, {len(measured(output))} in all")
+
+
+def fit_kernels(
+    rows: Annotated[Path, typer.Argument(help="what `kernels` wrote")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="TOML file to write")] = None,
+    gpu: Annotated[str | None, typer.Option(help="the card in the catalogue [default: as the rows call it]")] = None,
+) -> None:
+    """Fit LoRA's terms of a step to timed kernels, and tell what `advisor/derive` has to say of them."""
+    from calibrate import output as out
+    from calibrate.kernels import fit
+    from calibrate.kernels.constants import constants
+    from calibrate.kernels.report import residual_table, term_table
+
+    timed = fit.read(rows)
+    try:
+        terms = fit.fit(timed)
+        found = constants(timed, terms, gpu or timed[0].gpu)
+    except CalibrationError as error:
+        raise CalibrationError(f"{rows}: {error}") from error
+    if output is not None:
+        out.write(output, found.to_toml().encode())
+    out.show(term_table(found))
+    out.show(residual_table(fit.residuals(timed, terms)))
+    print(f"\nadvisor/derive/derive.py, from these cases:\n{found.python()}")
 
 
 def check_kernels(

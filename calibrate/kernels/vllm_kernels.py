@@ -8,6 +8,7 @@ import importlib.util
 import shutil
 import sys
 import types
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,12 +29,14 @@ class Kernels(NamedTuple):
     version: str
 
 
-def carry(folder: Path) -> Path:
-    """Copy the installed vLLM's kernels into `folder`, from where `load` takes them; returns their folder.
+def carry(folder: Path, wheel: Path | None = None) -> Path:
+    """Copy vLLM's kernels, of a wheel or of the installed one, to where `load` takes them; returns their folder.
 
     Raises:
-        CalibrationError: no vLLM is installed, or it has other files.
+        CalibrationError: no vLLM is installed, the wheel is none, or it has other files.
     """
+    if wheel is not None:
+        return _unpack(folder, wheel)
     found = importlib.util.find_spec("vllm")
     if found is None or not found.submodule_search_locations:
         raise CalibrationError("no vLLM is installed here: carry its kernels from where it is")
@@ -45,6 +48,20 @@ def carry(folder: Path) -> Path:
     for name in FILES:
         shutil.copyfile(source / name, target / name)
     (folder / "version").write_text(importlib.metadata.version("vllm"), encoding="ascii")
+    return target
+
+
+def _unpack(folder: Path, wheel: Path) -> Path:
+    target = folder / FOLDER
+    try:
+        with zipfile.ZipFile(wheel) as packed:
+            content = {name: packed.read((FOLDER / name).as_posix()) for name in FILES}
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise CalibrationError(f"{wheel}: no wheel of vLLM 0.24 or later: {error}") from error
+    target.mkdir(parents=True, exist_ok=True)
+    for name, text in content.items():
+        (target / name).write_bytes(text)
+    (folder / "version").write_text(wheel.name.split("-")[1], encoding="ascii")
     return target
 
 

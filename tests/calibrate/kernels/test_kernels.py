@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from calibrate.kernels.cases import LAYER, MIDDLE, Case, cases
 from calibrate.kernels.measure import measured
+from calibrate.kernels.vllm_kernels import FILES, FOLDER, carry
 
 CARRIED = os.environ.get("ADVISOR_TEST_KERNELS")
 """A folder that vLLM's kernels were carried to; with it, torch and Triton they run in Triton's interpreter."""
@@ -52,6 +54,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
     [
         (["kernels", "-o", "rows.jsonl", "--kernels", "nowhere"], "triton|carry-kernels"),
         (["carry-kernels", "-o", "folder"], "no vLLM"),
+        (["carry-kernels", "-o", "folder", "--wheel", "none.whl"], "none.whl: no wheel of vLLM"),
         (["check-kernels"], "triton|no vLLM"),
     ],
 )
@@ -64,6 +67,16 @@ def test_what_is_missing_is_told_in_one_line(words: list[str], said: str, tmp_pa
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
     assert any(word in done.stderr for word in said.split("|"))
     assert not list(tmp_path.iterdir())
+
+
+def test_kernels_are_taken_out_of_a_wheel(tmp_path: Path) -> None:
+    wheel = tmp_path / "vllm-0.24.0-cp38-abi3-manylinux_2_28_x86_64.whl"
+    with zipfile.ZipFile(wheel, "w") as packed:
+        for name in FILES:
+            packed.writestr((FOLDER / name).as_posix(), f"# {name}")
+    target = carry(tmp_path / "kernels", wheel)
+    assert sorted(file.name for file in target.iterdir()) == sorted(FILES)
+    assert (tmp_path / "kernels" / "version").read_text() == "0.24.0"
 
 
 @pytest.mark.skipif(not (CARRIED and HAVE_TRITON), reason="needs torch, Triton and ADVISOR_TEST_KERNELS")
