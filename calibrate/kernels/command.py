@@ -81,6 +81,7 @@ def check_kernels(
         Case(128, (64, 64), 16, 8, 2, 33),
         Case(64, (32,), 32, 4, 4, 130, specialize=True),
     ):
+        loaded.forget()
         batch = Batch(loaded, case, device)
         batch.shrink()
         batch.expand()

@@ -17,6 +17,9 @@ from twin.progress import bar
 SPARE = 0.4
 """Share of the GPU's memory that a case's slots may take."""
 
+REFUSED = 5
+"""Cases in a row that a GPU may refuse; one that has lost its way refuses all."""
+
 
 def measured(path: Path) -> dict[Case, dict[str, Any]]:
     """The figures of a file, by case; a line that broke off is passed over."""
@@ -35,15 +38,17 @@ def measured(path: Path) -> dict[Case, dict[str, Any]]:
 def measure(kernels: Kernels, path: Path, seconds: float) -> Iterator[dict[str, Any]]:
     """Time what the file lacks, in order of worth, for so many seconds; one line a case is added to it.
 
+    A case that the GPU refuses is left out.
+
     Raises:
-        CalibrationError: there is no GPU, or the file cannot be written.
+        CalibrationError: there is no GPU, it refuses one case after another, or the file cannot be written.
     """
     import torch
 
     if not torch.cuda.is_available():
         raise CalibrationError("no GPU here: kernels are timed on one")
     most_gib = SPARE * torch.cuda.get_device_properties(0).total_memory / 2**30
-    known, end, begin = measured(path), time.monotonic() + seconds, time.monotonic()
+    known, end, begin, refused = measured(path), time.monotonic() + seconds, time.monotonic(), 0
     about = {"gpu": torch.cuda.get_device_name(), "vllm": kernels.version, "torch": torch.__version__}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +59,17 @@ def measure(kernels: Kernels, path: Path, seconds: float) -> Iterator[dict[str, 
                 if case in known:
                     continue
                 shown.show(time.monotonic() - begin, what=f"rank {case.rank}, {case.slots} slots, {case.tokens} tokens")
-                row = {**case._asdict(), **_times(kernels, case), **about}
+                try:
+                    times = _times(kernels, case)
+                except RuntimeError as error:  # out of memory, or of what a thread block may have
+                    refused += 1
+                    if refused == REFUSED:
+                        raise CalibrationError(f"{refused} cases refused in a row, the last {case}: {error}") from error
+                    continue
+                finally:
+                    kernels.forget()
+                refused = 0
+                row = {**case._asdict(), **times, **about}
                 file.write(json.dumps(row) + "\n")
                 file.flush()
                 yield row
@@ -64,9 +79,13 @@ def measure(kernels: Kernels, path: Path, seconds: float) -> Iterator[dict[str, 
 
 def _times(kernels: Kernels, case: Case) -> dict[str, float]:
     import torch
+    from triton.errors import TritonError
 
     batch = Batch(kernels, case, "cuda")
-    times = {"shrink_us": microseconds(batch.shrink), "expand_us": microseconds(batch.expand)}
+    try:
+        times = {"shrink_us": microseconds(batch.shrink), "expand_us": microseconds(batch.expand)}
+    except TritonError as error:
+        raise RuntimeError(str(error)) from error
     del batch
     torch.cuda.empty_cache()
     return {name: round(value, 3) for name, value in times.items()}

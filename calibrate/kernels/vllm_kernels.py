@@ -27,6 +27,13 @@ class Kernels(NamedTuple):
     expand: Any
     metadata: Any
     version: str
+    pointers: tuple[dict[Any, Any], ...] = ()
+    """What they keep of every set of slots they were called with, by its address alone: for a server has one."""
+
+    def forget(self) -> None:
+        """Let go of the slots they were called with, whose memory and addresses others are to have."""
+        for kept in self.pointers:
+            kept.clear()
 
 
 def carry(folder: Path, wheel: Path | None = None) -> Path:
@@ -93,7 +100,16 @@ def load(folder: Path | None) -> Kernels:
         importlib.import_module(f"{_PACKAGE}.lora_expand_op").lora_expand,
         importlib.import_module(f"{_PACKAGE}.lora_kernel_metadata").LoRAKernelMeta,
         version,
+        _pointers(),
     )
+
+
+def _pointers() -> tuple[dict[Any, Any], ...]:
+    utils = importlib.import_module(f"{_PACKAGE}.utils")
+    try:
+        return utils._LORA_A_PTR_DICT, utils._LORA_B_PTR_DICT
+    except AttributeError as error:
+        raise CalibrationError(f"{utils.__file__}: {error}; kernels of vLLM 0.24 and later are known") from None
 
 
 def _stand_in(folder: Path) -> None:

@@ -98,24 +98,55 @@ def test_kernels_of_half_the_cost_have_half_the_factor(tmp_path: Path) -> None:
     assert other.by_term["per_slot_shrink_ms"][0] == pytest.approx(one.by_term["per_slot_shrink_ms"][0] / 2, rel=0.02)
 
 
-def test_what_kernels_writes_is_what_fit_kernels_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = types.SimpleNamespace(
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU by torch's word alone, whose kernels take what the terms say."""
+    cuda = types.SimpleNamespace(
         is_available=lambda: True,
         get_device_properties=lambda _: types.SimpleNamespace(total_memory=140 * 2**30),
         get_device_name=lambda: "NVIDIA H200",
     )
     torch = types.ModuleType("torch")
-    torch.__dict__.update(cuda=gpu, __version__="2.11.0+cu130")
+    torch.__dict__.update(cuda=cuda, __version__="2.11.0+cu130")
     monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setattr(measure, "_times", lambda _, case: {name: round(us, 3) for name, us in took(case).items()})
+
+
+@pytest.mark.usefixtures("gpu")
+def test_what_kernels_writes_is_what_fit_kernels_reads(tmp_path: Path) -> None:
     path = tmp_path / "kernels.jsonl"
-    kernels = Kernels(None, None, None, "0.24.0")
-    written = list(islice(measure.measure(kernels, path, 60.0), 200))
+    written = list(islice(measure.measure(Kernels(None, None, None, "0.24.0"), path, 60.0), 200))
     timed = read(path)
     assert [each.case for each in timed] == list(islice(cases(56.0), 200))
     assert (timed[0].gpu, timed[0].vllm) == ("NVIDIA H200", "0.24.0")
     assert timed[0].us == {name: written[0][name] for name in OF_KERNEL}
     assert fit(timed).us["shrink_us"]["per_slot_shrink_ms"] == pytest.approx(0.03, rel=0.05)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_no_case_finds_what_kernels_kept_of_the_one_before(tmp_path: Path) -> None:
+    kept = ({1: "slots of rank 8"}, {2: "slots"})
+    kernels = Kernels(None, None, None, "0.24.0", kept)
+    next(measure.measure(kernels, tmp_path / "kernels.jsonl", 60.0))
+    assert kept == ({}, {})
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_case_that_the_gpu_refuses_is_left_out_and_a_lost_gpu_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def times(_: Kernels, case: Case) -> dict[str, float]:
+        if case.rank == 8 or case.slots == 384:
+            raise RuntimeError("CUDA out of memory.")
+        return took(case)
+
+    kernels, path = Kernels(None, None, None, "0.24.0"), tmp_path / "kernels.jsonl"
+    monkeypatch.setattr(measure, "_times", times)
+    monkeypatch.setattr(measure, "REFUSED", 1000)
+    assert {row["rank"] for row in islice(measure.measure(kernels, path, 60.0), 200)} >= {16, 32}
+    monkeypatch.setattr(measure, "REFUSED", 5)
+    with pytest.raises(CalibrationError, match=r"5 cases refused in a row, the last .*: CUDA out of memory\."):
+        list(measure.measure(kernels, tmp_path / "other.jsonl", 60.0))
 
 
 @pytest.mark.parametrize(
