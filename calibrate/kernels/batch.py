@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,12 @@ from calibrate.kernels.vllm_kernels import Kernels
 
 
 class Batch:
-    """A batch of tokens of several adapters, as a layer gets it."""
+    """A batch of tokens of several adapters, as a layer gets it.
 
-    def __init__(self, kernels: Kernels, case: Case, device: str) -> None:
+    With copies of its slots, each call has the next ones: in a step, no layer finds its slots in the GPU's cache.
+    """
+
+    def __init__(self, kernels: Kernels, case: Case, device: str, copies: int = 1) -> None:
         import torch
 
         self._kernels, self.case = kernels, case
@@ -27,6 +31,9 @@ class Batch:
         self.tokens = random(case.tokens, case.inputs)
         self.down = [random(case.slots, case.rank, case.inputs, like=case.inputs) for _ in case.outputs]
         self.up = [random(case.slots, outputs, case.rank, like=case.rank) for outputs in case.outputs]
+        others = range(copies - 1)
+        self._downs = itertools.cycle([self.down, *([each.clone() for each in self.down] for _ in others)])
+        self._ups = itertools.cycle([self.up, *([each.clone() for each in self.up] for _ in others)])
         self.hidden = torch.zeros((len(case.outputs), case.tokens, case.rank), dtype=torch.float32, device=device)
         self.result = torch.zeros((case.tokens, sum(case.outputs)), dtype=precision, device=device)
         # Tokens of the adapters in turn, spread over the slots.
@@ -38,11 +45,13 @@ class Batch:
 
     def shrink(self) -> None:
         """Tokens times A."""
-        self._kernels.shrink(self.tokens, self.down, self.hidden, *self._arguments, 1.0)
+        self._kernels.shrink(self.tokens, next(self._downs), self.hidden, *self._arguments, 1.0)
 
     def expand(self) -> None:
         """What came of it times B, added to the layer's own result."""
-        self._kernels.expand(self.hidden, self.up, self.result, *self._arguments, offset_start=0, add_inputs=True)
+        self._kernels.expand(
+            self.hidden, next(self._ups), self.result, *self._arguments, offset_start=0, add_inputs=True
+        )
 
     def expected(self) -> Any:
         """What shrink and expand together add to a result of zeros, by torch."""
@@ -58,7 +67,11 @@ class Batch:
         return torch.cat(parts, dim=1)
 
 
-def microseconds(call: Callable[[], None], *, repeats: int = 20, rounds: int = 5) -> float:
+REPEATS = 20
+"""Calls in a CUDA graph, and copies of the slots at most."""
+
+
+def microseconds(call: Callable[[], None], *, repeats: int = REPEATS, rounds: int = 5) -> float:
     """A call in a CUDA graph, us: of `rounds` of so many calls, the median."""
     import torch
 
@@ -66,7 +79,8 @@ def microseconds(call: Callable[[], None], *, repeats: int = 20, rounds: int = 5
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        call()
+        for _ in range(repeats):  # kernels note where slots are when they meet them first, which no graph can hold
+            call()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,6 +18,10 @@ LAYER = SHAPES[:4]
 """What a layer of Llama-3.1-8B calls."""
 MIDDLE = (16, 32, 8, 32)
 """Rank, slots, adapters and tokens that stay while one of them is varied."""
+
+
+LEAST_MIB, CACHE_MIB = 1.0, 128.0
+"""What is read in a fraction of a microsecond from wherever it is; and more than a GPU's cache holds."""
 
 
 class Case(NamedTuple):
@@ -44,6 +49,17 @@ class Case(NamedTuple):
         """Memory of its slots."""
         sides = self.inputs * len(self.outputs) + sum(self.outputs)
         return 2 * self.slots * self.rank * sides / 2**30
+
+    @property
+    def read_mib(self) -> float:
+        """What is read of them: the slots of adapters in the batch."""
+        return 1024 * self.weights_gib * self.adapters / self.slots
+
+    def copies(self, most_gib: float, most: int) -> int:
+        """Sets of its slots to be called in turn so that a GPU's cache does not hold the next: of so many GiB."""
+        if self.read_mib < LEAST_MIB:
+            return 1
+        return max(min(most, math.ceil(CACHE_MIB / self.read_mib), int(most_gib / self.weights_gib)), 1)
 
 
 def cases(most_gib: float) -> Iterator[Case]:

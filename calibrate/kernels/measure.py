@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from calibrate.errors import CalibrationError
-from calibrate.kernels.batch import Batch, microseconds
+from calibrate.kernels.batch import REPEATS, Batch, microseconds
 from calibrate.kernels.cases import Case, cases
 from calibrate.kernels.vllm_kernels import Kernels
 from twin.progress import bar
@@ -60,7 +60,7 @@ def measure(kernels: Kernels, path: Path, seconds: float) -> Iterator[dict[str, 
                     continue
                 shown.show(time.monotonic() - begin, what=f"rank {case.rank}, {case.slots} slots, {case.tokens} tokens")
                 try:
-                    times = _times(kernels, case)
+                    times = _times(kernels, case, case.copies(most_gib, REPEATS))
                 except RuntimeError as error:  # out of memory, or of what a thread block may have
                     refused += 1
                     if refused == REFUSED:
@@ -77,11 +77,11 @@ def measure(kernels: Kernels, path: Path, seconds: float) -> Iterator[dict[str, 
         raise CalibrationError(f"{path}: cannot write: {error.strerror}") from error
 
 
-def _times(kernels: Kernels, case: Case) -> dict[str, float]:
+def _times(kernels: Kernels, case: Case, copies: int) -> dict[str, float]:
     import torch
     from triton.errors import TritonError
 
-    batch = Batch(kernels, case, "cuda")
+    batch = Batch(kernels, case, "cuda", copies)
     try:
         times = {"shrink_us": microseconds(batch.shrink), "expand_us": microseconds(batch.expand)}
     except TritonError as error:

@@ -109,7 +109,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = types.ModuleType("torch")
     torch.__dict__.update(cuda=cuda, __version__="2.11.0+cu130")
     monkeypatch.setitem(sys.modules, "torch", torch)
-    monkeypatch.setattr(measure, "_times", lambda _, case: {name: round(us, 3) for name, us in took(case).items()})
+    monkeypatch.setattr(measure, "_times", lambda _, case, __: {name: round(us, 3) for name, us in took(case).items()})
 
 
 @pytest.mark.usefixtures("gpu")
@@ -135,7 +135,7 @@ def test_no_case_finds_what_kernels_kept_of_the_one_before(tmp_path: Path) -> No
 def test_a_case_that_the_gpu_refuses_is_left_out_and_a_lost_gpu_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def times(_: Kernels, case: Case) -> dict[str, float]:
+    def times(_: Kernels, case: Case, __: int) -> dict[str, float]:
         if case.rank == 8 or case.slots == 384:
             raise RuntimeError("CUDA out of memory.")
         return took(case)

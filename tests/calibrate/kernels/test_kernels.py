@@ -40,6 +40,14 @@ def test_every_case_is_possible_fits_and_comes_once(most_gib: float) -> None:
     assert all(case.possible and case.weights_gib <= most_gib for case in found)
 
 
+@given(st.sampled_from(list(islice(cases(30), 1000))))
+def test_a_graph_of_calls_reads_more_slots_than_a_cache_holds_where_memory_allows(case: Case) -> None:
+    copies = case.copies(56.0, 20)
+    assert 1 <= copies <= 20 and (copies == 1 or copies * case.weights_gib <= 56.0)
+    if case.read_mib >= 128.0 / 20 and 20 * case.weights_gib <= 56.0:
+        assert copies * case.read_mib >= 128.0
+
+
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
     case = Case(4096, (4096,), 16, 32, 8, 32)
     row = {**case._asdict(), "shrink_us": 12.5, "expand_us": 9.0, "gpu": "H100"}
