@@ -35,10 +35,11 @@ class Scales(StrEnum):
 
     GPU = "gpu"
     BRIEF = "brief"
+    QUARTER = "quarter"
     CPU = "cpu"
 
 
-START_S = {Scales.GPU: 120.0, Scales.BRIEF: 90.0, Scales.CPU: 30.0}
+START_S = {Scales.GPU: 120.0, Scales.BRIEF: 90.0, Scales.QUARTER: 90.0, Scales.CPU: 30.0}
 """What a server takes to start, s; a guess, for the estimate of how long a calibration takes."""
 STEP_MS = 30.0
 """A step, ms; likewise."""
@@ -55,10 +56,14 @@ def run(
     hub_id: Annotated[
         str | None, typer.Option(help="Hugging Face id of the model [default: the folder's name]")
     ] = None,
-    scale: Annotated[Scales, typer.Option(help="how far the plan goes; brief: half an hour")] = Scales.GPU,
+    scale: Annotated[
+        Scales, typer.Option(help="how far the plan goes; brief: half an hour, quarter: of an hour")
+    ] = Scales.GPU,
     hour_seconds: Annotated[
         float | None,
-        typer.Option(callback=out.finite, min=1, help="of each run of traffic [default: 600, brief 60, cpu 20]"),
+        typer.Option(
+            callback=out.finite, min=1, help="of each run of traffic [default: 600, brief and quarter 60, cpu 20]"
+        ),
     ] = None,
     vllm: Annotated[str, typer.Option(help="the vllm command, of this environment or another")] = "vllm",
     env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="variables of the server")] = None,
@@ -83,6 +88,9 @@ def run(
     gpu_memory_utilization: Annotated[float, typer.Option(min=0.01, max=1)] = 0.9,
     block_size: Annotated[int, typer.Option(min=1, help="tokens per KV block")] = 16,
     graph_tokens: Annotated[int, typer.Option(min=0, help="of the largest CUDA graph; 0: none are captured")] = 512,
+    slots: Annotated[
+        list[int] | None, typer.Option(min=0, help="servers of so many slots alone; 0: without LoRA; repeat")
+    ] = None,
     experiments: Annotated[
         bool,
         typer.Option("--experiments", "--questions", help="three more servers: what flags and longer requests change"),
@@ -96,7 +104,8 @@ def run(
     from calibrate.live.server.running import attached
     from calibrate.live.server.settings import LaunchSettings
 
-    chosen = {Scales.GPU: plan.GPU, Scales.BRIEF: plan.BRIEF, Scales.CPU: plan.CPU}[scale]
+    scales = {Scales.GPU: plan.GPU, Scales.BRIEF: plan.BRIEF, Scales.QUARTER: plan.QUARTER, Scales.CPU: plan.CPU}
+    chosen = scales[scale]
     chosen = replace(chosen, hour_seconds=hour_seconds or chosen.hour_seconds)
     base = LaunchSettings(
         max_num_seqs=max_num_seqs,
@@ -107,8 +116,11 @@ def run(
         enable_prefix_caching=False,
         extra=(f"--block-size={block_size}", *(flag or ())),
     )
-    starts = plan.plan(chosen, base)
+    starts = (plan.hurried if scale is Scales.QUARTER else plan.plan)(chosen, base)
     starts = with_experiments(starts, chosen) if experiments else starts
+    known = {start.settings.max_loras: None for start in starts}
+    if wrong := [each for each in slots or [] if each not in known]:
+        raise CalibrationError(f"--slots {wrong[0]}: the plan has servers of {', '.join(map(str, known))} slots")
     campaign = Campaign(model, chosen, starts, work, vllm, environment=_pairs(env or []))
     if dry_run:
         print(f"calibrate: about {_left_s(campaign, scale) / 60:.0f} minutes to go", file=sys.stderr)
@@ -119,7 +131,7 @@ def run(
     with out.locked(work):
         try:
             if theirs is None:
-                _watched(campaign, scale, Campaign.run)
+                _watched(campaign, scale, lambda shown: shown.run(slots or ()))
             elif url is None:
                 campaign.note_out_of_memory(theirs)
             else:
@@ -133,6 +145,9 @@ def run(
         if waiting:
             print(f"calibrate: {len(waiting)} of {len(campaign.starts)} servers to be measured, next:", file=sys.stderr)
             print(shlex.join(["vllm", "serve", str(model), *waiting[0].settings.arguments()]))
+            return
+        if scale is Scales.QUARTER:
+            print(f"calibrate: all is measured; hold a derived profile to {work / 'tables'}", file=sys.stderr)
             return
 
         try:

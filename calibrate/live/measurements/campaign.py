@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,14 +40,14 @@ class Campaign:
     watch: Callable[[str], None] = lambda _: None
     """Called about twice a second with a line on how a start is going."""
 
-    def run(self) -> None:
-        """Take every measurement that is not there yet, on servers started for them.
+    def run(self, slots: Collection[int] = ()) -> None:
+        """Take every measurement that is not there yet, on servers started for them; of these numbers of slots alone.
 
         Raises:
             CalibrationError: a server or a measurement fails; what was measured before is kept.
         """
         for start in self.starts:
-            if self.left(start):
+            if self.left(start) and (not slots or start.settings.max_loras in slots):
                 self._launch(start)
 
     def attach(self, server: RunningServer, start: Start, *, allow_remote: bool = False) -> None:

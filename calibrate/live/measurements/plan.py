@@ -24,6 +24,8 @@ SHORT_PROMPT = 1
 CROWD_PHASES = 5.25
 """Half a phase to begin, three that count, a quarter between arrivals and waiting, half until the crowd is gone, and
 one that counts again."""
+HURRIED_ANSWER = 60
+"""Tokens of a full batch where minutes count."""
 STEADY_ANSWER = 500
 """Tokens of the requests that keep every slot in use while a crowd waits: of each adapter several, never all at once
 over."""
@@ -192,6 +194,15 @@ BRIEF = replace(
     hour_seconds=60,
 )
 """For a GPU that is there for half an hour."""
+QUARTER = replace(
+    BRIEF,
+    slots=(1, 32, 128),
+    ranks=(8, 16),
+    batches=(8, 32, 128),
+    served_adapters=64,
+    validation_shares=(0.5,),
+)
+"""For a GPU that is there for a quarter of an hour: see `hurried`."""
 CPU = Scale(
     slots=(2, 8, 16),
     ranks=(8, 16),
@@ -217,6 +228,29 @@ def plan(scale: Scale, base: LaunchSettings) -> tuple[Start, ...]:
         starts.append(Start(_with(base, slots, rank, adapters), adapters, measurements))
     lesser = [(scale.slots[-1], other) for other in scale.ranks[:-1]] + [(scale.slots[0], scale.ranks[0])]
     starts += [Start(_with(base, slots, other, slots), 1, (Idle(),)) for slots, other in lesser]
+    return tuple(starts)
+
+
+def hurried(scale: Scale, base: LaunchSettings) -> tuple[Start, ...]:
+    """Servers to hold a derived Profile to, the most telling first: none is enough for a Profile of its own.
+
+    The middle of the slots, no LoRA, the most, the fewest; each with full batches, those with LoRA with traffic.
+    """
+    rank, middle = scale.ranks[-1], scale.middle_slots
+    others = sorted({scale.slots[0], scale.slots[-1]} - {middle}, reverse=True)
+    share, seconds = scale.validation_shares[0], scale.hour_seconds
+    starts = []
+    for slots in (middle, 0, *others):
+        adapters = max(slots, scale.served_adapters) if slots > 1 else slots
+        short = [
+            FullBatch(batch, SHORT_PROMPT, HURRIED_ANSWER, used)
+            for batch in scale.batches
+            for used in sorted({min(slots, batch), *([1] if slots and batch == scale.batches[-1] else [])})
+        ]
+        measurements: tuple[Measurement, ...] = (Idle(), *short, fullest(scale, slots))
+        if slots:
+            measurements += (Hours(share, adapters, seconds, 100, validation=True),)
+        starts.append(Start(_with(base, slots, rank, adapters), adapters, measurements))
     return tuple(starts)
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from calibrate.parcels import MIB, pack
 from tests.calibrate.live.fake_vllm import FakeVllm, running
 from tests.calibrate.live.measurements.test_campaign import make
+from tests.calibrate.rehearsal import Rehearsal
 
 MODEL = ("--hub-id", "example/Tiny", "--gpu", "fake", "--scale", "cpu", "--hour-seconds", "1")
 
@@ -79,17 +83,58 @@ def test_a_calibration_that_is_stopped_leaves_no_server_and_goes_on(tmp_path: Pa
     assert kept == {file: file.stat().st_mtime_ns for file in kept}
 
 
-def test_a_borrowed_machine_gives_its_tables_when_its_time_is_over(tmp_path: Path) -> None:
-    fake = make(tmp_path, most=1000).vllm
-    command = ["calibrate/borrowed.sh", tmp_path / "on-it", tmp_path / "results", "0.25", *MODEL, "--vllm", fake]
-    environment = {**os.environ, "SHAPE": "tiny-llama", "PYTHON": sys.executable}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
-    assert done.returncode == 124, done.stdout
-    with tarfile.open(tmp_path / "results" / "figures.tar.gz") as packed:
+def test_what_a_borrowed_machine_does_takes_less_than_a_quarter_of_an_hour(tmp_path: Path) -> None:
+    rehearsal = Rehearsal(tmp_path, slots="32 0")
+    planned = rehearsal.step("times")
+    assert planned.returncode == 0
+    seconds = [int(line.split()[0]) for line in planned.stdout.splitlines()]
+    assert sum(seconds[:-1]) == seconds[-1] < 15 * 60
+    for words in (["kernels"], ["servers", ""], ["flowers", "results"]):
+        refused = rehearsal.step(*words)
+        assert refused.returncode == 2 and "RESULTS" in refused.stderr
+
+
+def test_a_borrowed_machine_gives_kernels_first_and_then_what_its_time_is_enough_for(tmp_path: Path) -> None:
+    rehearsal = Rehearsal(tmp_path, slots="32")
+    assert rehearsal.step("kernels", str(rehearsal.results)).returncode == 0
+    assert len((rehearsal.results / "kernels.jsonl").read_text().splitlines()) == 200
+    assert not (rehearsal.results / "figures.tar.gz").exists()
+    done = rehearsal.step("servers", str(rehearsal.results))
+    assert done.returncode == 0, done.stdout
+    assert "3 of 4 servers to be measured" in (rehearsal.results / "calibrate.log").read_text()
+    with tarfile.open(rehearsal.results / "figures.tar.gz") as packed:
         names = packed.getnames()
-    assert {"./tables/decode_latency.csv", "./calibrate.log", "./slots-0-rank-16/server.log"} < set(names)
-    assert not [name for name in names if "adapters/" in name]
-    assert "the same command goes on" in (tmp_path / "results" / "calibrate.log").read_text()
+    assert {"./slots-32-rank-16/start.json", "./calibrate.log", "./slots-32-rank-16/server.log"} < set(names)
+    assert not [name for name in names if "adapters/" in name or "slots-0" in name]
+
+
+def test_what_comes_in_parts_is_put_together_and_installed(tmp_path: Path) -> None:
+    rehearsal = Rehearsal(tmp_path, slots="32")
+    wheel = make_wheel(tmp_path / "probe-1.0-py3-none-any.whl", size=3 * MIB)
+    shutil.rmtree(tmp_path / "parcels")
+    parcels = pack([], [wheel], tmp_path / "parcels", 1.0)
+    assert len(parcels) == 5
+    done = rehearsal.step("servers", str(rehearsal.results), "1")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "work" / "large" / "probe.py").stat().st_size == 3 * MIB
+    assert "no server with 32 slots any more" in done.stdout
+
+
+def make_wheel(path: Path, size: int) -> Path:
+    """A wheel of one module that cannot be compressed."""
+    info = "probe-1.0.dist-info/"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("probe.py", bytes(size))
+        packed.writestr(f"{info}METADATA", "Metadata-Version: 2.1\nName: probe\nVersion: 1.0\n")
+        packed.writestr(f"{info}WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        packed.writestr(f"{info}RECORD", "")
+    return path
+
+
+def test_servers_of_other_slots_than_the_plan_has_are_refused(tmp_path: Path) -> None:
+    told = calibrate(*arguments(tmp_path), "--slots", "7", "--scale", "quarter")
+    assert told.returncode == 2
+    assert told.stderr == "calibrate: --slots 7: the plan has servers of 32, 0, 128, 1 slots\n"
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -289,6 +289,26 @@ def test_the_plan_covers_what_the_fit_needs() -> None:
             assert len({one.key for one in start.measurements}) == len(start.measurements)
 
 
+def test_the_hurried_plan_begins_with_what_tells_most_and_fits_a_quarter_of_an_hour() -> None:
+    starts = plan.hurried(plan.QUARTER, BASE)
+    assert [start.settings.max_loras for start in starts] == [32, 0, 128, 1]
+    for start in starts:
+        slots, batches = start.settings.max_loras, [one for one in start.measurements if isinstance(one, FullBatch)]
+        assert {one.batch for one in batches} == set(plan.QUARTER.batches)
+        assert max(one.adapters for one in batches) == slots
+        assert start.adapters <= (start.settings.max_cpu_loras or 0) or not slots
+        hours = [one for one in start.measurements if isinstance(one, Hours)]
+        assert [one.validation for one in hours] == ([True] if slots else [])
+        assert len({one.key for one in start.measurements}) == len(start.measurements)
+        assert plan.estimated_s([start], start_s=90.0, step_ms=20.0) < 190
+
+
+def test_servers_of_other_slots_are_left_for_later(campaign: Campaign) -> None:
+    campaign.run(slots=[2])
+    measured = {start.settings.max_loras for start in campaign.starts if not campaign.left(start)}
+    assert measured == {2}
+
+
 def test_a_scale_that_cannot_be_fitted_is_refused() -> None:
     with pytest.raises(CalibrationError, match="slots: at least 2 ascending numbers wanted"):
         replace(SCALE, slots=(4,))
