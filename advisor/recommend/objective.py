@@ -146,7 +146,7 @@ class Objective:
         for name, limit in self.limits.items():
             value_ms = measures[name]
             if value_ms is not None and not limit.kept_by(value_ms):
-                missed.append(f"{words(name)} {value_ms:,.1f} ms > {1e3 * limit.seconds:g} ms")
+                missed.append(f"{words(name)} {value_ms:,.1f} ms > {1e3 * limit.seconds:,g} ms")
         return missed
 
     def misses(self, expected: Expectation) -> list[str]:
@@ -168,7 +168,7 @@ def _beyond(expected: Expectation, name: str, limit: Limit) -> str:
     if limit.kept_by(value_ms * margin):
         return ""
     likely = f", in one of 20 hours {_milliseconds(value_ms * margin)}" if margin > 1 else ""
-    return f"{words(name)} {_milliseconds(value_ms)}{likely} > {1e3 * limit.seconds:g} ms"
+    return f"{words(name)} {_milliseconds(value_ms)}{likely} > {1e3 * limit.seconds:,g} ms"
 
 
 def _milliseconds(value_ms: float) -> str:
