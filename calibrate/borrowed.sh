@@ -15,8 +15,8 @@
 set -euo pipefail
 
 # Seconds that each step may take at most: what takes longer is cut off.
-start=150 small=20 check=40 kernels=160 spare=20 carry=90 install=60 servers=350
-server=210 # one of them
+start=150 small=20 check=40 kernels=160 spare=20 carry=120 install=30 servers=350
+server=215 # one of them
 least=100  # below that none is started
 ending=20  # what is cut off has to end by itself; a server takes that
 

@@ -89,6 +89,8 @@ def test_what_a_borrowed_machine_does_takes_less_than_a_quarter_of_an_hour(tmp_p
     assert planned.returncode == 0
     seconds = [int(line.split()[0]) for line in planned.stdout.splitlines()]
     assert sum(seconds[:-1]) == seconds[-1] < 15 * 60
+    for line in planned.stdout.replace("32 0 slots", "32 0 128 1 slots").splitlines():
+        assert f"    {line}\n" in Path("docs/pairs.md").read_text()
     for words in (["kernels"], ["servers", ""], ["flowers", "results"]):
         refused = rehearsal.step(*words)
         assert refused.returncode == 2 and "RESULTS" in refused.stderr

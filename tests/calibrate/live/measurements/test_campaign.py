@@ -300,7 +300,7 @@ def test_the_hurried_plan_begins_with_what_tells_most_and_fits_a_quarter_of_an_h
         hours = [one for one in start.measurements if isinstance(one, Hours)]
         assert [one.validation for one in hours] == ([True] if slots else [])
         assert len({one.key for one in start.measurements}) == len(start.measurements)
-        assert plan.estimated_s([start], start_s=90.0, step_ms=20.0) < 190
+        assert plan.estimated_s([start], start_s=90.0, step_ms=20.0) < 195  # `calibrate/borrowed.sh` cuts it off then
 
 
 def test_servers_of_other_slots_are_left_for_later(campaign: Campaign) -> None:
