@@ -168,16 +168,14 @@ def dummy_model(
 def parcel(
     wheels: Annotated[list[Path], typer.Argument(help="what may come in parts: wheels of vLLM and what it needs")],
     *,
+    first: Annotated[Path, typer.Option(help="folder of all that the first parcel is to hold, whole")],
     output: Annotated[Path, typer.Option("--output", "-o", help="folder to write")] = Path("build/parcels"),
-    first: Annotated[
-        list[Path] | None, typer.Option(help="file or folder that has to be in the first parcel, whole; repeat")
-    ] = None,
     mib: Annotated[float, typer.Option(callback=out.finite, min=1, help="MiB of a parcel at most")] = 50.0,
 ) -> None:
     """Pack what a borrowed machine lacks into parcels, to be carried there one by one (`calibrate/borrowed.sh`)."""
     from calibrate.parcels import pack
 
-    for each in pack(first or [], wheels, output, mib):
+    for each in pack(first, wheels, output, mib):
         size = sum(file.stat().st_size for file in each.rglob("*"))
         print(f"{each}: {size / 2**20:.1f} MiB")
 

@@ -12,27 +12,24 @@ MIB = 2**20
 PART = ".part-{:03}"
 
 
-def pack(first: Sequence[Path], rest: Sequence[Path], folder: Path, most_mib: float) -> list[Path]:
-    """Write folder/1, folder/2 …: the first files and folders whole, the rest in parts that fill parcels to the brim.
+def pack(first: Path, rest: Sequence[Path], folder: Path, most_mib: float) -> list[Path]:
+    """Write folder/1 with all that the first folder holds, and folder/2 …: the rest, in parts that fill each of them.
 
     Returns:
         The parcels, in the order in which they are to be carried.
 
     Raises:
-        CalibrationError: the folder holds something already, the first alone are too large, or a file cannot be read.
+        CalibrationError: the folder holds something already, the first parcel is too large, or there is none.
     """
+    if not first.is_dir():
+        raise CalibrationError(f"{first}: no such folder; the first parcel is one")
     if folder.exists() and any(folder.iterdir()):
         raise CalibrationError(f"{folder}: not empty; parcels are packed into a folder of their own")
     most = int(most_mib * MIB)
-    whole = sum(file.stat().st_size for each in first for file in (each.rglob("*") if each.is_dir() else [each]))
+    whole = sum(file.stat().st_size for file in first.rglob("*"))
     if whole > most:
-        raise CalibrationError(f"{whole / MIB:.0f} MiB have to be in the first parcel, more than {most_mib:g}")
-    (folder / "1").mkdir(parents=True)
-    for each in first:
-        if each.is_dir():
-            shutil.copytree(each, folder / "1" / each.name)
-        else:
-            shutil.copy(each, folder / "1")
+        raise CalibrationError(f"{first}: {whole / MIB:.0f} MiB, more than {most_mib:g}: a parcel is to hold it whole")
+    shutil.copytree(first, folder / "1")
     parcels, room = [folder / "1"], 0  # the first comes back with figures soonest if it is small
     for path in rest:
         with path.open("rb") as file:

@@ -17,10 +17,10 @@ def test_parts_fit_and_come_together_again(tmp_path: Path) -> None:
     sizes = {"a.whl": 2.5, "b.whl": 0.25, "c.whl": 1.0}
     for name, size in sizes.items():
         (tmp_path / name).write_bytes(random.Random(name).randbytes(int(size * MIB)))
-    (tmp_path / "kernels").mkdir()
-    (tmp_path / "kernels" / "version").write_text("0.24.0")
-    (tmp_path / "small.whl").write_bytes(b"small")
-    first = [tmp_path / "kernels", tmp_path / "small.whl"]
+    first = tmp_path / "first"
+    (first / "kernels").mkdir(parents=True)
+    (first / "kernels" / "version").write_text("0.24.0")
+    (first / "small.whl").write_bytes(b"small")
     parcels = pack(first, [tmp_path / name for name in sizes], tmp_path / "parcels", 1.0)
     assert [each.name for each in parcels] == ["1", "2", "3", "4", "5"]
     assert (parcels[0] / "kernels" / "version").read_text() == "0.24.0"
@@ -34,11 +34,16 @@ def test_parts_fit_and_come_together_again(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_packed_is_told(tmp_path: Path) -> None:
-    (tmp_path / "large.whl").write_bytes(bytes(2 * MIB))
-    with pytest.raises(CalibrationError, match="2 MiB have to be in the first parcel, more than 1"):
-        pack([tmp_path / "large.whl"], [], tmp_path / "parcels", 1.0)
+    first, full = tmp_path / "first", tmp_path / "full"
+    for folder in (first, full):
+        folder.mkdir()
+        (folder / "large.whl").write_bytes(bytes(2 * MIB))
+    with pytest.raises(CalibrationError, match="2 MiB, more than 1"):
+        pack(first, [], tmp_path / "parcels", 1.0)
     with pytest.raises(CalibrationError, match="not empty"):
-        pack([], [], tmp_path, 1.0)
-    words = [sys.executable, "-m", "calibrate", "parcel", str(tmp_path / "none.whl"), "-o", str(tmp_path / "parcels")]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+        pack(first, [], full, 3.0)
+    with pytest.raises(CalibrationError, match="none: no such folder"):
+        pack(tmp_path / "none", [], tmp_path / "parcels", 1.0)
+    words = [sys.executable, "-m", "calibrate", "parcel", str(tmp_path / "none.whl"), "--first", str(first)]
+    done = subprocess.run([*words, "-o", str(tmp_path / "to")], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "none.whl: No such file" in done.stderr and done.stderr.count("\n") == 1

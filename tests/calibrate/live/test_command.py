@@ -113,8 +113,9 @@ def test_a_borrowed_machine_gives_kernels_first_and_then_what_its_time_is_enough
 def test_what_comes_in_parts_is_put_together_and_installed(tmp_path: Path) -> None:
     rehearsal = Rehearsal(tmp_path, slots="32")
     wheel = make_wheel(tmp_path / "probe-1.0-py3-none-any.whl", size=3 * MIB)
-    shutil.rmtree(tmp_path / "parcels")
-    parcels = pack([], [wheel], tmp_path / "parcels", 1.0)
+    shutil.move(tmp_path / "parcels" / "1", tmp_path / "first")
+    (tmp_path / "parcels").rmdir()
+    parcels = pack(tmp_path / "first", [wheel], tmp_path / "parcels", 1.0)
     assert len(parcels) == 5
     done = rehearsal.step("servers", str(rehearsal.results), "1")
     assert done.returncode == 0, done.stderr
