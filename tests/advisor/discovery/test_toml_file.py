@@ -54,7 +54,7 @@ def test_base_traffic_that_was_found_is_read_back_and_portrayed() -> None:
     assert (base.rate.tolist(), base.input_mean.tolist(), base.output_mean.tolist()) == ([1.5], [90], [196])
     shown = portrait(inventory)
     assert (shown.base_request_rate, shown.base_token_rate) == (1.5, 1.5 * (90 + 196))
-    assert "base model   1.5 requests/s that name no adapter, 429 tokens/s" in shown.as_text()
+    assert "base model   beside them 1.5 requests/s, 429 tokens/s that name no adapter" in shown.as_text()
     assert "base model" not in portrait(parse(new(FOUND))).as_text()
 
 
