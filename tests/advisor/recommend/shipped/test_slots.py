@@ -63,7 +63,7 @@ def test_slots_for_little_traffic_bear_half_as_much_again(llama: Pair) -> None:
     ("model", "adapters", "rate", "cv", "rank"),
     [
         ("llama-3.1-8b-instruct", 12, 0.3, 4.0, 64),  # step time bounds them
-        ("qwen2.5-7b-instruct", 150, 0.008, 6.0, 512),  # memory
+        ("qwen2.5-7b-instruct", 300, 0.01, 5.0, 256),  # memory
         ("llama-3.1-8b-instruct", 4, 0.1, 1.0, 8),  # the adapters that there are
     ],
 )
@@ -78,6 +78,16 @@ def test_spare_slots_cost_little(model: str, adapters: int, rate: float, cv: flo
     memory = pair.profile.memory
     left, whole = (memory.kv_capacity_tokens(slots, rank, 0.9) for slots in (spare, rules))
     assert left >= 0.5 * whole
+
+
+def test_as_many_slots_as_memory_holds_bear_bursts_where_the_rules_want_more() -> None:
+    pair = find_pair("qwen2.5-7b-instruct", "h100-64gb")
+    asked = inventory(replace(workload(np.full(150, 0.008), 512), cv=np.full(150, 6.0)))
+    answer = recommend(asked, pair, Objective())
+    assert answer.admission.adapters == 150
+    now, then = (served(answer, asked, pair, traffic=traffic) for traffic in (1.0, 1.5))
+    assert now.ttft_p99_ms < 500
+    assert then.steady()
 
 
 def test_bursts_of_busy_adapters_stay_bursts(llama: Pair) -> None:
