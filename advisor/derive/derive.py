@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from advisor.derive import lora
+from advisor.derive import lora, model_shape
 from advisor.derive.engine import CURRENT, is_current
 from advisor.derive.gpu import WEIGHT_BYTES, Gpu, Precision, catalogue
 from advisor.derive.memory import MemoryModel
 from advisor.derive.model_shape import ModelShape
 from advisor.derive.operators import Operators
 from advisor.derive.packing import packed
-from advisor.derive.step import GRAPH_TOKENS, HOST_MS, KNEES, StepModel
+from advisor.derive.step import GRAPH_TOKENS, HOST_LEAST_MS, HOST_MS, KNEES, StepModel
 from advisor.errors import InputError
 from twin.behaviour import behaviour_of
-from twin.profile import Derivation, FrontEnd, Loading, Pair, Profile, Scheduling, Serving, Step
+from twin.profile import LORA_TERMS, Derivation, FrontEnd, Loading, Pair, Profile, Scheduling, Serving, Step
 
 Generation = Literal["0.8.5", "current"]
-"""LoRA's costs changed with vLLM's kernels: 0.8.5 was measured, of current versions little is public."""
+"""LoRA's costs changed with vLLM's kernels: 0.8.5 was measured on a server, of current versions the kernels alone."""
 
-FIXED_US = (62.0, 50.0, 75.0)
-"""What LoRA adds to a layer of a current vLLM, whatever the batch, us: middle, lowest, highest. EXAONE-3.5-2.4B on an
-H100 NVL under 0.15: 64 us; an engineer's figure elsewhere: 60."""
-OF_CURRENT = (0.6, 0.2, 1.0)
-"""Slots', adapters' and tokens' costs under a current vLLM, times those of 0.8.5: not measured. Its kernels are newer
-builds of the same, so that more than before is unlikely; a third less a fifth is what MoE's gained."""
 HOST_OFF = 0.25
 """How far off the host's share of a step may be, relative: machines differ."""
 LIKE_OFF = 0.08
@@ -211,11 +206,12 @@ def _step(
     off = OPERATORS_OFF + efficiency.uncertainty + (LIKE_OFF if subject.gpu.like else 0.0)
     terms, intervals = own.model_dump(), dict[str, tuple[float, float]]()
     host = HOST_OFF * HOST_MS
+    of_lora, of_lora_intervals = _of_lora(subject, measured, measured_shape)
     if subject.generation == "current":
-        fixed, least, most = (us * subject.shape.layers / 1e3 for us in FIXED_US)
-        base, (low, high) = own.base_ms, (own.base_ms * (1 - off) - host, own.base_ms * (1 + off) + host)
-        terms["base_ms"], intervals["step.base_ms"] = base + fixed, (low + least, high + most)
-        middle, lowest, highest = OF_CURRENT
+        (least, most), least_host = of_lora_intervals["lora_base_ms"], HOST_MS - HOST_LEAST_MS
+        terms["base_ms"] = own.base_ms + of_lora["lora_base_ms"]
+        low, high = own.base_ms * (1 - off) - least_host, own.base_ms * (1 + off) + host
+        intervals["step.base_ms"] = (low + least, high + most)
     else:
         # What 0.8.5 takes beyond the operators, with LoRA on, was measured on the other model: it goes with the layers.
         there = step_model(measured_shape, _measured_gpu()).step(subject.context, knees)
@@ -228,17 +224,33 @@ def _step(
             "per_eager_token_ms": arithmetic * eager,
         }
         intervals["step.base_ms"] = (terms["base_ms"] * (1 - off) - host, terms["base_ms"] * (1 + off) + host)
-        middle, lowest, highest = 1.0, 1.0, 1.0
     for name in ("per_request_ms", "per_eager_token_ms"):
         intervals[f"step.{name}"] = (terms[name] * (1 - 2 * off), terms[name] * (1 + 2 * off))
-    gpu_there, same_gpu = _measured_gpu(), subject.gpu_name == MEASURED_ON
-    clocks = lora.clock_ratio(gpu_there, subject.gpu)
-    lora_off = lora.uncertainty(same_model=subject.shape == measured_shape, same_gpu=same_gpu, gpu=subject.gpu)
-    of_lora = lora.scaled(measured.step, measured_shape, subject.shape, subject.tensor_parallel, clocks)
-    for name, value in of_lora.items():
-        terms[name] = value * middle
-        intervals[f"step.{name}"] = (value * lowest * (1 - lora_off), value * highest * (1 + lora_off))
+    terms |= of_lora
+    intervals |= {f"step.{name}": interval for name, interval in of_lora_intervals.items()}
     return Step.model_validate({name: float(f"{value:.6g}") for name, value in terms.items()}), intervals
+
+
+def _of_lora(
+    subject: Subject, measured: Profile, measured_shape: ModelShape
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """LoRA's terms of a step, and how far they may be off."""
+    if subject.generation == "current":
+        there, gpu_there, alone = model_shape.find(lora.CURRENT_MODEL), lora.CURRENT_ON, lora.ALONE_OFF
+        known = lora.CURRENT_MS
+    else:
+        there, gpu_there, alone = measured_shape, MEASURED_ON, 0.0
+        known = {name: (getattr(measured.step, name),) * 3 for name in LORA_TERMS}
+    clocks = lora.clock_ratio(catalogue().gpus[gpu_there], subject.gpu)
+    elsewhere = lora.uncertainty(
+        same_model=subject.shape == there, same_gpu=subject.gpu_name == gpu_there, gpu=subject.gpu
+    )
+    off, times = math.hypot(elsewhere, alone), lora.scaled(there, subject.shape, subject.tensor_parallel, clocks)
+    middle = {name: times[name] * values[0] for name, values in known.items()}
+    ends = {
+        name: (times[name] * low * (1 - off), times[name] * high * (1 + off)) for name, (_, low, high) in known.items()
+    }
+    return middle, ends
 
 
 def _measured_gpu() -> Gpu:
@@ -255,13 +267,15 @@ def _loading(measured: Loading, ratio: float) -> Loading:
 
 
 def _sources(subject: Subject, measured: Profile) -> dict[str, str]:
-    lora = f"{measured.pair.name}, measured under vLLM {measured.pair.vllm}, by layers and outputs, and the GPU's clock"
+    source = (
+        f"{measured.pair.name}, measured under vLLM {measured.pair.vllm}, by layers and outputs, and the GPU's clock"
+    )
     if subject.generation == "current":
-        lora += f" and {OF_CURRENT[0]:g}: nobody has measured a current vLLM"
+        source = "LoRA's kernels of vLLM 0.24 alone, on an H200, by layers and outputs, and the GPU's clock"
     return {
         "memory": "shapes" + ("; activations: llm-d-planner" if subject.generation == "current" else " and both pairs"),
         "step.base_ms": catalogue().efficiencies[subject.gpu.kind].source + "; host: vLLM 0.15 on H100s",
-        "step.lora": lora,
+        "step.lora": f"{source}, by layers and outputs, and the GPU's clock",
         "loading": f"{measured.pair.name}, times an adapter's bytes",
     }
 

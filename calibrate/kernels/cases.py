@@ -24,6 +24,11 @@ LEAST_MIB, CACHE_MIB = 1.0, 128.0
 """What is read in a fraction of a microsecond from wherever it is; and more than a GPU's cache holds."""
 
 
+REACHED = 2**31
+"""Numbers in the slots of one product from which on kernels read elsewhere, for they count in 32 bits: on an H200
+384 slots of rank 256 and 28,672 outputs, 1.3 times as many, were an illegal memory access that ended all timing."""
+
+
 class Case(NamedTuple):
     """One call of shrink and expand, as a layer makes it."""
 
@@ -41,8 +46,9 @@ class Case(NamedTuple):
 
     @property
     def possible(self) -> bool:
-        """Whether a server could come to it."""
-        return self.adapters <= min(self.slots, self.tokens)
+        """Whether a server could come to it, and the kernels could reach all of its slots."""
+        largest = self.slots * self.rank * max(self.inputs, *self.outputs)
+        return self.adapters <= min(self.slots, self.tokens) and largest < REACHED
 
     @property
     def weights_gib(self) -> float:

@@ -43,7 +43,7 @@ def fit_kernels(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="TOML file to write")] = None,
     gpu: Annotated[str | None, typer.Option(help="the card in the catalogue [default: as the rows call it]")] = None,
 ) -> None:
-    """Fit LoRA's terms of a step to timed kernels, and tell what `advisor/derive` has to say of them."""
+    """Fit LoRA's terms of a step to timed kernels, and print them as `advisor/derive` has them."""
     from calibrate import output as out
     from calibrate.kernels import fit
     from calibrate.kernels.constants import constants
@@ -51,15 +51,16 @@ def fit_kernels(
 
     timed = fit.read(rows)
     try:
-        terms = fit.fit(timed)
-        found = constants(timed, terms, gpu or timed[0].gpu)
+        layers = fit.layers(timed)
+        terms = fit.fit(layers)
+        found = constants(timed[0], layers, terms, gpu or timed[0].gpu)
     except CalibrationError as error:
         raise CalibrationError(f"{rows}: {error}") from error
     if output is not None:
         out.write(output, found.to_toml().encode())
     out.show(term_table(found))
-    out.show(residual_table(fit.residuals(timed, terms)))
-    print(f"\nadvisor/derive/derive.py, from these cases:\n{found.python()}")
+    out.show(residual_table(fit.residuals(layers, terms)))
+    print(f"\nadvisor/derive/lora.py, from these layers:\n{found.python()}")
 
 
 def check_kernels(

@@ -2,100 +2,106 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import types
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli
+from hypothesis import given
+from hypothesis import strategies as st
 
-from advisor.derive import derive, model_shape
+from advisor.derive import lora
+from advisor.zoo.pair import PROFILE, shipped
 from calibrate.errors import CalibrationError
 from calibrate.kernels import measure
-from calibrate.kernels.cases import Case, cases
-from calibrate.kernels.constants import MODEL, constants
-from calibrate.kernels.fit import Terms, fit, read, residuals
-from calibrate.kernels.terms import FIXED, OF_KERNEL, of_a_layer
+from calibrate.kernels.cases import LAYER, Case, cases
+from calibrate.kernels.constants import constants
+from calibrate.kernels.fit import KERNELS, Terms, Timed, fit, layers, read, residuals
+from calibrate.kernels.terms import goes_with
 from calibrate.kernels.vllm_kernels import Kernels
 from tests.calibrate.kernels.timed import TRUE, took, write_rows
-from twin.profile import LORA_TERMS, Step
+from twin.engine.latency import StepWork, step_cost, step_ms
+from twin.profile import LORA_TERMS, Scheduling, Step, load
 
 MOST_GIB = 50.0
 
 
-def test_every_term_of_a_step_is_fitted_in_the_units_of_derived_profiles() -> None:
-    assert {name for names in OF_KERNEL.values() for name in names} == set(LORA_TERMS)
-    layer, products = of_a_layer(), model_shape.find(MODEL).linears
-    assert layer["shrink_us"]["per_slot_shrink_ms"] == len(products)
-    assert layer["shrink_us"]["per_adapter_shrink_ms"] == sum(each.inputs for each in products)
-    assert layer["expand_us"]["per_slot_expand_ms"] == sum(-(-each.outputs // 128) for each in products)
-    whole = sum(layer[kernel]["lora_per_token_ms"] for kernel in OF_KERNEL)
-    assert whole == sum(each.inputs + each.outputs for each in products)
+def test_every_term_of_a_step_is_fitted() -> None:
+    assert set(goes_with(Case(4096, (4096,), 16, 1, 1, 1))) == set(LORA_TERMS)
+
+
+@given(
+    rank=st.sampled_from([8, 16, 64, 256]),
+    slots=st.integers(1, 384),
+    adapters=st.integers(1, 32),
+    tokens=st.integers(1, 8192),
+)
+def test_a_batch_takes_what_the_twin_charges_for_it(rank: int, slots: int, adapters: int, tokens: int) -> None:
+    step = Step(graph_tokens=512, base_ms=10 + TRUE["lora_base_ms"], per_request_ms=0, per_eager_token_ms=0, **TRUE)
+    usual = load(shipped() / "llama-3.1-8b-instruct--h100-64gb" / PROFILE)
+    profile = usual.model_copy(
+        update={"step": step, "scheduling": Scheduling(base_ms=0, per_request_ms=0, per_scanned_ms=0)}
+    )
+    work = StepWork(decoding=0, prefill_tokens=tokens, base_tokens=0, adapters=adapters, scanned=0)
+    charged = step_ms(step_cost(profile, slots, rank), work) - 10
+    case = Case(4096, (4096,), rank, slots, adapters, tokens)
+    assert Terms(TRUE, ()).step_ms(case) == pytest.approx(charged)
 
 
 def test_rows_without_noise_give_back_the_terms_they_were_made_of(tmp_path: Path) -> None:
-    found = fit(read(write_rows(tmp_path / "rows.jsonl", islice(cases(MOST_GIB), 300), noise=0.0)))
-    for kernel, terms in TRUE.items():
-        assert found.us[kernel] == pytest.approx(terms, rel=0.01)
+    found = fit(layers(read(write_rows(tmp_path / "rows.jsonl", islice(cases(MOST_GIB), 500), noise=0.0))))
+    assert found.ms == pytest.approx(TRUE, rel=0.01)
 
 
 def test_terms_lie_within_their_intervals(tmp_path: Path) -> None:
     within, all_ = 0, 0
     for seed in range(4):
-        timed = read(write_rows(tmp_path / f"{seed}.jsonl", islice(cases(MOST_GIB), 300), noise=0.05, seed=seed))
-        terms = fit(timed)
-        found = constants(timed, terms, "h200")
+        timed = read(write_rows(tmp_path / f"{seed}.jsonl", islice(cases(MOST_GIB), 500), noise=0.05, seed=seed))
+        terms = fit(layers(timed))
+        found = constants(timed[0], layers(timed), terms, "h200")
         for name, (middle, low, high) in found.terms_ms.items():
-            true = 32e-3 * sum(TRUE[kernel].get(name, 0.0) * of_a_layer()[kernel].get(name, 0.0) for kernel in TRUE)
-            assert low <= middle <= high and middle == pytest.approx(true, rel=0.35), name
-            within, all_ = within + (low <= true <= high), all_ + 1
+            assert low <= middle <= high and middle == pytest.approx(TRUE[name], rel=0.35), name
+            within, all_ = within + (low <= TRUE[name] <= high), all_ + 1
     assert within / all_ > 0.75  # nine of ten, give or take chance
-    off = {each.what: each.mean for each in residuals(timed, terms)}
-    assert all(0.005 < each < 0.06 for each in off.values())
-    assert {"all calls", "with it", "layers of Llama-3.1-8B"} <= set(off)
+    off = {each.what: each.mean for each in residuals(layers(timed), terms)}
+    assert all(0.002 < each < 0.06 for each in off.values())
+    assert {"all layers", "with it", "ranks above 32"} <= set(off)
 
 
 def test_a_specialised_grid_costs_what_as_many_slots_would() -> None:
-    terms = Terms(TRUE, ())
-    special, as_many = (Case(4096, (4096,), 16, slots, 8, 32, slots == 128) for slots in (128, 7))
-    assert terms.call_us(special) == terms.call_us(as_many) == sum(took(special).values())
+    special, as_many = (Case(4096, (4096,), 16, slots, 8, 32, slots == 128) for slots in (128, 8))
+    assert goes_with(special) == goes_with(as_many)
+
+
+def test_a_layer_is_timed_when_all_its_calls_are() -> None:
+    case = Case(*LAYER[0], 16, 32, 8, 32)
+    calls = [
+        Timed(case._replace(inputs=inputs, outputs=outputs), {"a": 1.0, "b": 2.0}, "", "", "")
+        for inputs, outputs in LAYER
+    ]
+    assert [each.step_ms for each in layers(calls)] == [pytest.approx(32 * 4 * 3e-3)]
+    assert layers(calls[1:]) == []
 
 
 def test_the_command_tells_constants_as_derived_profiles_have_them(tmp_path: Path) -> None:
-    rows, output = write_rows(tmp_path / "rows.jsonl", islice(cases(MOST_GIB), 300)), tmp_path / "lora.toml"
+    rows, output = write_rows(tmp_path / "rows.jsonl", islice(cases(MOST_GIB), 500)), tmp_path / "lora.toml"
     done = command(rows, "-o", output)
     assert done.returncode == 0, done.stderr
-    assert "layers of Llama-3.1-8B" in done.stdout
-    told: dict[str, tuple[float, float, float]] = {}
-    exec(done.stdout.partition("derive.py, from these cases:")[2], told)
+    assert "all layers" in done.stdout
+    told: dict[str, Any] = {"Mapping": Mapping}
+    exec(done.stdout.partition("lora.py, from these layers:")[2], told)
     kept = tomli.loads(output.read_text())
-    for name in ("FIXED_US", "OF_CURRENT"):
-        assert len(told[name]) == len(getattr(derive, name)) == 3
-        middle, low, high = told[name]
-        assert 0 < low <= middle <= high and list(told[name]) == pytest.approx(kept[name], rel=0.01)
-    assert told["FIXED_US"][0] == pytest.approx(4 * (5.0 + 4.0), rel=0.1)
+    assert set(told["CURRENT_MS"]) == set(lora.CURRENT_MS) == set(LORA_TERMS) == set(kept["step"])
+    for name, values in told["CURRENT_MS"].items():
+        assert 0 <= values[1] <= values[0] <= values[2] and values == pytest.approx(
+            kept["step"][name], rel=0.01, abs=1e-4
+        )
     assert "vLLM 0.24.0" in kept["source"] and "NVIDIA H200" in kept["source"] and kept["gpu"] == "h200"
-    assert set(kept["OF_CURRENT_BY_TERM"]) == set(LORA_TERMS) - {FIXED}
-    assert set(kept["step"]) == set(LORA_TERMS)
-    middles = {name: middle for name, (middle, _, _) in kept["step"].items()}
-    Step(graph_tokens=512, base_ms=10, per_request_ms=0.01, per_eager_token_ms=0.01, **middles)
-
-
-def test_kernels_of_half_the_cost_have_half_the_factor(tmp_path: Path) -> None:
-    path = write_rows(tmp_path / "rows.jsonl", islice(cases(MOST_GIB), 300), noise=0.0)
-    timed = read(path)
-    one = constants(timed, fit(timed), "h200")
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    for row in rows:
-        row.update({kernel: row[kernel] / 2 for kernel in OF_KERNEL})
-    path.write_text("\n".join(map(json.dumps, rows)))
-    half = read(path)
-    other = constants(half, fit(half), "h200")
-    assert other.of_current[0] == pytest.approx(one.of_current[0] / 2, rel=0.02)
-    assert other.by_term["per_slot_shrink_ms"][0] == pytest.approx(one.by_term["per_slot_shrink_ms"][0] / 2, rel=0.02)
 
 
 @pytest.fixture
@@ -119,8 +125,7 @@ def test_what_kernels_writes_is_what_fit_kernels_reads(tmp_path: Path) -> None:
     timed = read(path)
     assert [each.case for each in timed] == list(islice(cases(56.0), 200))
     assert (timed[0].gpu, timed[0].vllm) == ("NVIDIA H200", "0.24.0")
-    assert timed[0].us == {name: written[0][name] for name in OF_KERNEL}
-    assert fit(timed).us["shrink_us"]["per_slot_shrink_ms"] == pytest.approx(0.03, rel=0.05)
+    assert timed[0].us == {name: written[0][name] for name in KERNELS}
 
 
 @pytest.mark.usefixtures("gpu")
@@ -151,7 +156,7 @@ def test_a_case_that_the_gpu_refuses_is_left_out_and_a_lost_gpu_is_told(
 
 @pytest.mark.parametrize(
     ("count", "message"),
-    [(10, "10 cases: telling LoRA's terms apart takes 60"), (0, "0 cases")],
+    [(40, "10 whole layers: telling LoRA's terms apart takes 20"), (0, "0 whole layers")],
 )
 def test_too_few_rows_are_told_in_one_line(count: int, message: str, tmp_path: Path) -> None:
     done = command(write_rows(tmp_path / "rows.jsonl", islice(cases(MOST_GIB), count)))
@@ -162,9 +167,9 @@ def test_too_few_rows_are_told_in_one_line(count: int, message: str, tmp_path: P
 
 def test_rows_that_are_too_much_alike_are_refused(tmp_path: Path) -> None:
     alike = (case for case in cases(MOST_GIB) if case.rank == 16)
-    timed = read(write_rows(tmp_path / "rows.jsonl", islice(alike, 100)))
-    with pytest.raises(CalibrationError, match="all cases have rank 16"):
-        fit(timed)
+    timed = read(write_rows(tmp_path / "rows.jsonl", islice(alike, 300)))
+    with pytest.raises(CalibrationError, match="all layers have rank 16"):
+        fit(layers(timed))
 
 
 @pytest.mark.parametrize(
@@ -192,7 +197,7 @@ def test_rows_of_two_cards_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_card_that_the_catalogue_lacks_is_told(tmp_path: Path) -> None:
-    rows = write_rows(tmp_path / "rows.jsonl", islice(cases(MOST_GIB), 100))
+    rows = write_rows(tmp_path / "rows.jsonl", islice(cases(MOST_GIB), 500))
     done = command(rows, "--gpu", "abacus")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "no GPU 'abacus'" in done.stderr
 

@@ -38,6 +38,7 @@ def test_every_case_is_possible_fits_and_comes_once(most_gib: float) -> None:
     found = list(cases(most_gib))
     assert len(found) == len(set(found))
     assert all(case.possible and case.weights_gib <= most_gib for case in found)
+    assert all(case.slots * case.rank * max(case.outputs) < 2**31 for case in found)
 
 
 @given(st.sampled_from(list(islice(cases(30), 1000))))
