@@ -104,6 +104,17 @@ def test_the_command_tells_constants_as_derived_profiles_have_them(tmp_path: Pat
     assert "vLLM 0.24.0" in kept["source"] and "NVIDIA H200" in kept["source"] and kept["gpu"] == "h200"
 
 
+def test_the_constants_of_derived_profiles_are_those_of_the_cases_that_are_kept() -> None:
+    timed = read(Path("calibrate/kernels/timed/h200-vllm-0.24.jsonl"))
+    terms = fit(layers(timed))
+    found = constants(timed[0], layers(timed), terms, "h200")
+    assert found.gpu == lora.CURRENT_ON
+    for name, (middle, low, high) in lora.CURRENT_MS.items():
+        assert (middle, low) == pytest.approx(found.terms_ms[name][:2], rel=0.01)
+        assert high == pytest.approx(found.terms_ms[name][2], rel=0.01) or name == "lora_base_ms"
+    assert found.residual_percent["all layers"] < 8
+
+
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU by torch's word alone, whose kernels take what the terms say."""
