@@ -24,6 +24,7 @@ Generation = Literal["0.8.5", "current"]
 
 HOST_OFF = 0.25
 """How far off the host's share of a step may be, relative: machines differ."""
+HOST_SOURCE = "host: vLLM 0.15 on H100s (an H200 under 0.24 takes 1.6 ms less)"
 LIKE_OFF = 0.08
 """How much further off a GPU is whose efficiencies were measured on another of its kind."""
 OPERATORS_OFF = 0.05
@@ -274,7 +275,7 @@ def _sources(subject: Subject, measured: Profile) -> dict[str, str]:
         source = "LoRA's kernels of vLLM 0.24 alone, on an H200, by layers and outputs, and the GPU's clock"
     return {
         "memory": "shapes" + ("; activations: llm-d-planner" if subject.generation == "current" else " and both pairs"),
-        "step.base_ms": catalogue().efficiencies[subject.gpu.kind].source + "; host: vLLM 0.15 on H100s (an H200 under 0.24 takes 1.6 ms less)",
+        "step.base_ms": f"{catalogue().efficiencies[subject.gpu.kind].source}; {HOST_SOURCE}",
         "step.lora": f"{source}, by layers and outputs, and the GPU's clock",
         "loading": f"{measured.pair.name}, times an adapter's bytes",
     }

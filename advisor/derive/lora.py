@@ -39,8 +39,8 @@ CURRENT_MS: Mapping[str, tuple[float, float, float]] = {
 """What LoRA adds to a step of Llama-3.1-8B on an H200 under a current vLLM: middle, lowest, highest.
 
 LoRA's kernels of vLLM 0.24.0 alone, 129 layers on NVIDIA H200, torch 2.11.0+cu130: 7.9 % off in the mean (`python -m
-calibrate fit-kernels calibrate/kernels/timed/h200-vllm-0.24.jsonl`). The highest of the first is what an H100 NVL under 0.15 leaves for it: EXAONE-3.5-2.4B took
-64 us a layer more with LoRA than without, of which a slot and an adapter are 12.
+calibrate fit-kernels calibrate/kernels/timed/h200-vllm-0.24.jsonl`). The highest of the first is what an H100 NVL under
+0.15 leaves for it: EXAONE-3.5-2.4B took 64 us a layer more with LoRA than without, a slot and an adapter 12 of these.
 """
 CURRENT_MODEL, CURRENT_ON = "meta-llama/Llama-3.1-8B-Instruct", "h200"
 """The model and the catalogue's name of the GPU that these are of."""
