@@ -41,7 +41,7 @@ STEPS = Reason(
 LORA = Reason(
     "what LoRA's kernels add to a step",
     frozenset(f"step.{name}" for name in LORA_TERMS),
-    "three minutes of `python -m calibrate kernels` on the GPU",
+    "the ITL of such a server with LoRA and without, or three minutes of `python -m calibrate kernels` on the GPU",
 )
 MEMORY = Reason(
     "the size of the KV cache",
