@@ -268,11 +268,9 @@ def _loading(measured: Loading, ratio: float) -> Loading:
 
 
 def _sources(subject: Subject, measured: Profile) -> dict[str, str]:
-    source = (
-        f"{measured.pair.name}, measured under vLLM {measured.pair.vllm}, by layers and outputs, and the GPU's clock"
-    )
+    source = f"{measured.pair.name}, measured under vLLM {measured.pair.vllm}"
     if subject.generation == "current":
-        source = "LoRA's kernels of vLLM 0.24 alone, on an H200, by layers and outputs, and the GPU's clock"
+        source = "LoRA's kernels of vLLM 0.24 alone, on an H200"
     return {
         "memory": "shapes" + ("; activations: llm-d-planner" if subject.generation == "current" else " and both pairs"),
         "step.base_ms": f"{catalogue().efficiencies[subject.gpu.kind].source}; {HOST_SOURCE}",
