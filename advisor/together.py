@@ -30,6 +30,11 @@ def groups(inventory: Inventory) -> list[list[int]]:
     return [sorted(each, key=lambda one: (-rate[one], one)) for each in members.values() if len(each) > 1]
 
 
+def most(inventory: Inventory) -> int:
+    """Adapters that are asked at the same moment, at most."""
+    return max(map(len, groups(inventory)), default=1)
+
+
 def drawn(inventory: Inventory, duration_s: float, seed: int) -> Requests:
     """The requests of an inventory that arrive within `duration_s`; the same seed gives the same requests.
 

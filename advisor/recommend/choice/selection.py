@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from advisor import together
 from advisor.features.estimate import estimate
 from advisor.inventory.inventory import Inventory
 from advisor.names import listed
@@ -15,7 +16,6 @@ from advisor.recommend.choice.order import Positions, in_order
 from advisor.recommend.choice.search import Choice, choose
 from advisor.recommend.objective import Objective
 from advisor.recommend.server.host_memory import Floats, HostRoom, room
-from advisor.together import groups
 from advisor.zoo.pair import Pair
 from twin.settings import LORA_RANKS, slot_rank
 from twin.workload import Workload
@@ -134,7 +134,7 @@ class Selector:
                 idle_adapters=len(idle),
                 idle_rank=int(self.mix.rank[idle].max(initial=0)),
                 host_slots=None if host is None else host.slots,
-                together=max(map(len, groups(self.inventory)), default=1),
+                together=together.most(self.inventory),
             )
             choice = self._choose(configurator, candidates, of, in_host, min(least, of))
         except DoesNotFitError as error:

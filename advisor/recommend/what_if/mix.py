@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from advisor import together
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.choice.configuration import Configuration, Configurator, DoesNotFitError
 from advisor.recommend.choice.order import admission_order
@@ -13,7 +14,6 @@ from advisor.recommend.objective import Objective
 from advisor.recommend.server import host_memory
 from advisor.recommend.server.context import settle_context
 from advisor.recommend.uncertainty import careful
-from advisor.together import groups
 from advisor.zoo.pair import Pair
 from twin.settings import LORA_RANKS
 from twin.workload import Workload
@@ -56,7 +56,7 @@ class Mix:
             idle_adapters=len(idle),
             idle_rank=int(everyone.rank[idle].max(initial=0)),
             host_slots=in_host,
-            together=max(map(len, groups(inventory)), default=1),
+            together=together.most(inventory),
         )
         in_host = int(fixed.get("max_cpu_loras", MOST_TIMES * len(everyone) if in_host is None else in_host))
         held = len(idle) if in_host >= len(everyone) else 0  # some are on disk, and more would give way
