@@ -9,8 +9,9 @@ import numpy as np
 import tomli_w
 
 from advisor.derive import gpu as gpus
+from advisor.derive.lora import CURRENT_MODEL
 from calibrate.fit.regression import significant
-from calibrate.kernels.fit import ENDS, MODEL, Layer, Terms, Timed, residuals
+from calibrate.kernels.fit import ENDS, Layer, Terms, Timed, residuals
 
 Interval = tuple[float, float, float]
 """Middle, lowest, highest."""
@@ -38,7 +39,7 @@ class Constants:
         return tomli_w.dumps(
             {
                 "source": self.source,
-                "model": MODEL,
+                "model": CURRENT_MODEL,
                 "gpu": self.gpu,
                 "vllm": self.vllm,
                 "step": {name: list(values) for name, values in self.terms_ms.items()},

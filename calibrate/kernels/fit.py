@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.derive import model_shape
+from advisor.derive.lora import CURRENT_MODEL
 from calibrate.errors import CalibrationError
 from calibrate.fit.regression import regress
 from calibrate.kernels.cases import LAYER, Case
 from calibrate.kernels.measure import measured
 from calibrate.kernels.terms import goes_with
 
-MODEL = "meta-llama/Llama-3.1-8B-Instruct"
-"""Whose layers are timed whole."""
 LEAST = 20
 """Layers without which nothing is fitted: as many as the middle and each axis alone come to."""
 AXES = ("rank", "slots", "adapters", "tokens")
@@ -105,7 +104,7 @@ def layers(timed: Sequence[Timed]) -> list[Layer]:
 
     of_llama = [each for each in timed if (each.case.inputs, each.case.outputs) in LAYER]
     found = (list(calls) for _, calls in groupby(sorted(of_llama, key=batch), key=batch))
-    count = model_shape.find(MODEL).layers
+    count = model_shape.find(CURRENT_MODEL).layers
     return [
         Layer(calls[0].case, count * sum(each.call_us for each in calls) * 1e-3)
         for calls in found

@@ -6,14 +6,15 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
+from advisor.derive.lora import CURRENT_MODEL
 from calibrate.kernels.constants import Constants
-from calibrate.kernels.fit import MODEL, Residual
+from calibrate.kernels.fit import Residual
 
 
 def term_table(found: Constants) -> Table:
     """LoRA's terms of a step with their intervals."""
     table = Table(title="LoRA's terms of a step", title_justify="left")
-    table.add_column(f"ms, {MODEL.rpartition('/')[2]} on {found.gpu}, vLLM {found.vllm}")
+    table.add_column(f"ms, {CURRENT_MODEL.rpartition('/')[2]} on {found.gpu}, vLLM {found.vllm}")
     for name in ("middle", "lowest", "highest"):
         table.add_column(name, justify="right")
     for name, values in found.terms_ms.items():
