@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from advisor.derive import lora, model_shape
-from advisor.derive.engine import CURRENT, is_current
+from advisor.derive.engine import CURRENT, Generation, is_current
 from advisor.derive.gpu import WEIGHT_BYTES, Gpu, Precision, catalogue
 from advisor.derive.memory import MemoryModel
 from advisor.derive.model_shape import ModelShape
@@ -18,9 +17,6 @@ from advisor.derive.step import GRAPH_TOKENS, HOST_LEAST_MS, HOST_MS, KNEES, Ste
 from advisor.errors import InputError
 from twin.behaviour import behaviour_of
 from twin.profile import LORA_TERMS, Derivation, FrontEnd, Loading, Pair, Profile, Scheduling, Serving, Step
-
-Generation = Literal["0.8.5", "current"]
-"""LoRA's costs changed with vLLM's kernels: 0.8.5 was measured on a server, of current versions the kernels alone."""
 
 HOST_OFF = 0.25
 """How far off the host's share of a step may be, relative: machines differ."""
@@ -246,7 +242,8 @@ def _of_lora(
     elsewhere = lora.uncertainty(
         same_model=subject.shape == there, same_gpu=subject.gpu_name == gpu_there, gpu=subject.gpu
     )
-    off, times = math.hypot(elsewhere, alone), lora.scaled(there, subject.shape, subject.tensor_parallel, clocks)
+    off = math.hypot(elsewhere, alone)
+    times = lora.scaled(there, subject.shape, subject.tensor_parallel, clocks, subject.generation)
     middle = {name: times[name] * values[0] for name, values in known.items()}
     ends = {
         name: (times[name] * low * (1 - off), times[name] * high * (1 + off)) for name, (_, low, high) in known.items()

@@ -11,6 +11,8 @@ from advisor.derive.gpu import OwnGpu
 from advisor.derive.packing import PRECISIONS, WHILE_LOADING, Quantization, packed
 from advisor.errors import InputError
 
+Generation = Literal["0.8.5", "current"]
+"""LoRA's costs changed with vLLM's kernels: 0.8.5 was measured on a server, of current versions the kernels alone."""
 KvDtype = Literal["auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2"]
 CURRENT = "0.33.0"
 """The version that is meant where nobody says one, unless another was measured."""

@@ -9,6 +9,10 @@ step goes with what its kernel does once in every layer:
     tokens                     inputs and outputs that are multiplied
     the rest                   layers
 
+An adapter in the batch also takes a time that does not go with its rank. Under vLLM 0.8.5 it goes with the layers (10.1
+and 10.2 us in one of each measured model); in a current vLLM most of it is expand's, which goes with the thread blocks:
+26 ns for each with 57,344 outputs, 28 with 28,672.
+
 With several GPUs each has its part of the outputs of most products, and of the inputs of those that are split by these.
 Of two measured models each then follows from the other with 6 % off what LoRA takes in the mean over batches of all
 kinds (16 and 19 % at most); by layers alone it was 9 and 10 % (22 and 28 %).
@@ -22,6 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from advisor.derive.engine import Generation
 from advisor.derive.gpu import Gpu
 from advisor.derive.model_shape import ModelShape
 from twin.profile import LORA_TERMS
@@ -57,11 +62,11 @@ OTHER_GPU, NO_CLOCK = 0.25, 0.5
 A100 has a fifth fewer processors than an H100 beside its slower clock."""
 
 
-def scaled(source: ModelShape, shape: ModelShape, gpus: int, clocks: float) -> dict[str, float]:
-    """By how much each term is larger for another model on so many GPUs than for the one that was measured; `clocks` is
-    the measured GPU's clock over that of the other.
+def scaled(source: ModelShape, shape: ModelShape, gpus: int, clocks: float, generation: Generation) -> dict[str, float]:
+    """By how much each term is larger for another model on so many GPUs than for the one that was measured under a vLLM
+    of that generation; `clocks` is the measured GPU's clock over that of the other.
     """
-    ours, theirs = _work(shape, gpus), _work(source, 1)
+    ours, theirs = _work(shape, gpus, generation), _work(source, 1, generation)
     return {name: clocks * ours[name] / theirs[name] for name in LORA_TERMS}
 
 
@@ -76,7 +81,7 @@ def uncertainty(*, same_model: bool, same_gpu: bool, gpu: Gpu) -> float:
     return math.hypot(SAME_MODEL if same_model else OTHER_MODEL, of_gpu)
 
 
-def _work(shape: ModelShape, gpus: int) -> Mapping[str, float]:
+def _work(shape: ModelShape, gpus: int, generation: Generation) -> Mapping[str, float]:
     """What each term goes with, on one of so many GPUs."""
     products = shape.linears
     inputs = sum(each.inputs / (gpus if each.row_parallel else 1) for each in products)
@@ -86,6 +91,7 @@ def _work(shape: ModelShape, gpus: int) -> Mapping[str, float]:
         "per_slot_shrink_ms": len(products),
         "per_split_token_ms": len(products),
         "per_adapter_shrink_ms": inputs,
+        "per_adapter_ms": tiles if generation == "current" else 1.0,
         "per_slot_expand_ms": tiles,
         "per_adapter_expand_ms": tiles,
         "lora_per_token_ms": inputs + sum(outputs),

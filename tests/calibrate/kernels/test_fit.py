@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
 import types
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.derive import lora
+from advisor.derive import lora, model_shape
 from advisor.zoo.pair import PROFILE, shipped
 from calibrate.errors import CalibrationError
 from calibrate.kernels import measure
@@ -113,6 +115,25 @@ def test_the_constants_of_derived_profiles_are_those_of_the_cases_that_are_kept(
         assert (middle, low) == pytest.approx(found.terms_ms[name][:2], rel=0.01)
         assert high == pytest.approx(found.terms_ms[name][2], rel=0.01) or name == "lora_base_ms"
     assert found.residual_percent["all layers"] < 8
+
+
+def test_what_an_adapter_takes_goes_with_what_expand_writes() -> None:
+    """Gate and up of 70 billion parameters have twice the outputs of those of 8, and twice the thread blocks."""
+    narrow, wide = (4096, (14336, 14336)), (8192, (28672, 28672))
+    batches: dict[Case, dict[int, float]] = {}
+    for each in read(Path("calibrate/kernels/timed/h200-vllm-0.24.jsonl")):
+        case = each.case
+        if (case.inputs, case.outputs) in (narrow, wide) and case.adapters >= 8 and case.tokens <= 256:
+            batches.setdefault(case._replace(inputs=0, outputs=()), {})[case.inputs] = each.us["expand_us"]
+    times = [us[8192] / us[4096] for us in batches.values() if len(us) == 2]
+    assert len(times) > 30
+    small = model_shape.find("meta-llama/Llama-3.1-8B-Instruct")
+    large = replace(small, intermediate=2 * small.intermediate)
+    now, before = (lora.scaled(small, large, 1, 1.0, generation) for generation in ("current", "0.8.5"))
+    assert now["per_adapter_ms"] == now["per_slot_expand_ms"] and before["per_adapter_ms"] == 1
+    of_layer = 48 + 32 + 32  # thread blocks of what is not gate and up: q, k and v; o; down
+    of_gate_and_up = (now["per_adapter_ms"] * (of_layer + 224) - of_layer) / 224
+    assert statistics.median(times) == pytest.approx(of_gate_and_up, rel=0.1)
 
 
 @pytest.fixture
