@@ -97,7 +97,7 @@ def context(recommendation: Recommendation, inventory: Inventory, pair: Pair, op
         "folder": _folder(adapters),
         "mounts": mounts(served.sources),
         "limits": limits,
-        "expected": recommendation.figures(),
+        "expected": _expected(recommendation),
         "benchmark": {
             "input_tokens": _mean(traffic, traffic.input_mean),
             "output_tokens": _mean(traffic, traffic.output_mean),
@@ -171,6 +171,12 @@ def _folder(adapters: Sequence[Mapping[str, Any]]) -> str | None:
     ends = [(str(row["source"] or ""), f"/{row['name']}") for row in adapters]
     folders = {source.removesuffix(end) for source, end in ends if source.endswith(end)}
     return folders.pop() if len(folders) == 1 and all(source.endswith(end) for source, end in ends) else None
+
+
+def _expected(recommendation: Recommendation) -> dict[str, Any]:
+    """The figures as a script tells them: times with one decimal, rounded once."""
+    figures = recommendation.figures()
+    return {name: round(told, 1) if name.endswith(("_ms", "_tok_s")) else told for name, told in figures.items()}
 
 
 def _mean(mix: Workload, lengths: NDArray[np.float64]) -> int:

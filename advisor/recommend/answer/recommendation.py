@@ -22,6 +22,9 @@ CAREFUL: Literal["the careful end"] = "the careful end"
 MIDDLE: Literal["the middle"] = "the middle"
 """Of a pair that nobody measured: the server that nine of ten do no worse than, and the likeliest one."""
 
+ITL_DIGITS, REFUSED_DIGITS, DIGITS = 2, 4, 1
+"""Decimals in documents: of the mean ITL, of a share of requests, and of all other figures."""
+
 
 @dataclass(frozen=True, slots=True)
 class Further:
@@ -193,29 +196,26 @@ class Recommendation:
         return arguments(self.flags) if self.flags else []
 
     def figures(self) -> dict[str, Any]:
-        """The expectation as plain data; empty when nothing is feasible."""
+        """The expectation as plain data, nothing of it rounded: whoever tells it rounds it, once; empty when nothing is
+        feasible."""
         if self.expected is None:
             return {}
-        refused_share = round(self.expected.refused_share, 4)
-        times = {
-            "itl_ms": round(self.expected.itl_ms, 2),
-            "ttft_ms": round(self.expected.ttft_ms, 1),
-            **{name: round(time_ms, 1) for name, time_ms in self.expected.percentiles.items()},
-        }
+        refused_share = self.expected.refused_share
+        times = {"itl_ms": self.expected.itl_ms, "ttft_ms": self.expected.ttft_ms, **self.expected.percentiles}
         return {
-            "throughput_tok_s": round(self.expected.throughput_tok_s, 1),
+            "throughput_tok_s": self.expected.throughput_tok_s,
             **self._there(times),
             "steady": self.steady,
             "starved": self.expected.starved,
             "kv_capacity_tokens": self.expected.kv_capacity_tokens,
-            **({"refused_share": refused_share} if refused_share else {}),
+            **({"refused_share": refused_share} if round(refused_share, REFUSED_DIGITS) else {}),
             **({"simulated_hours": self.expected.hours} if self.expected.hours else {}),
             **self._ranges(),
         }
 
     def _ranges(self) -> dict[str, list[float]]:
         ranges = self.uncertainty.ranges if self.uncertainty is not None else {}
-        return self._there({f"{name}_range": [round(end, 1) for end in ends] for name, ends in ranges.items()})
+        return self._there({f"{name}_range": list(ends) for name, ends in ranges.items()})
 
     def _there(self, times: Mapping[str, Any]) -> dict[str, Any]:
         """Of what is told of times, by their names, what there is: answers of one token have no ITL."""
@@ -251,7 +251,7 @@ class Recommendation:
         if self.uncertainty is not None:
             document["admission"]["adapters_if_right"] = self.uncertainty.up_to
             document["uncertainty"] = self.uncertainty.document()
-        document["expected"] = self.figures()
+        document["expected"] = {name: _rounded(name, told) for name, told in self.figures().items()}
         if self.without_lora is not None:
             plain = {"itl_ms": round(self.without_lora.itl_ms, 2), "load_ratio": round(self.without_lora.load_ratio, 3)}
             document["without_lora"] = self._there(plain)
@@ -275,3 +275,11 @@ class Recommendation:
         if self.verified is not None:
             document["verified"] = {key: value for key, value in self.verified.items() if value is not None}
         return document
+
+
+def _rounded(name: str, told: Any) -> Any:
+    """A figure as documents have it."""
+    if isinstance(told, list):
+        return [round(end, DIGITS) for end in told]
+    digits = {"itl_ms": ITL_DIGITS, "refused_share": REFUSED_DIGITS}.get(name, DIGITS)
+    return round(told, digits) if isinstance(told, float) else told

@@ -204,6 +204,15 @@ def test_a_twin_that_disagrees() -> None:
     assert not replace(VERIFIED, verified={**(VERIFIED.verified or {}), "missed": []}).disproved
 
 
+def test_a_time_is_rounded_once_wherever_it_is_told() -> None:
+    """52.0512 ms is 52.1 ms, though 52.05 as documents have it would be told as 52.0."""
+    assert ADMITTED.expected is not None
+    answer = replace(ADMITTED, expected=replace(ADMITTED.expected, itl_ms=52.0512, percentiles={"ttft_p99_ms": 446.46}))
+    assert "ITL          52.1 ms\n" in formats.write(answer, Format.TEXT)
+    document = answer.document()["expected"]
+    assert (document["itl_ms"], document["ttft_p99_ms"]) == (52.05, 446.5)
+
+
 def test_percentiles_stand_behind_their_means_and_unless_simulated_are_about_so_much() -> None:
     times = {"itl_p50_ms": 40.04, "itl_p99_ms": 270.2, "ttft_p99_ms": 446.4}
     assert ADMITTED.expected is not None
