@@ -71,7 +71,8 @@ class Configuration:
     values: Mapping[str, float]
     """The features of the adapters with these slots."""
     memory_bound: bool
-    """Whether memory allowed fewer slots than the rules asked for."""
+    """Whether memory allowed fewer slots than the rules asked for, and somewhat more traffic would have requests wait
+    for one."""
 
 
 class Configurator:
@@ -141,7 +142,8 @@ class Configurator:
             if slots < asked:
                 trace.append(Step("max_loras", (Shorter(asked, first.itl_ms, expected.itl_ms),), slots))
         settings = self._settings(mix, slots, int(rank.result))
-        return Configuration(settings, expected, tuple(trace), served, memory_bound=fitting is not None)
+        scarce = fitting is not None and slots >= fitting.result and _waiting(served, mix, slots) > WAITING
+        return Configuration(settings, expected, tuple(trace), served, memory_bound=scarce)
 
     def expect(self, mix: Workload, max_loras: int) -> Expectation:
         """What to expect of all adapters of `mix` with so many slots, or with one for each where there are fewer.
@@ -225,7 +227,7 @@ class Configurator:
     ) -> Iterator[Step]:
         """More slots where chance, bursts, or somewhat more traffic would fill those of the rules."""
         (with_slots,) = measure_slots(values, mix, self.profile, [wanted])
-        busy = GROWTH * adapters_in_flight(mix, with_slots["step_time"] / 1e3)
+        busy = _busy(with_slots, mix)
         if (waiting := share_waiting(wanted, busy)) <= WAITING:
             return
         left = max(SPARE_KV * self._capacity(wanted, rank), self._max_model_len)
@@ -351,6 +353,16 @@ def bursts_unknown(mix: Workload, pair: Pair) -> bool:
 def _uneven(values: Mapping[str, float]) -> bool:
     """Whether requests come in bursts, which fill more slots than the mean tells."""
     return values["cv_mean"] > POISSON_CV
+
+
+def _waiting(values: Mapping[str, float], mix: Workload, slots: int) -> float:
+    """The share of the requests that would wait for one of so many slots with `GROWTH` times the traffic."""
+    return share_waiting(slots, _busy(values, mix))
+
+
+def _busy(values: Mapping[str, float], mix: Workload) -> float:
+    """Adapters in flight with `GROWTH` times the traffic."""
+    return GROWTH * adapters_in_flight(mix, values["step_time"] / 1e3)
 
 
 def adapters_in_flight(mix: Workload, step_s: float) -> float:

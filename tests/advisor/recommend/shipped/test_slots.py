@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from advisor.features.vector import measure
+from advisor.recommend.answer.reasons import SlotsMemory
 from advisor.recommend.choice.configuration import Configurator
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
@@ -78,6 +79,19 @@ def test_spare_slots_cost_little(model: str, adapters: int, rate: float, cv: flo
     memory = pair.profile.memory
     left, whole = (memory.kv_capacity_tokens(slots, rank, 0.9) for slots in (spare, rules))
     assert left >= 0.5 * whole
+
+
+@pytest.mark.parametrize(
+    ("adapters", "rank", "cv", "slots", "scarce"), [(40, 128, 4.0, 31, False), (300, 64, 1.0, 61, True)]
+)
+def test_nobody_is_warned_of_slots_that_memory_does_not_allow_where_none_would_be_of_use(
+    llama: Pair, *, adapters: int, rank: int, cv: float, slots: int, scarce: bool
+) -> None:
+    asked = inventory(replace(workload(np.full(adapters, 0.02), rank), cv=np.full(adapters, cv)))
+    answer = recommend(asked, llama, Objective())
+    assert answer.settings is not None and answer.settings.max_loras == slots
+    assert any(isinstance(reason, SlotsMemory) for step in answer.trace for reason in step.reasons)
+    assert any("memory allows only" in warning for warning in answer.warnings) == scarce
 
 
 def test_as_many_slots_as_memory_holds_bear_bursts_where_the_rules_want_more() -> None:
