@@ -27,9 +27,12 @@ COLUMNS = ("inventory", "max_loras", "throughput_tok_s", "steady")
 
 
 @given(ROWS, st.none() | st.integers(1, 150))
-def test_no_number_is_broken_and_no_table_is_wider_than_asked(rows: list[dict[str, object]], width: int | None) -> None:
+def test_neither_numbers_nor_the_names_of_rows_are_broken_and_no_table_is_wider_than_asked(
+    rows: list[dict[str, object]], width: int | None
+) -> None:
     text = table(rows, COLUMNS, width)
     for row in rows:
+        assert str(row["inventory"]) in text
         assert re.search(rf"\b{row['max_loras']:,}\b", text)
         assert row["throughput_tok_s"] is None or f"{row['throughput_tok_s']:,.1f}" in text
     if text.startswith("inventory  "):

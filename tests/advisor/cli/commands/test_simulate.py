@@ -30,6 +30,16 @@ def test_the_table_of_a_simulation_fits_eighty_columns(run: Run, tmp_path: Path)
     assert all(column in table for column in ("offered_tok_s", "waiting_mean", "steady"))
 
 
+def test_the_path_of_an_inventory_stays_whole_to_be_copied(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "a-folder-of-a-rather-long-name" / "and-another-one"
+    folder.mkdir(parents=True)
+    path = inventories.write(folder)
+    for name in (path, path.relative_to(tmp_path)):
+        lines = run("simulate", name, "--duration", "60").stdout.splitlines()
+        assert str(name) in lines
+        assert max(len(line) for line in lines if line != str(name)) <= 80
+
+
 def test_simulate_many(run: Run, tmp_path: Path) -> None:
     path = inventories.write(tmp_path)
     done = run("simulate", path, path, "--max-loras", "8", "--duration", "60", "--format", "json")
