@@ -53,7 +53,6 @@ def simulate(
 ) -> None:
     """Let the digital twin serve inventories under given settings."""
     from advisor.cli.terminal.compiling import compiling_noted
-    from advisor.report.lines import wrapped
     from advisor.report.table import table
     from advisor.simulation import COLUMNS, prepare
 
@@ -79,13 +78,13 @@ def simulate(
         else:
             rows = list(results)
             columns = (*COLUMNS, "refused") if any(row["refused"] for row in rows) else COLUMNS
-            streams.write(table(rows, columns, width := streams.width() or streams.WIDTH))
+            streams.write(table(rows, columns, streams.width() or streams.WIDTH))
             for each, row in zip(simulations, rows, strict=True):
                 _say_why(each, row)
                 if row["missed"] and itl_limit is not None:
                     streams.write(f"\n{row['inventory']}: {'; '.join(row['missed'])}")
             for basis in dict.fromkeys(each.basis for each in simulations):
-                streams.write(f"\n{wrapped(f'{basis.pair}: {basis}', width)}")
+                streams.write(f"\n{basis.pair}: {basis}")
 
 
 def _say_why(simulation: Simulation, measures: Mapping[str, Any]) -> None:
