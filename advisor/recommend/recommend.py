@@ -25,6 +25,7 @@ from advisor.together import groups
 from advisor.zoo.pair import Pair
 from twin.arrivals import mean_scale
 from twin.service_level import words
+from twin.settings import slot_rank
 from twin.workload import Workload
 
 FEW_TOKENS = 4.0
@@ -193,6 +194,7 @@ def _admission(inventory: Inventory, chosen: Selection) -> Admission:
     base = mix.base
     admitted = set(chosen.adapters.tolist())
     rejected = tuple(name for i, name in enumerate(inventory.names) if i not in admitted)
+    ranks = {asks: slot_rank(float(mix.rank[(mix.rate > 0) == asks].max(initial=1.0))) for asks in (True, False)}
     return Admission(
         of=len(inventory),
         request_rate=float(mix.rate.sum()),
@@ -202,6 +204,8 @@ def _admission(inventory: Inventory, chosen: Selection) -> Admission:
         admitted=tuple(name for i, name in enumerate(inventory.names) if i in admitted),
         rejected=rejected,
         principle=chosen.candidates.principle if rejected else "",
+        idle=int((mix.rate == 0).sum()),
+        idle_slot_rank=ranks[False] if ranks[False] > ranks[True] else 0,
     )
 
 

@@ -30,6 +30,7 @@ def answer_schema() -> dict[str, Any]:
         admitted=_TEXTS,
         rejected=_TEXTS,
         adapters_if_right={"type": "integer", "description": "of a derived pair: admitted if the estimate is right"},
+        idle={"type": "integer", "description": "of the admitted ones, those that are never asked (rate 0)"},
         principle=_TEXT | {"description": "by what the rejected ones were chosen"},
         base=_table("request_rate token_rate", request_rate=_NUMBER, token_rate=_NUMBER),
     )
@@ -69,7 +70,10 @@ def answer_schema() -> dict[str, Any]:
     binding = _table(
         "what adapters at_least load in_flight at_limit",
         what=resource | {"description": "what runs out first as adapters are added; certainty is that of the models"},
-        adapters={"type": "integer", "description": "the most of this mix that one GPU serves"},
+        adapters={
+            "type": "integer",
+            "description": "the most of this mix that one GPU serves, of those that are asked; idle ones come beside",
+        },
         at_least={"type": "boolean", "description": "whether nobody looked for more"},
         load=_NUMBER | {"description": "tokens/s of the admitted adapters over those of the most"},
         beyond={"type": "integer", "description": "adapters that are too many"},

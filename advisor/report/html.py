@@ -12,7 +12,7 @@ from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.what_if.growth import Growth
 from advisor.report import chart as charts
-from advisor.report.prose.outlook import effect, end, end_expected, what_binds
+from advisor.report.prose.outlook import effect, end, end_expected, takes, what_binds
 from advisor.report.prose.trace import decisions
 from advisor.report.text import headline
 from twin.profile import Profile
@@ -39,7 +39,7 @@ def write(recommendation: Recommendation, growth: Growth | None, profile: Profil
         figures=_figures(recommendation),
         curves=[] if growth is None else [curve.max_loras for curve in growth.curves],
         chosen=None if settings is None else settings.max_loras,
-        growth="" if growth is None else _growth(growth),
+        growth="" if growth is None else takes(growth, recommendation.admission),
         charts=[] if growth is None else _charts(growth, recommendation, objective),
         memory=_memory(recommendation, profile),
         changes=recommendation.changes,
@@ -90,13 +90,8 @@ def _limited_percentiles(recommendation: Recommendation) -> list[str]:
     return [] if objective is None else [name for name, limit in objective.limits.items() if not limit.is_mean]
 
 
-def _growth(growth: Growth) -> str:
-    more = "at least " if growth.at_most else ""
-    return f"Of this mix one GPU takes {more}{growth.adapters:,} adapters, with slots to match."
-
-
 def _charts(growth: Growth, recommendation: Recommendation, objective: Objective) -> list[charts.Chart]:
-    served = float(recommendation.admission.adapters)
+    served = float(recommendation.admission.asked)
     limits_ms = {name: 1e3 * limit.seconds for name, limit in objective.limits.items()}
 
     def lines(name: str) -> list[Points]:

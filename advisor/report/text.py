@@ -10,7 +10,7 @@ from advisor.names import counted, few, listed
 from advisor.recommend.answer.recommendation import CAREFUL, MIDDLE, Recommendation
 from advisor.recommend.objective import PERCENTILES_OFF, Expectation
 from advisor.report.lines import NARROWEST, WIDTH, row, titled, wrapped
-from advisor.report.prose.outlook import effect, end, end_expected, what_binds
+from advisor.report.prose.outlook import effect, end, end_expected, idle, what_binds
 from advisor.report.prose.trace import decisions
 from twin.service_level import PERCENTS, words
 
@@ -93,6 +93,8 @@ def _admission(recommendation: Recommendation) -> Iterator[str]:
         f"{admission.adapters:,} of {_adapters(admission.of)}: "
         f"{admission.request_rate:,.4g} requests/s, {few(admission.token_rate)} tokens/s",
     )
+    if admission.idle:
+        yield row("idle", idle(admission))
     if (known := recommendation.uncertainty) and known.up_to > admission.adapters:
         yield row("", f"by {CAREFUL} of what is known; {known.up_to:,} by {MIDDLE}")
     if host := recommendation.host_memory:

@@ -124,14 +124,13 @@ def _draw(
     growth = grow(inventory, pair, objective, answer)
     if chart and growth is not None and answer.settings is not None:
         from advisor.report import bars
-        from advisor.report.prose.outlook import end
+        from advisor.report.prose.outlook import end, takes
 
         slots, plain = answer.settings.max_loras, not streams.draws_blocks()
         curve = min(growth.curves, key=lambda each: abs(each.max_loras - slots))
-        drawn = bars.write(curve, answer.admission.adapters, ttft=growth.ttft, end=end(answer), plain=plain)
+        drawn = bars.write(curve, answer.admission.asked, ttft=growth.ttft, end=end(answer), plain=plain)
         streams.write(f"\n{drawn}")
-        more = "at least " if growth.at_most else ""
-        streams.write(f"Of this mix one GPU takes {more}{growth.adapters:,} adapters, with slots to match.")
+        streams.write(takes(growth, answer.admission))
     if report is not None:
         from advisor.report import html
         from twin.files import write_whole

@@ -68,11 +68,35 @@ class Admission:
     """Requests/s that name no adapter, beside those of the admitted ones."""
     base_token_rate: float = 0.0
     """Offered tokens/s of theirs."""
+    idle: int = 0
+    """Of the admitted adapters, those that are never asked."""
+    idle_slot_rank: int = 0
+    """The rank that slots have for theirs alone; 0 where those that are asked need no smaller slots."""
 
     @property
     def adapters(self) -> int:
         """Number of admitted adapters."""
         return len(self.admitted)
+
+    @property
+    def asked(self) -> int:
+        """Number of admitted adapters that are asked."""
+        return len(self.admitted) - self.idle
+
+    def document(self) -> dict[str, Any]:
+        """As plain data."""
+        base = {"request_rate": round(self.base_request_rate, 6), "token_rate": round(self.base_token_rate, 3)}
+        return {
+            "adapters": self.adapters,
+            "of": self.of,
+            "request_rate": round(self.request_rate, 6),
+            "token_rate": round(self.token_rate, 3),
+            "admitted": list(self.admitted),
+            "rejected": list(self.rejected),
+            **({"base": base} if self.base_request_rate else {}),
+            **({"idle": self.idle} if self.idle else {}),
+            **({"principle": self.principle} if self.principle else {}),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +248,6 @@ class Recommendation:
 
     def document(self) -> dict[str, Any]:
         """The answer as plain data: the documented keys of the JSON, TOML and YAML formats."""
-        admission = self.admission
         document: dict[str, Any] = {**self.basis.document(), "feasible": self.feasible}
         document |= {} if self.objective is None else {"objective": self.objective.document()}
         if self.reason is not None:
@@ -233,21 +256,7 @@ class Recommendation:
         document["args"] = self.args
         if self.environment:
             document["environment"] = dict(self.environment)
-        document["admission"] = {
-            "adapters": admission.adapters,
-            "of": admission.of,
-            "request_rate": round(admission.request_rate, 6),
-            "token_rate": round(admission.token_rate, 3),
-            "admitted": list(admission.admitted),
-            "rejected": list(admission.rejected),
-        }
-        if admission.base_request_rate:
-            document["admission"]["base"] = {
-                "request_rate": round(admission.base_request_rate, 6),
-                "token_rate": round(admission.base_token_rate, 3),
-            }
-        if admission.principle:
-            document["admission"]["principle"] = admission.principle
+        document["admission"] = self.admission.document()
         if self.uncertainty is not None:
             document["admission"]["adapters_if_right"] = self.uncertainty.up_to
             document["uncertainty"] = self.uncertainty.document()

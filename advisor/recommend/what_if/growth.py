@@ -65,7 +65,7 @@ def grow(inventory: Inventory, pair: Pair, objective: Objective, recommendation:
     """How many adapters of the mix one GPU takes, and curves of what becomes of it; None where nothing is feasible."""
     if recommendation.settings is None:
         return None
-    mix, served = Mix(inventory, admitting(pair, inventory), objective), max(recommendation.admission.adapters, 1)
+    mix, served = Mix(inventory, admitting(pair, inventory), objective), max(recommendation.admission.asked, 1)
     if recommendation.binding is not None and not recommendation.admission.rejected:
         size = recommendation.binding.adapters
     else:

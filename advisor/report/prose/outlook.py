@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from advisor.names import counted, few
 from advisor.recommend.answer.outlook import Binding, InFlight, Lever, Resource
-from advisor.recommend.answer.recommendation import CAREFUL, Recommendation
+from advisor.recommend.answer.recommendation import CAREFUL, Admission, Recommendation
+
+if TYPE_CHECKING:
+    from advisor.recommend.what_if.growth import Growth
 
 BINDS: dict[Resource, tuple[str, str]] = {
     "nothing": ("nothing", ""),
@@ -27,6 +32,8 @@ USED: dict[Resource, str] = {
     "max_num_batched_tokens": "max_num_batched_tokens",
 }
 
+WITH_TRAFFIC = " with traffic"
+"""Which adapters are counted, where others are idle: of those any number costs host memory alone."""
 ALWAYS: tuple[Resource, ...] = ("kv_cache", "adapter_slots")
 WORTH_TELLING = 0.5
 """The share in use from which on the others are worth a word."""
@@ -39,7 +46,7 @@ def what_binds(recommendation: Recommendation) -> tuple[str, list[tuple[str, str
         return "", []
     binds = binding.load >= 1 or bool(recommendation.admission.rejected)
     name, meaning = BINDS[binding.what]
-    lines = [("load", _load(binding))]
+    lines = [("load", _load(binding, WITH_TRAFFIC if recommendation.admission.idle else ""))]
     if binds:
         lines.insert(0, ("that is", meaning))
     elif not binding.at_least:
@@ -64,12 +71,23 @@ def end_expected(recommendation: Recommendation) -> str:
     return "" if (known := recommendation.uncertainty) is None else f" of {known.expected_of}"
 
 
-def _load(binding: Binding) -> str:
+def idle(admission: Admission) -> str:
+    """What adapters cost that are never asked."""
+    who = "all of them" if admission.idle == admission.adapters else f"{admission.idle:,} of them"
+    slots = f", and every slot is of rank {admission.idle_slot_rank} for theirs" if admission.idle_slot_rank else ""
+    only = "" if slots else " only"
+    return f"{who} {'is' if admission.idle == 1 else 'are'} never asked: they take host memory{only}{slots}"
+
+
+def _load(binding: Binding, with_traffic: str) -> str:
+    """How far away the limit is; `with_traffic` says which adapters count, where there are idle ones as well."""
     more = binding.adapters - binding.admitted
     if binding.at_least:
-        return f"{binding.load:.0%} of the limit or less: room for {more:,} more of this mix, and nobody looked further"
+        room = f"room for {more:,} more of this mix{with_traffic}"
+        return f"{binding.load:.0%} of the limit or less: {room}, and nobody looked further"
     room = f"room for {more:,} more" if more else "no room for more"
-    return f"{binding.load:.0%} of the limit, {counted(binding.adapters, 'adapter')} of this mix: {room}"
+    most = f"{counted(binding.adapters, 'adapter')} of this mix{with_traffic}"
+    return f"{binding.load:.0%} of the limit, {most}: {room}"
 
 
 def _in_use(in_flight: InFlight) -> str:
@@ -82,6 +100,12 @@ def _in_use(in_flight: InFlight) -> str:
     return f"in use: {', '.join(told)}"
 
 
+def takes(growth: Growth, admission: Admission) -> str:
+    """The most adapters, whatever the slots."""
+    more, of = "at least " if growth.at_most else "", WITH_TRAFFIC if admission.idle else ""
+    return f"Of this mix one GPU takes {more}{counted(growth.adapters, 'adapter')}{of}, with slots to match."
+
+
 def effect(lever: Lever, recommendation: Recommendation) -> str:
     """What a lever changes: "75 more adapters (281), 29 ms per answer token instead of 55"."""
     parts, expected = [], recommendation.expected
@@ -90,7 +114,9 @@ def effect(lever: Lever, recommendation: Recommendation) -> str:
         parts.append(f"{lever.max_loras - before:,} more slots")
     if lever.adapters is not None:
         total = f"all {lever.adapters:,}" if lever.everyone else f"{lever.adapters:,}"
-        parts.append(f"{lever.more:,} more adapter{'' if lever.more == 1 else 's'} ({total})")
+        admission = recommendation.admission
+        of = WITH_TRAFFIC if admission.idle and not admission.rejected else ""
+        parts.append(f"{lever.more:,} more adapter{'' if lever.more == 1 else 's'} ({total}{of})")
     if lever.itl_ms is not None and expected is not None:
         of = end_expected(recommendation)
         parts.append(

@@ -24,6 +24,7 @@ from advisor.recommend.answer.reasons import (
 )
 from advisor.recommend.answer.recommendation import Recommendation, Step
 from advisor.report.prose.features import conditions, number
+from advisor.report.prose.outlook import WITH_TRAFFIC
 from advisor.zoo.tree import Met, Product
 from twin.settings import LORA_RANKS
 
@@ -42,7 +43,8 @@ def decisions(recommendation: Recommendation) -> Iterator[Decision]:
     explained, trace, binding = set[str](), recommendation.trace, recommendation.binding
     last = {step.output: i for i, step in enumerate(trace)}
     for i, step in enumerate(trace):
-        more = [] if binding is None or last[step.output] != i else _more(step, binding)
+        idle = recommendation.admission.idle
+        more = [] if binding is None or last[step.output] != i else _more(step, binding, WITH_TRAFFIC if idle else "")
         met = [reason for reason in step.reasons if isinstance(reason, Met)]
         product = next((reason for reason in step.reasons if isinstance(reason, Product)), None)
         texts = (reason for reason in step.reasons if isinstance(reason, str))
@@ -119,18 +121,18 @@ def _waiting(step: Step) -> str:
     return " and ".join(f"{each.share:.0%} of the requests would wait for one of {each.slots:,}" for each in waits)
 
 
-def _more(step: Step, binding: Binding) -> list[str]:
-    """What there is to say of a number that stays, beside what led to it."""
+def _more(step: Step, binding: Binding, with_traffic: str) -> list[str]:
+    """What there is to say of a number that stays, beside what led to it; `with_traffic` as in `_in_flight`."""
     if step.output == "admission_limit" and binding.load < 1 and not binding.at_least:
         return [f"Asked of one size after the other, the models end at {binding.adapters:,}"]
     if step.output == "max_loras":
         costs = f"Each further slot costs {binding.slot_tokens:,.0f} tokens of KV cache"
-        return [*([_in_flight(binding, int(step.result))] if binding.admitted > 1 else []), costs]
+        return [*([_in_flight(binding, int(step.result), with_traffic)] if binding.admitted > 1 else []), costs]
     return []
 
 
-def _in_flight(binding: Binding, slots: int) -> str:
-    """How many adapters want a slot, and when requests wait for one."""
+def _in_flight(binding: Binding, slots: int, with_traffic: str) -> str:
+    """How many adapters want a slot, and when requests wait for one; `with_traffic` says which, where some are idle."""
     wanting = binding.in_flight.adapters
     about = f"About {wanting:,.0f}" if wanting >= 1 else "Less than one"
     has = "has" if wanting < 1.5 else "have"
@@ -140,4 +142,6 @@ def _in_flight(binding: Binding, slots: int) -> str:
         waits = "more of them than slots, so that requests wait for one"
     else:
         waits = f"when more than {slots:,} have, requests wait for a slot"
-    return f"{about} of the {binding.admitted:,} adapters {has} a request in flight at any moment; {waits}"
+    return (
+        f"{about} of the {binding.admitted:,} adapters{with_traffic} {has} a request in flight at any moment; {waits}"
+    )

@@ -17,8 +17,10 @@ from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
 from advisor.recommend.what_if.explore import MOST_ADAPTERS, explored
+from advisor.recommend.what_if.growth import grow
 from advisor.recommend.what_if.mix import Mix
 from advisor.report import Format, write
+from advisor.report.prose.outlook import takes
 from advisor.zoo.pair import Pair
 from advisor.zoo.pairs import find_pair
 from tests.advisor import inventories
@@ -194,6 +196,23 @@ def test_thousands_that_are_never_asked_are_no_reason_to_leave_it_out() -> None:
     idle = '[[adapters]]\nname = "idle"\ncount = 20000\nrank = 16\nrate = 0\n'
     answer = answered(inventory(idle, count=50))
     assert answer.binding is not None and answer.levers and not answer.admission.rejected
+
+
+@pytest.mark.parametrize(("rank", "cost"), [(16, "host memory only"), (64, "every slot is of rank 64 for theirs")])
+def test_adapters_that_are_never_asked_are_told_apart_from_those_that_are_counted(rank: int, cost: str) -> None:
+    idle = f'[[adapters]]\nname = "idle"\ncount = 3000\nrank = {rank}\nrate = 0\n'
+    answer = answered(inventory(idle, count=50))
+    assert answer.binding is not None
+    assert (answer.admission.idle, answer.admission.asked, answer.document()["admission"]["idle"]) == (3000, 50, 3000)
+    text = " ".join(write(answer, Format.TEXT).split())
+    assert "admitted 3,050 of 3,050 adapters" in text and "3,000 of them are never asked" in text and cost in text
+    assert f"of the limit, {answer.binding.adapters:,} adapters of this mix with traffic: room for" in text
+    assert "of the 50 adapters with traffic" in text
+    for lever in (each for each in answer.levers if each.adapters is not None):
+        assert f"({lever.adapters:,} with traffic)" in text
+    drawn = grow(inventory(idle, count=50), find_pair("llama-3.1-8b-instruct", "h100-64gb"), Objective(), answer)
+    assert drawn is not None and any(point.adapters == 50 for point in drawn.curves[0].points)
+    assert takes(drawn, answer.admission).endswith("adapters with traffic, with slots to match.")
 
 
 def test_idle_adapters_on_disk_take_no_place_of_busy_ones() -> None:
