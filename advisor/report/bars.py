@@ -35,11 +35,11 @@ def write(curve: Curve, served: int, *, ttft: str = "ttft_ms", end: str = "", pl
 
 
 def _some(curve: Curve, served: int) -> list[Point]:
-    """At most `ROWS` of the points, evenly apart, with the one that is served or the nearest to it."""
+    """About `ROWS` of the points, evenly apart, with the one that is served or the nearest to it, and the last."""
     points = list(curve.points)
     nearest = min(range(len(points)), key=lambda i: abs(points[i].adapters - served))
     stride = max(-(-len(points) // ROWS), 1)
-    return [point for i, point in enumerate(points) if i % stride == nearest % stride]
+    return [point for i, point in enumerate(points) if i % stride == nearest % stride or point is points[-1]]
 
 
 def _bar(share: float, plain: bool) -> str:

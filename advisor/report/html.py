@@ -103,7 +103,8 @@ def _charts(growth: Growth, recommendation: Recommendation, objective: Objective
     def note(limit_ms: float | None) -> str:
         return "green: what is served" if limit_ms is None else "dashed: the limit; green: what is served"
 
-    offered = [(float(point.adapters), point.offered_tok_s) for curve in growth.curves[:1] for point in curve.points]
+    longest = max(growth.curves, key=lambda curve: len(curve.points)).points if growth.curves else ()
+    offered = [(float(point.adapters), point.offered_tok_s) for point in longest]
     throughput: list[Points] = [("offered", offered), *lines("throughput_tok_s")]
     ttft_ms, itl_ms = limits_ms.get(growth.ttft), limits_ms.get(growth.itl)
     one_token = recommendation.expected is not None and recommendation.expected.one_token

@@ -124,13 +124,14 @@ def _draw(
     growth = grow(inventory, pair, objective, answer)
     if chart and growth is not None and answer.settings is not None:
         from advisor.report import bars
+        from advisor.report.lines import wrapped
         from advisor.report.prose.outlook import end, takes
 
         slots, plain = answer.settings.max_loras, not streams.draws_blocks()
         curve = min(growth.curves, key=lambda each: abs(each.max_loras - slots))
         drawn = bars.write(curve, answer.admission.asked, ttft=growth.ttft, end=end(answer), plain=plain)
         streams.write(f"\n{drawn}")
-        streams.write(takes(growth, answer.admission))
+        streams.write(wrapped(takes(growth, answer.admission), streams.width() or streams.WIDTH))
     if report is not None:
         from advisor.report import html
         from twin.files import write_whole

@@ -16,8 +16,8 @@ from advisor.zoo.pair import Pair
 
 POINTS = 24
 """Of a curve; the cliff is between two of them."""
-BEYOND = 1.6
-"""Times the adapters that are served is where curves end: behind the cliff, where nothing happens any more."""
+BEYOND = 1.15
+"""Times the most adapters of any slots is where curves end that have not ended before: just behind the cliff."""
 SLOTS = (0.5, 0.71, 1.0, 1.41, 2.0)
 """Times the recommended slots are those of the curves."""
 
@@ -37,11 +37,20 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Points of rising numbers of adapters under the same slots."""
+    """Points of rising numbers of adapters under the same slots.
+
+    They end with the first that misses the objective beyond what is served. Behind it requests queue up for all of an
+    hour: the models tell that from a steady hour, but not how bad it is, and rise and fall there as it happens.
+    """
 
     max_loras: int
     kv_capacity_tokens: int
     points: tuple[Point, ...]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last point is the first that misses the objective."""
+        return not self.points[-1].met
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,7 @@ def grow(inventory: Inventory, pair: Pair, objective: Objective, recommendation:
     slots = recommendation.settings.max_loras
     wanted = {max(round(slots * times), 1) for times in SLOTS} if "max_loras" not in inventory.fixed else {slots}
     sizes = _sizes(min(math.ceil(BEYOND * max(size, served)), MOST_TIMES * len(mix)), served)
-    curves = (_curve(mix, sizes, each) for each in sorted(wanted))
+    curves = (_curve(mix, sizes, each, served) for each in sorted(wanted))
     shown = objective.shown("ttft"), objective.shown("itl")
     return Growth(size, size == mix.most, tuple(curve for curve in curves if curve is not None), *shown)
 
@@ -83,8 +92,8 @@ def _sizes(most: int, served: int) -> list[int]:
     return sorted({max(round(most * step / POINTS), 1) for step in range(1, POINTS + 1)} | {served})
 
 
-def _curve(mix: Mix, sizes: Sequence[int], slots: int) -> Curve | None:
-    """The curve of so many slots; None where the server does not start with them."""
+def _curve(mix: Mix, sizes: Sequence[int], slots: int, served: int) -> Curve | None:
+    """The curve of so many slots, with which so many adapters may be served; None where the server does not start."""
     points, capacity, objective = list[Point](), 0, mix.objective
     for size in sizes:
         adapters = mix.some(size)
@@ -103,4 +112,6 @@ def _curve(mix: Mix, sizes: Sequence[int], slots: int) -> Curve | None:
                 not objective.misses(expected),
             )
         )
-    return Curve(slots, capacity, tuple(points))
+    reached = served if any(point.met and point.adapters == served for point in points) else 0
+    missed = (i for i, point in enumerate(points) if point.adapters > reached and not point.met)
+    return Curve(slots, capacity, tuple(points[: next(missed, len(points)) + 1]))

@@ -103,7 +103,11 @@ def _in_use(in_flight: InFlight) -> str:
 def takes(growth: Growth, admission: Admission) -> str:
     """The most adapters, whatever the slots."""
     more, of = "at least " if growth.at_most else "", WITH_TRAFFIC if admission.idle else ""
-    return f"Of this mix one GPU takes {more}{counted(growth.adapters, 'adapter')}{of}, with slots to match."
+    ends = (
+        " Curves end with the first number that misses the objective: behind it requests queue up for all of an hour, "
+    )
+    known = f"{ends}and the models do not know how bad that is." if any(each.ended for each in growth.curves) else ""
+    return f"Of this mix one GPU takes {more}{counted(growth.adapters, 'adapter')}{of}, with slots to match.{known}"
 
 
 def effect(lever: Lever, recommendation: Recommendation) -> str:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.inventory.inventory import Inventory, parse
+from advisor.inventory.inventory import Inventory, load, parse
 from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
@@ -20,6 +20,7 @@ from advisor.recommend.what_if.explore import MOST_ADAPTERS, explored
 from advisor.recommend.what_if.growth import grow
 from advisor.recommend.what_if.mix import Mix
 from advisor.report import Format, write
+from advisor.report.bars import write as write_bars
 from advisor.report.prose.outlook import takes
 from advisor.zoo.pair import Pair
 from advisor.zoo.pairs import find_pair
@@ -196,6 +197,33 @@ def test_thousands_that_are_never_asked_are_no_reason_to_leave_it_out() -> None:
     idle = '[[adapters]]\nname = "idle"\ncount = 20000\nrank = 16\nrate = 0\n'
     answer = answered(inventory(idle, count=50))
     assert answer.binding is not None and answer.levers and not answer.admission.rejected
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32))
+def test_curves_end_where_the_objective_is_missed(pair: Pair, seed: int) -> None:
+    """Behind it what models predict rises and falls as it happens: a reader would take it for what the server does."""
+    asked = inventories.random(seed)
+    answer = explored(asked, pair, Objective(), recommend(asked, pair, Objective()))
+    drawn = grow(asked, pair, Objective(), answer)
+    for curve in () if drawn is None else drawn.curves:
+        beyond = [point for point in curve.points if point.adapters > answer.admission.asked]
+        assert all(point.met for point in beyond[:-1])
+        if curve.ended and len(curve.points) > 1:
+            shown = write_bars(curve, answer.admission.asked).splitlines()
+            assert shown[-1].endswith("objective missed")
+
+
+def test_the_chart_of_the_example_only_rises() -> None:
+    asked = load(Path("examples/inventory.toml"))
+    pair, answer = find_pair(asked.model, asked.gpu), answered(asked)
+    drawn = grow(asked, pair, Objective(), answer)
+    assert drawn is not None and answer.settings is not None
+    (curve,) = (each for each in drawn.curves if each.max_loras == answer.settings.max_loras)
+    for name in ("throughput_tok_s", "ttft_ms", "itl_ms"):
+        told = [getattr(point, name) for point in curve.points]
+        assert told == sorted(told), name
+    assert curve.ended and "behind it requests queue up" in takes(drawn, answer.admission)
 
 
 @pytest.mark.parametrize(("rank", "cost"), [(16, "host memory only"), (64, "every slot is of rank 64 for theirs")])
