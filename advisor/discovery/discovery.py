@@ -70,6 +70,8 @@ class Discovery:
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     """What could not be known, and what was taken for granted: a line each."""
+    requests: int | None = None
+    """Those that the rates were counted from; None where there are no rates."""
     complete: bool = False
     """Whether all traffic was seen, so that an adapter that is not among these was not asked at all."""
 

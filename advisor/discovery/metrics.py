@@ -117,6 +117,7 @@ def _of_gateway(
         adapters=tuple(Adapter(name, traffic=each) for name, each in adapters.items()),
         base=_added(of_base) if of_base else None,
         lengths=_added([each for each in traffic.values() if each.input and each.output]),
+        requests=None if span_s is None else total,
         complete=True,
         notes=(*found.notes, *notes),
     )
@@ -145,6 +146,7 @@ def _with_server(found: Discovery, page: Page, totals: Traffic, span_s: float | 
     if spread and seen and rate is not None:
         adapters = [replace(each, traffic=Traffic(rate=rate / len(seen))) for each in adapters]
         notes.append(f"its requests are shared evenly among the {len(seen)} names seen, as asked")
+        found = replace(found, requests=totals.requests)
     else:
         notes.append(
             "rates by adapter and the share that names none are not known: a gateway's page or a log tells; --spread "

@@ -15,6 +15,8 @@ from twin.settings import slot_rank
 
 DIGITS = 4
 """Significant ones of what was measured: no traffic is known better."""
+COUNTED = "counted_requests"
+"""The key that says how much the rates rest on."""
 _ASKED = re.compile(r"\s*# (model|gpu|rank|rate) = \?")
 """A comment in place of what was not known."""
 
@@ -27,6 +29,7 @@ def new(found: Discovery, *, model: str | None, gpu: str | None, command: str) -
         "",
         _line("model", model or found.model) or "# model = ?  # the LLM's Hugging Face id",
         _line("gpu", gpu) or "# gpu = ?  # the GPU's short name; `advisor pairs` lists them",
+        *([_line(COUNTED, found.requests)] if found.requests else []),
     ]
     for name, table in _tables(found).items():
         lines += ["", f"[{name}]", *(_line(key, value) for key, value in table.items())]
@@ -89,6 +92,7 @@ def into(text: str, found: Discovery, where: str) -> str:
     entries = _entries(document)
     if entries is None:
         raise InputError(f"{where}: adapters is no [[adapters]], so nothing can be added")
+    _write(document, {COUNTED: found.requests} if found.requests else {})
     for name, table in _tables(found).items():
         _update(document, name, table)
     known = {each.name: each for each in found.adapters}
@@ -271,6 +275,7 @@ def as_json(found: Discovery, *, model: str | None, gpu: str | None) -> dict[str
             for each in found.adapters
         ],
         "base": None if found.base is None else {**_traffic(found.base), "requests": found.base.requests},
+        COUNTED: found.requests,
         "lengths": _lengths(found.lengths),
         "server": dict(found.server),
         "phases": [_phase(each) for each in found.phases],

@@ -104,6 +104,7 @@ def discover(log: Log, *, base_names: Collection[str], busiest_hour: bool = Fals
         lengths=lengths,
         phases=phases,
         notes=tuple(notes),
+        requests=len(requests),
         complete=True,
     )
 

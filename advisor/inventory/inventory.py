@@ -72,6 +72,8 @@ class Inventory:
     """Adapters that must be on so many GPUs, where the file says how many."""
     host_memory_gib: float | None = None
     """Memory of the host that adapters may take, GiB, where the file says."""
+    counted_requests: int | None = None
+    """The requests that the rates were counted from, where the file says."""
     dynamic: bool = False
     """Whether adapters are loaded and unloaded while the server runs."""
     together: Mapping[str, str] = field(default_factory=dict)
@@ -175,6 +177,7 @@ def _expand(file: File, workload: Workload, folder: Path) -> Inventory:
         apart=of_those_that_have("apart"),
         replicas=of_those_that_have("replicas"),
         host_memory_gib=file.host_memory_gib,
+        counted_requests=file.counted_requests,
         dynamic=file.dynamic,
         together=of_those_that_have("together"),
         target_modules={name: frozenset(modules) for name, modules in of_those_that_have("target_modules").items()},

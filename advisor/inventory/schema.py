@@ -29,6 +29,7 @@ MAX_RATE = 1_000.0
 MIN_SCALE = 1e-6
 """Of a phase's rates, where it is not 0; for the same reason."""
 MAX_TOKENS = 10_000_000
+MAX_REQUESTS = 10**12
 MAX_HOST_GIB = 1_000_000
 MAX_SECONDS = 31_622_400
 """A leap year."""
@@ -276,6 +277,12 @@ class File(EngineKeys):
         gt=0,
         le=MAX_HOST_GIB,
         description="above 0: GiB of the host's memory that adapters may take, which bounds max_cpu_loras",
+    )
+    counted_requests: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_REQUESTS,
+        description="a whole number of requests, 1 and more: those that the rates were counted from, where they were",
     )
     dynamic: bool = Field(
         default=False, description="true or false: whether adapters are loaded and unloaded while the server runs"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from advisor.errors import InputError
 from advisor.features.vector import ESTIMATES, MIX_FEATURES, PROPORTIONS, SERVING_FEATURES, UNITS
 from advisor.inventory.inventory import Inventory
+from advisor.recommend.answer.counted import Counted
 from advisor.recommend.answer.recommendation import RUNTIME, Admission, Change, Recommendation
 from advisor.recommend.choice.configuration import bursts_unknown
 from advisor.recommend.choice.search import Choice
@@ -44,8 +45,10 @@ def recommend(
         InputError: a shipped file is missing or altered, or vLLM refuses the settings that are fixed.
     """
     if pair.profile.derivation is None or selector is not Selector:
-        return _recommend(inventory, pair, objective, selector)
-    return hedged(inventory, pair, objective, _recommend)
+        answer = _recommend(inventory, pair, objective, selector)
+    else:
+        answer = hedged(inventory, pair, objective, _recommend)
+    return answer if (requests := inventory.counted_requests) is None else replace(answer, counted=Counted(requests))
 
 
 def _recommend(

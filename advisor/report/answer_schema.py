@@ -117,6 +117,11 @@ def answer_schema() -> dict[str, Any]:
             args=_TEXTS | {"description": "of vllm serve"},
             environment={"type": "object", "additionalProperties": _TEXT},
             admission=admission,
+            counted=_table(
+                "requests rates_range",
+                requests={"type": "integer", "description": "that the rates were counted from"},
+                rates_range=_RANGE | {"description": "times those rates, what may really come, nine times of ten"},
+            ),
             expected=expected,
             without_lora=_table("load_ratio", itl_ms=_NUMBER, load_ratio=_NUMBER),
             host_memory=host,

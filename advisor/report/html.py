@@ -12,7 +12,7 @@ from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.what_if.growth import Growth
 from advisor.report import chart as charts
-from advisor.report.prose.outlook import effect, end, end_expected, takes, what_binds
+from advisor.report.prose.outlook import effect, end, end_expected, rests_on, takes, what_binds
 from advisor.report.prose.trace import decisions
 from advisor.report.text import headline
 from twin.profile import Profile
@@ -34,6 +34,7 @@ def write(recommendation: Recommendation, growth: Growth | None, profile: Profil
     return template.render(
         basis=recommendation.basis,
         headline=headline(recommendation).partition("\n")[0],
+        rests_on=rests_on(recommendation),
         reason=recommendation.reason,
         command=_command(recommendation),
         figures=_figures(recommendation),

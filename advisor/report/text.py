@@ -10,7 +10,7 @@ from advisor.names import counted, few, listed
 from advisor.recommend.answer.recommendation import CAREFUL, MIDDLE, Recommendation
 from advisor.recommend.objective import PERCENTILES_OFF, Expectation
 from advisor.report.lines import NARROWEST, WIDTH, row, titled, wrapped
-from advisor.report.prose.outlook import effect, end, end_expected, idle, what_binds
+from advisor.report.prose.outlook import effect, end, end_expected, idle, rests_on, what_binds
 from advisor.report.prose.trace import decisions
 from twin.service_level import PERCENTS, words
 
@@ -62,7 +62,9 @@ def headline(recommendation: Recommendation) -> str:
     else:
         some = f"{admission.adapters:,} of {_adapters(admission.of)} of this mix"
         what = f"{_server(recommendation)} serves {some}{refusing}"
-    return f"{recommendation.basis.pair}: {what}\n{recommendation.basis}"
+    return "\n".join(
+        filter(None, (f"{recommendation.basis.pair}: {what}", str(recommendation.basis), rests_on(recommendation)))
+    )
 
 
 def _refusing(recommendation: Recommendation) -> str:
@@ -143,6 +145,8 @@ def _likely(recommendation: Recommendation) -> str:
     expected = recommendation.expected
     if expected is None or not recommendation.steady:
         return ""
+    if (rates := recommendation.counted) is not None and rates.few:  # the chance is of rates that are known
+        return f" if no more comes than was counted, which {counted(rates.requests, 'request')} hardly tell"
     return f", {f'more than {SURE:.0%}' if expected.chance > SURE else f'{expected.chance:.0%}'} sure"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from advisor.recommend.answer.counted import Counted
 from advisor.recommend.answer.outlook import Binding, Lever
 from advisor.recommend.answer.reasons import Reason
 from advisor.recommend.objective import Expectation, Objective
@@ -201,6 +202,8 @@ class Recommendation:
     verified: Mapping[str, Any] | None = None
     """What the digital twin measured under the recommended flags, when it was asked."""
 
+    counted: Counted | None = None
+    """What the rates rest on, where the inventory says that they were counted."""
     uncertainty: Uncertainty | None = None
     """Of a derived pair, how far the answer may be off; None where the pair was measured."""
 
@@ -257,6 +260,7 @@ class Recommendation:
         if self.environment:
             document["environment"] = dict(self.environment)
         document["admission"] = self.admission.document()
+        document |= {} if self.counted is None else {"counted": self.counted.document()}
         if self.uncertainty is not None:
             document["admission"]["adapters_if_right"] = self.uncertainty.up_to
             document["uncertainty"] = self.uncertainty.document()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from advisor.names import counted, few
+from advisor.recommend.answer.counted import Counted
 from advisor.recommend.answer.outlook import Binding, InFlight, Lever, Resource
 from advisor.recommend.answer.recommendation import CAREFUL, Admission, Recommendation
 
@@ -47,6 +48,8 @@ def what_binds(recommendation: Recommendation) -> tuple[str, list[tuple[str, str
     binds = binding.load >= 1 or bool(recommendation.admission.rejected)
     name, meaning = BINDS[binding.what]
     lines = [("load", _load(binding, WITH_TRAFFIC if recommendation.admission.idle else ""))]
+    if (rates := recommendation.counted) is not None and rates.few and (most := _if_most_comes(binding, rates)):
+        lines.append(("", most))
     if binds:
         lines.insert(0, ("that is", meaning))
     elif not binding.at_least:
@@ -69,6 +72,25 @@ def end(recommendation: Recommendation) -> str:
 def end_expected(recommendation: Recommendation) -> str:
     """The same of the expectation."""
     return "" if (known := recommendation.uncertainty) is None else f" of {known.expected_of}"
+
+
+def rests_on(recommendation: Recommendation) -> str:
+    """How little the rates rest on, where they were counted from few requests; else empty."""
+    rates = recommendation.counted
+    if rates is None or not rates.few:
+        return ""
+    times = f"{rates.least:.2g} to {rates.most:.2g} times as much may come (nine times of ten, and more in bursts)"
+    return f"the traffic was counted from {counted(rates.requests, 'request')} only: {times}"
+
+
+def _if_most_comes(binding: Binding, rates: Counted) -> str:
+    """How near the limit is with the most that may come; empty where nobody looked so far."""
+    load = rates.most * binding.load
+    if load > 1:
+        return (
+            "" if binding.at_least else f"if {rates.most:.2g} times as much comes, {load:.2g} times what one GPU serves"
+        )
+    return f"if {rates.most:.2g} times as much comes, {load:.0%} of the limit{' or less' if binding.at_least else ''}"
 
 
 def idle(admission: Admission) -> str:

@@ -45,6 +45,16 @@ def test_ranks_that_nobody_says_are_assumed_and_said(log: Path) -> None:
     assert len(assumed) == 1 and "16 is taken for 2 adapters (legal, sql)" in assumed[0] and "--ranks" in assumed[0]
 
 
+def test_a_log_says_how_little_its_rates_rest_on(log: Path) -> None:
+    assert read(log)[0].counted_requests == 300
+    log.write_text("".join(LOG.splitlines(keepends=True)[:6]))
+    assert read(log)[0].counted_requests == 5
+    command = [sys.executable, "-m", "advisor", "recommend", str(log), "--model", MODEL, "--gpu", GPU]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "counted from 5 requests only" in text.partition("vllm serve")[0]
+    assert "% sure" not in text
+
+
 def test_one_rank_a_file_or_folders_say_ranks(log: Path, tmp_path: Path) -> None:
     assert of(read(log, "8")[0]) == {"sql": (8, 0.33), "legal": (8, 0.33)} and not read(log, "8")[1]
     table = tmp_path / "ranks.csv"
