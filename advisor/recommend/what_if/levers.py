@@ -52,8 +52,8 @@ class Otherwise:
     objective: Objective
     fewer: int = 0
     """Adapters that are left out by it."""
-    lower_rank: bool = False
-    """Whether adapters have a lower rank by it."""
+    lets_in: bool = False
+    """Whether it may let in adapters of large ranks that are left out."""
     note: str = ""
 
 
@@ -154,7 +154,7 @@ def _admission(inventory: Inventory, pair: Pair, answer: Recommendation) -> Call
         if sample is not None:
             some = otherwise.inventory.only(sample)
             otherwise = replace(otherwise, inventory=some)
-        if now and not otherwise.fewer and not otherwise.lower_rank:  # these may bring in who is left out
+        if now and not otherwise.fewer and not otherwise.lets_in:  # these may bring in who is left out
             admitted = otherwise.inventory.only(answer.admission.admitted)
             mix = Mix(admitted, admitting(pair, otherwise.inventory), otherwise.objective)
             if mix.misses(len(mix) + max(math.ceil(WORTH * len(mix)), 1)):
@@ -174,6 +174,15 @@ def _memory_bound(answer: Recommendation) -> bool:
     return any(isinstance(reason, SlotsMemory) for step in answer.trace for reason in step.reasons)
 
 
+def _large_left_out(inventory: Inventory, answer: Recommendation) -> bool:
+    """Whether adapters are left out that need larger slots, of which memory may hold too few beside a long request."""
+    if not answer.feasible or not answer.admission.rejected:
+        return False
+    admission = answer.admission
+    admitted, others = (inventory.only(names).workload.rank.max() for names in (admission.admitted, admission.rejected))
+    return slot_rank(float(others)) > slot_rank(float(admitted))
+
+
 def _otherwise(inventory: Inventory, pair: Pair, objective: Objective, answer: Recommendation) -> Iterator[Otherwise]:
     """Everything that is asked, one thing each."""
     yield from _settings(inventory, pair, objective, answer)
@@ -189,16 +198,18 @@ def _settings(inventory: Inventory, pair: Pair, objective: Objective, answer: Re
         if not refusal((without := unfixed(inventory, name)).fixed, pair.profile):  # others may hang on it
             yield Otherwise(f"{name} left open, not fixed at {value:g}", without, objective)
     memory = pair.profile.memory
-    tight = _memory_bound(answer)
+    left_out = _large_left_out(inventory, answer)
+    tight = _memory_bound(answer) or left_out
     longest = answer.settings.max_model_len if answer.settings is not None else memory.max_model_len
     if tight and "max_model_len" not in inventory.fixed and (needed := covering_len(inventory.mix)) < longest:
-        yield Otherwise(f"--max-model-len={needed}", _fixed(inventory, max_model_len=needed), objective)
+        shorter = _fixed(inventory, max_model_len=needed)
+        yield Otherwise(f"--max-model-len={needed}", shorter, objective, lets_in=left_out)
     taken = memory.gpu_memory_utilization
     kv_cache = answer.binding is not None and answer.binding.what in ("kv_cache", "adapter_slots")
     if (tight or kv_cache) and taken < FULLER and "gpu_memory_utilization" not in inventory.fixed:
         more = _fixed(inventory, gpu_memory_utilization=FULLER)
         note = "not trained: counted by the memory it adds"
-        yield Otherwise(f"--gpu-memory-utilization={FULLER:g}", more, objective, note=note)
+        yield Otherwise(f"--gpu-memory-utilization={FULLER:g}", more, objective, note=note, lets_in=left_out)
     if (gib := inventory.host_memory_gib) is not None:
         roomier = replace(inventory, host_memory_gib=2 * gib)
         yield Otherwise(f"host memory of {2 * gib:g} GiB instead of {gib:g}", roomier, objective)
@@ -229,7 +240,7 @@ def _ranks(inventory: Inventory, objective: Objective) -> Iterator[Otherwise]:
     if SMALLEST_RANK <= lower < largest and "max_lora_rank" not in inventory.fixed:
         who = _who(inventory, slots == largest)
         trained = replace(inventory, workload=replace(inventory.workload, rank=np.minimum(rank, float(lower))))
-        yield Otherwise(f"{who} at rank {lower} instead of {int(rank.max())}", trained, objective, lower_rank=True)
+        yield Otherwise(f"{who} at rank {lower} instead of {int(rank.max())}", trained, objective, lets_in=True)
 
 
 def _traffic(inventory: Inventory, objective: Objective) -> Iterator[Otherwise]:

@@ -199,6 +199,21 @@ def test_thousands_that_are_never_asked_are_no_reason_to_leave_it_out() -> None:
     assert answer.binding is not None and answer.levers and not answer.admission.rejected
 
 
+def test_a_shorter_longest_request_lets_in_whom_large_slots_leave_no_room_for() -> None:
+    """Slots of rank 256 beside a request of 131,072 tokens: nobody asked what a shorter one would let in."""
+    big = '[[adapters]]\nname = "big"\nrank = 256\nrate = 0.02\n[fixed]\ngpu_memory_utilization = 0.65\n'
+    asked = inventory(big, count=40, rank=8)
+    rate = np.full(len(asked), 0.02)
+    asked = replace(asked, workload=replace(asked.workload, rate=rate))
+    answer = answered(asked)
+    assert answer.admission.rejected == ("big",)
+    (lever,) = (each for each in answer.levers if each.change.startswith("--max-model-len="))
+    assert (lever.adapters, lever.everyone) == (41, True)
+    shorter = {**asked.fixed, "max_model_len": int(lever.change.partition("=")[2])}
+    found = recommend(replace(asked, fixed=shorter), find_pair(asked.model, asked.gpu), Objective())
+    assert found.admission.adapters == 41 and not found.admission.rejected
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32))
 def test_curves_end_where_the_objective_is_missed(pair: Pair, seed: int) -> None:
