@@ -15,6 +15,7 @@ from advisor.features.vector import measure, measure_slots
 from advisor.recommend.answer.reasons import FewerAdapters, Fixed, Missed, NextRank, Shorter, SlotsMemory, Waits
 from advisor.recommend.answer.recommendation import Step
 from advisor.recommend.objective import Expectation, Objective
+from advisor.recommend.server.kernel_reach import largest_side, most_slots
 from advisor.recommend.server.launched import with_settings
 from advisor.recommend.server.room import crowded
 from advisor.zoo.pair import Pair
@@ -105,6 +106,7 @@ class Configurator:
         self._idle_adapters, self._idle_rank = idle_adapters, idle_rank
         self._together = together
         self._host_slots = sys.maxsize if host_slots is None else host_slots
+        self._side = largest_side(pair)
         self._longest_prompt = pair.models.manifest.range["input_mean"][1]
         self._slots = load_tree(pair.models, objective.trees, "max_loras")
         self._predict = load_predictor(pair.models, objective.trees)
@@ -123,6 +125,7 @@ class Configurator:
         values = values or measure(mix, self.profile, ttft_limit_s=self.objective.ttft_limit_s)
         trace = [rank := self._slot_rank(mix)]
         trace += self._wanted_slots(values, mix, int(rank.result))
+        trace += self._within_reach(trace, int(rank.result))
         fitting = self._within_memory(int(trace[-1].result), int(rank.result), trace)
         asked = int(trace[-1].result)
         ((_, served, expected),) = self._expect(values, mix, [asked], int(rank.result))
@@ -168,6 +171,7 @@ class Configurator:
         """
         most = min(len(mix), int(self._fixed.get("max_cpu_loras", self._host_slots)))
         most, trace = int(self._fixed.get("max_loras", most)), [self._slot_rank(mix)]
+        most = min(most, self._reached(int(trace[0].result)))
         fitting = self._within_memory(most, int(trace[0].result), trace)
         most = most if fitting is None else int(fitting.result)
         return range(most if "max_loras" in self._fixed else min(self._together, most), most + 1)
@@ -181,6 +185,7 @@ class Configurator:
         if "max_loras" in self._fixed:
             return []
         most = min(adapters, self._host_slots)
+        most = min(most, self._reached(rank))
         slots = {min(max(round(asked * factor), 1), most) for factor in OTHER_SLOTS}
         fit = {count for count in slots - {asked} if self._capacity(count, rank) >= self._max_model_len}
         return sorted(fit, key=lambda count: (abs(math.log(count / asked)), count))
@@ -244,6 +249,24 @@ class Configurator:
             spare = cheap[-1]
             waits = (Waits(wanted, waiting, GROWTH), Waits(spare, share_waiting(spare, busy)))
             yield Step("max_loras", waits, spare)
+
+    def _within_reach(self, trace: Sequence[Step], rank: int) -> Iterator[Step]:
+        """Fewer slots where vLLM's kernels do not reach as many of this rank.
+
+        Raises:
+            DoesNotFitError: more are fixed.
+        """
+        wanted, reached = int(trace[-1].result), self._reached(rank)
+        if wanted <= reached:
+            return
+        why = f"vLLM's LoRA kernels reach {reached:,} slots of rank {rank}, for they count in 32 bits"
+        if "max_loras" in self._fixed:
+            raise DoesNotFitError(f"the fixed max_loras is {wanted:,}, but {why}", tuple(trace))
+        yield Step("max_loras", (why,), reached)
+
+    def _reached(self, rank: int) -> int:
+        """The most slots of a rank that kernels reach, as far as the model's shape is known."""
+        return sys.maxsize if self._side is None else most_slots(self._side, rank)
 
     def _within_memory(self, wanted: int, rank: int, trace: list[Step]) -> Step | None:
         """The memory guard, which adds to the trace where it allows fewer slots than wanted.

@@ -61,6 +61,7 @@ def test_a_good_server_has_nothing_above_a_remark() -> None:
         (f"{ON} --max-loras 32 --max-cpu-loras 64 --max-lora-rank 32", "AD301", "32", "16"),
         (f"{ON} --max-loras 70 --max-cpu-loras 70", "AD302", "70", str(RECOMMENDED)),
         (f"{ON} --max-loras 32 --max-cpu-loras 64 --max-model-len 200000", "AD108", "200000", "131072"),
+        (f"{ON} --max-loras 700 --max-cpu-loras 700 --max-lora-rank 256", "AD109", "256", "16"),
     ],
 )
 def test_it_says_where_and_what_to_write_instead(command: str, code: str, at: str, fixed: str) -> None:
