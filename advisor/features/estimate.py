@@ -24,6 +24,7 @@ for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -74,6 +75,10 @@ class State(NamedTuple):
     """Adapters in flight, those that wait for a slot included."""
     slots: float
     """Adapter slots, those that make steps shortest where their number was not given."""
+    deviation: float
+    """Standard deviation of the adapters in flight."""
+    peakedness: float
+    """Variance over mean of the requests in flight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +89,18 @@ class Equilibria:
     step_s: Floats
     active_adapters: Floats
     slots: Floats
+    variance: Floats
+    """Of the adapters in flight."""
+    peakedness: Floats
 
     def at(self, adapters: float) -> State:
         """The state when so many adapters are served."""
         step_s = float(np.exp(np.interp(adapters, self.adapters, np.log(self.step_s))))
-        active = float(np.interp(adapters, self.adapters, self.active_adapters))
-        return State(1e3 * step_s, min(active, adapters), float(np.interp(adapters, self.adapters, self.slots)))
+        active, slots, variance, peakedness = (
+            float(np.interp(adapters, self.adapters, values))
+            for values in (self.active_adapters, self.slots, self.variance, self.peakedness)
+        )
+        return State(1e3 * step_s, min(active, adapters), slots, math.sqrt(variance), peakedness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +160,12 @@ def _solve(
     server = _Server(mix, profile, slots_of, waiting)
     adapters = _settled(server.found_with, np.zeros((len(waiting), len(STEP_S))))
     active, slots, fullness = adapters * server.in_flight, server.slots(adapters), server.fullness(adapters)
+    variance, peakedness = adapters * server.presence.variance, server.presence.peakedness
     return Estimate(
         tuple(
-            _up_to_full(Equilibria(adapters[row], STEP_S, active[row], slots[row]), fullness[row])
+            _up_to_full(
+                Equilibria(adapters[row], STEP_S, active[row], slots[row], variance[row], peakedness), fullness[row]
+            )
             for row in range(len(slots))
         )
     )
@@ -345,10 +359,17 @@ def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:
     below = index < end
 
     def cut(values: Floats) -> Floats:
-        return np.maximum.accumulate(np.append(values[below], np.interp(end, index, values)))
+        return np.append(values[below], np.interp(end, index, values))
 
-    adapters = cut(found.adapters)
+    def rising(values: Floats) -> Floats:
+        return np.maximum.accumulate(cut(values))
+
+    adapters = rising(found.adapters)
     more = np.append(True, adapters[1:] > adapters[:-1] * (1 + ROUNDING))
     none = np.count_nonzero(adapters <= 0)
     more[:none] = np.arange(none) == none - 1
-    return Equilibria(adapters[more], cut(found.step_s)[more], cut(found.active_adapters)[more], cut(found.slots)[more])
+    return Equilibria(
+        adapters[more],
+        *(rising(values)[more] for values in (found.step_s, found.active_adapters, found.slots)),
+        *(cut(values)[more] for values in (found.variance, found.peakedness)),
+    )

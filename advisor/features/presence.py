@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.features import queueing
-from advisor.features.renewal import answering, renewal
+from advisor.features.renewal import LEAST_CV, answering, renewal
 from twin.workload import Workload
 
 Floats = NDArray[np.float64]
@@ -31,6 +31,8 @@ class Presence(NamedTuple):
     """Share that was asked within the time of an answer."""
     longer: Floats
     """Share of the requests that come longer than that after the one before of their adapter."""
+    peakedness: Floats
+    """Variance over mean of the requests in flight."""
 
 
 def presence(mix: Workload, step_s: Floats) -> Presence:
@@ -39,10 +41,29 @@ def presence(mix: Workload, step_s: Floats) -> Presence:
     spread = float(mix.rate @ (mix.output_std / mix.output_mean)) / float(mix.rate.sum())
     gaps = renewal(groups.rate, groups.cv, step_s)
     present = answering(gaps, groups.rate, groups.cv, step_s, spread)
-    of_all = groups.adapters
+    of_all, traffic = groups.adapters, mix.traffic
     return Presence(
-        of_all @ present, of_all @ (present * (1 - present)), of_all @ gaps.asked, groups.weight @ gaps.longer
+        of_all @ present,
+        of_all @ (present * (1 - present)),
+        of_all @ gaps.asked,
+        groups.weight @ gaps.longer,
+        peakedness(traffic, step_s * float(traffic.rate @ traffic.output_mean) / float(traffic.rate.sum())),
     )
+
+
+def peakedness(traffic: Workload, service_s: Floats) -> Floats:
+    """Variance over mean of the requests in service, each of which takes so long, s, on average; shape (n,).
+
+    Of arrivals with Gamma gaps and exponential service (Hayward's peakedness; 1 for Poisson arrivals): within little
+    time bursts have hardly begun, so that it is 1 there too, and (c^2 + 1) / 2 in the end.
+    """
+    if np.all(traffic.cv == 1.0):
+        return np.ones_like(service_s)
+    groups = _grouped(traffic.rate, traffic.cv, traffic.rate)
+    excess = np.maximum(groups.cv, LEAST_CV)[:, np.newaxis] ** 2
+    expected = np.clip(groups.rate[:, np.newaxis] * service_s, 1e-12, 1e9)
+    ended = -np.expm1(-np.log1p(excess / expected) / excess)  # 1 - the gaps' Laplace transform
+    return groups.weight @ np.clip(1.0 / ended - expected, 0.0, None)
 
 
 def evicted(mix: Workload, block_size: int) -> Callable[[Floats], Floats]:

@@ -18,6 +18,8 @@ Number: TypeAlias = Any
 """A number or an array of numbers."""
 HOUR_S = 3600.0
 """What models answer for."""
+FAR = 8.0
+"""Standard deviations beyond which nothing is met with."""
 WANDERS = 2 / 3 * math.sqrt(2 / math.pi)
 """Mean distance of a Brownian motion from where it began, over a time, in standard deviations at its end."""
 
@@ -46,6 +48,34 @@ def share_waiting(servers: int, busy: float) -> float:
     return blocked / (1.0 - busy / servers * (1.0 - blocked))
 
 
+def chance_of_waiting(spare: Number) -> Number:
+    """Share of the arrivals that wait for one of many servers, of which `spare` standard deviations are free.
+
+    Halfin and Whitt's limit of Erlang's C formula for many servers, of a number or an array; 1 where none are free.
+    """
+    spare = np.clip(spare, 0.0, FAR)
+    return 1.0 / (1.0 + spare * math.sqrt(2 * math.pi) * np.exp(spare**2 / 2) * normal(spare))
+
+
+def normal(x: Number) -> Number:
+    """The distribution function of the standard normal distribution, above 0 (Abramowitz and Stegun 26.2.17)."""
+    t = 1.0 / (1.0 + 0.2316419 * x)
+    series = t * (0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))))
+    return 1.0 - np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) * series
+
+
+def wait_time(servers: Number, busy: Number, deviation: Number, between_s: Number) -> Number:
+    """Time that an arrival waits for one of many servers, s on average over an hour.
+
+    `busy` servers would be if there were enough, with such a standard deviation, and all of them together one is
+    released every `between_s` when all are taken. That of a queue with many servers (M/M/k), of bursts as many times
+    longer as `deviation` is above Poisson's (Hayward's approximation), and no longer than in an hour it gets.
+    """
+    peaked = deviation**2 / np.maximum(busy, 1e-12)
+    spare = (servers - busy) / np.maximum(deviation, 1e-6)
+    return chance_of_waiting(spare) * piled_up(2.0 * between_s * peaked, busy / servers)
+
+
 def utilisation(dispersion_s: Number, window_s: Number) -> Number:
     """The share of its capacity that a server can be asked for, above 0 and up to 1 (square-root staffing).
 
@@ -64,9 +94,13 @@ def queue_time(dispersion_s: float, load_share: float) -> float:
     server, but no more than it gets to from 0 within an hour without drift; beyond the capacity its drift comes on top.
     `dispersion_s` is the dispersion over the tokens/s that are asked for.
     """
-    variance = dispersion_s * load_share**2
-    within_hour = WANDERS * math.sqrt(variance * HOUR_S)
-    if load_share >= 1:
-        return within_hour + (load_share - 1) * HOUR_S / 2
-    in_the_end = variance / (2 * (1 - load_share))
-    return 1 / (1 / in_the_end + 1 / within_hour)
+    return float(piled_up(dispersion_s * load_share**2, load_share))
+
+
+def piled_up(variance_s: Number, load_share: Number) -> Number:
+    """As `queue_time`, of work with such a variance per second, in s: a number or an array."""
+    within_hour = WANDERS * np.sqrt(variance_s * HOUR_S)
+    over = np.maximum(load_share - 1.0, 0.0) * HOUR_S / 2
+    in_the_end = variance_s / (2.0 * np.maximum(1.0 - load_share, 1e-12))
+    below = within_hour * in_the_end / np.maximum(within_hour + in_the_end, 1e-300)
+    return np.where(load_share < 1.0, below, within_hour + over)

@@ -15,9 +15,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.features import queueing
 from advisor.features.estimate import Estimate, estimate_slots, estimate_waiting
+from advisor.features.presence import peakedness
 from advisor.features.queueing import Number, dispersion, queue_time, utilisation
 from advisor.features.tokens import held_tokens, shared_tokens
+from advisor.features.waits import LEAST_DEVIATION, WAITS, waits
 from twin.profile import Profile
 from twin.settings import slot_rank
 from twin.workload import Workload
@@ -62,6 +65,7 @@ OF_MIX: dict[str, str] = {
     "answer_time": "s per answer at estimated_load",
     "prompt_time": "s to compute a mean prompt by itself",
     "burst_time": "s that prompts of a burst wait for each other, on average",
+    "hour_requests": "requests within an hour at estimated_load",
     "prompt_residual": "s that a prompt which comes during another waits for it, on average",
     "chunks": "mean prompt / max_num_batched_tokens",
     "limit_adapters": "adapters at estimated_load",
@@ -104,6 +108,11 @@ OF_SLOTS: dict[str, str] = {
     "queue_time": "s of work that chance piles up within an hour",
     "buffer_time": "s of work that the batch has room for beyond what runs",
     "wait_time": "s of work for which it has none",
+    "peakedness": "variance / mean of the running requests",
+    "slot_wait": "s that requests wait for a slot, on average over an hour",
+    "kv_wait": "s that they wait for room in the KV cache",
+    "seat_wait": "s that they wait for a seat of max_num_seqs",
+    "prompt_wait": "s that they wait for prompts before them",
 }
 """Of so many adapters with so many slots."""
 TIMES: dict[str, str] = {
@@ -111,12 +120,12 @@ TIMES: dict[str, str] = {
     "steady_load_share": "token_rate / steady_load",
     "prompt_share": "prompt_time / ttft_limit",
     "dispersion_share": "dispersion_time / (ttft_limit + answer_time / 2)",
-    "wait_share": "wait_time and burst_time / ttft_limit",
+    "wait_share": "all four waits and prompt_time / ttft_limit",
 }
 """What depends on the limit of the TTFT as well."""
 SCALES: dict[str, str] = {
     "step_time": "ms per step with that many slots, estimated",
-    "first_token_time": "ms of a step, of a mean prompt, and of both waits",
+    "first_token_time": "ms of a step, of a mean prompt, and of all four waits",
 }
 """What predicted times are multiples of."""
 UNITS: dict[str, str] = {**INVENTORY, **LIMITS, **PROPORTIONS, **OF_MIX, **OF_LOAD, **OF_SLOTS, **TIMES, **SCALES}
@@ -188,7 +197,8 @@ def measure_slots(
     slot_ms = steps * profile.step.slot_ms(rank, computed / steps)  # of a prompt
     found = []
     for slots, with_slots in zip(max_loras, estimate_slots(mix, profile, max_loras), strict=True):
-        step_ms, active, _ = with_slots.serving(len(mix))
+        state = with_slots.serving(len(mix))
+        step_ms, active = state.step_ms, state.active_adapters
         running = _running(values, step_ms)
         kv_tokens = max(_kv_tokens(profile, slots, rank), float(profile.memory.max_model_len))
         held = running * request_tokens
@@ -200,8 +210,7 @@ def measure_slots(
         room = min(kv_tokens / request_tokens, float(profile.serving.max_num_seqs)) - running
         buffer_s = max(room, 0.0) / values["rate"] * load_share  # of the most tokens/s
         queue_s = queue_time(values["dispersion_time"] * values["estimated_load"] / values["token_rate"], load_share)
-        wait_s = queue_s * math.exp(-buffer_s / queue_s)
-        waits = {"wait_time": wait_s, "burst_time": values["burst_time"], "ttft_limit": values["ttft_limit"]}
+        waited = waits(values, mix, profile, state, slots=slots, kv_tokens=kv_tokens)
         found.append(
             {
                 **values,
@@ -212,7 +221,7 @@ def measure_slots(
                 "slots_step": step_ms / empty_ms,
                 "slots_kv": held / kv_tokens,
                 "slots_running": running,
-                "slots_spare": (slots - active) / math.sqrt(max(active, 1e-3)),
+                "slots_spare": (slots - active) / max(state.deviation, LEAST_DEVIATION),
                 "kv_spare": (kv_tokens - held) / (request_tokens * come * sizes),
                 "seats_spare": (profile.serving.max_num_seqs - running) / come,
                 "held_up": leaving / (1 + leaving),
@@ -220,11 +229,11 @@ def measure_slots(
                 "step_time": step_ms,
                 "queue_time": queue_s,
                 "buffer_time": buffer_s,
-                "wait_time": wait_s,
-                "wait_share": wait_share(waits),
-                "first_token_time": step_ms
-                + slot_ms * slots
-                + 1e3 * (values["prompt_time"] + wait_s + values["burst_time"]),
+                "wait_time": queue_s * math.exp(-buffer_s / queue_s),
+                "peakedness": state.peakedness,
+                **waited,
+                "wait_share": wait_share({**values, **waited}),
+                "first_token_time": step_ms + slot_ms * slots + 1e3 * (values["prompt_time"] + sum(waited.values())),
             }
         )
     return found
@@ -232,7 +241,7 @@ def measure_slots(
 
 def wait_share(values: Mapping[str, Number]) -> Number:
     """The feature of this name, given the others: numbers or arrays."""
-    return (values["wait_time"] + values["burst_time"]) / values["ttft_limit"]
+    return sum(values[name] for name in (*WAITS, "prompt_time")) / values["ttft_limit"]
 
 
 def vector(values: dict[str, float], names: Sequence[str]) -> NDArray[np.float32]:
@@ -279,13 +288,19 @@ def _of_mix(values: dict[str, float], mix: Workload, traffic: Workload, profile:
         "saturated_share": values["saturated_load"] / values["estimated_load"],
         "dispersion_time": values["dispersion"] / values["estimated_load"],
         "prompt_time": prompt_ms / 1e3,
-        "burst_time": (max(values["cv_mean"], 1.0) ** 2 - 1) / 2 * prompt_ms / 1e3,
+        "burst_time": max(_together(traffic, prompt_ms / 1e3) - 1.0, 0.0) * prompt_ms / 1e3,
         "prompt_residual": square / computed / 2 * (step.per_eager_token_ms + step.lora_per_token_ms) / 1e3,
         "chunks": prompt / budget,
         "kv_requests": profile.memory.kv_tokens_base / held_tokens(traffic),
         "load_time": (loading.memory_base_ms + loading.memory_per_rank_ms * float(mix.rank.mean())) / step.base_ms,
         "async_scheduling": float(profile.behaviour.async_scheduling),
     }
+
+
+def _together(traffic: Workload, prompt_s: float) -> float:
+    """Requests that come at a time in a burst, as far as their prompts have to wait for each other."""
+    for_one = float(peakedness(traffic, np.array([prompt_s]))[0])
+    return float(peakedness(traffic, np.array([prompt_s * for_one]))[0])
 
 
 def _prompt(values: Mapping[str, float], profile: Profile) -> tuple[float, float]:
@@ -307,6 +322,7 @@ def _of_limit(values: dict[str, float], mix: Workload, profile: Profile, equilib
     kv_tokens = max(_kv_tokens(profile, state.slots, rank), float(memory.max_model_len))
     return {
         "answer_time": values["output_mean"] * step_s,
+        "hour_requests": rate * queueing.HOUR_S,
         "limit_adapters": adapters,
         "limit_running": running,
         "limit_active_share": state.active_adapters / max(adapters, 1e-9),

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
-from advisor.features.queueing import HOUR_S, dispersion, queue_time, utilisation
+from advisor.features.queueing import HOUR_S, dispersion, normal, queue_time, share_waiting, utilisation, wait_time
 from twin.workload import Workload, draw
 
 positive = st.floats(1e-3, 1e3)
@@ -64,6 +65,32 @@ def test_as_much_piles_up_as_in_hours_of_requests_at_random(load: float, request
     generator = np.random.default_rng(0)
     mean = np.mean([piled_up(load, request_s, generator) for _ in range(hours)])
     assert 1 / 1.4 < queue_time(request_s / load, load) / mean < 1.4
+
+
+@given(st.floats(0, 8))
+def test_the_normal_distribution_is_as_exact_as_its_source_has_it(x: float) -> None:
+    assert normal(x) == pytest.approx(ndtr(x), abs=7.5e-8)
+
+
+@pytest.mark.parametrize("servers", [4, 16, 100, 1000])
+@pytest.mark.parametrize("load", [0.8, 0.9, 0.95])
+def test_who_waits_for_one_of_many_servers_waits_as_by_erlang(servers: int, load: float) -> None:
+    busy, service_s = load * servers, 0.2
+    exact = share_waiting(servers, busy) * service_s / (servers - busy)
+    found = wait_time(servers, busy, np.sqrt(busy), service_s / servers)
+    assert found == pytest.approx(exact, rel=0.4, abs=1e-4)
+
+
+@given(servers=st.integers(1, 1000), load=loads, more=loads, deviation=positive, service_s=positive)
+def test_the_wait_for_a_server_grows_with_those_busy_and_with_bursts(
+    servers: int, load: float, more: float, deviation: float, service_s: float
+) -> None:
+    busy, between_s = load * servers, service_s / servers
+    here = wait_time(servers, busy, deviation, between_s)
+    assert 0 <= here < np.inf
+    assert wait_time(servers, busy, 2 * deviation, between_s) >= here
+    more_busy = (load + more) * servers
+    assert wait_time(servers, more_busy, deviation * np.sqrt(1 + more / load), between_s) >= here
 
 
 def piled_up(load: float, request_s: float, generator: np.random.Generator) -> float:
