@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from advisor.exact.trials import Trials
 from advisor.features.estimate import estimate
+from advisor.features.served_mix import ServedMix
 from advisor.recommend.choice.search import choose, enclose
 
 SEARCHED_WITH = range(3)
@@ -44,7 +45,7 @@ def search(trials: Trials, held_in: range) -> tuple[int, int]:
 def search_all(trials: Trials, held_in: range) -> tuple[int, int]:
     """All adapters and their slots, as `search`; 0 where not all hold with about the slots of the models."""
     size = trials.of
-    most = estimate(trials.part(size), trials.configurator.profile).max_adapters
+    most = estimate(ServedMix(trials.part(size), trials.configurator.profile)).max_adapters
     slots = _by_models(trials, size)
     if size > FAR * max(most, 1.0) or trials.missed(size, slots, SEARCHED_WITH):
         return 0, 0
@@ -57,7 +58,7 @@ def _start(trials: Trials) -> tuple[int, int]:
     by_models = choose(trials.configurator, trials.part, trials.of)
     if by_models.configuration is not None:
         return by_models.size, by_models.configuration.settings.max_loras
-    most = estimate(trials.part(trials.of), trials.configurator.profile).max_adapters
+    most = estimate(ServedMix(trials.part(trials.of), trials.configurator.profile)).max_adapters
     size = min(max(int(most), 1), trials.of)
     return size, _by_models(trials, size)
 

@@ -32,25 +32,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.features.batches import (
-    Batches,
-    Prompts,
-    eager_tokens,
-    kinds_of_batches,
-    lora_cost,
-    normal_cdf,
-    steps_with,
-)
-from advisor.features.presence import evicted, presence
-from advisor.features.tokens import held_tokens, shared_tokens
-from twin.profile import Profile
-from twin.settings import slot_rank
-from twin.workload import Workload
+from advisor.features.batches import lora_cost, normal_cdf
+from advisor.features.served_mix import ServedMix
 
 Floats = NDArray[np.float64]
 
-STEP_S = np.geomspace(1e-3, 30.0, 120)
-"""Step times considered, s."""
 PER_ACTIVE = np.array((1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0))[:, np.newaxis]
 """Slots considered, per adapter in flight, where their number is not given; shape (rules, 1)."""
 SLOTS = (1, 4, 8, 16, 32, 64, 128, 256)
@@ -120,12 +106,12 @@ class Estimate:
         return min(each.at(adapters) for each in self.choices if each.adapters[-1] >= enough)
 
 
-def estimate(mix: Workload, profile: Profile) -> Estimate:
+def estimate(served: ServedMix) -> Estimate:
     """The equilibria of a mix with a slot and more for all adapters in flight."""
-    return _solve(mix, profile, _slots_for_all, np.zeros_like(PER_ACTIVE, dtype=np.bool_))
+    return _solve(served, _slots_for_all, np.zeros_like(PER_ACTIVE, dtype=np.bool_))
 
 
-def estimate_waiting(mix: Workload, profile: Profile) -> tuple[Estimate, float]:
+def estimate_waiting(served: ServedMix) -> tuple[Estimate, float]:
     """As `estimate`, and the most adapters if requests may wait for slots, with the slots best for that."""
     counts, few = np.array(SLOTS)[:, np.newaxis], len(PER_ACTIVE)
     waiting = np.arange(few + len(counts))[:, np.newaxis] >= few
@@ -134,14 +120,14 @@ def estimate_waiting(mix: Workload, profile: Profile) -> tuple[Estimate, float]:
         for_all = _slots_for_all(active[:few], adapters[:few])
         return np.concatenate([for_all, np.minimum(counts, adapters[few:])])
 
-    found = _solve(mix, profile, slots_of, waiting).choices
+    found = _solve(served, slots_of, waiting).choices
     return Estimate(found[:few]), Estimate(found[few:]).max_adapters
 
 
-def estimate_slots(mix: Workload, profile: Profile, max_loras: Sequence[int]) -> list[Estimate]:
+def estimate_slots(served: ServedMix, max_loras: Sequence[int]) -> list[Estimate]:
     """The equilibria of a mix, one estimate for each of these numbers of slots, for which requests may wait."""
-    counts = np.repeat(np.array(max_loras, dtype=np.float64)[:, np.newaxis], len(STEP_S), axis=1)
-    found = _solve(mix, profile, lambda *_: counts, np.ones((len(counts), 1), dtype=np.bool_))
+    counts = np.repeat(np.array(max_loras, dtype=np.float64)[:, np.newaxis], len(served.step_s), axis=1)
+    found = _solve(served, lambda *_: counts, np.ones((len(counts), 1), dtype=np.bool_))
     return [Estimate((each,)) for each in found.choices]
 
 
@@ -149,115 +135,88 @@ def _slots_for_all(active: Floats, adapters: Floats) -> Floats:
     return np.minimum(active * PER_ACTIVE, adapters)
 
 
-def _solve(
-    mix: Workload, profile: Profile, slots_of: Callable[[Floats, Floats], Floats], waiting: NDArray[np.bool_]
-) -> Estimate:
+def _solve(served: ServedMix, slots_of: Callable[[Floats, Floats], Floats], waiting: NDArray[np.bool_]) -> Estimate:
     """The equilibria by step time, for every rule for the slots.
 
     `slots_of` gives the slots for so many adapters in flight and served, of shape (rules, n) like these. Under the
     rules where requests are `waiting` for slots, shape (rules, 1), a batch holds more requests of fewer adapters.
     """
-    server = _Server(mix, profile, slots_of, waiting)
-    adapters = _settled(server.found_with, np.zeros((len(waiting), len(STEP_S))))
-    active, slots, fullness = adapters * server.in_flight, server.slots(adapters), server.fullness(adapters)
-    variance, peakedness = adapters * server.presence.variance, server.presence.peakedness
+    rules, present = _Rules(served, slots_of, waiting), served.presence
+    adapters = _settled(rules.found_with, np.zeros((len(waiting), len(served.step_s))))
+    active, slots, fullness = adapters * present.in_flight, rules.slots(adapters), rules.fullness(adapters)
+    variance, peakedness = adapters * present.variance, present.peakedness
     return Estimate(
         tuple(
             _up_to_full(
-                Equilibria(adapters[row], STEP_S, active[row], slots[row], variance[row], peakedness), fullness[row]
+                Equilibria(adapters[row], served.step_s, active[row], slots[row], variance[row], peakedness),
+                fullness[row],
             )
             for row in range(len(slots))
         )
     )
 
 
-class _Server:
-    """One server and what comes to it, by step time; arrays have shape (rules, n), see `_solve`."""
+class _Rules:
+    """A mix on a server under rules for its slots, by step time; arrays have shape (rules, n), see `_solve`."""
 
     def __init__(
-        self,
-        mix: Workload,
-        profile: Profile,
-        slots_of: Callable[[Floats, Floats], Floats],
-        waiting: NDArray[np.bool_],
+        self, served: ServedMix, slots_of: Callable[[Floats, Floats], Floats], waiting: NDArray[np.bool_]
     ) -> None:
-        # Secants make much of the last digit of a sum: in one order it is the same whatever the inventory's.
-        mix = mix.take(np.lexsort((mix.output_mean, mix.input_mean, mix.cv, mix.rate)))
-        self.profile, self._slots_of, self._waiting = profile, slots_of, waiting
-        share, memory = mix.rate / mix.rate.sum(), profile.memory
-        self.rate = float(mix.rate.mean())
-        self.prompt, self.answer = float(share @ mix.input_mean), float(share @ mix.output_mean)
-        self.context = held_tokens(mix)
-        self.shared = shared_tokens(mix, memory.block_size)
-        self.presence = presence(mix, STEP_S)
-        self.in_flight = self.presence.in_flight
-        self.base = _base_traffic(mix, memory.block_size)
-        self.evicted = evicted(mix, memory.block_size)
-        self.max_rank = slot_rank(float(mix.rank.max()))
-        self.slot_tokens = memory.kv_tokens_per_slot_rank * self.max_rank + memory.kv_tokens_per_slot
-        self.most_slots = max((memory.kv_tokens_base - memory.max_model_len) / max(self.slot_tokens, 1e-3), 1.0)
-        self.load_ms = profile.loading.memory_base_ms + profile.loading.memory_per_rank_ms * float(mix.rank.mean())
-        self.come = _Steps(
-            self.base,
-            _prompts(mix.traffic, memory.block_size),
-            self.answer,
-            self.shared * mix.rate.sum() / mix.traffic.rate.sum(),
-            profile,
-        )
-        self.eager_of_base, _ = self.come.at(0.0, 0.0)
-        self.left_by_base = _left_by_base(self.base, profile, self.eager_of_base)
+        self._served, self._slots_of, self._waiting = served, slots_of, waiting
 
     def found_with(self, adapters: Floats) -> Floats:
         """Adapters for which there is time when slots, misses and batches are those of so many."""
-        rate, base, step, scheduling = self.rate, self.base, self.profile.step, self.profile.scheduling
-        active, slots = adapters * self.in_flight, self.slots(adapters)
+        of, present = self._served, self._served.presence
+        rate, base, step, scheduling = of.rate, of.base, of.profile.step, of.profile.scheduling
+        active, slots = adapters * present.in_flight, self.slots(adapters)
         again = self._computed_again(adapters)
         computed = self._computed(again)
-        miss = np.interp(slots / np.maximum(adapters, 1e-9), self.presence.asked, self.presence.longer, right=0.0)
-        no_idle = normal_cdf((active - slots + 1.0) / (np.sqrt(adapters * self.presence.variance) + 0.5))
-        served = np.maximum(adapters, 1e-6) * rate * STEP_S
-        tokens = served * (computed + self.answer) + base.tokens * STEP_S
-        eager, batches = self.come.at(served, again)
-        lora = lora_cost(step, self.max_rank, slots, batches, tokens)
+        miss = np.interp(slots / np.maximum(adapters, 1e-9), present.asked, present.longer, right=0.0)
+        no_idle = normal_cdf((active - slots + 1.0) / (np.sqrt(adapters * present.variance) + 0.5))
+        served = np.maximum(adapters, 1e-6) * rate * of.step_s
+        tokens = served * (computed + of.answer) + base.tokens * of.step_s
+        eager, batches = of.come.at(served, again)
+        lora = lora_cost(step, of.max_rank, slots, batches, tokens)
         per_request = step.per_request_ms + lora.per_token_ms + scheduling.per_request_ms
-        loads_ms = self.load_ms * miss * (1.0 + RELOADED * slots * no_idle)
-        per_arrival = scheduling.per_arrival_ms + per_request * self.answer + lora.per_token_ms * computed + loads_ms
-        arriving = rate * STEP_S * (per_arrival + step.per_eager_token_ms * (eager - self.eager_of_base) / served)
-        left = self.left_by_base - lora.base_ms - base.tokens * STEP_S * lora.per_batched_token_ms
-        found = left / (arriving + lora.per_adapter_ms * self.in_flight)
+        loads_ms = of.load_ms * miss * (1.0 + RELOADED * slots * no_idle)
+        per_arrival = scheduling.per_arrival_ms + per_request * of.answer + lora.per_token_ms * computed + loads_ms
+        arriving = rate * of.step_s * (per_arrival + step.per_eager_token_ms * (eager - of.eager_of_base) / served)
+        left = of.left_by_base - lora.base_ms - base.tokens * of.step_s * lora.per_batched_token_ms
+        found = left / (arriving + lora.per_adapter_ms * present.in_flight)
         with_waiting = np.maximum(found, (left - lora.per_adapter_ms * slots) / arriving)
         return np.maximum(np.where(self._waiting, with_waiting, found), 0.0)
 
     def slots(self, adapters: Floats) -> Floats:
         """Those of the rules, as far as memory allows."""
-        return np.clip(self._slots_of(adapters * self.in_flight, adapters), 1.0, self.most_slots)
+        of = self._served
+        return np.clip(self._slots_of(adapters * of.presence.in_flight, adapters), 1.0, of.most_slots)
 
     def fullness(self, adapters: Floats) -> Floats:
         """Of the KV cache, the seats, the token budget and, where nobody is to wait, the slots: the fullest."""
-        base, serving, active = self.base, self.profile.serving, adapters * self.in_flight
-        running = adapters * self.rate * self.answer * STEP_S
+        of, base, serving = self._served, self._served.base, self._served.profile.serving
+        active, running = adapters * of.presence.in_flight, adapters * of.rate * of.answer * of.step_s
         computed = self._computed(self._computed_again(adapters))
-        held = running * (self.context - self.shared) + active * self.shared + base.answered * STEP_S * base.context
-        seats = (running + base.answered * STEP_S) / serving.max_num_seqs
-        tokens = (adapters * self.rate * (computed + self.answer) + base.tokens) * STEP_S
+        held = running * (of.context - of.shared) + active * of.shared + base.answered * of.step_s * base.context
+        seats = (running + base.answered * of.step_s) / serving.max_num_seqs
+        tokens = (adapters * of.rate * (computed + of.answer) + base.tokens) * of.step_s
         fullness = np.maximum(held / self._kv_tokens(adapters), seats)
         fullness = np.maximum(fullness, tokens / serving.max_num_batched_tokens)
-        return np.where(self._waiting, fullness, np.maximum(fullness, active / self.most_slots))
+        return np.where(self._waiting, fullness, np.maximum(fullness, active / of.most_slots))
 
     def _kv_tokens(self, adapters: Floats) -> Floats:
-        memory = self.profile.memory
-        return np.maximum(memory.kv_tokens_base - self.slot_tokens * self.slots(adapters), memory.max_model_len)
+        of, memory = self._served, self._served.profile.memory
+        return np.maximum(memory.kv_tokens_base - of.slot_tokens * self.slots(adapters), memory.max_model_len)
 
     def _computed(self, again: Floats) -> Floats:
         """Tokens of a prompt that are computed."""
-        return self.prompt - self.shared * (1 - again)
+        return self._served.prompt - self._served.shared * (1 - again)
 
     def _computed_again(self, adapters: Floats) -> Floats:
         """Of what prompts begin alike with, the share; the more it is, the shorter the KV cache keeps it."""
-        again = np.zeros_like(adapters)
-        for _ in range(2 if self.shared else 0):
-            tokens = adapters * self.rate * (self._computed(again) + self.answer) + self.base.tokens
-            again = self.evicted(self._kv_tokens(adapters) / np.maximum(tokens, 1e-9))
+        of, again = self._served, np.zeros_like(adapters)
+        for _ in range(2 if of.shared else 0):
+            tokens = adapters * of.rate * (self._computed(again) + of.answer) + of.base.tokens
+            again = of.evicted(self._kv_tokens(adapters) / np.maximum(tokens, 1e-9))
         return again
 
 
@@ -277,75 +236,6 @@ def _settled(found_with: Callable[[Floats], Floats], start: Floats) -> Floats:
         slope = np.divide(then - found, apart, out=np.zeros_like(slope), where=np.abs(apart) > 1e-12)
         assumed, found, slope = better, then, np.clip(slope, STEEPEST, ACCELERATED)
     return assumed
-
-
-def _left_by_base(base: _BaseTraffic, profile: Profile, eager: Floats) -> Floats:
-    """ms that are left of steps beside what base traffic takes without LoRA, and the step itself; shape (n,)."""
-    step, scheduling = profile.step, profile.scheduling
-    answering = base.answered * (step.per_request_ms + scheduling.per_request_ms)
-    each = 1e3 - answering - base.arriving * scheduling.per_arrival_ms
-    return each * STEP_S - step.base_ms - scheduling.base_ms - step.per_eager_token_ms * eager
-
-
-class _BaseTraffic(NamedTuple):
-    """Requests that name no adapter."""
-
-    arriving: float
-    """Requests/s."""
-    answered: float
-    """Answer tokens/s; times the time of a step, its requests that run."""
-    tokens: float
-    """Prompt and answer tokens/s that are computed."""
-    context: float
-    """KV tokens of a running request."""
-
-
-def _base_traffic(mix: Workload, block_size: int) -> _BaseTraffic:
-    if mix.base is None or not mix.base.rate.any():
-        return _BaseTraffic(0.0, 0.0, 0.0, 0.0)
-    base, rate = mix.base, float(mix.base.rate.sum())
-    computed = base.offered_tok_s - rate * shared_tokens(base, block_size)
-    return _BaseTraffic(rate, float(base.rate @ base.output_mean), computed, held_tokens(base))
-
-
-def _prompts(traffic: Workload, block_size: int) -> Prompts:
-    share = traffic.rate / traffic.rate.sum()
-    mean = float(share @ traffic.input_mean)
-    kept = 1 - shared_tokens(traffic, block_size) / mean
-    return Prompts(1.0, kept * mean, kept**2 * float(share @ (traffic.input_mean**2 + traffic.input_std**2)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Steps:
-    """What comes together in the steps of `STEP_S`, of adapters beside base traffic."""
-
-    base: _BaseTraffic
-    prompts: Prompts
-    answer: float
-    """Tokens of adapters' answers."""
-    alike: float
-    """Tokens that prompts begin alike with."""
-    profile: Profile
-
-    def of(self, served: Floats | float, again: Floats | float) -> tuple[Floats, Prompts]:
-        """Tokens that are decoded, and prompts, of a step with so many requests of adapters, when that share of what
-        their prompts begin alike with is computed again.
-        """
-        longer = 1 + again * self.alike / self.prompts.mean
-        return (
-            served * self.answer + self.base.answered * STEP_S,
-            Prompts(served + self.base.arriving * STEP_S, longer * self.prompts.mean, longer**2 * self.prompts.square),
-        )
-
-    def at(self, served: Floats | float, again: Floats | float) -> tuple[Floats, Batches]:
-        """Tokens of such a step beyond the largest graph, on average, and such steps of both kinds."""
-        decoding, prompts = self.of(served, again)
-        budget = self.profile.serving.max_num_batched_tokens
-        steps = steps_with(prompts, budget)
-        return (
-            eager_tokens(decoding - self.profile.step.graph_tokens, steps),
-            kinds_of_batches(decoding, steps, budget),
-        )
 
 
 def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:

@@ -19,6 +19,7 @@ from advisor.features import queueing
 from advisor.features.estimate import Estimate, estimate_slots, estimate_waiting
 from advisor.features.presence import peakedness
 from advisor.features.queueing import Number, dispersion, queue_time, utilisation
+from advisor.features.served_mix import ServedMix
 from advisor.features.tokens import held_tokens, shared_tokens
 from advisor.features.waits import LEAST_DEVIATION, WAITS, waits
 from twin.profile import Profile
@@ -144,19 +145,37 @@ STEADY_FEATURES: tuple[str, ...] = (*SERVING_FEATURES, "ttft_limit", *TIMES)
 """What the chance of a steady hour depends on."""
 
 
+class Measured:
+    """The features of a mix on a server, all its adapters served; those with some number of slots as they are asked."""
+
+    def __init__(self, mix: Workload, profile: Profile, ttft_limit_s: float) -> None:
+        """Measure those that do not depend on the slots."""
+        self._served = ServedMix(mix, profile)
+        (self.values,) = measure_limits(self._served, [ttft_limit_s])
+        self._with_slots: dict[int, dict[str, float]] = {}
+
+    def with_slots(self, max_loras: Sequence[int]) -> list[dict[str, float]]:
+        """Every feature, with each of these numbers of slots."""
+        new = sorted(set(max_loras) - self._with_slots.keys())
+        if new:
+            self._with_slots |= zip(new, measure_slots(self.values, self._served, new), strict=True)
+        return [self._with_slots[slots] for slots in max_loras]
+
+
 def measure(mix: Workload, profile: Profile, *, ttft_limit_s: float, max_loras: int | None = None) -> dict[str, float]:
     """Every feature of a mix that serves all its adapters; those of the slots only where `max_loras` is given."""
-    (values,) = measure_limits(mix, profile, [ttft_limit_s])
-    return values if max_loras is None else measure_slots(values, mix, profile, [max_loras])[0]
+    measured = Measured(mix, profile, ttft_limit_s)
+    return measured.values if max_loras is None else measured.with_slots([max_loras])[0]
 
 
-def measure_limits(mix: Workload, profile: Profile, ttft_limits_s: Sequence[float]) -> list[dict[str, float]]:
+def measure_limits(served: ServedMix, ttft_limits_s: Sequence[float]) -> list[dict[str, float]]:
     """The features of a mix under each of these limits, those of the slots left out.
 
     Means, spreads and burstiness of requests weigh busy adapters more; smallest and largest are of adapters. Base
     traffic counts as requests, but as no adapter.
     """
-    traffic, (equilibria, most_waiting) = mix.traffic, estimate_waiting(mix, profile)
+    mix, profile, (equilibria, most_waiting) = served.mix, served.profile, estimate_waiting(served)
+    traffic = mix.traffic
     values = _of_inventory(mix, traffic, profile)
     load = _load(mix, equilibria.max_adapters)
     values |= {"estimated_load": load, "saturated_load": _load(mix, most_waiting)}
@@ -187,16 +206,15 @@ def under_limit(values: Mapping[str, Number], ttft_limit_s: Number) -> dict[str,
     }
 
 
-def measure_slots(
-    values: dict[str, float], mix: Workload, profile: Profile, max_loras: Sequence[int]
-) -> list[dict[str, float]]:
+def measure_slots(values: Mapping[str, float], served: ServedMix, max_loras: Sequence[int]) -> list[dict[str, float]]:
     """Every feature of a mix for each of these numbers of slots, given those that do not depend on them."""
+    mix, profile = served.mix, served.profile
     empty_ms, rank = profile.step.base_ms, slot_rank(float(mix.rank.max()))
     request_tokens = held_tokens(mix.traffic)
     computed, steps = _prompt(values, profile)
     slot_ms = steps * profile.step.slot_ms(rank, computed / steps)  # of a prompt
     found = []
-    for slots, with_slots in zip(max_loras, estimate_slots(mix, profile, max_loras), strict=True):
+    for slots, with_slots in zip(max_loras, estimate_slots(served, max_loras), strict=True):
         state = with_slots.serving(len(mix))
         step_ms, active = state.step_ms, state.active_adapters
         running = _running(values, step_ms)
@@ -349,7 +367,7 @@ def _of_load(values: dict[str, float], mix: Workload, profile: Profile, equilibr
     }
 
 
-def _running(values: dict[str, float], step_ms: float) -> float:
+def _running(values: Mapping[str, float], step_ms: float) -> float:
     """Requests in the batch, by Little's law."""
     return values["rate"] * values["output_mean"] * step_ms / 1e3
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from advisor.derive.uncertainty import MEMORY, cautious, extremes, interval, moved
 from advisor.features.estimate import estimate
+from advisor.features.served_mix import ServedMix
 from advisor.inventory.inventory import Inventory
 from advisor.names import counted
 from advisor.recommend.answer.recommendation import CAREFUL, MIDDLE, Recommendation, Uncertainty
@@ -39,7 +40,9 @@ def cautious_pair(pair: Pair, inventory: Inventory) -> Caution:
     limit = settle_context(mix, pair.profile, inventory.server, inventory.fixed).max_model_len
 
     def served(profile: Profile) -> float:
-        return math.log(max(estimate(asked, with_settings(profile, {"max_model_len": limit})).max_adapters, 1e-9))
+        return math.log(
+            max(estimate(ServedMix(asked, with_settings(profile, {"max_model_len": limit}))).max_adapters, 1e-9)
+        )
 
     found = cautious(pair.profile, served)
     return Caution(replace(pair, profile=found.profile), found.decisive.name, found.decisive.measured_by)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from advisor.features.estimate import estimate
+from advisor.features.served_mix import ServedMix
 from model_zoo.campaign.grid import TYPICAL, Recipe
 from twin.behaviour import VERSIONS
 from twin.profile import LORA_TERMS, FrontEnd, Loading, Memory, Profile, Scheduling, Serving, Step
@@ -96,7 +97,7 @@ class Profiles:
         if profile in self.measured:
             return recipe
         alone = replace(recipe.adapters(TYPICAL), base=None)
-        times = estimate(alone, profile).max_adapters / estimate(alone, usual).max_adapters
+        times = estimate(ServedMix(alone, profile)).max_adapters / estimate(ServedMix(alone, usual)).max_adapters
         return replace(recipe, rates=recipe.rates.scaled(float(f"{times:.3g}")))
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from advisor.features.estimate import Estimate, estimate
+from advisor.features.served_mix import ServedMix
 from model_zoo.campaign.grid import TYPICAL, Recipe
 from twin.engine.simulation import LoraWork, Measures, simulate
 from twin.profile import Profile
@@ -126,7 +127,7 @@ class Simulator:
     @cached_property
     def _estimate(self) -> Estimate:
         alone = replace(self.recipe.adapters(TYPICAL), base=None)
-        return estimate(alone, self.profile)
+        return estimate(ServedMix(alone, self.profile))
 
     def run(self, adapters: int, max_loras: int) -> SimulatedRun:
         """Serve `adapters` of the mix with `max_loras` slots, or a slot each where that is fewer."""

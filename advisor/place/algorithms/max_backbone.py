@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from advisor.features.estimate import estimate
+from advisor.features.served_mix import ServedMix
 from advisor.place.algorithms.items import items_of
 from advisor.place.judge.servers import Servers
 from advisor.place.placement import Group
@@ -28,7 +29,7 @@ def max_backbone(servers: Servers) -> Iterator[list[Group]]:
     if not len(asked):
         yield [items.group(items.free)]
         return
-    serves = asked.offered_tok_s / len(asked) * estimate(asked, backbone).max_adapters
+    serves = asked.offered_tok_s / len(asked) * estimate(ServedMix(asked, backbone)).max_adapters
     load = (mix.rate * (mix.input_mean + mix.output_mean))[items.adapter] * items.weight
     groups: list[Group] = []
     start, order = 0, items.free

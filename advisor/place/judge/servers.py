@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from advisor.errors import InputError
 from advisor.features.estimate import estimate
+from advisor.features.served_mix import ServedMix
 from advisor.place.placement import Assignment, Group
 from advisor.place.problem import GpuType, Problem
 from advisor.recommend.choice.configuration import Configuration, Configurator, DoesNotFitError
@@ -163,7 +164,7 @@ class Servers:
         if not len(asked):
             return 0.0
         launched = with_settings(self.problem.gpu_types[group.gpu_type].pair.profile, self.fixed(group.gpu_type))
-        return len(asked) / estimate(asked, launched).max_adapters
+        return len(asked) / estimate(ServedMix(asked, launched)).max_adapters
 
     def _configure(self, group: Group, workload: Workload, max_loras: int | None) -> Configuration:
         gpu_type, asked = self.problem.gpu_types[group.gpu_type], asked_of(workload)

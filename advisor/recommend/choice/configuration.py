@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from advisor.features.queueing import share_waiting
-from advisor.features.vector import measure, measure_slots
+from advisor.features.vector import Measured
 from advisor.recommend.answer.reasons import FewerAdapters, Fixed, Missed, NextRank, Shorter, SlotsMemory, Waits
 from advisor.recommend.answer.recommendation import Step
 from advisor.recommend.objective import Expectation, Objective
@@ -111,34 +111,39 @@ class Configurator:
         self._slots = load_tree(pair.models, objective.trees, "max_loras")
         self._predict = load_predictor(pair.models, objective.trees)
 
-    def configure(self, mix: Workload, values: dict[str, float] | None = None) -> Configuration:
+    def measure(self, mix: Workload) -> Measured:
+        """The features of a mix on this server."""
+        return Measured(mix, self.profile, self.objective.ttft_limit_s)
+
+    def configure(self, mix: Workload, measured: Measured | None = None) -> Configuration:
         """Settings and expectation for serving all adapters of `mix`, each of which is asked at times.
 
-        `values` are its features, those of the slots left out, where they have been measured already. The slots are
+        Its features are `measured` where that has been done already. The slots are
         those of the rules or, where these would miss the objective, of some others the likeliest not to.
 
         Raises:
             DoesNotFitError: the server would not start with a single slot, or not with the settings that are fixed.
         """
         if bursts_unknown(mix, self.pair):
-            mix, values = replace(mix, cv=np.where(mix.rate <= SELDOM, np.minimum(mix.cv, 1.0), mix.cv)), None
-        values = values or measure(mix, self.profile, ttft_limit_s=self.objective.ttft_limit_s)
+            mix, measured = replace(mix, cv=np.where(mix.rate <= SELDOM, np.minimum(mix.cv, 1.0), mix.cv)), None
+        measured = measured or self.measure(mix)
+        values = measured.values
         trace = [rank := self._slot_rank(mix)]
-        trace += self._wanted_slots(values, mix, int(rank.result))
+        trace += self._wanted_slots(measured, mix, int(rank.result))
         trace += self._within_reach(trace, int(rank.result))
         fitting = self._within_memory(int(trace[-1].result), int(rank.result), trace)
         asked = int(trace[-1].result)
-        ((_, served, expected),) = self._expect(values, mix, [asked], int(rank.result))
+        ((_, served, expected),) = self._expect(measured, mix, [asked], int(rank.result))
         slots, first = asked, expected
         if missed := self.objective.misses(expected):
             others = self._others(asked, len(mix), int(rank.result))
-            tried = list(self._expect(values, mix, others, int(rank.result)))
+            tried = list(self._expect(measured, mix, others, int(rank.result)))
             if met := [each for each in tried if not self.objective.misses(each[2])]:
                 # The likeliest, as those were that the required chance was found with.
                 slots, served, expected = max(met, key=lambda each: each[2].chance)
                 trace.append(Step("max_loras", (Missed(asked, tuple(missed)),), slots))
         else:
-            for fewer, with_fewer, hoped in self._expect(values, mix, self._fewer(asked, values), int(rank.result)):
+            for fewer, with_fewer, hoped in self._expect(measured, mix, self._fewer(asked, values), int(rank.result)):
                 as_likely = hoped.chance >= max(expected.chance - AS_LIKELY, hoped.required_chance)
                 if as_likely and hoped.itl_ms < (1 - SHORTER) * expected.itl_ms and not self.objective.misses(hoped):
                     slots, served, expected = fewer, with_fewer, hoped
@@ -157,8 +162,7 @@ class Configurator:
         rank = int(self._slot_rank(mix).result)
         if (fitting := self._fitting_slots(max_loras, rank)) is not None:
             raise DoesNotFitError(fitting.rule[0], (fitting,))
-        values = measure(mix, self.profile, ttft_limit_s=self.objective.ttft_limit_s)
-        ((_, _, expected),) = self._expect(values, mix, [min(max_loras, len(mix))], rank)
+        ((_, _, expected),) = self._expect(self.measure(mix), mix, [min(max_loras, len(mix))], rank)
         return replace(expected, kv_capacity_tokens=self._capacity(max_loras, rank))
 
     def slots(self, mix: Workload) -> range:
@@ -211,12 +215,12 @@ class Configurator:
         rank = slot_rank(largest)
         return Step("max_lora_rank", (NextRank(largest, rank),), rank)
 
-    def _wanted_slots(self, values: dict[str, float], mix: Workload, rank: int) -> Iterator[Step]:
+    def _wanted_slots(self, measured: Measured, mix: Workload, rank: int) -> Iterator[Step]:
         if "max_loras" in self._fixed:
             yield Step("max_loras", (Fixed(),), int(self._fixed["max_loras"]))
             return
         most = min(len(mix), int(self._fixed.get("max_cpu_loras", self._host_slots)))
-        decision = self._slots(values)
+        decision = self._slots(measured.values)
         wanted = max(round(decision.value), 1)
         if wanted > most:
             yield Step("max_loras", (*decision.reasons, FewerAdapters(most, wanted)), most)
@@ -224,14 +228,12 @@ class Configurator:
         yield Step("max_loras", decision.reasons, wanted)
         if self._together > 1 and (seated := min(wanted + self._together - 1, most)) > wanted:
             yield Step("max_loras", (f"{self._together} adapters are asked at the same moment, a slot each",), seated)
-        elif self.objective.trees == "steady" and (wanted <= FEW or _uneven(values)):
-            yield from self._spare_slots(values, mix, wanted, most=most, rank=rank)
+        elif self.objective.trees == "steady" and (wanted <= FEW or _uneven(measured.values)):
+            yield from self._spare_slots(measured, mix, wanted, most=most, rank=rank)
 
-    def _spare_slots(
-        self, values: dict[str, float], mix: Workload, wanted: int, *, most: int, rank: int
-    ) -> Iterator[Step]:
+    def _spare_slots(self, measured: Measured, mix: Workload, wanted: int, *, most: int, rank: int) -> Iterator[Step]:
         """More slots where chance, bursts, or somewhat more traffic would fill those of the rules."""
-        (with_slots,) = measure_slots(values, mix, self.profile, [wanted])
+        (with_slots,) = measured.with_slots([wanted])
         busy = _busy(with_slots, mix)
         if (waiting := share_waiting(wanted, busy)) <= WAITING:
             return
@@ -243,8 +245,9 @@ class Configurator:
             return
         tried = sorted({fit[round(share * (len(fit) - 1))] for share in np.linspace(0, 1, TRIED)})
         most_ms = (1 + (SPARE_STEP if wanted <= FEW else UNEVEN_STEP)) * with_slots["step_time"]
-        measured = measure_slots(values, mix, self.profile, tried)
-        cheap = [slots for slots, each in zip(tried, measured, strict=True) if each["step_time"] <= most_ms]
+        cheap = [
+            slots for slots, each in zip(tried, measured.with_slots(tried), strict=True) if each["step_time"] <= most_ms
+        ]
         if cheap:
             spare = cheap[-1]
             waits = (Waits(wanted, waiting, GROWTH), Waits(spare, share_waiting(spare, busy)))
@@ -303,10 +306,10 @@ class Configurator:
         return memory.kv_capacity_tokens(slots, rank, memory.gpu_memory_utilization)
 
     def _expect(
-        self, values: dict[str, float], mix: Workload, slots: Sequence[int], rank: int
+        self, measured: Measured, mix: Workload, slots: Sequence[int], rank: int
     ) -> Iterator[tuple[int, dict[str, float], Expectation]]:
         """Of these numbers of slots, one after the other: the features with them, and what comes of them."""
-        for count, with_slots in zip(slots, measure_slots(values, mix, self.profile, slots), strict=True):
+        for count, with_slots in zip(slots, measured.with_slots(slots), strict=True):
             expected = self._expectation(with_slots, mix, self._capacity(count, rank))
             yield count, with_slots, expected
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from advisor.features.vector import measure
 from advisor.recommend.answer.reasons import Asked, Kept, Missed, Quotient
 from advisor.recommend.answer.recommendation import Step
 from advisor.recommend.choice.configuration import Configuration, Configurator, DoesNotFitError
@@ -55,15 +54,15 @@ def choose(
     no fewer than `least` are wanted, which is all.
     """
     objective, found, everyone = configurator.objective, dict[int, Configuration](), subset(of)
-    values = measure(everyone, configurator.profile, ttft_limit_s=objective.ttft_limit_s)
-    base = everyone.base_tok_s
+    measured = configurator.measure(everyone)
+    values, base = measured.values, everyone.base_tok_s
     trace = _admission_limit(configurator, values, base)
     limit = int(trace[-1].result)
 
     def misses(size: int) -> list[str]:
         if size not in found:
             known = size == of
-            found[size] = configurator.configure(everyone if known else subset(size), values if known else None)
+            found[size] = configurator.configure(everyone if known else subset(size), measured if known else None)
         return objective.misses(found[size].expected)
 
     try:

@@ -9,6 +9,7 @@ import numpy as np
 
 from advisor import together
 from advisor.features.estimate import estimate
+from advisor.features.served_mix import ServedMix
 from advisor.inventory.inventory import Inventory
 from advisor.names import listed
 from advisor.recommend.choice.configuration import Configurator, DoesNotFitError
@@ -163,7 +164,11 @@ class Selector:
         asked = adapters[self.mix.rate[adapters] > 0]
         busy = self.mix.take(asked)
         order = in_order(self.mix, self.inventory.names, asked)
-        serves = (busy.offered_tok_s - busy.base_tok_s) / len(busy) * estimate(busy, self.pair.profile).max_adapters
+        serves = (
+            (busy.offered_tok_s - busy.base_tok_s)
+            / len(busy)
+            * estimate(ServedMix(busy, self.pair.profile)).max_adapters
+        )
         load = self._load()[order]
         giants, others = order[load > GIANT * serves], order[load <= GIANT * serves]
         giants = giants[np.argsort(self._load()[giants], kind="stable")]

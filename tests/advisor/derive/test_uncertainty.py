@@ -10,6 +10,7 @@ import pytest
 from advisor.derive.engine import Engine
 from advisor.derive.uncertainty import REASONS, cautious, interval, moved
 from advisor.features.estimate import estimate
+from advisor.features.served_mix import ServedMix
 from advisor.zoo.pairs import find_pair
 from tests.advisor.small_zoo import random_mix
 from twin.profile import Profile
@@ -31,7 +32,7 @@ def test_nine_of_ten_servers_bear_what_the_careful_profile_does(model: str, gpu:
     mix, profile = random_mix(generator, 60), find_pair(model, gpu, None, engine).profile
 
     def served(of: Profile) -> float:
-        return math.log(estimate(mix, of).max_adapters)
+        return math.log(estimate(ServedMix(mix, of)).max_adapters)
 
     careful = served(cautious(profile, served).profile)
     drawn = generator.normal(size=(100, len(REASONS))) / SIGMAS

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from advisor.features import estimate as estimates
-from advisor.features import queueing
+from advisor.features import queueing, served_mix
 from advisor.features.vector import (
     ESTIMATES,
     INVENTORY,
@@ -121,7 +120,7 @@ def test_whether_all_takes_longer_only_shows_in_what_is_counted_in_seconds(
     before = measure(mix, usual, ttft_limit_s=limit_s, max_loras=slots)
     with pytest.MonkeyPatch.context() as clock:
         clock.setattr(queueing, "HOUR_S", times * queueing.HOUR_S)
-        clock.setattr(estimates, "STEP_S", times * estimates.STEP_S)
+        clock.setattr(served_mix, "STEP_S", times * served_mix.STEP_S)
         after = measure(asked_less(mix, times), slower(usual, times), ttft_limit_s=times * limit_s, max_loras=slots)
     for name, unit in UNITS.items():
         scale = times if SECONDS.match(unit) else 1 / times if PER_SECOND.match(unit) else 1.0

@@ -17,6 +17,7 @@ from advisor.derive import model_shape
 from advisor.derive.derive import Subject, derive
 from advisor.errors import InputError
 from advisor.features.estimate import estimate
+from advisor.features.served_mix import ServedMix
 from model_zoo.campaign.grid import TYPICAL, Recipe, sample
 from model_zoo.campaign.profiles import (
     APART,
@@ -174,7 +175,7 @@ def test_the_ranges_hold_what_is_derived_for_models_and_gpus_of_the_catalogue(mo
 
 def most(recipe: Recipe, profile: Profile) -> float:
     """The most adapters of a mix in equilibrium, its base traffic left out."""
-    return estimate(replace(recipe.adapters(TYPICAL), base=None), profile).max_adapters
+    return estimate(ServedMix(replace(recipe.adapters(TYPICAL), base=None), profile)).max_adapters
 
 
 def test_a_mix_asks_as_much_of_its_profile_as_of_the_measured_one() -> None:
