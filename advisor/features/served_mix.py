@@ -25,16 +25,23 @@ STEP_S = np.geomspace(1e-3, 30.0, 120)
 
 
 class ServedMix:
-    """Adapters that are asked, beside base traffic, and the server that they are served on."""
+    """Adapters that are asked, beside base traffic, and the server that they are served on.
+
+    `request_tokens` are the KV tokens of a running request and `token_rate` the tokens/s of all that comes, both base
+    traffic included; `traffic` is all of it side by side. Adapters of as uneven rates are as few as `alike` ones.
+    """
 
     def __init__(self, mix: Workload, profile: Profile) -> None:
         """Work out who is in flight, and what comes together, at every step time considered."""
-        self.mix, self.profile = mix, profile
+        self.mix, self.traffic, self.profile = mix, mix.traffic, profile
+        self.token_rate, self._base_tok_s = mix.offered_tok_s, mix.base_tok_s
+        self.request_tokens = held_tokens(self.traffic)
         # Secants make much of the last digit of a sum: in one order it is the same whatever the inventory's.
         mix = mix.take(np.lexsort((mix.output_mean, mix.input_mean, mix.cv, mix.rate)))
         share, memory = mix.rate / mix.rate.sum(), profile.memory
         self.step_s = STEP_S
         self.rate = float(mix.rate.mean())
+        self.alike = float(mix.rate.sum()) ** 2 / float(mix.rate @ mix.rate)
         self.prompt, self.answer = float(share @ mix.input_mean), float(share @ mix.output_mean)
         self.context = held_tokens(mix)
         self.shared = shared_tokens(mix, memory.block_size)
@@ -47,14 +54,18 @@ class ServedMix:
         self.load_ms = profile.loading.memory_base_ms + profile.loading.memory_per_rank_ms * float(mix.rank.mean())
         self.come = _Steps(
             self.base,
-            _prompts(mix.traffic, memory.block_size),
+            _prompts(self.traffic, memory.block_size),
             self.answer,
-            self.shared * mix.rate.sum() / mix.traffic.rate.sum(),
+            self.shared * mix.rate.sum() / self.traffic.rate.sum(),
             profile,
             STEP_S,
         )
         self.eager_of_base, _ = self.come.at(0.0, 0.0)
         self.left_by_base = _left_by_base(self.base, profile, self.eager_of_base, STEP_S)
+
+    def load(self, adapters: float) -> float:
+        """Tokens/s when so many adapters of the mix are served, beside the base traffic."""
+        return self._base_tok_s + (self.token_rate - self._base_tok_s) * adapters / len(self.mix)
 
 
 class _BaseTraffic(NamedTuple):

@@ -20,7 +20,7 @@ from advisor.features.estimate import Estimate, estimate_slots, estimate_waiting
 from advisor.features.presence import peakedness
 from advisor.features.queueing import Number, dispersion, queue_time, utilisation
 from advisor.features.served_mix import ServedMix
-from advisor.features.tokens import held_tokens, shared_tokens
+from advisor.features.tokens import shared_tokens
 from advisor.features.waits import LEAST_DEVIATION, WAITS, waits
 from twin.profile import Profile
 from twin.settings import slot_rank
@@ -175,13 +175,12 @@ def measure_limits(served: ServedMix, ttft_limits_s: Sequence[float]) -> list[di
     traffic counts as requests, but as no adapter.
     """
     mix, profile, (equilibria, most_waiting) = served.mix, served.profile, estimate_waiting(served)
-    traffic = mix.traffic
-    values = _of_inventory(mix, traffic, profile)
-    load = _load(mix, equilibria.max_adapters)
-    values |= {"estimated_load": load, "saturated_load": _load(mix, most_waiting)}
+    traffic, load = served.traffic, served.load(equilibria.max_adapters)
+    values = _of_inventory(served)
+    values |= {"estimated_load": load, "saturated_load": served.load(most_waiting)}
     values["dispersion"] = dispersion(traffic)
-    values |= _of_mix(values, mix, traffic, profile)
-    values |= _of_limit(values, mix, profile, equilibria)
+    values |= _of_mix(values, served)
+    values |= _of_limit(values, served, equilibria)
     values |= _of_load(values, mix, profile, equilibria)
     found = []
     for limit_s in ttft_limits_s:
@@ -210,7 +209,7 @@ def measure_slots(values: Mapping[str, float], served: ServedMix, max_loras: Seq
     """Every feature of a mix for each of these numbers of slots, given those that do not depend on them."""
     mix, profile = served.mix, served.profile
     empty_ms, rank = profile.step.base_ms, slot_rank(float(mix.rank.max()))
-    request_tokens = held_tokens(mix.traffic)
+    request_tokens = served.request_tokens
     computed, steps = _prompt(values, profile)
     slot_ms = steps * profile.step.slot_ms(rank, computed / steps)  # of a prompt
     found = []
@@ -224,11 +223,11 @@ def measure_slots(values: Mapping[str, float], served: ServedMix, max_loras: Seq
         sizes = math.sqrt(1.0 + (values["input_spread"] ** 2 + values["output_spread"] ** 2) / 2)
         in_batch = min(active, slots)
         leaving = profile.front_end.merged_per_adapter * in_batch * (1 - in_batch / max(values["adapters"], in_batch))
-        load_share = values["token_rate"] / _load(mix, with_slots.max_adapters)
+        load_share = values["token_rate"] / served.load(with_slots.max_adapters)
         room = min(kv_tokens / request_tokens, float(profile.serving.max_num_seqs)) - running
         buffer_s = max(room, 0.0) / values["rate"] * load_share  # of the most tokens/s
         queue_s = queue_time(values["dispersion_time"] * values["estimated_load"] / values["token_rate"], load_share)
-        waited = waits(values, mix, profile, state, slots=slots, kv_tokens=kv_tokens)
+        waited = waits(values, served, state, slots=slots, kv_tokens=kv_tokens)
         found.append(
             {
                 **values,
@@ -267,9 +266,10 @@ def vector(values: dict[str, float], names: Sequence[str]) -> NDArray[np.float32
     return np.array([[values[name] for name in names]], dtype=np.float32)
 
 
-def _of_inventory(mix: Workload, traffic: Workload, profile: Profile) -> dict[str, float]:
+def _of_inventory(served: ServedMix) -> dict[str, float]:
+    mix, traffic = served.mix, served.traffic
     share = traffic.rate / traffic.rate.sum()
-    token_rate, adapters, prompt = mix.offered_tok_s, len(mix), float(share @ traffic.input_mean)
+    token_rate, adapters, prompt = served.token_rate, len(mix), float(share @ traffic.input_mean)
     return {
         "adapters": float(adapters),
         "rate_mean": float(mix.rate.mean()),
@@ -281,12 +281,13 @@ def _of_inventory(mix: Workload, traffic: Workload, profile: Profile) -> dict[st
         "output_mean": float(share @ traffic.output_mean),
         "cv_mean": float(share @ traffic.cv),
         "base_share": mix.base_tok_s / token_rate,
-        "prefix_share": shared_tokens(traffic, profile.memory.block_size) / prompt,
+        "prefix_share": shared_tokens(traffic, served.profile.memory.block_size) / prompt,
     }
 
 
-def _of_mix(values: dict[str, float], mix: Workload, traffic: Workload, profile: Profile) -> dict[str, float]:
+def _of_mix(values: dict[str, float], served: ServedMix) -> dict[str, float]:
     """Proportions of a mix, and what the Profile says of single requests."""
+    mix, traffic, profile = served.mix, served.traffic, served.profile
     share, step = traffic.rate / traffic.rate.sum(), profile.step
     prompt, answer = values["input_mean"], values["output_mean"]
     budget = profile.serving.max_num_batched_tokens
@@ -309,7 +310,7 @@ def _of_mix(values: dict[str, float], mix: Workload, traffic: Workload, profile:
         "burst_time": max(_together(traffic, prompt_ms / 1e3) - 1.0, 0.0) * prompt_ms / 1e3,
         "prompt_residual": square / computed / 2 * (step.per_eager_token_ms + step.lora_per_token_ms) / 1e3,
         "chunks": prompt / budget,
-        "kv_requests": profile.memory.kv_tokens_base / held_tokens(traffic),
+        "kv_requests": profile.memory.kv_tokens_base / served.request_tokens,
         "load_time": (loading.memory_base_ms + loading.memory_per_rank_ms * float(mix.rank.mean())) / step.base_ms,
         "async_scheduling": float(profile.behaviour.async_scheduling),
     }
@@ -327,8 +328,9 @@ def _prompt(values: Mapping[str, float], profile: Profile) -> tuple[float, float
     return computed, max(computed / profile.serving.max_num_batched_tokens, 1.0)
 
 
-def _of_limit(values: dict[str, float], mix: Workload, profile: Profile, equilibria: Estimate) -> dict[str, float]:
+def _of_limit(values: dict[str, float], served: ServedMix, equilibria: Estimate) -> dict[str, float]:
     """How full the parts of a server are that works at its limit in equilibrium."""
+    mix, profile = served.mix, served.profile
     adapters = equilibria.max_adapters
     state, rank = equilibria.serving(adapters), slot_rank(values["rank_max"])
     step_s, memory, serving = state.step_ms / 1e3, profile.memory, profile.serving
@@ -345,7 +347,7 @@ def _of_limit(values: dict[str, float], mix: Workload, profile: Profile, equilib
         "limit_running": running,
         "limit_active_share": state.active_adapters / max(adapters, 1e-9),
         "limit_step": state.step_ms / profile.step.base_ms,
-        "limit_kv": running * held_tokens(mix.traffic) / kv_tokens,
+        "limit_kv": running * served.request_tokens / kv_tokens,
         "limit_seats": running / serving.max_num_seqs,
         "limit_budget": tokens / serving.max_num_batched_tokens,
         "limit_graphs": tokens / max(profile.step.graph_tokens, 1),
@@ -375,11 +377,6 @@ def _running(values: Mapping[str, float], step_ms: float) -> float:
 def _kv_tokens(profile: Profile, slots: float, rank: int) -> float:
     memory = profile.memory
     return memory.kv_tokens_base - slots * (memory.kv_tokens_per_slot_rank * rank + memory.kv_tokens_per_slot)
-
-
-def _load(mix: Workload, adapters: float) -> float:
-    """Tokens/s when so many adapters of the mix are served, beside the base traffic."""
-    return mix.base_tok_s + (mix.offered_tok_s - mix.base_tok_s) * adapters / len(mix)
 
 
 def _pooled_std(share: Floats, mean: Floats, std: Floats, pooled_mean: float) -> float:

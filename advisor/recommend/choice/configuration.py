@@ -326,7 +326,7 @@ class Configurator:
             steady_share = 1.0 - answer_s / HOUR_S if self.objective.trees == "steady" else STARVED_BELOW
             share = max(share, steady_share, STARVED_BELOW)
         return Expectation(
-            throughput_tok_s=share * mix.offered_tok_s,
+            throughput_tok_s=share * values["token_rate"],
             share=share,
             itl_ms=predicted.itl_ms,
             ttft_ms=predicted.ttft_ms,
