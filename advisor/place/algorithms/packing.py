@@ -4,16 +4,18 @@ Every slot is as large as the largest rank on its GPU, so adapters of a rank sta
 either all of the same mix, or sorted by tokens per adapter in flight: a busy server needs few slots, and its many
 tokens are then cheap, while one of many adapters that are seldom asked needs many slots and has few tokens. What is
 better depends on the inventory. All orders are tried, on a part of it where it is large; how much a GPU serves of
-adapters in an order is learned from the pair's models, GPU by GPU.
+adapters in an order is learned from the pair's models, GPU by GPU. Where adapters are hard to serve but among others,
+they are dealt out evenly instead (see `dealing`).
 """
 
 from __future__ import annotations
 
-import heapq
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
+from advisor.place.algorithms.dealing import deal_by_rank, evenly
 from advisor.place.algorithms.filling import FINE, Filled, fill_all
 from advisor.place.algorithms.items import NOWHERE, Floats, Items, Positions, items_of
 from advisor.place.bound import least_shares
@@ -25,6 +27,8 @@ THINNED = 8.0
 """Orders are compared on so many GPUs' worth of items."""
 PER_SECOND = 100
 """Groups that are judged in a second: how time is counted, so that a seed gives one placement on any machine."""
+DEALING = 3
+"""Times as many are judged where items are dealt out evenly, on a part of them and on all: fewer find nothing."""
 FINER = 0.2
 """How much closer to what a GPU serves GPUs are filled in the end, where there is time."""
 CLOSE = 0.35
@@ -41,14 +45,19 @@ def pack(servers: Servers) -> Iterator[list[Group]]:
     orders = _orders(servers, items, free)
     judged = servers.evaluations
     best: list[Filled] | None = None
-    ranked = sorted(orders, key=lambda name: _gpus(_thinned(servers, items, orders[name], types)))
-    for name in ranked:
+    thinned = {name: _thinned(items, orders[name], types) for name in orders}
+    costs = {name: _cost_of_part(fill_all(servers, items, part, types)) for name, part in thinned.items()}
+    for name in sorted(orders, key=costs.__getitem__):
         if best is not None and (servers.evaluations - judged > PER_SECOND * servers.problem.time_s):
             break
         found = fill_all(servers, items, orders[name], types)
         if best is None or _cost(servers, found) < _cost(servers, best):
             best, order = found, orders[name]
             yield _groups(items, best)
+    part = next(iter(thinned.values()))
+    if (dealt := _dealt_by_rank(servers, items, part, min(costs.values()), best or [])) is not None:
+        yield [items.group(each) for each in dealt]
+        return
     if not best:  # nothing to fill GPUs with: no adapter is on one alone
         return
     if len(types) > 1:
@@ -124,10 +133,15 @@ def _orders(servers: Servers, items: Items, free: Positions) -> dict[str, Positi
     return {name: free[np.lexsort(key)] for name, key in keys.items()}
 
 
-def _thinned(servers: Servers, items: Items, order: Positions, types: tuple[int, ...]) -> list[Filled]:
-    """GPUs for an even part of the items, no more than a few GPUs' worth."""
+def _thinned(items: Items, order: Positions, types: tuple[int, ...]) -> Positions:
+    """An even part of the items, no more than a few GPUs' worth."""
     stride = max(int(items.share[types[0]].sum() / THINNED), 1)
-    return fill_all(servers, items, order[stride // 2 :: stride], types)
+    return order[stride // 2 :: stride]
+
+
+def _cost_of_part(filled: list[Filled]) -> tuple[int, float]:
+    """What orders are compared by: how many items are placed, then how many GPUs they take."""
+    return -_placed(filled), _gpus(filled)
 
 
 def _gpus(filled: list[Filled]) -> float:
@@ -141,6 +155,26 @@ def _cost(servers: Servers, filled: list[Filled]) -> tuple[int, float, float]:
     return -sum(len(each.items) for each in filled), price, _gpus(filled)
 
 
+def _dealt_by_rank(
+    servers: Servers, items: Items, part: Positions, cost_of_part: tuple[int, float], filled: list[Filled]
+) -> list[Positions] | None:
+    """The items dealt out evenly, where that places more of them than filling does, or as many on fewer GPUs.
+
+    It is tried on a part of them, of which the cost when filled is given, then on all.
+    """
+    problem = servers.problem
+    if len(problem.gpu_types) > 1 or items.apart or items.pinned:
+        return None
+    at_most, judged = problem.gpu_types[0].at_most, DEALING * PER_SECOND * problem.time_s
+    there_are = min((each for each in (problem.gpus, at_most) if each is not None), default=math.inf)
+    for some, cost in ((part, cost_of_part), (items.free, _cost_of_part(filled))):
+        most = min(cost[1] if -cost[0] == len(some) else math.inf, there_are)
+        dealt = deal_by_rank(servers, items, some, until=servers.evaluations + judged, most=most)
+        if (-sum(map(len, dealt)), len(dealt)) >= cost or len(dealt) > there_are:
+            return None
+    return dealt
+
+
 def _dealt(servers: Servers, items: Items, order: Positions, gpus: int) -> list[Positions] | None:
     """The items dealt out evenly to so many GPUs, in one way or another that keeps the objective; None if none does."""
     problem = servers.problem
@@ -152,26 +186,15 @@ def _dealt(servers: Servers, items: Items, order: Positions, gpus: int) -> list[
     mix = servers.mix().take(items.adapter[order])
     load = mix.rate * items.weight[order] * (mix.input_mean + mix.output_mean)
     ways = [
-        [order[each] for each in _evenly(load, np.argsort(-load, kind="stable"), gpus)],
+        [order[each] for each in evenly(load, np.argsort(-load, kind="stable"), gpus)],
         np.split(order, np.searchsorted(np.cumsum(share), share.sum() * np.arange(1, gpus) / gpus)),
-        [order[each] for each in _evenly(share, np.argsort(-share, kind="stable"), gpus)],
+        [order[each] for each in evenly(share, np.argsort(-share, kind="stable"), gpus)],
     ]
     for way in ways:
         by_share = sorted(way, key=lambda each: -float(items.share[0][each].sum()))
         if all(not servers.judge(items.group(each)).missed for each in by_share if len(each)):
             return way
     return None
-
-
-def _evenly(share: Floats, order: Positions, gpus: int) -> list[Positions]:
-    """The next one always to the GPU that has least so far."""
-    least = [(0.0, 0, gpu) for gpu in range(gpus)]
-    dealt: list[list[int]] = [[] for _ in range(gpus)]
-    for each in order.tolist():
-        has, count, gpu = heapq.heappop(least)
-        dealt[gpu].append(each)
-        heapq.heappush(least, (has + float(share[each]), count + 1, gpu))
-    return [np.array(each, dtype=np.int64) for each in dealt]
 
 
 def _levelled(

@@ -26,6 +26,8 @@ class Demand(NamedTuple):
     """Of its tokens, s per second."""
     tokens: Floats
     """Batched tokens per second."""
+    lumps: Floats
+    """Of these, those of prompts beyond the largest CUDA graph, as prompts come in one piece."""
     requests: Floats
     """Requests per second times the steps of each."""
     held: Floats
@@ -46,6 +48,8 @@ def demand_of(mix: Workload, profile: Profile) -> Demand:
         traffic=mix.rate * np.log1p(excess) / excess * mix.output_mean,
         time=mix.rate * (decodes * per_decode_ms + mix.input_mean * step.lora_per_token_ms) / 1e3,
         tokens=mix.rate * (decodes + mix.input_mean),
+        # Of lengths that vary the mean is no less: what is beyond is convex.
+        lumps=mix.rate * np.maximum(mix.input_mean - step.graph_tokens, 0.0),
         requests=mix.rate * mix.output_mean,
         held=mix.rate * (_prompt_steps(mix) + np.maximum(squares - mix.output_mean, 0.0) / 2),
     )

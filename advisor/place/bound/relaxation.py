@@ -6,6 +6,8 @@ so 1 / t steps per second while it works. In every second, of each adapter on it
     tokens      a request decodes in O - 1 steps and brings I prompt tokens, with their time by the Profile
     presence    it is in the batch of a share p(t) = 1 - exp(-bursts O t) of the steps, and each of these takes longer
     KV cache    a request holds its prompt and what it has written, O I + O^2 / 2 tokens x steps altogether
+    lumps       a prompt is cut only where a step is full, of B tokens: of the I - g tokens beyond the largest CUDA
+                graph a share of 1 - g / B at least is beyond it in the steps that they are in, too
 
 and the GPU has one second (less what 1 / t empty steps of G slots take), G slots (presences add up to no more), the KV
 cache beside G slots of rank r, and the largest batch. Every adapter so takes a share of every resource; a resource in
@@ -50,6 +52,9 @@ NEAR = 1.2
 """Times the least mean: cells further above it are let be."""
 SLOTS_PER_STEP = 0.5
 """How much less a bound gains from a narrower range of slots than of the time of a step."""
+RESOURCES = 7
+"""Time where slots cost the least, where they cost what tokens do, and beyond the CUDA graphs; slots, KV cache, largest
+batch and tokens of a step."""
 PORTION = 512
 """Adapters looked at together, for the memory's sake."""
 LONGEST_S = 2.0
@@ -61,7 +66,7 @@ class Cells(NamedTuple):
     edges: Floats
     """Rank, fewest and most slots, shortest and longest step, s; shape (n, 5)."""
     weights: Floats
-    """Of time, time beyond the CUDA graphs, slots, KV cache, largest batch and tokens of a step; shape (n, 6)."""
+    """By resource; shape (n, RESOURCES)."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ class Relaxation:
                 slots = np.unique(np.append(np.geomspace(least, most, 6), most)) if most > least else [most, most]
                 rows += [(rank, *some, *time) for some, time in product(pairwise(slots), pairwise(times))]
         edges = np.array(rows, dtype=np.float64).reshape(-1, 5)
-        return self._startable(Cells(edges, np.full((len(edges), 6), 1 / 6)))
+        return self._startable(Cells(edges, np.full((len(edges), RESOURCES), 1 / RESOURCES)))
 
     def _most_slots(self, rank: int) -> int:
         """With which a server starts."""
@@ -137,10 +142,12 @@ class Relaxation:
         tiles = lora_kernels.rank_tiles(rank)
         shrink_ms = step.per_slot_shrink_ms * tiles * lora_kernels.SPLIT_LARGE / lora_kernels.SPLIT
         slot_token_ms = shrink_ms / lora_kernels.SHRINK_TOKENS + step.per_slot_expand_ms / lora_kernels.EXPAND_TOKENS
-        eager_s = (step.per_eager_token_ms + slot_token_ms * fewest) / 1e3
+        slots_s = slot_token_ms * fewest / 1e3
+        eager_s = step.per_eager_token_ms / 1e3
         time = 1.0 - self._empty_s(edges) / longest
-        without_slots_ms = step.base_ms + self.profile.scheduling.base_ms
-        beyond = 1.0 - without_slots_ms / 1e3 / longest + step.per_eager_token_ms / 1e3 * step.graph_tokens / shortest
+        without_slots = 1.0 - (step.base_ms + self.profile.scheduling.base_ms) / 1e3 / longest
+        beyond = without_slots + eager_s * step.graph_tokens / shortest
+        in_lumps_s = eager_s * max(1.0 - step.graph_tokens / serving.max_num_batched_tokens, 0.0)
         adapter_ms = step.per_adapter_ms + step.per_adapter_expand_ms
         adapter_ms = adapter_ms + step.per_adapter_shrink_ms * tiles * lora_kernels.LARGE_WORK
 
@@ -151,8 +158,9 @@ class Relaxation:
         column = np.newaxis
         shares = np.stack(
             [
-                busy / time,
-                (busy + demand.tokens[:, column] * eager_s) / beyond,
+                (busy + demand.lumps[:, column] * in_lumps_s) / time,
+                (busy + demand.lumps[:, column] * in_lumps_s + demand.tokens[:, column] * slots_s) / without_slots,
+                (busy + demand.tokens[:, column] * (eager_s + slots_s)) / beyond,
                 present / most,
                 demand.held[:, column] * shortest / capacity,
                 demand.requests[:, column] * shortest / serving.max_num_seqs,

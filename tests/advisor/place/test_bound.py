@@ -32,8 +32,9 @@ def shares(mix: Workload, pair: Pair, rounds: int = 6) -> np.ndarray:
 
 
 def various(generator: np.random.Generator, count: int) -> Workload:
-    """Adapters that differ in all there is."""
+    """Adapters that differ in all there is: some mixes of prompts that fit into a step, some of much longer ones."""
     length = generator.uniform(20, 600, (2, count))
+    length[0] *= generator.choice([1.0, 8.0])
     return Workload(
         generator.choice([8, 16, 32, 64], count).astype(float),
         10 ** generator.uniform(-2.5, 0, count),
@@ -63,6 +64,18 @@ def test_a_gpu_that_holds_is_one_at_most(seed: int, number: int) -> None:
             came = measures.arrivals / max(float(scaled.rate.sum()) * 3600, 1e-9)
             if measures.steady() and measures.completed > 0.99 * measures.arrivals:
                 assert float(shares(replace(scaled, rate=scaled.rate * min(came, 1.0)), pair).sum()) <= 1.02
+
+
+def test_a_long_prompt_takes_the_time_of_full_steps() -> None:
+    # Two prompts of 4,000 tokens in a second, cut into steps of 2,048: what is beyond the graphs of 512 tokens is
+    # computed at once, though of the mean step no token is beyond them.
+    pair, count = load_zoo().pairs[0], 20
+    length, single = np.full(count, 4000.0), np.full(count, 20.0)
+    mix = Workload(np.full(count, 8.0), np.full(count, 0.1), length, 0 * length, single, 0 * single, np.ones(count))
+    step, serving = pair.profile.step, pair.profile.serving
+    in_lumps = (4000 - step.graph_tokens) * (1 - step.graph_tokens / serving.max_num_batched_tokens)
+    least_s = 2.0 * (in_lumps * step.per_eager_token_ms + 4000 * step.lora_per_token_ms) / 1e3
+    assert float(shares(mix, pair, rounds=30).sum()) > least_s
 
 
 @settings(max_examples=200, deadline=None)
