@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from advisor.place.judge.servers import Server, Servers, traffic_of
 from advisor.place.placement import Assignment, Group, Placement
 from advisor.place.problem import Problem
 from advisor.place.verification.cluster import Mapped
-from advisor.recommend.choice.configuration import Configuration, DoesNotFitError
+from advisor.recommend.choice.configuration import DoesNotFitError
 from advisor.simulation import MEASURES, Simulation
 from twin.settings import Settings
 
@@ -122,27 +123,24 @@ class ExactServers(Servers):
         by_models = super()._judged(group)
         if by_models.configuration is None:
             return by_models
-        missed: list[str] = []
-        for configuration in self._configurations(group, by_models.configuration):
-            now = self._missed(group, configuration.settings)
-            if not now:
-                return Server(configuration, ())
-            missed = missed or now
+        settings = by_models.configuration.settings
+        if not (missed := self._missed(group, settings)):
+            return Server(by_models.configuration, ())
+        workload = self.workload(group, scale=1.0 + self.problem.headroom)
+        for slots in self._other_slots(group, settings.max_loras, len(workload)):
+            others = replace(settings, max_loras=slots, max_cpu_loras=max(settings.max_cpu_loras, slots))
+            # The twin first: an hour of it takes half the time of asking the models what to expect.
+            if not self._missed(group, others):
+                with suppress(DoesNotFitError):
+                    return Server(self._configure(group, workload, slots), ())
         return Server(by_models.configuration, tuple(missed))
 
-    def _configurations(self, group: Group, configuration: Configuration) -> Iterator[Configuration]:
-        """That of the models, then some with other slots."""
-        yield configuration
-        workload, asked = self.workload(group, scale=1.0 + self.problem.headroom), configuration.settings.max_loras
-        if group.max_loras is not None or "max_loras" in self.problem.inventory.fixed:
-            return
-        most = max(len(workload), 1)
-        for slots in dict.fromkeys(min(max(round(asked * factor), 1), most) for factor in OTHER_SLOTS):
-            if slots != asked:
-                try:
-                    yield self._configure(group, workload, slots)
-                except DoesNotFitError:
-                    continue
+    def _other_slots(self, group: Group, asked: int, adapters: int) -> Iterator[int]:
+        """Slots to try beside those of the models."""
+        if group.max_loras is None and "max_loras" not in self.problem.inventory.fixed:
+            most = max(adapters, 1)
+            tried = (min(max(round(asked * factor), 1), most) for factor in OTHER_SLOTS)
+            yield from (slots for slots in dict.fromkeys(tried) if slots != asked)
 
     def _missed(self, group: Group, settings: Settings) -> list[str]:
         scale = (1.0 + self.problem.headroom) * (1.0 + self._margin)
