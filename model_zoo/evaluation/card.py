@@ -39,6 +39,7 @@ HEADINGS = {
     "itl_regret_percent": "ITL above best %",
     "ttft_regret_s": "TTFT above best s",
     "refused_percent": "refused %",
+    "given_away_percent": "given away where 5 % may miss, %",
 }
 
 

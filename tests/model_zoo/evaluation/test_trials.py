@@ -8,6 +8,7 @@ from dataclasses import replace
 from model_zoo.campaign.grid import sample
 from model_zoo.campaign.runs import STEADY, SimulatedRun
 from model_zoo.campaign.search import Exploration
+from model_zoo.evaluation.report import given_away
 from model_zoo.evaluation.trials import Recommendation, Trial, costs, tightened
 from tests.model_zoo.training.test_labels import run
 
@@ -43,3 +44,12 @@ def test_hours_without_an_answer_count_where_they_can() -> None:
         "ttft_regret_s": 1.0,
     }
     assert set(costs("recommended", cases[1:], [best]).errors) == {"missed_percent", "starved_percent"}
+
+
+def test_guesses_are_cut_down_until_few_enough_miss() -> None:
+    recipe = Exploration(sample(8, seed=0)[0], (1,), ())
+    answers = [Recommendation(recipe, STEADY, 0, 1, run(100, 8, itl_ms=40.0)) for _ in range(40)]
+    assert given_away(answers, [100] * 40) == 0
+    assert given_away(answers, [100] * 38 + [200] * 2) == 0, "a twentieth of them may miss"
+    assert given_away(answers, [100] * 37 + [200] * 3) > 40, "or all are halved"
+    assert given_away(answers, [50] * 20 + [100] * 20) == 25
