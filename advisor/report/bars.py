@@ -27,7 +27,7 @@ def write(curve: Curve, served: int, *, ttft: str = "ttft_ms", end: str = "", pl
     ]
     for point in points:
         bar = _bar(point.throughput_tok_s / most, plain)
-        note = "served" if point.adapters == served else "" if point.met else "objective missed"
+        note = "objective missed" if not point.met else "served" if point.adapters == served else ""
         figure = f"{point.throughput_tok_s:,.0f}"
         sign = ">" if point.adapters == served else " "
         rows.append(f"{sign} {point.adapters:>8,}  {bar} {figure:>7}  {_time(point.ttft_ms):>9}  {note}".rstrip())

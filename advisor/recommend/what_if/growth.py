@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.answer.recommendation import Recommendation
@@ -40,7 +43,9 @@ class Curve:
     """Points of rising numbers of adapters under the same slots.
 
     They end with the first that misses the objective beyond what is served. Behind it requests queue up for all of an
-    hour: the models tell that from a steady hour, but not how bad it is, and rise and fall there as it happens.
+    hour: the models tell that from a steady hour, but not how bad it is, and rise and fall there as it happens. Up to
+    there, more adapters are never served faster; where models of trees say so, it is evened out from what is served on
+    either way, which stays as it is told elsewhere.
     """
 
     max_loras: int
@@ -114,4 +119,17 @@ def _curve(mix: Mix, sizes: Sequence[int], slots: int, served: int) -> Curve | N
         )
     reached = served if any(point.met and point.adapters == served for point in points) else 0
     missed = (i for i, point in enumerate(points) if point.adapters > reached and not point.met)
-    return Curve(slots, capacity, tuple(points[: next(missed, len(points)) + 1]))
+    end = next(missed, len(points))
+    return Curve(slots, capacity, (*_evened(points[:end], served), *points[end : end + 1]))
+
+
+def _evened(points: Sequence[Point], served: int) -> Iterator[Point]:
+    """The points with throughput and times that only rise, those of what is served as they were."""
+    known = bisect_right([point.adapters for point in points], served) - 1
+    names = ("throughput_tok_s", "itl_ms", "ttft_ms")
+    values = np.array([[getattr(point, name) for name in names] for point in points]).reshape(-1, len(names))
+    if known >= 0:
+        values[: known + 1] = np.minimum.accumulate(values[known::-1])[::-1]
+    values[max(known, 0) :] = np.maximum.accumulate(values[max(known, 0) :])
+    for point, evened in zip(points, values.tolist(), strict=True):
+        yield replace(point, **dict(zip(names, evened, strict=True)))

@@ -224,6 +224,9 @@ def test_curves_end_where_the_objective_is_missed(pair: Pair, seed: int) -> None
     for curve in () if drawn is None else drawn.curves:
         beyond = [point for point in curve.points if point.adapters > answer.admission.asked]
         assert all(point.met for point in beyond[:-1])
+        for name in ("throughput_tok_s", "itl_ms", "ttft_ms"):
+            told = [getattr(point, name) for point in curve.points[: -1 if curve.ended else None]]
+            assert told == sorted(told), "more adapters are never served faster"
         if curve.ended and len(curve.points) > 1:
             shown = write_bars(curve, answer.admission.asked).splitlines()
             assert shown[-1].endswith("objective missed")
@@ -254,8 +257,10 @@ def test_adapters_that_are_never_asked_are_told_apart_from_those_that_are_counte
     for lever in (each for each in answer.levers if each.adapters is not None):
         assert f"({lever.adapters:,} with traffic)" in text
     drawn = grow(inventory(idle, count=50), find_pair("llama-3.1-8b-instruct", "h100-64gb"), Objective(), answer)
-    assert drawn is not None and any(point.adapters == 50 for point in drawn.curves[0].points)
-    assert takes(drawn, answer.admission).endswith("adapters with traffic, with slots to match.")
+    assert drawn is not None and answer.settings is not None
+    (curve,) = (each for each in drawn.curves if each.max_loras == answer.settings.max_loras)
+    assert any(point.adapters == 50 for point in curve.points)
+    assert "adapters with traffic, with slots to match." in takes(drawn, answer.admission)
 
 
 def test_idle_adapters_on_disk_take_no_place_of_busy_ones() -> None:

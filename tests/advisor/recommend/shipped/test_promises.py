@@ -29,19 +29,12 @@ def test_steady_is_not_said_beside_a_throughput_below_the_offer(
         assert answer.expected.throughput_tok_s >= 0.97 * answer.admission.token_rate
 
 
-LONG_ON_LITTLE = pytest.mark.xfail(
-    strict=True, reason="the models admit too many with prompts of 3,000 tokens and little memory: requests wait"
-)
-
-
 @pytest.mark.parametrize(
     ("mix", "utilization", "least"),
     [
         (workload(np.full(24, 0.03), lengths=(3000.0, 1700.0, 250.0, 200.0)), 0.45, 24),
         (workload(np.full(24, 0.15), lengths=(3000.0, 1700.0, 250.0, 200.0)), 0.45, 5),
-        pytest.param(
-            workload(np.full(24, 0.15), lengths=(3000.0, 1700.0, 250.0, 200.0)), 0.6, 10, marks=LONG_ON_LITTLE
-        ),
+        (workload(np.full(24, 0.15), lengths=(3000.0, 1700.0, 250.0, 200.0)), 0.6, 10),
         (workload(np.full(128, 0.058)), 0.45, 90),
     ],
 )

@@ -72,7 +72,7 @@ def test_spare_slots_cost_little(model: str, adapters: int, rate: float, cv: flo
     pair = find_pair(model, "h100-64gb")
     mix = replace(workload(np.full(adapters, rate), rank), cv=np.full(adapters, cv))
     answer = recommend(inventory(mix), pair, Objective())
-    rules, spare = (int(step.result) for step in answer.trace if step.output == "max_loras")
+    rules, spare, *_ = (int(step.result) for step in answer.trace if step.output == "max_loras")
     assert rules < spare <= adapters == answer.admission.adapters
     before, after = (measure(mix, pair.profile, ttft_limit_s=2.0, max_loras=slots) for slots in (rules, spare))
     assert after["step_time"] <= 1.025 * before["step_time"]
@@ -82,12 +82,13 @@ def test_spare_slots_cost_little(model: str, adapters: int, rate: float, cv: flo
 
 
 @pytest.mark.parametrize(
-    ("adapters", "rank", "cv", "slots", "scarce"), [(40, 128, 4.0, 31, False), (300, 64, 1.0, 61, True)]
+    ("adapters", "rate", "rank", "cv", "slots", "scarce"),
+    [(40, 0.02, 128, 4.0, 31, False), (300, 0.03, 64, 1.0, 61, True)],
 )
 def test_nobody_is_warned_of_slots_that_memory_does_not_allow_where_none_would_be_of_use(
-    llama: Pair, *, adapters: int, rank: int, cv: float, slots: int, scarce: bool
+    llama: Pair, *, adapters: int, rate: float, rank: int, cv: float, slots: int, scarce: bool
 ) -> None:
-    asked = inventory(replace(workload(np.full(adapters, 0.02), rank), cv=np.full(adapters, cv)))
+    asked = inventory(replace(workload(np.full(adapters, rate), rank), cv=np.full(adapters, cv)))
     answer = recommend(asked, llama, Objective())
     assert answer.settings is not None and answer.settings.max_loras == slots
     assert any(isinstance(reason, SlotsMemory) for step in answer.trace for reason in step.reasons)
