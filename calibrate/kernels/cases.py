@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from twin.lora_kernels import REACHED
+
 RANKS = (16, 8, 32, 64, 128, 256)
 SLOTS = (32, 1, 128, 8, 384)
 ADAPTERS = (1, 8, 32, 128, 256)
@@ -22,11 +24,6 @@ MIDDLE = (16, 32, 8, 32)
 
 LEAST_MIB, CACHE_MIB = 1.0, 128.0
 """What is read in a fraction of a microsecond from wherever it is; and more than a GPU's cache holds."""
-
-
-REACHED = 2**31
-"""Numbers in the slots of one product from which on kernels read elsewhere, for they count in 32 bits: on an H200
-384 slots of rank 256 and 28,672 outputs, 1.3 times as many, were an illegal memory access that ended all timing."""
 
 
 class Case(NamedTuple):

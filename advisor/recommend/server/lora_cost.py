@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from advisor.features.estimate import Estimate, estimate, estimate_slots
+from advisor.features.estimate import estimate, estimate_slots
 from advisor.features.served_mix import ServedMix
 from advisor.recommend.server.launched import with_settings
 from twin.profile import Profile
@@ -27,10 +27,9 @@ def without_lora(mix: Workload, profile: Profile, settings: Settings) -> Without
     # Of the memory that a GPU has on a part of it, and the longest sequence there, neither is the Profile's own.
     names = ("gpu_memory_utilization", "max_model_len", "max_num_seqs", "max_num_batched_tokens")
     profile = with_settings(profile, {name: getattr(settings, name) for name in names})
-    (lora,) = estimate_slots(ServedMix(mix, profile), [settings.max_loras])
+    served = ServedMix(mix, profile)
+    (lora,) = estimate_slots(served, [settings.max_loras])
     plain = estimate(ServedMix(mix, profile.without_lora()))
-
-    def most(of: Estimate) -> float:
-        return mix.base_tok_s + (mix.offered_tok_s - mix.base_tok_s) * of.max_adapters / len(mix)
-
-    return WithoutLora(plain.serving(len(mix)).step_ms, most(plain) / most(lora))
+    return WithoutLora(
+        plain.serving(len(mix)).step_ms, served.load(plain.max_adapters) / served.load(lora.max_adapters)
+    )

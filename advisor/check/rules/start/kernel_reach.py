@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from advisor.check.finding import Finding, Severity
 from advisor.check.rule import Rule
 from advisor.check.server import Server
-from advisor.recommend.server.kernel_reach import REACHED, largest_side, most_slots
+from advisor.recommend.server.kernel_reach import largest_side, most_slots
+from twin.lora_kernels import REACHED
 
 RULE = Rule("AD109", "slots-beyond-the-kernels", Severity.ERROR, __doc__ or "")
 

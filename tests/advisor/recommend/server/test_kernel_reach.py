@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from advisor.derive import model_shape
 from advisor.recommend.choice.configuration import Configurator, DoesNotFitError
 from advisor.recommend.objective import Objective
-from advisor.recommend.server.kernel_reach import REACHED, largest_side, most_slots
+from advisor.recommend.server.kernel_reach import largest_side, most_slots
 from advisor.zoo.pair import Pair
 from advisor.zoo.pairs import find_pair
 from tests.advisor.recommend.shipped.questions import workload
+from twin.lora_kernels import REACHED
 from twin.settings import LORA_RANKS
 
 
