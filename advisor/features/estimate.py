@@ -25,31 +25,30 @@ for.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.features.batches import lora_cost, normal_cdf
+from advisor.features.balance import Balance, Rules, balance
 from advisor.features.served_mix import ServedMix
 
 Floats = NDArray[np.float64]
 
-PER_ACTIVE = np.array((1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0))[:, np.newaxis]
-"""Slots considered, per adapter in flight, where their number is not given; shape (rules, 1)."""
+PER_ACTIVE = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0)
+"""Slots considered, per adapter in flight, where their number is not given."""
 SLOTS = (1, 4, 8, 16, 32, 64, 128, 256)
 """Slots considered where requests may wait for them."""
-ROUNDS = 8
-"""Iterations for what depends on N itself: slots and misses. Of 160 mixes on Profiles drawn, 158 have then come to
-within 1 % of what 200 lead to."""
-STEEPEST, ACCELERATED = -9.0, 0.5
-"""How fast what is found may fall and rise with what is assumed, for an extrapolation."""
+APART = 8
+"""Of so many step times one is solved first, to see beyond which every server is full: most are."""
+ROUGHLY = 1e-2
+"""Share within which these are solved."""
+FULL = 1.0 + 1e-9
+"""Servers are, from there on: but for rounding."""
 ROUNDING = 1e-9
 """Numbers of adapters that differ by this share are the same."""
-RELOADED = 1 / 6
-"""Share of the batch's adapters that a miss drives out while none is idle."""
 
 
 class State(NamedTuple):
@@ -108,158 +107,56 @@ class Estimate:
 
 def estimate(served: ServedMix) -> Estimate:
     """The equilibria of a mix with a slot and more for all adapters in flight."""
-    return _solve(served, _slots_for_all, np.zeros_like(PER_ACTIVE, dtype=np.bool_))
+    return _solve(served, _for_all())
 
 
 def estimate_waiting(served: ServedMix) -> tuple[Estimate, float]:
     """As `estimate`, and the most adapters if requests may wait for slots, with the slots best for that."""
-    counts, few = np.array(SLOTS)[:, np.newaxis], len(PER_ACTIVE)
-    waiting = np.arange(few + len(counts))[:, np.newaxis] >= few
-
-    def slots_of(active: Floats, adapters: Floats) -> Floats:
-        for_all = _slots_for_all(active[:few], adapters[:few])
-        return np.concatenate([for_all, np.minimum(counts, adapters[few:])])
-
-    found = _solve(served, slots_of, waiting).choices
+    none, counts, few = np.zeros(len(SLOTS)), np.array(SLOTS, dtype=np.float64), len(PER_ACTIVE)
+    waiting = Rules(per_active=none, beside=counts, at_least=none, waiting=np.ones(len(SLOTS), dtype=np.bool_))
+    found = _solve(served, Rules(*(np.concatenate(each) for each in zip(_for_all(), waiting, strict=True)))).choices
     return Estimate(found[:few]), Estimate(found[few:]).max_adapters
 
 
 def estimate_slots(served: ServedMix, max_loras: Sequence[int]) -> list[Estimate]:
     """The equilibria of a mix, one estimate for each of these numbers of slots, for which requests may wait."""
-    counts = np.repeat(np.array(max_loras, dtype=np.float64)[:, np.newaxis], len(served.step_s), axis=1)
-    found = _solve(served, lambda *_: counts, np.ones((len(counts), 1), dtype=np.bool_))
-    return [Estimate((each,)) for each in found.choices]
+    counts, none = np.array(max_loras, dtype=np.float64), np.zeros(len(max_loras))
+    fixed = Rules(per_active=none, beside=none, at_least=counts, waiting=np.ones(len(counts), dtype=np.bool_))
+    return [Estimate((each,)) for each in _solve(served, fixed).choices]
 
 
-def _slots_for_all(active: Floats, adapters: Floats) -> Floats:
-    return np.minimum(active * PER_ACTIVE, adapters)
+def _for_all() -> Rules:
+    none = np.zeros(len(PER_ACTIVE))
+    return Rules(np.array(PER_ACTIVE), beside=none, at_least=none, waiting=np.zeros(len(none), dtype=np.bool_))
 
 
-def _solve(served: ServedMix, slots_of: Callable[[Floats, Floats], Floats], waiting: NDArray[np.bool_]) -> Estimate:
-    """The equilibria by step time, for every rule for the slots.
-
-    `slots_of` gives the slots for so many adapters in flight and served, of shape (rules, n) like these. Under the
-    rules where requests are `waiting` for slots, shape (rules, 1), a batch holds more requests of fewer adapters.
-    """
-    rules, present = _Rules(served, slots_of, waiting), served.presence
-    adapters = _settled(rules.found_with, np.zeros((len(waiting), len(served.step_s))))
-    active, slots, fullness = adapters * present.in_flight, rules.slots(adapters), rules.fullness(adapters)
-    variance, peakedness = adapters * present.variance, present.peakedness
-    return Estimate(
-        tuple(
-            _up_to_full(
-                Equilibria(adapters[row], served.step_s, active[row], slots[row], variance[row], peakedness),
-                fullness[row],
-            )
-            for row in range(len(slots))
-        )
-    )
+def _solve(served: ServedMix, rules: Rules) -> Estimate:
+    """The equilibria by step time, for every rule for the slots, up to where all servers are full."""
+    times = np.arange(len(served.step_s))
+    some = np.union1d(times[::APART], times[-1:])
+    first = balance(served, rules, some, np.zeros((len(rules.waiting), len(some))), within=ROUGHLY)
+    full = np.maximum.accumulate(first.fullness, axis=1).min(axis=0) > FULL + ROUGHLY
+    times = times[: 1 + (some[int(full.argmax())] if full.any() else times[-1])]
+    near = np.array([np.interp(times, some, each) for each in first.adapters])
+    found = balance(served, rules, times, near)
+    return Estimate(tuple(_up_to_full(served, found, rule) for rule in range(len(rules.waiting))))
 
 
-class _Rules:
-    """A mix on a server under rules for its slots, by step time; arrays have shape (rules, n), see `_solve`."""
-
-    def __init__(
-        self, served: ServedMix, slots_of: Callable[[Floats, Floats], Floats], waiting: NDArray[np.bool_]
-    ) -> None:
-        self._served, self._slots_of, self._waiting = served, slots_of, waiting
-
-    def found_with(self, adapters: Floats) -> Floats:
-        """Adapters for which there is time when slots, misses and batches are those of so many."""
-        of, present = self._served, self._served.presence
-        rate, base, step, scheduling = of.rate, of.base, of.profile.step, of.profile.scheduling
-        active, slots = adapters * present.in_flight, self.slots(adapters)
-        again = self._computed_again(adapters)
-        computed = self._computed(again)
-        miss = np.interp(slots / np.maximum(adapters, 1e-9), present.asked, present.longer, right=0.0)
-        no_idle = normal_cdf((active - slots + 1.0) / (np.sqrt(adapters * present.variance) + 0.5))
-        served = np.maximum(adapters, 1e-6) * rate * of.step_s
-        tokens = served * (computed + of.answer) + base.tokens * of.step_s
-        eager, batches = of.come.at(served, again)
-        lora = lora_cost(step, of.max_rank, slots, batches, tokens)
-        per_request = step.per_request_ms + lora.per_token_ms + scheduling.per_request_ms
-        loads_ms = of.load_ms * miss * (1.0 + RELOADED * slots * no_idle)
-        per_arrival = scheduling.per_arrival_ms + per_request * of.answer + lora.per_token_ms * computed + loads_ms
-        arriving = rate * of.step_s * (per_arrival + step.per_eager_token_ms * (eager - of.eager_of_base) / served)
-        left = of.left_by_base - lora.base_ms - base.tokens * of.step_s * lora.per_batched_token_ms
-        found = left / (arriving + lora.per_adapter_ms * present.in_flight)
-        with_waiting = np.maximum(found, (left - lora.per_adapter_ms * slots) / arriving)
-        return np.maximum(np.where(self._waiting, with_waiting, found), 0.0)
-
-    def slots(self, adapters: Floats) -> Floats:
-        """Those of the rules, as far as memory allows."""
-        of = self._served
-        return np.clip(self._slots_of(adapters * of.presence.in_flight, adapters), 1.0, of.most_slots)
-
-    def fullness(self, adapters: Floats) -> Floats:
-        """Of the KV cache, the seats, the token budget and, where nobody is to wait, the slots: the fullest."""
-        of, base, serving = self._served, self._served.base, self._served.profile.serving
-        active, running = adapters * of.presence.in_flight, adapters * of.rate * of.answer * of.step_s
-        computed = self._computed(self._computed_again(adapters))
-        held = running * (of.context - of.shared) + active * of.shared + base.answered * of.step_s * base.context
-        seats = (running + base.answered * of.step_s) / serving.max_num_seqs
-        tokens = (adapters * of.rate * (computed + of.answer) + base.tokens) * of.step_s
-        fullness = np.maximum(held / self._kv_tokens(adapters), seats)
-        fullness = np.maximum(fullness, tokens / serving.max_num_batched_tokens)
-        return np.where(self._waiting, fullness, np.maximum(fullness, active / of.most_slots))
-
-    def _kv_tokens(self, adapters: Floats) -> Floats:
-        of, memory = self._served, self._served.profile.memory
-        return np.maximum(memory.kv_tokens_base - of.slot_tokens * self.slots(adapters), memory.max_model_len)
-
-    def _computed(self, again: Floats) -> Floats:
-        """Tokens of a prompt that are computed."""
-        return self._served.prompt - self._served.shared * (1 - again)
-
-    def _computed_again(self, adapters: Floats) -> Floats:
-        """Of what prompts begin alike with, the share; the more it is, the shorter the KV cache keeps it."""
-        of, again = self._served, np.zeros_like(adapters)
-        for _ in range(2 if of.shared else 0):
-            tokens = adapters * of.rate * (self._computed(again) + of.answer) + of.base.tokens
-            again = of.evicted(self._kv_tokens(adapters) / np.maximum(tokens, 1e-9))
-        return again
-
-
-def _settled(found_with: Callable[[Floats], Floats], start: Floats) -> Floats:
-    """What is found when itself is assumed, each element for itself, of values from `start` on.
-
-    By secants (Wegstein's iteration) within what is known to be too few and too many, else halfway between the two.
-    """
-    assumed, slope = start, np.full_like(start, -1.0)
-    few, many = np.zeros_like(start), np.full_like(start, np.inf)
-    found = found_with(assumed)
-    for _ in range(ROUNDS):
-        few, many = np.where(found >= assumed, assumed, few), np.where(found <= assumed, assumed, many)
-        better = assumed + (found - assumed) / (1.0 - slope)
-        better = np.where((better > few) & (better < many) | np.isinf(many), better, (few + many) / 2)
-        then, apart = found_with(better), better - assumed
-        slope = np.divide(then - found, apart, out=np.zeros_like(slope), where=np.abs(apart) > 1e-12)
-        assumed, found, slope = better, then, np.clip(slope, STEEPEST, ACCELERATED)
-    return assumed
-
-
-def _up_to_full(found: Equilibria, fullness: Floats) -> Equilibria:
-    """The equilibria up to where the fullness (of memory, batch or slots) passes 1, that point included.
+def _up_to_full(served: ServedMix, found: Balance, rule: int) -> Equilibria:
+    """The equilibria under a rule up to where the fullness (of memory, batch or slots) passes 1, that point included.
 
     Longer steps that serve no more adapters are left out; of those that serve none the longest stays, which is that of
     a server that has nothing else to do.
     """
-    index = np.arange(len(fullness))
-    end = np.interp(1.0 + 1e-9, np.maximum.accumulate(fullness), index)
-    below = index < end
-
-    def cut(values: Floats) -> Floats:
-        return np.append(values[below], np.interp(end, index, values))
-
-    def rising(values: Floats) -> Floats:
-        return np.maximum.accumulate(cut(values))
-
-    adapters = rising(found.adapters)
+    fullness = np.maximum.accumulate(found.fullness[rule])
+    end = float(np.interp(FULL, fullness, np.arange(len(fullness))))
+    last = math.ceil(end)
+    rising = found.adapters[rule], served.step_s, found.active_adapters[rule], found.slots[rule]
+    values = np.array([each[: last + 1] for each in (*rising, found.variance[rule], served.presence.peakedness)])
+    values[:, -1] -= (last - end) * (values[:, -1] - values[:, last - 1])
+    np.maximum.accumulate(values[: len(rising)], axis=1, out=values[: len(rising)])
+    adapters = values[0]
     more = np.append(True, adapters[1:] > adapters[:-1] * (1 + ROUNDING))
     none = np.count_nonzero(adapters <= 0)
     more[:none] = np.arange(none) == none - 1
-    return Equilibria(
-        adapters[more],
-        *(rising(values)[more] for values in (found.step_s, found.active_adapters, found.slots)),
-        *(cut(values)[more] for values in (found.variance, found.peakedness)),
-    )
+    return Equilibria(*values[:, more])

@@ -36,8 +36,6 @@ class ServedMix:
         self.mix, self.traffic, self.profile = mix, mix.traffic, profile
         self.token_rate, self._base_tok_s = mix.offered_tok_s, mix.base_tok_s
         self.request_tokens = held_tokens(self.traffic)
-        # Secants make much of the last digit of a sum: in one order it is the same whatever the inventory's.
-        mix = mix.take(np.lexsort((mix.output_mean, mix.input_mean, mix.cv, mix.rate)))
         share, memory = mix.rate / mix.rate.sum(), profile.memory
         self.step_s = STEP_S
         self.rate = float(mix.rate.mean())
@@ -58,9 +56,8 @@ class ServedMix:
             self.answer,
             self.shared * mix.rate.sum() / self.traffic.rate.sum(),
             profile,
-            STEP_S,
         )
-        self.eager_of_base, _ = self.come.at(0.0, 0.0)
+        self.eager_of_base, _ = self.come.at(0.0, 0.0, STEP_S)
         self.left_by_base = _left_by_base(self.base, profile, self.eager_of_base, STEP_S)
 
     def load(self, adapters: float) -> float:
@@ -98,7 +95,7 @@ def _prompts(traffic: Workload, block_size: int) -> Prompts:
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """What comes together in steps of these times, of adapters beside base traffic."""
+    """What comes together in steps, of adapters beside base traffic."""
 
     base: _BaseTraffic
     prompts: Prompts
@@ -107,23 +104,20 @@ class _Steps:
     alike: float
     """Tokens that prompts begin alike with."""
     profile: Profile
-    step_s: Floats
 
-    def of(self, served: Floats | float, again: Floats | float) -> tuple[Floats, Prompts]:
-        """Tokens that are decoded, and prompts, of a step with so many requests of adapters, when that share of what
-        their prompts begin alike with is computed again.
+    def of(self, served: Floats | float, again: Floats | float, step_s: Floats) -> tuple[Floats, Prompts]:
+        """Tokens that are decoded, and prompts, of a step of that time with so many requests of adapters, when that
+        share of what their prompts begin alike with is computed again.
         """
         longer = 1 + again * self.alike / self.prompts.mean
         return (
-            served * self.answer + self.base.answered * self.step_s,
-            Prompts(
-                served + self.base.arriving * self.step_s, longer * self.prompts.mean, longer**2 * self.prompts.square
-            ),
+            served * self.answer + self.base.answered * step_s,
+            Prompts(served + self.base.arriving * step_s, longer * self.prompts.mean, longer**2 * self.prompts.square),
         )
 
-    def at(self, served: Floats | float, again: Floats | float) -> tuple[Floats, Batches]:
+    def at(self, served: Floats | float, again: Floats | float, step_s: Floats) -> tuple[Floats, Batches]:
         """Tokens of such a step beyond the largest graph, on average, and such steps of both kinds."""
-        decoding, prompts = self.of(served, again)
+        decoding, prompts = self.of(served, again, step_s)
         budget = self.profile.serving.max_num_batched_tokens
         steps = steps_with(prompts, budget)
         return (

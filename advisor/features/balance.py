@@ -1,0 +1,189 @@
+"""Servers in balance: as many adapters as a step has time for, by the time of a step and a rule for the slots.
+
+The equations are those of `advisor.features.estimate`. Slots, misses and batches depend on the number of adapters that
+they lead to, so that it is sought. Shapes are (n,), an element for each such server, but where others are given.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.features.batches import lora_cost, normal_cdf
+from advisor.features.served_mix import ServedMix
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Index = NDArray[np.intp]
+
+PRECISION = 1e-7
+"""Numbers of adapters are sought until what is found is within that share of what is assumed; a last secant from there
+leaves less than a hundredth of it."""
+ROUNDS = 100
+"""Of which every third at least halves what is not known: more than enough for that precision."""
+MOST = 1e200
+"""Adapters, far beyond any that are found."""
+RISING = 0.95
+"""How fast what is found may rise with what is assumed, for an extrapolation."""
+RELOADED = 1 / 6
+"""Share of the batch's adapters that a miss drives out while none is idle."""
+
+
+class Rules(NamedTuple):
+    """Rules for the slots."""
+
+    per_active: Floats
+    """Slots per adapter in flight, and"""
+    beside: Floats
+    """beside these; no more than adapters are served."""
+    at_least: Floats
+    """Slots, whatever is served."""
+    waiting: Bools
+    """Whether requests may wait for slots. Then a batch holds more requests of fewer adapters."""
+
+    def of(self, which: Index | Bools) -> Rules:
+        """Some of the rules, or each as often as its index comes."""
+        return Rules(self.per_active[which], self.beside[which], self.at_least[which], self.waiting[which])
+
+
+class Balance(NamedTuple):
+    """Servers in balance, shape (rules, step times) each."""
+
+    adapters: Floats
+    active_adapters: Floats
+    """Adapters in flight, those that wait for a slot included."""
+    slots: Floats
+    variance: Floats
+    """Of the adapters in flight."""
+    fullness: Floats
+    """Of the KV cache, the seats, the token budget and, where nobody is to wait, the slots: the fullest."""
+
+
+def balance(served: ServedMix, rules: Rules, times: Index, near: Floats, within: float = PRECISION) -> Balance:
+    """Servers with steps of these of the mix's times, under each of the rules, within that share of their adapters.
+
+    These are sought first near so many as `near` has.
+    """
+    shape = len(rules.waiting), len(times)
+    rule, time = (each.ravel() for each in np.indices(shape))
+    servers = _Servers(served, rules.of(rule), times[time])
+    adapters = _settled(servers, near.ravel(), within)
+    active, variance = servers.active(adapters), adapters * servers.variance
+    found = adapters, active, servers.slots(adapters), variance, servers.fullness(adapters)
+    return Balance(*(each.reshape(shape) for each in found))
+
+
+class _Servers:
+    """A mix on servers of different step times under rules for their slots."""
+
+    def __init__(self, served: ServedMix, rules: Rules, time: Index) -> None:
+        self._served, self._rules, self._time = served, rules, time
+        self._step_s, self._in_flight = served.step_s[time], served.presence.in_flight[time]
+        self.variance = served.presence.variance[time]
+        self._left, self._eager_of_base = served.left_by_base[time], served.eager_of_base[time]
+
+    def __getitem__(self, of: Bools) -> _Servers:
+        return _Servers(self._served, self._rules.of(of), self._time[of])
+
+    def found_with(self, adapters: Floats) -> Floats:
+        """Adapters for which there is time when slots, misses and batches are those of so many."""
+        of, present, step_s = self._served, self._served.presence, self._step_s
+        rate, base, step, scheduling = of.rate, of.base, of.profile.step, of.profile.scheduling
+        active, slots = self.active(adapters), self.slots(adapters)
+        again = self._computed_again(adapters)
+        computed = self._computed(again)
+        miss = np.interp(
+            slots / np.maximum(adapters, 1e-9), np.append(present.asked, 1.0), np.append(present.longer, 0.0)
+        )
+        no_idle = normal_cdf((active - slots + 1.0) / (np.sqrt(adapters * self.variance) + 0.5))
+        served = np.maximum(adapters, 1e-6) * rate * step_s
+        tokens = served * (computed + of.answer) + base.tokens * step_s
+        eager, batches = of.come.at(served, again, step_s)
+        lora = lora_cost(step, of.max_rank, slots, batches, tokens)
+        per_request = step.per_request_ms + lora.per_token_ms + scheduling.per_request_ms
+        loads_ms = of.load_ms * miss * (1.0 + RELOADED * slots * no_idle)
+        per_arrival = scheduling.per_arrival_ms + per_request * of.answer + lora.per_token_ms * computed + loads_ms
+        arriving = rate * step_s * (per_arrival + step.per_eager_token_ms * (eager - self._eager_of_base) / served)
+        left = self._left - lora.base_ms - base.tokens * step_s * lora.per_batched_token_ms
+        found = left / (arriving + lora.per_adapter_ms * self._in_flight)
+        with_waiting = np.maximum(found, (left - lora.per_adapter_ms * slots) / arriving)
+        return np.maximum(np.where(self._rules.waiting, with_waiting, found), 0.0)
+
+    def active(self, adapters: Floats) -> Floats:
+        """Adapters in flight."""
+        return adapters * self._in_flight
+
+    def slots(self, adapters: Floats) -> Floats:
+        """Those of the rules, as far as memory allows."""
+        suited = np.minimum(self.active(adapters) * self._rules.per_active + self._rules.beside, adapters)
+        return np.clip(np.maximum(suited, self._rules.at_least), 1.0, self._served.most_slots)
+
+    def fullness(self, adapters: Floats) -> Floats:
+        """See `Balance`."""
+        of, base, serving, step_s = self._served, self._served.base, self._served.profile.serving, self._step_s
+        active, running = self.active(adapters), adapters * of.rate * of.answer * step_s
+        computed = self._computed(self._computed_again(adapters))
+        held = running * (of.context - of.shared) + active * of.shared + base.answered * step_s * base.context
+        seats = (running + base.answered * step_s) / serving.max_num_seqs
+        tokens = (adapters * of.rate * (computed + of.answer) + base.tokens) * step_s
+        fullness = np.maximum(held / self._kv_tokens(adapters), seats)
+        fullness = np.maximum(fullness, tokens / serving.max_num_batched_tokens)
+        return np.where(self._rules.waiting, fullness, np.maximum(fullness, active / of.most_slots))
+
+    def _kv_tokens(self, adapters: Floats) -> Floats:
+        of, memory = self._served, self._served.profile.memory
+        return np.maximum(memory.kv_tokens_base - of.slot_tokens * self.slots(adapters), memory.max_model_len)
+
+    def _computed(self, again: Floats) -> Floats:
+        """Tokens of a prompt that are computed."""
+        return self._served.prompt - self._served.shared * (1 - again)
+
+    def _computed_again(self, adapters: Floats) -> Floats:
+        """Of what prompts begin alike with, the share; the more it is, the shorter the KV cache keeps it."""
+        of, again = self._served, np.zeros_like(adapters)
+        for _ in range(2 if of.shared else 0):
+            tokens = adapters * of.rate * (self._computed(again) + of.answer) + of.base.tokens
+            again = of.evicted(self._kv_tokens(adapters) / np.maximum(tokens, 1e-9))
+        return again
+
+
+def _settled(servers: _Servers, near: Floats, precision: float) -> Floats:
+    """What is found when itself is assumed, each element for itself, sought first near these.
+
+    By secants (Wegstein's iteration) within what is known to be too few and too many, else between the two; who has
+    settled is left alone. Where what is found jumps past what is assumed, it is the place of the jump.
+    """
+    settled, still, assumed = np.zeros_like(near), np.arange(len(near)), np.zeros_like(near)
+    few, many, width = np.zeros_like(near), np.full_like(near, np.inf), np.full_like(near, np.inf)
+    found, slope = servers.found_with(assumed), np.full_like(near, -1.0)
+    for count in range(ROUNDS):
+        few, many = np.where(found >= assumed, assumed, few), np.where(found <= assumed, assumed, many)
+        better = assumed + (found - assumed) / (1.0 - slope)
+        inside = (better >= few) & (better < many) & (found > 0.0)
+        going = np.abs(found - assumed) > precision * assumed
+        settled[still] = np.where(going | ~inside, assumed, better)
+        going &= many - few > precision * few
+        if not going.any():
+            break
+        if count % 3 == 2:
+            inside &= many - few < width / 2
+            width = many - few
+        better = np.where(inside | np.isinf(many), better, _between(few, np.minimum(many, MOST)))
+        if count == 0:
+            better = np.where(near > 0.0, near, better)
+        if not going.all():
+            servers, still = servers[going], still[going]
+            assumed, better, found, slope, few, many, width, near = (
+                each[going] for each in (assumed, better, found, slope, few, many, width, near)
+            )
+        then, apart = servers.found_with(better), better - assumed
+        slope = np.divide(then - found, apart, out=np.zeros_like(slope), where=apart != 0.0)
+        assumed, found, slope = better, then, np.minimum(slope, RISING)
+    return settled
+
+
+def _between(few: Floats, many: Floats) -> Floats:
+    """Numbers between, by their size while they are of different sizes."""
+    return np.where(many > 4.0 * few, np.maximum(np.sqrt(few) * np.sqrt(many), many / 64.0), (few + many) / 2)
