@@ -27,6 +27,8 @@ MOST = 1e200
 """Adapters, far beyond any that are found."""
 RISING = 0.95
 """How fast what is found may rise with what is assumed, for an extrapolation."""
+FEWER = 0.8
+"""Share of the servers at which those that have settled are put aside: to do so costs as much as a fifth of a round."""
 RELOADED = 1 / 6
 """Share of the batch's adapters that a miss drives out while none is idle."""
 
@@ -39,11 +41,11 @@ class Rules(NamedTuple):
     beside: Floats
     """beside these; no more than adapters are served."""
     at_least: Floats
-    """Slots, whatever is served."""
+    """Slots, whatever is served: one and more."""
     waiting: Bools
     """Whether requests may wait for slots. Then a batch holds more requests of fewer adapters."""
 
-    def of(self, which: Index | Bools) -> Rules:
+    def of(self, which: Index) -> Rules:
         """Some of the rules, or each as often as its index comes."""
         return Rules(self.per_active[which], self.beside[which], self.at_least[which], self.waiting[which])
 
@@ -84,8 +86,9 @@ class _Servers:
         self.variance = served.presence.variance[time]
         self._left, self._eager_of_base = served.left_by_base[time], served.eager_of_base[time]
 
-    def __getitem__(self, of: Bools) -> _Servers:
-        return _Servers(self._served, self._rules.of(of), self._time[of])
+    def of(self, which: Index) -> _Servers:
+        """Some of them."""
+        return _Servers(self._served, self._rules.of(which), self._time[which])
 
     def found_with(self, adapters: Floats) -> Floats:
         """Adapters for which there is time when slots, misses and batches are those of so many."""
@@ -118,7 +121,7 @@ class _Servers:
     def slots(self, adapters: Floats) -> Floats:
         """Those of the rules, as far as memory allows."""
         suited = np.minimum(self.active(adapters) * self._rules.per_active + self._rules.beside, adapters)
-        return np.clip(np.maximum(suited, self._rules.at_least), 1.0, self._served.most_slots)
+        return np.minimum(np.maximum(suited, self._rules.at_least), self._served.most_slots)
 
     def fullness(self, adapters: Floats) -> Floats:
         """See `Balance`."""
@@ -136,13 +139,14 @@ class _Servers:
         of, memory = self._served, self._served.profile.memory
         return np.maximum(memory.kv_tokens_base - of.slot_tokens * self.slots(adapters), memory.max_model_len)
 
-    def _computed(self, again: Floats) -> Floats:
+    def _computed(self, again: Floats | float) -> Floats | float:
         """Tokens of a prompt that are computed."""
         return self._served.prompt - self._served.shared * (1 - again)
 
-    def _computed_again(self, adapters: Floats) -> Floats:
+    def _computed_again(self, adapters: Floats) -> Floats | float:
         """Of what prompts begin alike with, the share; the more it is, the shorter the KV cache keeps it."""
-        of, again = self._served, np.zeros_like(adapters)
+        of = self._served
+        again: Floats | float = 0.0
         for _ in range(2 if of.shared else 0):
             tokens = adapters * of.rate * (self._computed(again) + of.answer) + of.base.tokens
             again = of.evicted(self._kv_tokens(adapters) / np.maximum(tokens, 1e-9))
@@ -153,18 +157,18 @@ def _settled(servers: _Servers, near: Floats, precision: float) -> Floats:
     """What is found when itself is assumed, each element for itself, sought first near these.
 
     By secants (Wegstein's iteration) within what is known to be too few and too many, else between the two; who has
-    settled is left alone. Where what is found jumps past what is assumed, it is the place of the jump.
+    settled keeps what was found. Where what is found jumps past what is assumed, it is the place of the jump.
     """
     settled, still, assumed = np.zeros_like(near), np.arange(len(near)), np.zeros_like(near)
     few, many, width = np.zeros_like(near), np.full_like(near, np.inf), np.full_like(near, np.inf)
-    found, slope = servers.found_with(assumed), np.full_like(near, -1.0)
+    found, slope, going = servers.found_with(assumed), np.full_like(near, -1.0), np.ones(len(near), dtype=np.bool_)
     for count in range(ROUNDS):
         few, many = np.where(found >= assumed, assumed, few), np.where(found <= assumed, assumed, many)
         better = assumed + (found - assumed) / (1.0 - slope)
         inside = (better >= few) & (better < many) & (found > 0.0)
-        going = np.abs(found - assumed) > precision * assumed
-        settled[still] = np.where(going | ~inside, assumed, better)
-        going &= many - few > precision * few
+        close = np.abs(found - assumed) <= precision * assumed
+        settled[still] = np.where(going, np.where(close & inside, better, assumed), settled[still])
+        going &= ~close & (many - few > precision * few)
         if not going.any():
             break
         if count % 3 == 2:
@@ -173,11 +177,14 @@ def _settled(servers: _Servers, near: Floats, precision: float) -> Floats:
         better = np.where(inside | np.isinf(many), better, _between(few, np.minimum(many, MOST)))
         if count == 0:
             better = np.where(near > 0.0, near, better)
-        if not going.all():
-            servers, still = servers[going], still[going]
+        better = np.where(going, better, settled[still])
+        if np.count_nonzero(going) < FEWER * len(going):
+            left = np.flatnonzero(going)
+            servers, still = servers.of(left), still[left]
             assumed, better, found, slope, few, many, width, near = (
-                each[going] for each in (assumed, better, found, slope, few, many, width, near)
+                each[left] for each in (assumed, better, found, slope, few, many, width, near)
             )
+            going = going[left]
         then, apart = servers.found_with(better), better - assumed
         slope = np.divide(then - found, apart, out=np.zeros_like(slope), where=apart != 0.0)
         assumed, found, slope = better, then, np.minimum(slope, RISING)

@@ -133,7 +133,8 @@ def _tiles(batches: Batches) -> tuple[Floats, Floats, Floats, Floats]:
     """Split tokens, `shrink_tiles`, `expand_tiles` and `shrink_work` (see `lora_kernels`), on average, of each kind."""
     split = normal_cdf((lora_kernels.SPLIT_TOKENS - batches.tokens) / batches.deviation)
     density = _LOGISTIC * split * (1 - split)
-    within = np.clip(split * batches.tokens - batches.deviation * density, 0.0, split * lora_kernels.SPLIT_TOKENS)
+    within = np.maximum(split * batches.tokens - batches.deviation * density, 0.0)
+    within = np.minimum(within, split * lora_kernels.SPLIT_TOKENS)
     beyond = np.maximum(batches.tokens - within, 0.0)
     parts = lora_kernels.SPLIT_LARGE / lora_kernels.SPLIT
     shrink = _stairs(within, split, lora_kernels.SHRINK_TOKENS)
@@ -153,4 +154,4 @@ def _stairs(tokens: Floats, share: Floats | float, tile: int) -> Floats:
 
 def normal_cdf(x: Floats) -> Floats:
     """The normal distribution function, within 0.01 (logistic approximation)."""
-    return 1.0 / (1.0 + np.exp(np.clip(-_LOGISTIC * x, -50.0, 50.0)))
+    return 1.0 / (1.0 + np.exp(np.minimum(-_LOGISTIC * x, 50.0)))

@@ -105,29 +105,44 @@ class Estimate:
         return min(each.at(adapters) for each in self.choices if each.adapters[-1] >= enough)
 
 
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """The equilibria of a mix on its server."""
+
+    served: ServedMix
+    for_all: Estimate
+    """With a slot and more for all adapters in flight."""
+    waiting: Estimate
+    """If requests may wait for slots, of which there are `SLOTS`."""
+
+
 def estimate(served: ServedMix) -> Estimate:
     """The equilibria of a mix with a slot and more for all adapters in flight."""
     return _solve(served, _for_all())
 
 
-def estimate_waiting(served: ServedMix) -> tuple[Estimate, float]:
-    """As `estimate`, and the most adapters if requests may wait for slots, with the slots best for that."""
+def estimates(served: ServedMix) -> Estimates:
+    """Both of the equilibria of a mix whose slots are not given, in one solution."""
     none, counts, few = np.zeros(len(SLOTS)), np.array(SLOTS, dtype=np.float64), len(PER_ACTIVE)
-    waiting = Rules(per_active=none, beside=counts, at_least=none, waiting=np.ones(len(SLOTS), dtype=np.bool_))
+    waiting = Rules(per_active=none, beside=counts, at_least=none + 1, waiting=np.ones(len(SLOTS), dtype=np.bool_))
     found = _solve(served, Rules(*(np.concatenate(each) for each in zip(_for_all(), waiting, strict=True)))).choices
-    return Estimate(found[:few]), Estimate(found[few:]).max_adapters
+    return Estimates(served, Estimate(found[:few]), Estimate(found[few:]))
 
 
-def estimate_slots(served: ServedMix, max_loras: Sequence[int]) -> list[Estimate]:
-    """The equilibria of a mix, one estimate for each of these numbers of slots, for which requests may wait."""
+def estimate_slots(served: ServedMix, max_loras: Sequence[int], waiting: Estimate | None = None) -> list[Estimate]:
+    """The equilibria of a mix, one estimate for each of these numbers of slots, for which requests may wait.
+
+    They are found sooner where they are known of other slots (`waiting`, of `Estimates`).
+    """
     counts, none = np.array(max_loras, dtype=np.float64), np.zeros(len(max_loras))
     fixed = Rules(per_active=none, beside=none, at_least=counts, waiting=np.ones(len(counts), dtype=np.bool_))
-    return [Estimate((each,)) for each in _solve(served, fixed).choices]
+    found = _solve(served, fixed) if waiting is None else _solve_near(served, fixed, waiting)
+    return [Estimate((each,)) for each in found.choices]
 
 
 def _for_all() -> Rules:
     none = np.zeros(len(PER_ACTIVE))
-    return Rules(np.array(PER_ACTIVE), beside=none, at_least=none, waiting=np.zeros(len(none), dtype=np.bool_))
+    return Rules(np.array(PER_ACTIVE), beside=none, at_least=none + 1, waiting=np.zeros(len(none), dtype=np.bool_))
 
 
 def _solve(served: ServedMix, rules: Rules) -> Estimate:
@@ -138,11 +153,30 @@ def _solve(served: ServedMix, rules: Rules) -> Estimate:
     full = np.maximum.accumulate(first.fullness, axis=1).min(axis=0) > FULL + ROUGHLY
     times = times[: 1 + (some[int(full.argmax())] if full.any() else times[-1])]
     near = np.array([np.interp(times, some, each) for each in first.adapters])
-    found = balance(served, rules, times, near)
-    return Estimate(tuple(_up_to_full(served, found, rule) for rule in range(len(rules.waiting))))
+    return _up_to_full(served, balance(served, rules, times, near))
 
 
-def _up_to_full(served: ServedMix, found: Balance, rule: int) -> Equilibria:
+def _solve_near(served: ServedMix, rules: Rules, waiting: Estimate) -> Estimate:
+    """The same for rules of fixed slots, near the equilibria of `SLOTS`."""
+    last = max(int(np.searchsorted(served.step_s, each.step_s[-1])) for each in waiting.choices)
+    for count in (last + 2, len(served.step_s)):
+        times = np.arange(min(count, len(served.step_s)))
+        known = [np.interp(served.step_s[times], each.step_s, each.adapters) for each in waiting.choices]
+        place = np.interp(np.log(rules.at_least), np.log(SLOTS), np.arange(len(SLOTS)))
+        below = np.minimum(place.astype(np.intp), len(SLOTS) - 2)
+        share = (place - below)[:, np.newaxis]
+        near = (1 - share) * np.array(known)[below] + share * np.array(known)[below + 1]
+        found = balance(served, rules, times, near)
+        if np.all(found.fullness.max(axis=1) > FULL):
+            break
+    return _up_to_full(served, found)
+
+
+def _up_to_full(served: ServedMix, found: Balance) -> Estimate:
+    return Estimate(tuple(_until_full(served, found, rule) for rule in range(len(found.adapters))))
+
+
+def _until_full(served: ServedMix, found: Balance, rule: int) -> Equilibria:
     """The equilibria under a rule up to where the fullness (of memory, batch or slots) passes 1, that point included.
 
     Longer steps that serve no more adapters are left out; of those that serve none the longest stays, which is that of

@@ -28,7 +28,8 @@ class ServedMix:
     """Adapters that are asked, beside base traffic, and the server that they are served on.
 
     `request_tokens` are the KV tokens of a running request and `token_rate` the tokens/s of all that comes, both base
-    traffic included; `traffic` is all of it side by side. Adapters of as uneven rates are as few as `alike` ones.
+    traffic included; `traffic` is all of it side by side. `missed` is the share of requests that miss their adapter, by
+    slots per adapter. Adapters of as uneven rates are as few as `alike` ones.
     """
 
     def __init__(self, mix: Workload, profile: Profile) -> None:
@@ -44,6 +45,8 @@ class ServedMix:
         self.context = held_tokens(mix)
         self.shared = shared_tokens(mix, memory.block_size)
         self.presence = presence(mix, STEP_S)
+        # A slot for each adapter, and none is loaded; between there and the longest time considered by the line.
+        self.missed = np.append(self.presence.asked, 1.0), np.append(self.presence.longer, 0.0)
         self.base = _base_traffic(mix, memory.block_size)
         self.evicted = evicted(mix, memory.block_size)
         self.max_rank = slot_rank(float(mix.rank.max()))

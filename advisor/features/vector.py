@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.features import queueing
-from advisor.features.estimate import Estimate, estimate_slots, estimate_waiting
+from advisor.features.estimate import Estimate, Estimates, estimate_slots, estimates
 from advisor.features.presence import peakedness
 from advisor.features.queueing import Number, dispersion, queue_time, utilisation
 from advisor.features.served_mix import ServedMix
@@ -150,15 +150,15 @@ class Measured:
 
     def __init__(self, mix: Workload, profile: Profile, ttft_limit_s: float) -> None:
         """Measure those that do not depend on the slots."""
-        self._served = ServedMix(mix, profile)
-        (self.values,) = measure_limits(self._served, [ttft_limit_s])
+        self._estimates = estimates(ServedMix(mix, profile))
+        (self.values,) = measure_limits(self._estimates, [ttft_limit_s])
         self._with_slots: dict[int, dict[str, float]] = {}
 
     def with_slots(self, max_loras: Sequence[int]) -> list[dict[str, float]]:
         """Every feature, with each of these numbers of slots."""
         new = sorted(set(max_loras) - self._with_slots.keys())
         if new:
-            self._with_slots |= zip(new, measure_slots(self.values, self._served, new), strict=True)
+            self._with_slots |= zip(new, measure_slots(self.values, self._estimates, new), strict=True)
         return [self._with_slots[slots] for slots in max_loras]
 
 
@@ -168,16 +168,16 @@ def measure(mix: Workload, profile: Profile, *, ttft_limit_s: float, max_loras: 
     return measured.values if max_loras is None else measured.with_slots([max_loras])[0]
 
 
-def measure_limits(served: ServedMix, ttft_limits_s: Sequence[float]) -> list[dict[str, float]]:
+def measure_limits(of: Estimates, ttft_limits_s: Sequence[float]) -> list[dict[str, float]]:
     """The features of a mix under each of these limits, those of the slots left out.
 
     Means, spreads and burstiness of requests weigh busy adapters more; smallest and largest are of adapters. Base
     traffic counts as requests, but as no adapter.
     """
-    mix, profile, (equilibria, most_waiting) = served.mix, served.profile, estimate_waiting(served)
+    served, equilibria, mix, profile = of.served, of.for_all, of.served.mix, of.served.profile
     traffic, load = served.traffic, served.load(equilibria.max_adapters)
     values = _of_inventory(served)
-    values |= {"estimated_load": load, "saturated_load": served.load(most_waiting)}
+    values |= {"estimated_load": load, "saturated_load": served.load(of.waiting.max_adapters)}
     values["dispersion"] = dispersion(traffic)
     values |= _of_mix(values, served)
     values |= _of_limit(values, served, equilibria)
@@ -205,15 +205,15 @@ def under_limit(values: Mapping[str, Number], ttft_limit_s: Number) -> dict[str,
     }
 
 
-def measure_slots(values: Mapping[str, float], served: ServedMix, max_loras: Sequence[int]) -> list[dict[str, float]]:
+def measure_slots(values: Mapping[str, float], of: Estimates, max_loras: Sequence[int]) -> list[dict[str, float]]:
     """Every feature of a mix for each of these numbers of slots, given those that do not depend on them."""
-    mix, profile = served.mix, served.profile
+    served, mix, profile = of.served, of.served.mix, of.served.profile
     empty_ms, rank = profile.step.base_ms, slot_rank(float(mix.rank.max()))
     request_tokens = served.request_tokens
     computed, steps = _prompt(values, profile)
     slot_ms = steps * profile.step.slot_ms(rank, computed / steps)  # of a prompt
     found = []
-    for slots, with_slots in zip(max_loras, estimate_slots(served, max_loras), strict=True):
+    for slots, with_slots in zip(max_loras, estimate_slots(served, max_loras, of.waiting), strict=True):
         state = with_slots.serving(len(mix))
         step_ms, active = state.step_ms, state.active_adapters
         running = _running(values, step_ms)

@@ -11,6 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from advisor.features.estimate import Estimates, estimates
 from advisor.features.served_mix import ServedMix
 from advisor.features.vector import (
     MIX_FEATURES,
@@ -187,18 +188,18 @@ class _Measured:
     recipe: Recipe
     profile: Profile
     _at: dict[int, dict[float, dict[str, float]]] = field(default_factory=dict)
-    _served: dict[int, ServedMix] = field(default_factory=dict)
+    _estimates: dict[int, Estimates] = field(default_factory=dict)
 
-    def served(self, adapters: int) -> ServedMix:
-        """So many adapters on their server."""
-        if adapters not in self._served:
-            self._served[adapters] = ServedMix(self.recipe.adapters(adapters), self.profile)
-        return self._served[adapters]
+    def estimates(self, adapters: int) -> Estimates:
+        """Of so many adapters on their server."""
+        if adapters not in self._estimates:
+            self._estimates[adapters] = estimates(ServedMix(self.recipe.adapters(adapters), self.profile))
+        return self._estimates[adapters]
 
     def at(self, adapters: int, ttft_limit_s: float) -> dict[str, float]:
         """Those of so many adapters under a limit."""
         if adapters not in self._at:
-            found = measure_limits(self.served(adapters), LIMITS_S)
+            found = measure_limits(self.estimates(adapters), LIMITS_S)
             self._at[adapters] = dict(zip(LIMITS_S, found, strict=True))
         return self._at[adapters][ttft_limit_s]
 
@@ -253,7 +254,7 @@ def _serving(explored: Exploration, measured: _Measured) -> Table[SimulatedRun]:
     for adapters, group in groupby(answered, key=lambda run: run.adapters):
         runs = list(group)
         values, slots = measured.at(adapters, STEADY.ttft_limit_s), [run.max_loras for run in runs]
-        for run, each in zip(runs, measure_slots(values, measured.served(adapters), slots), strict=True):
+        for run, each in zip(runs, measure_slots(values, measured.estimates(adapters), slots), strict=True):
             rows.append((explored.recipe, each, run))
     return Table.from_rows(SERVING_FEATURES, rows, SCALES_OF_RUNS)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.features.batches import Prompts, eager_tokens, steps_with
-from advisor.features.estimate import estimate, estimate_slots, estimate_waiting
+from advisor.features.estimate import estimate, estimate_slots, estimates
 from advisor.features.served_mix import ServedMix
 from tests.advisor.small_zoo import profile
 from twin.engine.latency import StepWork, step_cost, step_ms
@@ -73,8 +73,7 @@ def test_any_mix_has_a_finite_estimate_within_its_limits(
     for each in found.choices:
         assert np.all(np.diff(each.adapters) >= 0)
         assert np.all(each.active_adapters <= each.adapters * 1.001)
-    _, most_waiting = estimate_waiting(ServedMix(mix, PROFILE))
-    assert 0 < most_waiting < np.inf
+    assert 0 < estimates(ServedMix(mix, PROFILE)).waiting.max_adapters < np.inf
     state = found.serving(count)
     assert 0 < state.step_ms < np.inf
     assert 0 <= state.active_adapters <= count
@@ -104,6 +103,14 @@ def test_numbers_of_slots_estimated_together_are_those_estimated_alone() -> None
         (alone,) = estimate_slots(ServedMix(mix, PROFILE), [slots])
         assert together.max_adapters == alone.max_adapters
         assert together.serving(80) == alone.serving(80)
+
+
+@given(count=st.integers(1, 200), rate=st.floats(1e-4, 5), rank=st.sampled_from([8, 64]), slots=st.integers(1, 400))
+def test_what_is_known_of_other_slots_changes_nothing(count: int, rate: float, rank: int, slots: int) -> None:
+    served = ServedMix(alike(count, rate=rate, rank=rank), PROFILE)
+    (alone,), (near,) = (estimate_slots(served, [slots], waiting) for waiting in (None, estimates(served).waiting))
+    assert near.max_adapters == pytest.approx(alone.max_adapters, rel=1e-6)
+    assert near.serving(count) == pytest.approx(alone.serving(count), rel=1e-6, abs=1e-9)
 
 
 @given(count=st.integers(1, 100), times=st.integers(2, 5), rate=st.floats(1e-3, 2))
