@@ -41,6 +41,18 @@ def mean_scale(phases: Sequence[Phase], duration_s: float | None = None) -> floa
     return float(load[-1] / time[-1])
 
 
+def busiest(phases: Sequence[Phase], window_s: float) -> tuple[float, Phase]:
+    """What the phases multiply rates by, on average over the busiest time of that length, and the phase amid it."""
+    cycle_s = sum(phase.duration_s for phase in phases)
+    time, load, between = _switches(phases, 2 * cycle_s + window_s)
+    starts = np.concatenate([time, np.maximum(time - window_s, 0.0)])  # the rate of a window turns nowhere else
+    starts = np.unique(starts[starts <= 2 * cycle_s])
+    rates = (np.interp(starts + window_s, time, load) - np.interp(starts, time, load)) / window_s
+    start = float(starts[rates.argmax()])
+    amid = int(np.searchsorted(time, start + window_s / 2, side="right")) - 1
+    return float(rates.max()), between[min(amid, len(between) - 1)]
+
+
 def draw_arrivals(
     rng: np.random.Generator, rate: Floats, *, cv: Floats, lognormal: Bools, phases: Sequence[Phase], duration_s: float
 ) -> tuple[Floats, Ints]:

@@ -92,7 +92,7 @@ def _traffic(request_rate: float, token_rate: float) -> str:
 
 def portrait(inventory: Inventory) -> Portrait:
     """The inventory in figures."""
-    mix = inventory.mix
+    mix = inventory.workload.stationary()
     tokens = mix.rate * (mix.input_mean + mix.output_mean)
     requests, total = float(mix.rate.sum()), float(tokens.sum())
     slots, counts = np.unique([slot_rank(rank) for rank in mix.rank], return_counts=True)
@@ -124,7 +124,7 @@ def _those(names: Sequence[str], which: NDArray[np.bool_]) -> str:
 
 
 def _oddities(inventory: Inventory, tokens: NDArray[np.float64]) -> Iterator[str]:
-    mix, names = inventory.mix, inventory.names
+    mix, names = inventory.workload.stationary(), inventory.names
     total = float(tokens.sum())
     if not total:
         yield "no adapter is asked at all: every rate is 0"

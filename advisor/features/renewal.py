@@ -26,6 +26,8 @@ Floats = NDArray[np.float64]
 
 LEAST_CV, MOST_X = 0.25, 60.0
 """Gaps less varied than that are as good as regular; Q(16, 60) is below 1e-15."""
+HALVINGS = 20
+"""Of the logarithm of a variation, down to a millionth."""
 PRECISION = 1e-9
 """Relative, of the sum of a series whose terms fall in the end."""
 
@@ -57,6 +59,27 @@ def renewal(rate: Floats, cv: Floats, span_s: Floats) -> Renewal:
         total += term
     within = np.minimum(total, 1.0)
     return Renewal(1.0 - within, np.minimum(expected * (1.0 - within) + np.maximum(within - first, 0.0), 1.0))
+
+
+def gamma_cv(rate: Floats, cv: Floats, span_s: Floats) -> Floats:
+    """The variation of Gamma gaps with which as many adapters are asked within such a span as with log-normal gaps.
+
+    Log-normal gaps as uneven as Gamma gaps are, in the long run, hardly come in bursts: very short ones are rare, and
+    their variance is that of a few very long ones. Shapes (adapters,).
+    """
+    known, each = np.unique(np.stack([rate, cv, span_s]), axis=1, return_inverse=True)
+    rate, cv, span_s = known
+    spread = np.sqrt(np.log1p(cv**2))
+    beyond = np.log(np.maximum(rate * span_s, 1e-300)) / spread + spread / 2  # of ln(gap), in its deviations
+    # A request within the last s: q s Q(s), and the part of all time that gaps shorter than s take.
+    longer, of_shorter = (0.5 * np.vectorize(math.erfc)(x / math.sqrt(2)) for x in (beyond, spread - beyond))
+    asked = rate * span_s * longer + of_shorter
+    low, high = np.full_like(cv, LEAST_CV), np.maximum(cv, LEAST_CV)
+    for _ in range(HALVINGS):
+        middle = np.sqrt(low * high)
+        fewer = renewal(rate, middle, span_s[:, np.newaxis]).asked[:, 0] < asked
+        low, high = np.where(fewer, low, middle), np.where(fewer, middle, high)
+    return np.sqrt(low * high)[each]
 
 
 def answering(gaps: Renewal, rate: Floats, cv: Floats, answer_s: Floats, spread: float) -> Floats:

@@ -106,8 +106,8 @@ class Inventory:
 
     @property
     def mix(self) -> Workload:
-        """The workload as the models see it: mean rates over the phases, and prefixes if they are cached."""
-        mix = self.workload.stationary()
+        """The workload as the models see it: the rates of its busiest minute, and prefixes if they are cached."""
+        mix = self.workload.busiest()
         return mix if self.server.get("enable_prefix_caching", True) else replace(mix, shared_prefix=None)
 
     def only(self, names: Iterable[str]) -> Inventory:

@@ -139,7 +139,10 @@ def _not_learned(workload: Workload, pair: Pair) -> list[str]:
     """A warning for each trait of the traffic that no feature tells the models of."""
     warnings = []
     if workload.lognormal_gaps is not None and (count := int(workload.lognormal_gaps.sum())):
-        warnings.append(f"gaps are log-normal for {count:,} adapters, which the models were not trained on")
+        warnings.append(
+            f"gaps are log-normal for {count:,} adapters, which the models were not trained on: they count as Gamma "
+            "gaps that leave as many adapters in flight"
+        )
     if workload.shared_prefix is not None and "prefix_share" not in pair.models.manifest.range:
         warnings.append(
             "prompts begin alike (shared_prefix), which the models were not trained on: what requests share counts in "
@@ -159,10 +162,11 @@ def _not_learned(workload: Workload, pair: Pair) -> list[str]:
             "and what they say of tokens that follow tells next to nothing; let the digital twin verify"
         )
     if workload.phases:
-        peak = max(phase.scale for phase in workload.phases) / mean_scale(workload.phases)
+        scale = mean_scale(workload.phases)
+        peak = float(workload.busiest().rate.sum() / max(workload.rate.sum() * scale, 1e-300))
         warnings.append(
-            f"rates or gaps switch over time, which the models were not trained on: they answer for mean rates, the "
-            f"busiest phase brings {peak:.2g} times as much; a verification by the digital twin serves the phases"
+            f"rates or gaps switch over time: this is for the busiest minute, which brings {peak:.2g} times the mean, "
+            "and so are the times and the throughput; a verification by the digital twin serves all phases"
         )
     return warnings
 

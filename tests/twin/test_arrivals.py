@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twin.arrivals import Floats, Phase, _alias_table, draw_arrivals, mean_scale
+from twin.arrivals import Floats, Phase, _alias_table, busiest, draw_arrivals, mean_scale
 
 UNPREDICTABLE = (Phase(300), Phase(300, scale=1.5, cv=2.0, lognormal=True))
 """Poisson and log-normal gaps in turn."""
@@ -147,3 +147,20 @@ def test_many_bursty_adapters_that_are_asked_seldom_have_their_rates(lognormal: 
     assert kinds == pytest.approx(np.array([7_200, 72_000, 72_000]), rel=0.04)
     assert np.all(np.diff(times) >= 0)
     assert times[-1] < 3600
+
+
+@given(
+    parts=st.lists(st.tuples(st.floats(10, 5000), st.floats(0, 5)), min_size=1, max_size=5),
+    window_s=st.floats(5, 3000),
+)
+def test_no_time_is_busier_than_the_busiest(parts: list[tuple[float, float]], window_s: float) -> None:
+    phases = [Phase(duration_s, scale) for duration_s, scale in parts]
+    found, amid = busiest(phases, window_s)
+    cycle_s = sum(duration_s for duration_s, _ in parts)
+    starts = np.linspace(0, cycle_s, 200)
+    until = [mean_scale(phases, end) * end if end else 0.0 for end in (*starts, *(starts + window_s))]
+    every = (np.array(until[200:]) - np.array(until[:200])) / window_s
+    assert every.max() <= found + 1e-9
+    assert found <= max(scale for _, scale in parts) + 1e-9
+    assert found >= mean_scale(phases) - 1e-9
+    assert amid in phases

@@ -65,7 +65,10 @@ def _shares(servers: Servers, gpu_type: int) -> Floats:
     shares = np.zeros(len(traffic))
     if len(asked):
         served = traffic.take(asked)
-        served = replace(served, rate=served.rate * (1.0 + problem.headroom))
+        # GPUs may hold although the busiest minute is too much for them: it is a part of the hour only.
+        hour = problem.inventory.workload
+        of_busiest = hour.stationary().offered_tok_s / max(hour.busiest().offered_tok_s, 1e-300)
+        served = replace(served, rate=served.rate * (1.0 + problem.headroom) * of_busiest)
         base = servers.mix(gpu_type).base
         profile = problem.gpu_types[gpu_type].pair.profile
         relaxation = Relaxation(

@@ -49,7 +49,7 @@ def test_a_new_file_is_an_inventory() -> None:
 
 def test_base_traffic_that_was_found_is_read_back_and_portrayed() -> None:
     inventory = parse(new(replace(FOUND, base=Traffic(rate=1.5, input={"mean": 90.0, "std": 9.0}))))
-    base = inventory.mix.base
+    base = inventory.workload.base
     assert base is not None
     assert (base.rate.tolist(), base.input_mean.tolist(), base.output_mean.tolist()) == ([1.5], [90], [196])
     shown = portrait(inventory)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import gammaincc
 from scipy.stats import gamma
 
-from advisor.features.renewal import answering, renewal
+from advisor.features.renewal import answering, gamma_cv, renewal
 
 SPANS = np.geomspace(1e-3, 1e3, 40)
 
@@ -57,3 +57,15 @@ def test_a_burst_lasts_as_long_as_the_longest_of_its_answers(cv: float, answer_s
     rate, variation, times = np.ones(1), np.array([cv]), np.array([answer_s])
     found = answering(renewal(rate, variation, times), rate, variation, times, spread)
     assert found[0, 0] == pytest.approx(busy, rel=0.15)
+
+
+@pytest.mark.parametrize("cv", [1.0, 2.0, 5.0])
+@pytest.mark.parametrize("span", [0.02, 0.2, 1.0, 5.0])
+def test_as_many_are_asked_within_a_span_as_with_log_normal_gaps(cv: float, span: float) -> None:
+    sigma2 = np.log1p(cv**2)
+    ends = np.cumsum(np.random.default_rng(5).lognormal(-sigma2 / 2, np.sqrt(sigma2), 400_000))
+    looks = np.random.default_rng(6).uniform(ends[0], ends[-1], 200_000)
+    ages = looks - ends[np.searchsorted(ends, looks, side="right") - 1]
+    one, variation, spans = np.ones(2), np.full(2, cv), np.full(2, span)
+    found = renewal(one, gamma_cv(one, variation, spans), spans[:, np.newaxis]).asked[:, 0]
+    assert found == pytest.approx((ages < span).mean(), abs=0.02)

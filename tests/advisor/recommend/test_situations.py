@@ -151,7 +151,7 @@ SITUATIONS = {
     ),
     "bursts": Situation([adapters(64, cv=5)], flags={"max_loras": (2, 64)}),
     "a day with a peak": Situation(
-        [adapters(64)], ("busiest phase",), more={"phases": [{"duration": 3600}, {"duration": 3600, "scale": 3}]}
+        [adapters(64)], ("busiest minute",), more={"phases": [{"duration": 3600}, {"duration": 3600, "scale": 3}]}
     ),
 }  # fmt: skip
 

@@ -35,8 +35,8 @@ def test_every_gpu_is_simulated(problem: Problem) -> None:
 
 
 def test_what_misses_is_repaired(problem: Problem) -> None:
-    # Models know mean rates alone; the twin serves a minute that brings nearly all.
-    phases = (Phase(1140.0, 0.05), Phase(60.0, 19.0))
+    # Models know the mean over a minute alone; the twin serves a second that brings nearly all.
+    phases = (Phase(59.0, 0.01), Phase(1.0, 59.4))
     workload = replace(problem.inventory.workload, phases=phases)
     strict = replace(problem, inventory=replace(problem.inventory, workload=workload))
     before = place(strict, verify=True)
@@ -44,6 +44,7 @@ def test_what_misses_is_repaired(problem: Problem) -> None:
     assert not before.holds
     assert after.holds
     assert after.gpus >= before.gpus
+    assert after.lower_bound == before.lower_bound == place(problem).lower_bound
     assert sorted(adapter for each in after.assignments for adapter in each.adapters) == list(range(80))
     assert all(each.verified is not None and each.verified["missed"] == [] for each in after.assignments)
 
