@@ -64,7 +64,7 @@ def placed(inventory: Inventory, gpus: Mapping[int, Running], pairs: Sequence[Pa
     where = defaultdict[str, list[str]](list)
     for number, running in gpus.items():
         for name in running.adapters:
-            where[name].append(f"GPU {number}")
+            where[name].append(f"{pairs[0].basis.unit} {number}")
     elsewhere = {name: ", ".join(there) for name, there in where.items()}
     targets = {}
     for number, running in gpus.items():
@@ -111,10 +111,10 @@ def named(whole: Target, deployments: Iterable[Deployment]) -> Named | str | Non
     if (union := frozenset[str]().union(*groups)) != everyone:
         if not whole.recommendation.admission.rejected:
             return None
-        name = f"{counted(len(groups), 'server')} name{'s' if len(groups) == 1 else ''}"
+        name, unit = f"{counted(len(groups), 'server')} name{'s' if len(groups) == 1 else ''}", whole.pair.basis.unit
         return (
-            f"{name} {len(union):,} of the inventory's {counted(len(everyone), 'adapter')}, more than one GPU serves: "
-            "judged as if for all; check the files of all servers together, or say by a placement who is where"
+            f"{name} {len(union):,} of the inventory's {counted(len(everyone), 'adapter')}, more than one {unit} "
+            "serves: judged as if for all; check the files of all servers together, or say by a placement who is where"
         )
     kinds = defaultdict[str, Counter[str]](Counter)
     for each in members:

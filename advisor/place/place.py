@@ -61,7 +61,7 @@ def place(
         raise InputError(f"no algorithm {algorithm!r}{hint}; there are {', '.join(ALGORITHMS)}")
     if problem.failures and problem.gpus is not None:
         if problem.gpus <= problem.failures:
-            raise InputError("one GPU may fail, so that two are needed at least")
+            raise InputError(f"one {problem.unit} may fail, so that two are needed at least")
         problem = replace(problem, gpus=problem.gpus - problem.failures, reserved=problem.failures)
     servers = ExactServers(problem) if exact else Servers(problem)
     positions = {name: i for i, name in enumerate(problem.inventory.names)} if previous else {}

@@ -138,6 +138,11 @@ class Placement:
         return len(self.assignments)
 
     @property
+    def unit(self) -> str:
+        """What is counted as a GPU, as sentences call it; see `Problem`."""
+        return self.assignments[0].gpu_type.pair.basis.unit if self.assignments else "GPU"
+
+    @property
     def standby(self) -> dict[int, int]:
         """Adapters -> number of the GPU that takes them over when theirs fails, where that was asked for."""
         return {adapter: each.gpu for each in self.assignments for adapter in each.standby}

@@ -65,3 +65,8 @@ class Problem:
     """Of all that is left to chance: the same seed gives the same placement."""
     time_s: float = 1.0
     """For improving a placement once there is one, seconds at most."""
+
+    @property
+    def unit(self) -> str:
+        """What is counted as a GPU, as sentences call it: where a server spans several, that server."""
+        return self.gpu_types[0].pair.basis.unit

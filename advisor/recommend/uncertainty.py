@@ -52,7 +52,10 @@ def careful(pair: Pair, inventory: Inventory) -> Pair:
     """The pair as adapters are placed by it: of one that nobody measured, what nine of ten servers do no worse than."""
     notes = list(pair.notes)
     if pair.gpus > 1:
-        notes.append(f"a server spans {pair.gpus} GPUs: what is counted here as a GPU is {pair.gpus} of them")
+        notes.append(
+            f"a server spans {pair.gpus} GPUs, and servers are what is counted here and by --gpus; in the inventory "
+            "price, at_most and gpu are of servers, too"
+        )
     if pair.profile.derivation is None or not (inventory.mix.rate > 0).any():
         return replace(pair, notes=tuple(notes))
     caution = cautious_pair(pair, inventory)

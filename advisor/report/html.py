@@ -40,7 +40,7 @@ def write(recommendation: Recommendation, growth: Growth | None, profile: Profil
         figures=_figures(recommendation),
         curves=[] if growth is None else [curve.max_loras for curve in growth.curves],
         chosen=None if settings is None else settings.max_loras,
-        growth="" if growth is None else takes(growth, recommendation.admission),
+        growth="" if growth is None else takes(growth, recommendation),
         charts=[] if growth is None else _charts(growth, recommendation, objective),
         memory=_memory(recommendation, profile),
         changes=recommendation.changes,

@@ -39,15 +39,15 @@ def write(placement: Placement, inventory: Inventory, *, width: int = WIDTH, ful
     if placement.assignments:
         blocks.append(_table(placement, inventory, width, full, empty))
     told = [
-        ("On no GPU", _unplaced(placement, inventory)),
+        (f"On no {placement.unit}", _unplaced(placement, inventory)),
         ("Not kept", _missed(placement)),
         ("Digital twin", _verified(placement)),
         ("Requests that name no adapter", _base(placement)),
         ("What binds", _with_more(placement)),
         ("Types that are not used", [f"{name}: {reason}" for name, reason in placement.unused.items()]),
         ("Replicas", _replicas(placement, inventory)),
-        ("If a GPU fails", _standby(placement)),
-        ("Changes", _changes(placement.changes, inventory)),
+        (f"If a {placement.unit} fails", _standby(placement)),
+        ("Changes", _changes(placement.changes, inventory, placement.unit)),
         ("Warnings", [f"- {warning}" for warning in placement.warnings]),
     ]
     blocks += [titled(title, lines, width, hang=2) for title, lines in told]
@@ -65,13 +65,19 @@ def _headline(placement: Placement, inventory: Inventory) -> list[str]:
     verb = "serves" if placement.gpus == 1 else "serve"
     if _too_few(placement):
         verb = "cannot serve"
-    lines = [f"{counted(placement.gpus, 'GPU')} {verb} {who}{_bound(placement)}"]
+    lines = [f"{counted(placement.gpus, placement.unit)}{_each(placement)} {verb} {who}{_bound(placement)}"]
     if placement.interrupted:
         lines.append("interrupted: the best placement found by then")
     if len({each.gpu_type.price for each in placement.assignments}) > 1 or placement.price != placement.gpus:
         lines.append(f"price {placement.price:,.10g}")
     bases = (f"{each.gpu_type.pair.name}: {each.gpu_type.pair.basis}" for each in placement.assignments)
     return [*lines, *dict.fromkeys(bases)]
+
+
+def _each(placement: Placement) -> str:
+    """How many GPUs a server has, where it has several."""
+    spans = placement.assignments[0].gpu_type.pair.gpus if placement.assignments else 1
+    return "" if spans == 1 else f" of {spans} GPUs{' each' if placement.gpus > 1 else ''}"
 
 
 def _bound(placement: Placement) -> str:
@@ -114,7 +120,7 @@ def _table(placement: Placement, inventory: Inventory, width: int, full: str, em
 def _cells(placement: Placement, inventory: Inventory, length: int, full: str, empty: str) -> list[Row]:
     """The header, and a row for each GPU, with bars of so many characters."""
     several = len({each.gpu_type.pair.name for each in placement.assignments}) > 1
-    header = ["GPU", *(["type"] if several else []), "load", "slots", "KV", "adapters", "rank"]
+    header = [placement.unit, *(["type"] if several else []), "load", "slots", "KV", "adapters", "rank"]
     rows: list[Row] = [[*header, "tokens/s", "ITL ms", "TTFT ms"]]
     for each in placement.assignments:
         settings, expected = each.settings, each.expected
@@ -172,7 +178,7 @@ def _unplaced(placement: Placement, inventory: Inventory) -> list[str]:
 
 
 def _missed(placement: Placement) -> list[str]:
-    return [f"GPU {each.gpu}: {'; '.join(each.missed)}" for each in placement.assignments if each.missed]
+    return [f"{placement.unit} {each.gpu}: {'; '.join(each.missed)}" for each in placement.assignments if each.missed]
 
 
 def _verified(placement: Placement) -> list[str]:
@@ -181,15 +187,15 @@ def _verified(placement: Placement) -> list[str]:
         return []
     wrong = {gpu: measures["missed"] for gpu, measures in verified.items() if measures["missed"]}
     kept = len(verified) - len(wrong)
-    lines = [f"{counted(kept, 'GPU')} of {len(verified):,} keep the objective"] if wrong or kept > 1 else []
+    lines = [f"{counted(kept, placement.unit)} of {len(verified):,} keep the objective"] if wrong or kept > 1 else []
     if not lines:
-        lines = ["the GPU keeps the objective"]
-    return [*lines, *(f"GPU {gpu}: {'; '.join(missed)}" for gpu, missed in wrong.items())]
+        lines = [f"the {placement.unit} keeps the objective"]
+    return [*lines, *(f"{placement.unit} {gpu}: {'; '.join(missed)}" for gpu, missed in wrong.items())]
 
 
 def _with_more(placement: Placement) -> list[str]:
     return [
-        f"GPU {gpu} with a tenth more traffic: {'; '.join(missed) if missed else 'holds'}"
+        f"{placement.unit} {gpu} with a tenth more traffic: {'; '.join(missed) if missed else 'holds'}"
         for gpu, missed in placement.with_more.items()
     ]
 
@@ -199,8 +205,9 @@ def _replicas(placement: Placement, inventory: Inventory) -> list[str]:
     for each in placement.assignments:
         for adapter, share in each.weights.items():
             shares[adapter].append((each.gpu, share))
+    unit = placement.unit
     return [
-        f"{printable(inventory.names[adapter])}: " + ", ".join(f"GPU {gpu} {share:.0%}" for gpu, share in on)
+        f"{printable(inventory.names[adapter])}: " + ", ".join(f"{unit} {gpu} {share:.0%}" for gpu, share in on)
         for adapter, on in _first(shares)
     ]
 
@@ -209,22 +216,24 @@ def _base(placement: Placement) -> list[str]:
     """Where they go, or why nowhere."""
     if placement.base_refused is not None:
         return [f"served by none: {placement.base_refused}"]
-    served = [each for each in placement.assignments if each.base]
+    served, unit = [each for each in placement.assignments if each.base], placement.unit
     if placement.base is None or not served:
         return []
     if len(served) == 1:
-        share, where = "all", "the GPU" if placement.gpus == 1 else _gpus([served[0].gpu])
+        share, where = "all", f"the {unit}" if placement.gpus == 1 else _numbered(unit, [served[0].gpu])
     else:
-        share, where = f"{served[0].base:.1%}", f"each of {_gpus(one.gpu for one in served)}"
-        where = "each GPU" if len(served) == placement.gpus else where
+        share, where = f"{served[0].base:.1%}", f"each of {_numbered(unit, (one.gpu for one in served))}"
+        where = f"each {unit}" if len(served) == placement.gpus else where
     if placement.base is BaseGpus.OWN:
         where += ", which have no adapters" if len(served) > 1 else ", which has no adapters"
     return [f"{share} of them to {where}"]
 
 
 def _standby(placement: Placement) -> list[str]:
+    unit = placement.unit
     return [
-        f"GPU {each.gpu} stands by for {_gpus(_homes(each, placement))}: {counted(len(each.standby), 'adapter')}"
+        f"{unit} {each.gpu} stands by for {_numbered(unit, _homes(each, placement))}: "
+        f"{counted(len(each.standby), 'adapter')}"
         for each in placement.assignments
         if each.standby or each.base_standby
     ]
@@ -239,7 +248,7 @@ def _homes(spare: Assignment, placement: Placement) -> list[int]:
     ]
 
 
-def _changes(changes: Changes | None, inventory: Inventory) -> list[str]:
+def _changes(changes: Changes | None, inventory: Inventory, unit: str) -> list[str]:
     if changes is None:
         return []
     if not changes.steps:
@@ -250,25 +259,25 @@ def _changes(changes: Changes | None, inventory: Inventory) -> list[str]:
         f"{changes.kept:,} stay; {counted(len(changes.restarted), 'server')} with other flags"
     ]
     if changes.spare:
-        lines.append(f"a spare GPU is needed meanwhile: {listed([names[each] for each in changes.detours])}")
+        lines.append(f"a spare {unit} is needed meanwhile: {listed([names[each] for each in changes.detours])}")
     elif changes.detours:
-        lines.append(f"by way of another GPU: {listed([names[each] for each in changes.detours])}")
+        lines.append(f"by way of another {unit}: {listed([names[each] for each in changes.detours])}")
     if changes.paused:
         lines.append(f"served by nobody for a while: {listed([names[each] for each in changes.paused])}")
     if changes.overloaded:
-        lines.append(f"overloaded before the first step: {_gpus(changes.overloaded)}")
+        lines.append(f"overloaded before the first step: {_numbered(unit, changes.overloaded)}")
     if changes.forced:
-        lines.append(f"overloaded on the way, there is no other: {_gpus(changes.forced)}")
+        lines.append(f"overloaded on the way, there is no other: {_numbered(unit, changes.forced)}")
     number = len(str(len(changes.steps)))
     steps = list(_runs(changes.steps))
-    lines += [f"{i + 1:>{number}}. {_step(run, inventory)}" for i, run in enumerate(steps[:STEPS])]
+    lines += [f"{i + 1:>{number}}. {_step(run, inventory, unit)}" for i, run in enumerate(steps[:STEPS])]
     if len(steps) > STEPS:
         lines.append(f"and {len(steps) - STEPS:,} more: the JSON has them all")
     return lines
 
 
-def _gpus(numbers: Iterable[int]) -> str:
-    return listed([f"GPU {gpu}" for gpu in numbers])
+def _numbered(unit: str, numbers: Iterable[int]) -> str:
+    return listed([f"{unit} {number}" for number in numbers])
 
 
 def _runs(steps: Sequence[Step]) -> Iterable[list[Step]]:
@@ -276,10 +285,11 @@ def _runs(steps: Sequence[Step]) -> Iterable[list[Step]]:
     return (list(run) for _, run in groupby(steps, key=lambda step: (step.what, step.source, step.gpu)))
 
 
-def _step(run: Sequence[Step], inventory: Inventory) -> str:
+def _step(run: Sequence[Step], inventory: Inventory, unit: str) -> str:
     first = run[0]
     who = listed([inventory.names[each.adapter] if each.adapter is not None else each.name or "" for each in run], 4)
-    gpu, source = _called(first.gpu), _called(first.source)
+    gpu, source = _called(first.gpu, unit), _called(first.source, unit)
+    spare = "a spare GPU" if unit == "GPU" else "spare GPUs"
     if first.what == "move" and first.source is None:
         return f"load on {gpu} again: {who}"
     return {
@@ -287,15 +297,15 @@ def _step(run: Sequence[Step], inventory: Inventory) -> str:
         "stop": f"stop {gpu}",
         "route": f"send requests that name no adapter to {gpu} as well",
         "unroute": f"send no more requests that name no adapter to {gpu}",
-        "restart": f"start {gpu} anew with its flags: beside the old server on a spare GPU, or with a pause",
+        "restart": f"start {gpu} anew with its flags: beside the old server on {spare}, or with a pause",
         "add": f"load on {gpu}: {who}",
         "remove": f"unload from {gpu}: {who}",
         "move": f"load on {gpu}, route there, unload from {source}: {who}",
     }[first.what]
 
 
-def _called(gpu: Place | None) -> str:
-    return "the spare GPU" if gpu == SPARE else f"GPU {gpu}"
+def _called(gpu: Place | None, unit: str) -> str:
+    return f"the spare {unit}" if gpu == SPARE else f"{unit} {gpu}"
 
 
 def _first(shares: Mapping[int, list[tuple[int, float]]]) -> Iterable[tuple[int, list[tuple[int, float]]]]:

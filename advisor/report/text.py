@@ -74,8 +74,8 @@ def _refusing(recommendation: Recommendation) -> str:
 
 
 def _server(recommendation: Recommendation) -> str:
-    gpus = recommendation.flags.get("tensor_parallel_size", 1)
-    return "one GPU" if gpus == 1 else f"one server of {gpus} GPUs"
+    basis = recommendation.basis
+    return f"one {basis.unit}" if basis.gpus == 1 else f"one {basis.unit} of {basis.gpus} GPUs"
 
 
 def _adapters(count: int) -> str:
@@ -117,7 +117,8 @@ def _admission(recommendation: Recommendation) -> Iterator[str]:
     if rejected := admission.rejected:
         yield row("rejected", listed(rejected))
         yield row("principle", admission.principle)
-        yield row("elsewhere", "`advisor place` says on how many GPUs all of them are served, and who goes where")
+        units = f"{recommendation.basis.unit}s"
+        yield row("elsewhere", f"`advisor place` says on how many {units} all of them are served, and who goes where")
 
 
 def _binding(recommendation: Recommendation, width: int) -> str:

@@ -70,7 +70,7 @@ class Pair:
         measured = "; ".join(sorted({fit.source for fit in self.profile.fits.values()}))
         if self.profile.derivation is not None:
             measured = "derived, not measured"
-        return Basis(self.name, self.model, self.gpu, self.vllm, measured, self.models.manifest.date)
+        return Basis(self.name, self.model, self.gpu, self.vllm, measured, self.models.manifest.date, self.gpus)
 
     def summary(self) -> dict[str, Any]:
         """The pair as plain data: what it is for, where it comes from, and its models' errors on unseen workloads."""

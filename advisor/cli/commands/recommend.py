@@ -131,7 +131,7 @@ def _draw(
         curve = min(growth.curves, key=lambda each: abs(each.max_loras - slots))
         drawn = bars.write(curve, answer.admission.asked, ttft=growth.ttft, end=end(answer), plain=plain)
         streams.write(f"\n{drawn}")
-        streams.write(wrapped(takes(growth, answer.admission), streams.width() or streams.WIDTH))
+        streams.write(wrapped(takes(growth, answer), streams.width() or streams.WIDTH))
     if report is not None:
         from advisor.report import html
         from twin.files import write_whole

@@ -100,6 +100,7 @@ def recommendation_of(
     answer = (recommend or by_models)(inventory, pair, objective)
     answer = replace(answer, warnings=(*answer.warnings, *assumed))
     if inventory.placing:
-        many = f"{', '.join(inventory.placing)} of adapters: for `advisor place`; this answer is about one GPU"
+        many = f"{', '.join(inventory.placing)} of adapters: for `advisor place`"
+        many = f"{many}; this answer is about one {pair.basis.unit}"
         answer = replace(answer, warnings=(*answer.warnings, many))
     return inventory, pair, answer

@@ -62,7 +62,8 @@ def with_base(servers: Servers, seek: Seek) -> Found:
         return own
     spread = _spread(servers, seek, own)
     if asked is BaseGpus.SPREAD and spread is None:
-        return replace(own, base=None, alone=(), refused=own.refused or "no GPU serves a part of them beside adapters")
+        nowhere = f"no {servers.problem.unit} serves a part of them beside adapters"
+        return replace(own, base=None, alone=(), refused=own.refused or nowhere)
     if spread is None or (asked is None and (own.left_out, own.price) < (spread.left_out, spread.price)):
         return own
     return spread
@@ -75,11 +76,11 @@ def _own(servers: Servers, seek: Seek) -> Found:
     able = [number for number, count in needed.items() if count and count <= _there_are(problem, number)]
     if not able:
         missed = servers.judge(Group((), 0, base=1.0 / min(MOST, problem.gpus or MOST))).missed
-        return replace(seek(servers), refused="; ".join(missed) or f"{NO_ROOM}: too few GPUs of any type")
+        return replace(seek(servers), refused="; ".join(missed) or f"{NO_ROOM}: too few {problem.unit}s of any type")
     gpu_type = min(able, key=lambda number: (needed[number] * problem.gpu_types[number].price, number))
     count = needed[gpu_type]
     if problem.gpus is not None and count >= problem.gpus:
-        took = f"{NO_ROOM}: they take {counted(count, 'GPU')} of their own, and there are {problem.gpus} for all"
+        took = f"{NO_ROOM}: they take {counted(count, problem.unit)} of their own, and there are {problem.gpus} for all"
         return replace(seek(servers), refused=took)
     found = seek(type(servers)(_without(problem, gpu_type, count)))
     return replace(found, base=BaseGpus.OWN, alone=(Group((), gpu_type, base=1.0 / count),) * count)

@@ -38,8 +38,10 @@ def protected(placement: Placement, servers: Servers, numbers: Sequence[int] = (
         left = [each for each in left if each not in kept]
     warnings = placement.warnings
     if left:
-        gpus = ", ".join(f"GPU {each.gpu}" for each in left)
-        warnings = (*warnings, f"no spare GPU serves what these do under flags of its own, were they to fail: {gpus}")
+        unit = placement.unit
+        which = ", ".join(f"{unit} {each.gpu}" for each in left)
+        alone = f"no spare {unit} serves what these do under flags of its own, were they to fail: {which}"
+        warnings = (*warnings, alone)
     everyone = sorted((*placement.assignments, *spares), key=lambda each: each.gpu)
     return replace(placement, assignments=tuple(everyone), warnings=warnings)
 

@@ -175,13 +175,13 @@ class Fleet:
     def _no_room(self, adapter: int) -> str:
         copies, of_types = self.copies.get(adapter, 1), [each.at_most for each in self.problem.gpu_types]
         there_are = sum(each if each is not None else math.inf for each in of_types)
-        where = f"on {counted(int(min(self.problem.gpus or len(self.gpus), there_are)), 'GPU')}"
+        where = f"on {counted(int(min(self.problem.gpus or len(self.gpus), there_are)), self.problem.unit)}"
         return f"{NO_ROOM} for its {copies} replicas {where}" if copies > 1 else f"{NO_ROOM} {where}"
 
     def judge_alone(self, adapter: int) -> str | None:
         """What keeps any GPU from serving an adapter (a copy of it) by itself; None if nothing does."""
         missed = [self.judge(Gpu(number, {adapter})).missed for number in range(len(self.problem.gpu_types))]
-        return None if not all(missed) else f"no GPU serves it, even alone: {'; '.join(missed[0])}"
+        return None if not all(missed) else f"no {self.problem.unit} serves it, even alone: {'; '.join(missed[0])}"
 
     def _shared(self, adapter: int) -> bool:
         """Share the requests of an adapter that exceeds one GPU among as many as it takes; whether that helps."""

@@ -64,16 +64,16 @@ def _available(problem: Problem, groups: Sequence[Group]) -> list[Group]:
 
 def contradictions(problem: Problem) -> dict[int, str]:
     """Adapters that can be nowhere, for what is demanded of them contradicts itself -> why."""
-    names, gpus = problem.inventory.names, problem.gpus
+    names, gpus, unit = problem.inventory.names, problem.gpus, problem.unit
     found: dict[int, str] = {}
     if gpus is not None:
         found |= {
-            adapter: f"pinned to GPU {pin}, but {_there_are(gpus + problem.reserved)}, numbered from 0"
+            adapter: f"pinned to {unit} {pin}, but {_there_are(gpus + problem.reserved, unit)}, numbered from 0"
             for adapter, pin in problem.pins.items()
             if pin >= gpus + problem.reserved
         }
         found |= {
-            adapter: f"{count} replicas, but {_there_are(gpus)}"
+            adapter: f"{count} replicas, but {_there_are(gpus, unit)}"
             for adapter, count in problem.copies.items()
             if count > gpus
         }
@@ -83,9 +83,9 @@ def contradictions(problem: Problem) -> dict[int, str]:
         for adapter in sorted(together - found.keys()):
             pin = problem.pins.get(adapter)
             if pin is not None and pin in pinned:
-                found[adapter] = f"pinned to GPU {pin} as is {names[pinned[pin]]!r}, which it must be apart from"
+                found[adapter] = f"pinned to {unit} {pin} as is {names[pinned[pin]]!r}, which it must be apart from"
             elif gpus is not None and kept >= gpus:
-                found[adapter] = f"{len(together)} adapters must be apart, but {_there_are(gpus)}"
+                found[adapter] = f"{len(together)} adapters must be apart, but {_there_are(gpus, unit)}"
             else:
                 kept += 1
                 if pin is not None:
@@ -93,8 +93,8 @@ def contradictions(problem: Problem) -> dict[int, str]:
     return found
 
 
-def _there_are(gpus: int) -> str:
-    return f"there {'is' if gpus == 1 else 'are'} {counted(gpus, 'GPU')}"
+def _there_are(gpus: int, unit: str) -> str:
+    return f"there {'is' if gpus == 1 else 'are'} {counted(gpus, unit)}"
 
 
 def _numbers(problem: Problem, groups: Sequence[Group], without: set[int]) -> list[int]:
@@ -126,7 +126,8 @@ def _pin(fleet: Fleet) -> None:
             # A GPU that nobody is pinned to becomes this one.
             spare = next((each for each in sorted(fleet.gpus) if each not in by_gpu), None)
             if spare is None:
-                fleet.unplaced |= dict.fromkeys(adapters, f"pinned to GPU {pin}, which there is none for")
+                nowhere = f"pinned to {fleet.problem.unit} {pin}, which there is none for"
+                fleet.unplaced |= dict.fromkeys(adapters, nowhere)
                 continue
             fleet.gpus[pin] = fleet.gpus.pop(spare)
         gpu = fleet.gpus[pin]
@@ -163,7 +164,7 @@ def _make_room(fleet: Fleet, number: int, keep: set[int]) -> None:
     for adapter in pinned[size:]:
         missed = fleet.judge(Gpu(gpu.gpu_type, gpu.adapters | {adapter})).missed
         beside = f", which does not serve it beside {size} others pinned to it" if size else ""
-        fleet.unplaced[adapter] = f"pinned to GPU {number}{beside}: {'; '.join(missed)}"
+        fleet.unplaced[adapter] = f"pinned to {fleet.problem.unit} {number}{beside}: {'; '.join(missed)}"
 
 
 def _most(most: int, holds: Callable[[int], bool]) -> int:

@@ -68,7 +68,7 @@ def _states(assignment: Assignment, placement: Placement) -> dict[str, Assignmen
         taken = standby & set(other.adapters)
         base = other.base if assignment.base_standby else 0.0
         if other.gpu != assignment.gpu and (taken or base):
-            states[f"when GPU {other.gpu} fails: "] = replace(
+            states[f"when {placement.unit} {other.gpu} fails: "] = replace(
                 assignment,
                 adapters=tuple(sorted(own | taken)),
                 weights={**other.weights, **assignment.weights},

@@ -56,7 +56,7 @@ def choose(
     objective, found, everyone = configurator.objective, dict[int, Configuration](), subset(of)
     measured = configurator.measure(everyone)
     values, base = measured.values, everyone.base_tok_s
-    trace = _admission_limit(configurator, values, base)
+    trace, unit = _admission_limit(configurator, values, base), configurator.pair.basis.unit
     limit = int(trace[-1].result)
 
     def misses(size: int) -> list[str]:
@@ -79,13 +79,13 @@ def choose(
         each = values["token_rate_mean"]
         beside = f" beside {base:,.0f} tokens/s of requests that name no adapter" if base else ""
         if base >= values["estimated_load"] * (1 - NOTHING_LEFT):
-            reason = f"requests that name no adapter bring {base:,.0f} tokens/s, alone more than one GPU serves"
+            reason = f"requests that name no adapter bring {base:,.0f} tokens/s, alone more than one {unit} serves"
         elif of == 1:
             reason = f"not even the one adapter is served, of {each:,.0f} tokens/s{beside}: {'; '.join(one_more)}"
             if each > FILLS * values["estimated_load"]:
-                reason += "; `advisor place` shares its requests among GPUs"
+                reason += f"; `advisor place` shares its requests among {unit}s"
         elif limit < 1:
-            reason = f"one adapter of this mix brings {each:.1f} tokens/s, more than one GPU serves{beside}"
+            reason = f"one adapter of this mix brings {each:.1f} tokens/s, more than one {unit} serves{beside}"
             reason = f"{reason}: {one_more[0]}"
         return Choice(0, None, tuple(trace), values, reason)
     if one_more or size > limit:

@@ -175,7 +175,8 @@ class Selector:
         idle = np.sort(adapters[self.mix.rate[adapters] == 0])
         if not len(giants):
             return (all_alike := Candidates(others, idle, KEEPS_MIX)), all_alike
-        who = f"{KEEPS_MIX}; those that alone bring more than {GIANT:.0%} of what the GPU serves come"
+        unit = self.pair.basis.unit
+        who = f"{KEEPS_MIX}; those that alone bring more than {GIANT:.0%} of what the {unit} serves come"
         return (
             Candidates(np.concatenate([others, giants]), idle, f"{who} after the others"),
             Candidates(np.concatenate([giants, others]), idle, f"{who} before the others"),
@@ -238,7 +239,7 @@ class Selector:
         """What leaving out those of large ranks brings, as the models were asked: they in their share, or one alone."""
         slots = slot_rank(float(self.mix.rank[best.adapters].max()))
         why = f"every slot is as large as the largest rank needs, here above {slots}"
-        told = f"{self._named(left_out)} left out, for {why}"
+        told, unit = f"{self._named(left_out)} left out, for {why}", self.pair.basis.unit
         without = f"{len(best.adapters):,} of the {len(self.mix):,} adapters ({best.token_rate:,.0f} tokens/s)"
         if among := int(np.isin(left_out, whole.adapters).sum()):
             who = "it" if len(left_out) == 1 else f"{'all' if among == len(left_out) else f'{among:,}'} of them"
@@ -249,9 +250,9 @@ class Selector:
             other = self._beside(first, self._without(best.candidates, left_out))
             who = f"{who}{self._told_by}"
         if not len(other.adapters):
-            return f"{told}: with {who} one GPU serves none, without {without}"
+            return f"{told}: with {who} one {unit} serves none, without {without}"
         with_it = f"{len(other.adapters):,} ({other.token_rate:,.0f} tokens/s)"
-        return f"{told}: with {who} one GPU serves {with_it}, without {without}"
+        return f"{told}: with {who} one {unit} serves {with_it}, without {without}"
 
     @property
     def _told_by(self) -> str:

@@ -16,7 +16,7 @@ class Words(NamedTuple):
     """How a feature is told."""
 
     sentence: str
-    """With {} where the value goes, its unit included: "prompts differ by {}"."""
+    """With {} where the value goes, its unit included: "prompts differ by {}"; with {unit} where what serves does."""
     unit: str = ""
     meaning: str = ""
     """What it is, told where it first stands; empty where the sentence says so."""
@@ -47,27 +47,27 @@ WORDS: dict[str, Words] = {
     "input_differs": Words("the adapter with the longest prompts has {} times the mean"),
     "output_differs": Words("the adapter with the longest answers has {} times the mean"),
     "dispersion": Words("traffic comes in lumps of {}", "tokens", "variance over mean of the tokens that arrive"),
-    "estimated_load": Words("by the estimate one GPU serves {}", "tokens/s", "of the pair, in equilibrium"),
-    "saturated_load": Words("if requests may wait for slots, one GPU serves {}", "tokens/s", "estimated"),
-    "steady_load": Words("steadily one GPU serves {}", "tokens/s", "estimated, for uneven traffic"),
-    "saturated_share": Words("if requests may wait for slots, one GPU serves {} times as much"),
+    "estimated_load": Words("by the estimate one {unit} serves {}", "tokens/s", "of the pair, in equilibrium"),
+    "saturated_load": Words("if requests may wait for slots, one {unit} serves {}", "tokens/s", "estimated"),
+    "steady_load": Words("steadily one {unit} serves {}", "tokens/s", "estimated, for uneven traffic"),
+    "saturated_share": Words("if requests may wait for slots, one {unit} serves {} times as much"),
     "dispersion_time": Words("traffic comes in lumps of {} of work", "s", "variance over mean of what arrives"),
-    "answer_time": Words("an answer takes {} when the GPU is full", "s", "estimated"),
+    "answer_time": Words("an answer takes {} when the {unit} is full", "s", "estimated"),
     "prompt_time": Words("a prompt by itself takes {}", "s", "estimated"),
     "burst_time": Words("prompts of a burst wait {} for each other", "s", "estimated"),
-    "hour_requests": Words("within an hour a full GPU is asked for {}", "requests", "estimated"),
+    "hour_requests": Words("within an hour a full {unit} is asked for {}", "requests", "estimated"),
     "prompt_residual": Words("a prompt that comes during another waits {}", "s", "estimated"),
     "chunks": Words("a prompt takes {} of a step's token budget", meaning="1: all of it"),
-    "limit_adapters": Words("by the estimate {} of this mix fill the GPU", "adapters"),
-    "limit_running": Words("a full GPU answers {} at a time", "requests", "estimated"),
-    "limit_active_share": Words("on a full GPU {} of the adapters have a request in flight", meaning="estimated"),
-    "limit_step": Words("a step of a full GPU takes {} times that of an empty one", meaning="estimated"),
-    "limit_kv": Words("a full GPU holds {} of its KV cache", meaning="estimated; 1: all"),
-    "limit_seats": Words("a full GPU takes {} of the seats of its batch", meaning="estimated; 1: all"),
-    "limit_budget": Words("steps of a full GPU take {} of the token budget", meaning="estimated; 1: all"),
-    "limit_graphs": Words("steps of a full GPU have {} times the tokens from which arithmetic decides"),
-    "limit_slots": Words("a full GPU takes {} of the slots that memory allows", meaning="estimated; 1: all"),
-    "limit_busiest": Words("on a full GPU the busiest adapter has {} in flight", "requests", "estimated"),
+    "limit_adapters": Words("by the estimate {} of this mix fill the {unit}", "adapters"),
+    "limit_running": Words("a full {unit} answers {} at a time", "requests", "estimated"),
+    "limit_active_share": Words("on a full {unit} {} of the adapters have a request in flight", meaning="estimated"),
+    "limit_step": Words("a step of a full {unit} takes {} times that of an empty one", meaning="estimated"),
+    "limit_kv": Words("a full {unit} holds {} of its KV cache", meaning="estimated; 1: all"),
+    "limit_seats": Words("a full {unit} takes {} of the seats of its batch", meaning="estimated; 1: all"),
+    "limit_budget": Words("steps of a full {unit} take {} of the token budget", meaning="estimated; 1: all"),
+    "limit_graphs": Words("steps of a full {unit} have {} times the tokens from which arithmetic decides"),
+    "limit_slots": Words("a full {unit} takes {} of the slots that memory allows", meaning="estimated; 1: all"),
+    "limit_busiest": Words("on a full {unit} the busiest adapter has {} in flight", "requests", "estimated"),
     "kv_requests": Words("the KV cache holds {}", "requests", "of the mean length"),
     "load_time": Words("to load an adapter takes {} times an empty step", meaning="from the host's memory"),
     "async_scheduling": Words("steps are scheduled ahead: {}", meaning="1: yes, 0: no"),
@@ -76,7 +76,9 @@ WORDS: dict[str, Words] = {
     "steady_load_share": Words("the load is {} of what is steady by the estimate"),
     "prompt_share": Words("a prompt by itself takes {} of the TTFT limit"),
     "dispersion_share": Words("lumps of work take {} of the TTFT limit and half an answer"),
-    "load_share": Words("the load is {} of the estimated limit", meaning="1: all that one GPU serves in equilibrium"),
+    "load_share": Words(
+        "the load is {} of the estimated limit", meaning="1: all that one {unit} serves in equilibrium"
+    ),
     "active_adapters": Words("{} have a request in flight at any moment", "adapters", "estimated"),
     "active_share": Words("{} of the adapters have a request in flight", meaning="estimated"),
     "running": Words("{} are answered at a time", "requests", "estimated"),
@@ -115,11 +117,11 @@ def words_of(feature: str) -> Words:
     return WORDS.get(feature) or Words(f"{feature.replace('_', ' ')} is {{}}", unit, meaning)
 
 
-def conditions(met: Sequence[Met], product: Product | None, explained: set[str]) -> Iterator[str]:
+def conditions(met: Sequence[Met], product: Product | None, explained: set[str], unit: str = "GPU") -> Iterator[str]:
     """What the conditions say, a line for each feature with the value that met them; and what the rule multiplies.
 
     "prompts differ by 191 tokens (standard deviation), below 6,471". Meanings that are in `explained` are not told
-    again; those that are told come to be in it.
+    again; those that are told come to be in it. What serves is called a `unit`.
     """
     times = "" if product is None else f"; the rule takes {number(product.factor)} times that"
     for feature in dict.fromkeys(each.condition.feature for each in met):
@@ -127,9 +129,9 @@ def conditions(met: Sequence[Met], product: Product | None, explained: set[str])
         told = " and ".join(map(_side, sides))
         value = number(sides[0].value, max(map(_digits, sides)))
         of_product = times if product is not None and product.feature == feature else ""
-        yield f"{_told(feature, value, explained)}, {told}{of_product}"
+        yield f"{_told(feature, value, explained, unit)}, {told}{of_product}"
     if product is not None and product.feature not in (each.condition.feature for each in met):
-        yield f"{_told(product.feature, number(product.value), explained)}{times}"
+        yield f"{_told(product.feature, number(product.value), explained, unit)}{times}"
 
 
 def number(value: float, digits: int = DIGITS) -> str:
@@ -138,14 +140,14 @@ def number(value: float, digits: int = DIGITS) -> str:
     return f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
 
 
-def _told(feature: str, value: str, explained: set[str]) -> str:
+def _told(feature: str, value: str, explained: set[str], serving: str) -> str:
     words = words_of(feature)
     unit = words.unit.removesuffix("s") if value == "1" and words.sentence.endswith("{}") else words.unit
-    sentence = words.sentence.format(f"{value} {unit}".strip())
+    sentence = words.sentence.format(f"{value} {unit}".strip(), unit=serving)
     if not words.meaning or words.meaning in explained:
         return sentence
     explained.add(words.meaning)
-    return f"{sentence} ({words.meaning})"
+    return f"{sentence} ({words.meaning.format(unit=serving)})"
 
 
 def _side(met: Met) -> str:

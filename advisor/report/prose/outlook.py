@@ -47,8 +47,9 @@ def what_binds(recommendation: Recommendation) -> tuple[str, list[tuple[str, str
         return "", []
     binds = binding.load >= 1 or bool(recommendation.admission.rejected)
     name, meaning = BINDS[binding.what]
+    unit = recommendation.basis.unit
     lines = [("load", _load(binding, WITH_TRAFFIC if recommendation.admission.idle else ""))]
-    if (rates := recommendation.counted) is not None and rates.few and (most := _if_most_comes(binding, rates)):
+    if (rates := recommendation.counted) is not None and rates.few and (most := _if_most_comes(binding, rates, unit)):
         lines.append(("", most))
     if binds:
         lines.insert(0, ("that is", meaning))
@@ -83,14 +84,12 @@ def rests_on(recommendation: Recommendation) -> str:
     return f"the traffic was counted from {counted(rates.requests, 'request')} only: {times}"
 
 
-def _if_most_comes(binding: Binding, rates: Counted) -> str:
+def _if_most_comes(binding: Binding, rates: Counted, unit: str) -> str:
     """How near the limit is with the most that may come; empty where nobody looked so far."""
-    load = rates.most * binding.load
+    load, comes = rates.most * binding.load, f"if {rates.most:.2g} times as much comes"
     if load > 1:
-        return (
-            "" if binding.at_least else f"if {rates.most:.2g} times as much comes, {load:.2g} times what one GPU serves"
-        )
-    return f"if {rates.most:.2g} times as much comes, {load:.0%} of the limit{' or less' if binding.at_least else ''}"
+        return "" if binding.at_least else f"{comes}, {load:.2g} times what one {unit} serves"
+    return f"{comes}, {load:.0%} of the limit{' or less' if binding.at_least else ''}"
 
 
 def idle(admission: Admission) -> str:
@@ -122,14 +121,15 @@ def _in_use(in_flight: InFlight) -> str:
     return f"in use: {', '.join(told)}"
 
 
-def takes(growth: Growth, admission: Admission) -> str:
+def takes(growth: Growth, recommendation: Recommendation) -> str:
     """The most adapters, whatever the slots."""
-    more, of = "at least " if growth.at_most else "", WITH_TRAFFIC if admission.idle else ""
+    more, of = "at least " if growth.at_most else "", WITH_TRAFFIC if recommendation.admission.idle else ""
     ends = (
         " Curves end with the first number that misses the objective: behind it requests queue up for all of an hour, "
     )
     known = f"{ends}and the models do not know how bad that is." if any(each.ended for each in growth.curves) else ""
-    return f"Of this mix one GPU takes {more}{counted(growth.adapters, 'adapter')}{of}, with slots to match.{known}"
+    unit = recommendation.basis.unit
+    return f"Of this mix one {unit} takes {more}{counted(growth.adapters, 'adapter')}{of}, with slots to match.{known}"
 
 
 def effect(lever: Lever, recommendation: Recommendation) -> str:

@@ -41,6 +41,7 @@ class Decision:
 def decisions(recommendation: Recommendation) -> Iterator[Decision]:
     """Every step of the trace in words, each term explained where it first stands."""
     explained, trace, binding = set[str](), recommendation.trace, recommendation.binding
+    unit = recommendation.basis.unit
     last = {step.output: i for i, step in enumerate(trace)}
     for i, step in enumerate(trace):
         idle = recommendation.admission.idle
@@ -48,14 +49,15 @@ def decisions(recommendation: Recommendation) -> Iterator[Decision]:
         met = [reason for reason in step.reasons if isinstance(reason, Met)]
         product = next((reason for reason in step.reasons if isinstance(reason, Product)), None)
         texts = (reason for reason in step.reasons if isinstance(reason, str))
-        yield Decision(". ".join([_sentence(step), *more]), (*conditions(met, product, explained), *texts))
+        yield Decision(". ".join([_sentence(step, unit), *more]), (*conditions(met, product, explained, unit), *texts))
 
 
-def _sentence(step: Step) -> str:
+def _sentence(step: Step, unit: str) -> str:
     """The number, what it is, and what the first reason says that is no condition of a rule."""
     value = number(step.result)
     named = {
-        "load_limit": f"{value} tokens/s is the rules' first estimate of what one GPU serves of this mix (load limit)",
+        "load_limit": f"{value} tokens/s is the rules' first estimate of what one {unit} serves of this mix "
+        "(load limit)",
         "admission_limit": f"{value} adapter{'' if step.result == 1 else 's'}",
         "adapters": f"{value} adapter{'' if step.result == 1 else 's'} admitted",
         "max_lora_rank": f"Slots of rank {value}",

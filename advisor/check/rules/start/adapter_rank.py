@@ -29,7 +29,8 @@ def check(server: Server) -> Iterator[Finding]:
     ranks = target.served.workload.rank
     refused = int((ranks > slots_of).sum())
     count = f"{len(ranks):,} adapters"
-    whom = f"the inventory's {count}" if target.served is target.inventory else f"the {count} that one GPU serves"
+    serving = f"that one {target.pair.basis.unit} serves"
+    whom = f"the inventory's {count}" if target.served is target.inventory else f"the {count} {serving}"
     yield RULE.finding(
         server,
         f"adapter rank {target.largest_rank} above {server.says('max_lora_rank')}",
@@ -41,6 +42,7 @@ def check(server: Server) -> Iterator[Finding]:
 
 def _loaded_all_the_same(server: Server, target: Target, slots_of: float) -> Iterator[Finding]:
     """Adapters in the file that one GPU does not serve beside the others, and that its slots are too small for."""
+    unit = target.pair.basis.unit
     rank = dict(zip(target.inventory.names, target.inventory.workload.rank.tolist(), strict=True))
     for adapter in server.deployment.adapters:
         if rank.get(adapter.name, 0) > slots_of:
@@ -48,6 +50,6 @@ def _loaded_all_the_same(server: Server, target: Target, slots_of: float) -> Ite
                 server,
                 f"adapter {adapter.name!r} has rank {rank[adapter.name]:.0f}, above {server.says('max_lora_rank')}",
                 adapter.place,
-                why="it is not among those that one GPU serves, which slots of that rank are enough for",
+                why=f"it is not among those that one {unit} serves, which slots of that rank are enough for",
                 fix=Fix("serve it elsewhere"),
             )

@@ -27,11 +27,11 @@ def check(server: Server) -> Iterator[Finding]:
     if not advice.feasible:
         yield RULE.finding(server, f"no settings serve this inventory: {advice.reason}", server.place("max_loras"))
     elif rejected := advice.admission.rejected:
-        admission, mix = advice.admission, target.inventory.mix
+        admission, mix, unit = advice.admission, target.inventory.mix, target.pair.basis.unit
         offered, beside = mix.offered_tok_s - mix.base_tok_s, " beside requests that name none" if mix.base else ""
         yield RULE.finding(
             server,
-            f"{admission.of:,} adapters with {offered:,.0f} tokens/s{beside} are more than one GPU serves: "
+            f"{admission.of:,} adapters with {offered:,.0f} tokens/s{beside} are more than one {unit} serves: "
             f"{admission.adapters:,} of this mix, {admission.token_rate:,.0f} tokens/s",
             server.place("max_loras"),
             why="beyond the admission limit the queue grows with any settings",

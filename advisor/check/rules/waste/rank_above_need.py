@@ -26,9 +26,9 @@ def check(server: Server) -> Iterator[Finding]:
     needed = target.slot_rank
     if rank <= needed:
         return
-    everyone = target.served is target.inventory
-    takes = "every adapter" if everyone else "every adapter that one GPU serves"
-    whose = "in the inventory" if everyone else "of those that one GPU serves"
+    everyone, unit = target.served is target.inventory, target.pair.basis.unit
+    takes = "every adapter" if everyone else f"every adapter that one {unit} serves"
+    whose = "in the inventory" if everyone else f"of those that one {unit} serves"
     why = f"the largest rank {whose} is {target.largest_rank}"
     if server.comparable and slots is not None:
         share = server.given("gpu_memory_utilization")

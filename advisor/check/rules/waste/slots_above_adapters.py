@@ -22,7 +22,7 @@ def check(server: Server) -> Iterator[Finding]:
     if target is None or slots is None or server.lora is False or slots <= len(target.served):
         return
     adapters = len(target.served)
-    whose = "of the inventory" if adapters == len(target.inventory) else "that one GPU serves"
+    whose = "of the inventory" if adapters == len(target.inventory) else f"that one {target.pair.basis.unit} serves"
     yield RULE.finding(
         server,
         f"{server.says('max_loras')}: more slots than the {adapters:,} adapters {whose}",
