@@ -10,6 +10,7 @@ from advisor.errors import InputError
 from advisor.features.vector import ESTIMATES, MIX_FEATURES, PROPORTIONS, SERVING_FEATURES, UNITS
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.answer.counted import Counted
+from advisor.recommend.answer.distribution import coherent
 from advisor.recommend.answer.recommendation import RUNTIME, Admission, Change, Recommendation
 from advisor.recommend.choice.configuration import bursts_unknown
 from advisor.recommend.choice.search import Choice
@@ -48,6 +49,8 @@ def recommend(
         answer = _recommend(inventory, pair, objective, selector)
     else:
         answer = hedged(inventory, pair, objective, _recommend)
+    if answer.expected is not None:  # only now: what is admitted hangs on the figures as they were predicted
+        answer = replace(answer, expected=coherent(answer.expected))
     return answer if (requests := inventory.counted_requests) is None else replace(answer, counted=Counted(requests))
 
 
