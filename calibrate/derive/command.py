@@ -42,7 +42,11 @@ def derive(
     *,
     model: Annotated[str, typer.Option(help="Hugging Face id; with --config any name")],
     gpu: Annotated[str, typer.Option(help="short name of the GPU type, such as l40s")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="profile to write")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="profile to write")] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(help="CSV of measured steps and KV caches to show beside it (`calibrate/derive/beside.py`)"),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="the model's config.json, where the catalogue lacks it")] = None,
     tensor_parallel: Annotated[int, typer.Option(min=1, max=64, help="GPUs that the server spans")] = 1,
     weights: Annotated[Weights, typer.Option(help="int4: AWQ, GPTQ, bitsandbytes")] = Weights.BF16,
@@ -63,6 +67,8 @@ def derive(
     from advisor.zoo.pair import PROFILE, shipped
     from twin.profile import load
 
+    if output is None and beside is None:
+        raise typer.BadParameter("nothing to do: add -o FILE to write the profile, or --beside FILE")
     donor = load(measured or shipped() / MEASURED / PROFILE)
     subject = Subject(
         model=model,
@@ -76,8 +82,13 @@ def derive(
         context=context,
     )
     profile = derived(subject, donor, model_shape.find(donor.pair.model), command=out.called())
-    out.write(output, profile.to_toml().encode(), overwrite=force)
-    print(f"{output}: {profile.pair.name}, derived, not measured")
+    if beside is not None:
+        from calibrate.derive import beside as servers
+
+        out.show(servers.beside(profile, servers.read(beside)))
+    if output is not None:
+        out.write(output, profile.to_toml().encode(), overwrite=force)
+        print(f"{output}: {profile.pair.name}, derived, not measured")
     assert profile.derivation is not None
     for note in profile.derivation.notes:
         print(f"note: {note}")
