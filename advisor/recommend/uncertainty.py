@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
+from advisor import together
 from advisor.derive.uncertainty import MEMORY, cautious, extremes, interval, moved
 from advisor.features.estimate import estimate
 from advisor.features.served_mix import ServedMix
@@ -92,7 +94,7 @@ def hedged(
     assert answer.expected is not None
     if middle is None:  # the middle bears whatever the careful one bears; but models are no law
         return replace(answer, uncertainty=uncertainty)
-    ranges = _ranges(answer, served, middle, pair, objective)
+    ranges = _ranges(answer, served, middle, pair, partial(_configurator, answer, inventory, objective))
     return replace(
         answer,
         expected=replace(middle, refused_share=answer.expected.refused_share),
@@ -110,12 +112,12 @@ def _expectation(
     mix = inventory.only(answer.admission.admitted).mix
     served = mix.take((mix.rate > 0).nonzero()[0])
     try:
-        return served, _configurator(answer, pair, objective).expect(served, answer.settings.max_loras)
+        return served, _configurator(answer, inventory, objective, pair).expect(served, answer.settings.max_loras)
     except DoesNotFitError:
         return served, None
 
 
-def _configurator(answer: Recommendation, pair: Pair, objective: Objective) -> Configurator:
+def _configurator(answer: Recommendation, inventory: Inventory, objective: Objective, pair: Pair) -> Configurator:
     assert answer.settings is not None
     settings = answer.settings
     fixed = {
@@ -125,18 +127,22 @@ def _configurator(answer: Recommendation, pair: Pair, objective: Objective) -> C
         "max_num_seqs": settings.max_num_seqs,
         "max_num_batched_tokens": settings.max_num_batched_tokens,
     }
-    return Configurator(pair, objective, fixed)
+    return Configurator(pair, objective, fixed, together=together.most(inventory))
 
 
 def _ranges(
-    answer: Recommendation, served: Workload, middle: Expectation, pair: Pair, objective: Objective
+    answer: Recommendation,
+    served: Workload,
+    middle: Expectation,
+    pair: Pair,
+    configurator_of: Callable[[Pair], Configurator],
 ) -> dict[str, tuple[float, float]]:
     """Lowest and highest likely ITL, TTFT and size of the KV cache."""
     assert answer.settings is not None
     settings = answer.settings
 
     def expected(profile: Profile) -> Expectation:
-        configurator = _configurator(answer, replace(pair, profile=profile), objective)
+        configurator = configurator_of(replace(pair, profile=profile))
         return configurator.expect(served, settings.max_loras)
 
     def capacity(way: float) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 
 from advisor.recommend.objective import Expectation
 from twin.service_level import PERCENTS, measure
@@ -68,7 +69,7 @@ def bounds(percentiles: Mapping[float, float]) -> tuple[float, float]:
     """The least and the most mean that rising percentiles allow, by the share of times that is below each."""
     ends = [0.0, *sorted(percentiles), 1.0]
     times = [0.0, *(percentiles[share] for share in ends[1:-1])]
-    weights = [after - before for before, after in zip(ends, ends[1:], strict=False)]
+    weights = [after - before for before, after in pairwise(ends)]
     low = math.fsum(weight * time for weight, time in zip(weights, times, strict=True))
     high = math.fsum(weight * time for weight, time in zip(weights, [*times[1:], TAIL * times[-1]], strict=True))
     return low, high

@@ -69,3 +69,15 @@ def test_what_an_answer_expects(mix: dict[str, Any], gpu: str) -> None:
         percentiles = {share: figures[f"{name}_p{100 * share:.0f}_ms"] for share in (0.5, 0.95, 0.99)}
         assert of_one_distribution(figures[f"{name}_ms"], percentiles)
         assert percentiles[0.5] <= figures[f"{name}_ms"]
+
+
+def test_who_is_asked_at_the_same_moment_waits_in_the_expectation_of_a_derived_pair_too() -> None:
+    """What the likeliest server does was told as if a panel's adapters were asked one by one."""
+    alone, panel = (
+        parse(inventories.toml({**traffic(1500, 20, 0.1, 12, **more), "gpu": "l40s"}))
+        for more in ({}, {"together": "panel"})
+    )
+    pair = find_pair(panel.model, panel.one_gpu(), None, panel.engine)
+    first, second = (recommend(each, pair, Objective()).expected for each in (alone, panel))
+    assert first is not None and second is not None
+    assert second.ttft_ms > 2 * first.ttft_ms
