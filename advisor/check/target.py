@@ -58,6 +58,14 @@ class Target:
         admitted = self.recommendation.admission.admitted if self.limited else ()
         return self.inventory.only(admitted) if 0 < len(admitted) < len(self.inventory) else self.inventory
 
+    @property
+    def counted(self) -> str:
+        """What the rates leave open behind a reason that rests on them, where few requests tell them; else empty."""
+        from advisor.recommend.answer.counted import Counted
+
+        requests = self.inventory.counted_requests
+        return "" if requests is None or not (rates := Counted(requests)).few else f"; {rates.told}"
+
     @cached_property
     def largest_rank(self) -> int:
         """Of the adapters that are served."""

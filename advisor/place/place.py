@@ -28,6 +28,7 @@ from advisor.place.problem import BaseGpus, GpuType, Problem
 from advisor.place.reasons import explained
 from advisor.place.verification.cluster import Mapped
 from advisor.place.verification.verification import ExactServers, Progress, make_hold, verified
+from advisor.recommend.answer.counted import Counted
 
 DEFAULT = next(iter(ALGORITHMS))
 """Name of the algorithm that is used where none is named."""
@@ -147,6 +148,7 @@ def placement(found: Found, algorithm: str) -> Placement:
         seed=servers.problem.seed,
         interrupted=found.interrupted,
         warnings=(*servers.warnings(used), *_unlearned(servers.problem, used)),
+        counted=None if (requests := servers.problem.inventory.counted_requests) is None else Counted(requests),
     )
 
 

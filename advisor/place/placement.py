@@ -11,6 +11,7 @@ import numpy as np
 from advisor.inventory.inventory import Inventory
 from advisor.place.problem import BaseGpus, GpuType
 from advisor.place.steps import Changes
+from advisor.recommend.answer.counted import Counted
 from advisor.recommend.answer.recommendation import Step
 from advisor.recommend.objective import Expectation
 from twin.settings import Settings, arguments
@@ -131,6 +132,8 @@ class Placement:
     interrupted: bool = False
     """Whether it was stopped before it was done: the best that had been found by then."""
     warnings: tuple[str, ...] = ()
+    counted: Counted | None = None
+    """What the rates rest on, where the inventory says that they were counted."""
 
     @property
     def gpus(self) -> int:
@@ -177,6 +180,7 @@ class Placement:
             "algorithm": self.algorithm,
             "seed": self.seed,
             **({"interrupted": True} if self.interrupted else {}),
+            **({} if self.counted is None else {"counted": self.counted.document()}),
             "assignments": [_document(each, inventory) for each in self.assignments],
             **({"with_a_tenth_more": self._with_more()} if self.with_more else {}),
             **({"unused": self._unused()} if self.unused else {}),

@@ -7,11 +7,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from advisor.derive import model_shape
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
-from advisor.names import few
+from advisor.names import counted, few
+from advisor.recommend.answer.counted import Counted
 from advisor.recommend.answer.recommendation import Further
 from advisor.recommend.choice.configuration import Configuration
 from advisor.recommend.load import Load, load_of
@@ -35,11 +37,19 @@ def further_flags(
     inventory: Inventory, pair: Pair, objective: Objective, configuration: Configuration, admitted: list[str]
 ) -> tuple[Further, ...]:
     """The flags that are worth a thought for a server with these settings."""
-    load = load_of(pair, configuration)
-    found = [*_token_budget(load, objective), *_seats(load)]
+    load, requests = load_of(pair, configuration), inventory.counted_requests
+    rates = None if requests is None or not (known := Counted(requests)).few else known
+    found = [*_told(_token_budget(load, objective), rates), *_seats(load, rates)]
     found += _target_modules(inventory, pair, configuration.settings, admitted)
-    found += _specialised(load)
+    found += _told(_specialised(load), rates)
     return tuple(each for each in found if _has(pair.vllm, each.flag))
+
+
+def _told(flags: Iterator[Further], rates: Counted | None) -> Iterator[Further]:
+    """Flags that take the traffic as known, with what that rests on where it is little."""
+    for each in flags:
+        few = "" if rates is None else f"; so far as {counted(rates.requests, 'request')} tell the traffic"
+        yield replace(each, why=f"{each.why}{few}")
 
 
 def _token_budget(load: Load, objective: Objective) -> Iterator[Further]:
@@ -53,10 +63,11 @@ def _token_budget(load: Load, objective: Objective) -> Iterator[Further]:
     differing = "; ".join(f"{tokens:,}: {told[tokens]}" for tokens in others if told[tokens] != told[budget])
     if not differing:
         return
+    cached = " beyond the shared prefix" if load.values["prefix_share"] else ""
     waits = "all others wait" if load.one_token else "whoever is answered waits"
     why = (
-        f"a prompt of {prompt:,.0f} tokens, as one in a hundred is, makes steps of up to {times[budget][0]:,.0f} ms, "
-        f"which {waits} for, and takes {times[budget][1]:,.0f} ms; {differing}"
+        f"a prompt of {prompt:,.0f} tokens{cached}, as one in a hundred is, makes steps of up to "
+        f"{times[budget][0]:,.0f} ms, which {waits} for, and takes {times[budget][1]:,.0f} ms; {differing}"
     )
     keep = [
         tokens
@@ -71,19 +82,25 @@ def _token_budget(load: Load, objective: Objective) -> Iterator[Further]:
     yield Further(f"--max-num-batched-tokens={budget}", why)
 
 
-def _seats(load: Load) -> Iterator[Further]:
-    """A limit of the batch bounds the time of a step when more comes than is expected."""
+def _seats(load: Load, rates: Counted | None) -> Iterator[Further]:
+    """A limit of the batch bounds the time of a step when more comes than is expected; or than few requests tell."""
     if load.one_token:
         return  # prompts fill steps by their tokens
     in_flight, bursts = load.in_flight, max(load.values["cv_mean"], 1.0)
-    peak = in_flight + DEVIATIONS * bursts * math.sqrt(in_flight)
+    most = 1.0 if rates is None else rates.most
+    peak = most * in_flight + DEVIATIONS * bursts * math.sqrt(most * in_flight)
     seats = 2 ** math.ceil(math.log2(max(2 * peak, 16)))
     if seats < load.settings.max_num_seqs / 2:
+        even = (
+            ""
+            if rates is None
+            else f", even if {most:.2g} times as much comes as {counted(rates.requests, 'request')} tell"
+        )
         all_let_in = f"with {load.settings.max_num_seqs:,} all are let in, and every answer slows down"
         yield Further(
             f"--max-num-seqs={seats}",
-            f"about {few(in_flight)} requests are in flight, seldom more than {math.ceil(peak):,}: if more come than "
-            "expected, they then wait, and a step without prompts takes no more than "
+            f"about {few(in_flight)} requests are in flight, seldom more than {math.ceil(peak):,}{even}: if more come "
+            "than expected, they then wait, and a step without prompts takes no more than "
             f"{load.step_ms(seats, seats):,.0f} ms; {all_let_in}",
         )
 

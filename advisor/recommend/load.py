@@ -45,9 +45,10 @@ class Load:
 
     @property
     def long_prompt(self) -> float:
-        """Tokens that one prompt in a hundred exceeds, if they are log-normal."""
+        """Tokens to compute that one prompt in a hundred exceeds, if prompts are log-normal: beyond a shared prefix."""
         mean, variance = self.values["input_mean"], math.log1p(self.values["input_spread"] ** 2)
-        return mean * math.exp(_P99 * math.sqrt(variance) - variance / 2)
+        cached = mean * self.values["prefix_share"]
+        return max(mean * math.exp(_P99 * math.sqrt(variance) - variance / 2) - cached, 1.0)
 
     def step_ms(self, tokens: float, running: float, slots: float | None = None) -> float:
         """A step of so many tokens, of which so many are of requests that are answered."""

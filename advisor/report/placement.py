@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from advisor.inventory.inventory import Inventory
@@ -71,7 +72,21 @@ def _headline(placement: Placement, inventory: Inventory) -> list[str]:
     if len({each.gpu_type.price for each in placement.assignments}) > 1 or placement.price != placement.gpus:
         lines.append(f"price {placement.price:,.10g}")
     bases = (f"{each.gpu_type.pair.name}: {each.gpu_type.pair.basis}" for each in placement.assignments)
-    return [*lines, *dict.fromkeys(bases)]
+    return [*lines, *dict.fromkeys(bases), *_rests_on(placement)]
+
+
+def _rests_on(placement: Placement) -> Iterator[str]:
+    """How little the rates rest on, where they were counted from few requests; and what allows for that."""
+    rates = placement.counted
+    if rates is None or not rates.few:
+        return
+    fullest = max(placement.assignments, key=lambda each: each.load, default=None)
+    load, then = 0.0 if fullest is None else rates.most * fullest.load, ""
+    if fullest is not None and load:
+        then = f"; with the most of it {placement.unit} {fullest.gpu} has a load of {load:.0%}"
+    if load > 1:
+        then = f"{then}, and --headroom {math.ceil(100 * (rates.most - 1)) / 100:g} leaves room for that"
+    yield f"{rates.told}{then}"
 
 
 def _each(placement: Placement) -> str:

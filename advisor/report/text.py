@@ -96,7 +96,8 @@ def _admission(recommendation: Recommendation) -> Iterator[str]:
         f"{admission.request_rate:,.4g} requests/s, {few(admission.token_rate)} tokens/s",
     )
     if admission.idle:
-        yield row("idle", idle(admission))
+        in_host = admission.adapters if recommendation.settings is None else recommendation.settings.max_cpu_loras
+        yield row("idle", idle(admission, in_host))
     if (known := recommendation.uncertainty) and known.up_to > admission.adapters:
         yield row("", f"by {CAREFUL} of what is known; {known.up_to:,} by {MIDDLE}")
     if host := recommendation.host_memory:
@@ -108,11 +109,11 @@ def _admission(recommendation: Recommendation) -> Iterator[str]:
             for name, limit in objective.limits.items()
         )
         yield row("objective", f"{objective.name}: no requests starve{within}")
-    if admission.base_request_rate:
+    if rate := admission.base_request_rate:
+        requests = f"{rate:,.4g} request{'' if rate == 1 else 's'}/s"
         yield row(
             "base model",
-            f"beside them {admission.base_request_rate:,.4g} requests/s that name no adapter, "
-            f"{few(admission.base_token_rate)} tokens/s",
+            f"beside them {requests} that name no adapter, {few(admission.base_token_rate)} tokens/s",
         )
     if rejected := admission.rejected:
         yield row("rejected", listed(rejected))

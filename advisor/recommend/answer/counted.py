@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from advisor.names import counted
+
 NORMAL_90 = 1.645
 """Standard deviations of a normal distribution between which nine of ten values lie."""
 ENOUGH = 271
@@ -32,6 +34,12 @@ class Counted:
     def most(self) -> float:
         """The same, 19 of 20 times no more than that."""
         return self._bound(self.requests + 1, NORMAL_90) / self.requests
+
+    @property
+    def told(self) -> str:
+        """What they leave open, in words."""
+        times = f"{self.least:.2g} to {self.most:.2g} times as much may come (nine times of ten, and more in bursts)"
+        return f"the traffic was counted from {counted(self.requests, 'request')} only: {times}"
 
     def document(self) -> dict[str, Any]:
         """As plain data."""

@@ -148,7 +148,9 @@ class Selector:
     def _choose(self, configurator: Configurator, candidates: Candidates, of: int, in_host: int, least: int) -> Choice:
         """How many of the first `of` candidates to admit, and how to serve them, beside idle ones up to `in_host`."""
         del in_host  # idle adapters change nothing that the models know
-        which = "in the inventory" if of == len(self.mix) else "that are asked and not left out"
+        which = "that are asked and not left out"
+        if of == int((self.mix.rate > 0).sum()):
+            which = "in the inventory" if of == len(self.mix) else "that are asked"
         return choose(configurator, lambda size: self.mix.take(candidates.order[:size]), of, which, least=least)
 
     def _host(self, candidates: Candidates) -> HostRoom | None:

@@ -78,10 +78,7 @@ def end_expected(recommendation: Recommendation) -> str:
 def rests_on(recommendation: Recommendation) -> str:
     """How little the rates rest on, where they were counted from few requests; else empty."""
     rates = recommendation.counted
-    if rates is None or not rates.few:
-        return ""
-    times = f"{rates.least:.2g} to {rates.most:.2g} times as much may come (nine times of ten, and more in bursts)"
-    return f"the traffic was counted from {counted(rates.requests, 'request')} only: {times}"
+    return "" if rates is None or not rates.few else rates.told
 
 
 def _if_most_comes(binding: Binding, rates: Counted, unit: str) -> str:
@@ -92,12 +89,18 @@ def _if_most_comes(binding: Binding, rates: Counted, unit: str) -> str:
     return f"{comes}, {load:.0%} of the limit{' or less' if binding.at_least else ''}"
 
 
-def idle(admission: Admission) -> str:
-    """What adapters cost that are never asked."""
+def idle(admission: Admission, in_host: int) -> str:
+    """What adapters cost that are never asked, where host memory holds so many of all."""
     who = "all of them" if admission.idle == admission.adapters else f"{admission.idle:,} of them"
     slots = f", and every slot is of rank {admission.idle_slot_rank} for theirs" if admission.idle_slot_rank else ""
     only = "" if slots else " only"
-    return f"{who} {'is' if admission.idle == 1 else 'are'} never asked: they take host memory{only}{slots}"
+    they, are = ("it", "is") if admission.idle == 1 else ("they", "are")
+    cost = f"{they} take{'s' if admission.idle == 1 else ''} host memory{only}"
+    if admission.adapters > in_host:  # those that are asked push out who is not
+        kept = max(in_host - admission.asked, 0)
+        there = f"host memory has room for {kept:,} of them, and" if kept else "host memory has no room for them:"
+        cost = f"{there} {admission.idle - kept:,} stay{'s' if admission.idle - kept == 1 else ''} on disk"
+    return f"{who} {are} never asked: {cost}{slots}"
 
 
 def _load(binding: Binding, with_traffic: str) -> str:

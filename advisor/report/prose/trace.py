@@ -46,10 +46,15 @@ def decisions(recommendation: Recommendation) -> Iterator[Decision]:
     for i, step in enumerate(trace):
         idle = recommendation.admission.idle
         more = [] if binding is None or last[step.output] != i else _more(step, binding, WITH_TRAFFIC if idle else "")
+        if step.output == "adapters" and idle:
+            more = [f"With the {idle:,} that are never asked, {recommendation.admission.adapters:,}"]
         met = [reason for reason in step.reasons if isinstance(reason, Met)]
         product = next((reason for reason in step.reasons if isinstance(reason, Product)), None)
         texts = (reason for reason in step.reasons if isinstance(reason, str))
-        yield Decision(". ".join([_sentence(step, unit), *more]), (*conditions(met, product, explained, unit), *texts))
+        yield Decision(
+            ". ".join([_sentence(step, unit), *more]),
+            (*conditions(met, product, explained, unit), *texts),
+        )
 
 
 def _sentence(step: Step, unit: str) -> str:
@@ -101,6 +106,8 @@ def _of_slots(reason: Reason, step: Step) -> str:
             told = f", for the largest adapter has {reason.largest} and vLLM's have {', '.join(map(str, LORA_RANKS))}"
         case FewerAdapters():
             told = f", one for each adapter: the rules would have {reason.wanted:,}"
+        case Waits() if reason.growth and _all_wait(step):
+            told = f", some to spare for bursts; those of {reason.growth:g} times the traffic fill them all the same"
         case Waits() if reason.growth:
             told = f", some to spare: with {reason.growth:g} times the traffic {_waiting(step)}"
         case Shorter():
@@ -116,6 +123,11 @@ def _of_slots(reason: Reason, step: Step) -> str:
         case Met() | Product() if step.output == "max_loras":
             told = " by the rules" if all(isinstance(each, Met | Product) for each in step.reasons) else ""
     return told
+
+
+def _all_wait(step: Step) -> bool:
+    """Whether nobody is spared a wait, as far as the shares are told."""
+    return all(f"{each.share:.0%}" == "100%" for each in step.reasons if isinstance(each, Waits))
 
 
 def _waiting(step: Step) -> str:

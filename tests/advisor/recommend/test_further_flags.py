@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -105,3 +106,26 @@ def test_of_answers_of_one_token_nobody_waits_between_tokens() -> None:
     found = answer(mean=4000, adapter={"output": one})
     assert "all others wait for" in told(found, "--max-num-batched-tokens")
     assert not told(found, "--max-num-seqs")
+
+
+def test_rates_that_few_requests_tell_are_allowed_for_or_said_to_be() -> None:
+    """`--max-num-seqs` was advised for a peak that took the rates of five requests as known."""
+    more: dict[str, Any] = {"mean": 2000, "adapter": {"rate": 0.02}}
+    few, known = (
+        {each.flag.partition("=")[0]: each for each in answer(**more, **counted).further}
+        for counted in ({"counted_requests": 5}, {})
+    )
+    seats = few.pop("--max-num-seqs")
+    assert "even if 2.1 times as much comes as 5 requests tell" in seats.why
+    assert int(seats.flag.partition("=")[2]) > int(known["--max-num-seqs"].flag.partition("=")[2])
+    assert few
+    for flag, each in few.items():
+        assert each.why == f"{known[flag].why}; so far as 5 requests tell the traffic"
+
+
+def test_what_prompts_share_is_no_part_of_a_long_step() -> None:
+    whole = told(answer(mean=4000), "--max-num-batched-tokens")
+    shared = told(answer(mean=4000, adapter={"shared_prefix": 3200}), "--max-num-batched-tokens")
+    longest = [int(re.findall(r"a prompt of ([\d,]+)", each)[0].replace(",", "")) for each in (whole, shared)]
+    assert longest[0] - longest[1] == pytest.approx(3200, abs=20)
+    assert "beyond the shared prefix" in shared and "beyond" not in whole

@@ -241,7 +241,21 @@ def test_the_chart_of_the_example_only_rises() -> None:
     for name in ("throughput_tok_s", "ttft_ms", "itl_ms"):
         told = [getattr(point, name) for point in curve.points]
         assert told == sorted(told), name
-    assert curve.ended and "behind it requests queue up" in takes(drawn, answer.admission)
+    assert curve.ended and "behind it requests queue up" in takes(drawn, answer)
+
+
+def test_adapters_that_are_never_asked_are_where_the_host_has_room_for_them() -> None:
+    """ "They take host memory only" stood beside a warning that most of them are read from disk."""
+    idle = '[[adapters]]\nname = "idle"\ncount = 3000\nrank = 16\nrate = 0\n'
+    asked = replace(inventory(idle, count=50), host_memory_gib=20.0)
+    answer = recommend(asked, find_pair("llama-3.1-8b-instruct", "h100-64gb"), Objective())
+    assert answer.settings is not None
+    kept = answer.settings.max_cpu_loras - 50
+    assert 0 < kept < 3000
+    text = " ".join(write(answer, Format.TEXT).split())
+    assert f"host memory has room for {kept:,} of them, and {3000 - kept:,} stay on disk" in text
+    assert "host memory only" not in text and "the others are read from disk" in text
+    assert "50 adapters admitted: all that are asked. With the 3,000 that are never asked, 3,050." in text
 
 
 @pytest.mark.parametrize(("rank", "cost"), [(16, "host memory only"), (64, "every slot is of rank 64 for theirs")])
@@ -260,7 +274,7 @@ def test_adapters_that_are_never_asked_are_told_apart_from_those_that_are_counte
     assert drawn is not None and answer.settings is not None
     (curve,) = (each for each in drawn.curves if each.max_loras == answer.settings.max_loras)
     assert any(point.adapters == 50 for point in curve.points)
-    assert "adapters with traffic, with slots to match." in takes(drawn, answer.admission)
+    assert "adapters with traffic, with slots to match." in takes(drawn, answer)
 
 
 def test_idle_adapters_on_disk_take_no_place_of_busy_ones() -> None:

@@ -34,6 +34,6 @@ def check(server: Server) -> Iterator[Finding]:
             f"{admission.of:,} adapters with {offered:,.0f} tokens/s{beside} are more than one {unit} serves: "
             f"{admission.adapters:,} of this mix, {admission.token_rate:,.0f} tokens/s",
             server.place("max_loras"),
-            why="beyond the admission limit the queue grows with any settings",
+            why=f"beyond the admission limit the queue grows with any settings{target.counted}",
             fix=Fix(f"serve {counted(len(rejected), 'adapter')} elsewhere: {listed(rejected)}"),
         )

@@ -52,7 +52,7 @@ def check(server: Server) -> Iterator[Finding]:
         f"{'will' if severity is Severity.ERROR else 'may'} starve their requests",
         server.place("max_loras"),
         why=f"expected {told(expected, target.objective)}; with the recommended {better:,} slots "
-        f"{told(advice.expected, target.objective)}",
+        f"{told(advice.expected, target.objective)}{target.counted}",
         fix=server.written(**changes) if better != slots else None,
         severity=severity,
     )
