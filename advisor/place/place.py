@@ -105,8 +105,8 @@ def _sought(
 
 
 def _cheaper(fleet: Fleet, other: Fleet) -> bool:
-    """Whether a fleet serves more adapters than another one or, if as many, for less."""
-    return (len(fleet.unplaced), fleet.price) < (len(other.unplaced), other.price)
+    """Whether a fleet serves more than another one or, if as much, for less."""
+    return (-fleet.worth, fleet.price) < (-other.worth, other.price)
 
 
 def _best(servers: Servers, algorithm: Algorithm) -> tuple[list[Group], bool]:

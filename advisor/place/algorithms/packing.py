@@ -5,19 +5,21 @@ either all of the same mix, or sorted by tokens per adapter in flight: a busy se
 tokens are then cheap, while one of many adapters that are seldom asked needs many slots and has few tokens. What is
 better depends on the inventory. All orders are tried, on a part of it where it is large; how much a GPU serves of
 adapters in an order is learned from the pair's models, GPU by GPU. Where adapters are hard to serve but among others,
-they are dealt out evenly instead (see `dealing`).
+they are dealt out evenly instead (see `dealing`), and where there are too few GPUs for all, those come first of whom
+the most is served (see `scarcity`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from advisor.place.algorithms.dealing import deal_by_rank, evenly
 from advisor.place.algorithms.filling import FINE, Filled, fill_all
 from advisor.place.algorithms.items import NOWHERE, Floats, Items, Positions, items_of
+from advisor.place.algorithms.scarcity import most_served, worth
 from advisor.place.bound import least_shares
 from advisor.place.judge.servers import Servers
 from advisor.place.placement import Group
@@ -43,19 +45,16 @@ def pack(servers: Servers) -> Iterator[list[Group]]:
     types = _cheapest_first(servers)
     free = items.free
     orders = _orders(servers, items, free)
-    judged = servers.evaluations
-    best: list[Filled] | None = None
+    until = servers.evaluations + PER_SECOND * servers.problem.time_s
     thinned = {name: _thinned(items, orders[name], types) for name in orders}
     costs = {name: _cost_of_part(fill_all(servers, items, part, types)) for name, part in thinned.items()}
-    for name in sorted(orders, key=costs.__getitem__):
-        if best is not None and (servers.evaluations - judged > PER_SECOND * servers.problem.time_s):
-            break
-        found = fill_all(servers, items, orders[name], types)
-        if best is None or _cost(servers, found) < _cost(servers, best):
-            best, order = found, orders[name]
-            yield _groups(items, best)
+    best: list[Filled] = []
+    by_cost = [orders[name] for name in sorted(orders, key=costs.__getitem__)]
+    for found in _filled(servers, items, by_cost, types, until):
+        best, order = found
+        yield _groups(items, best)
     part = next(iter(thinned.values()))
-    if (dealt := _dealt_by_rank(servers, items, part, min(costs.values()), best or [])) is not None:
+    if (dealt := _dealt_by_rank(servers, items, part, min(costs.values()), best)) is not None:
         yield [items.group(each) for each in dealt]
         return
     if not best:  # nothing to fill GPUs with: no adapter is on one alone
@@ -63,13 +62,13 @@ def pack(servers: Servers) -> Iterator[list[Group]]:
     if len(types) > 1:
         best, types = _other_types_first(servers, items, order, types, best)
         yield _groups(items, best)
-    while servers.evaluations - judged < PER_SECOND * servers.problem.time_s and len(best) > 1:
+    while servers.evaluations < until and len(best) > 1:
         if _gpus(best) - (len(best) - 1) > CLOSE:
             break
-        found = fill_all(servers, items, order, types, fine=FINE * FINER)
-        if _cost(servers, found) >= _cost(servers, best):
+        closer = fill_all(servers, items, order, types, fine=FINE * FINER)
+        if _cost(servers, items, closer) >= _cost(servers, items, best):
             break
-        best = found
+        best = closer
         yield _groups(items, best)
     fixed = servers.problem.gpus
     if fixed is not None and (dealt := _dealt(servers, items, order, fixed)) is not None:
@@ -81,6 +80,22 @@ def pack(servers: Servers) -> Iterator[list[Group]]:
         yield [items.group(each) for each in fewer]
     if fewer is None and (levelled := _levelled(servers, items, order, types, best)) is not None:
         yield _groups(items, levelled)
+
+
+def _filled(
+    servers: Servers, items: Items, orders: Sequence[Positions], types: tuple[int, ...], until: float
+) -> Iterator[tuple[list[Filled], Positions]]:
+    """GPUs filled in the first of the orders, then in whichever is better, each with its order."""
+    best: list[Filled] | None = None
+    for order in orders:
+        if best is not None and servers.evaluations > until:
+            break
+        found = fill_all(servers, items, order, types)
+        if best is None or _cost(servers, items, found) < _cost(servers, items, best):
+            best, filled_in = found, order
+            yield best, filled_in
+    if best and _placed(best) < len(orders[0]):
+        yield most_served(servers, items, filled_in, types, best, until=until)
 
 
 def _cheapest_first(servers: Servers) -> tuple[int, ...]:
@@ -102,7 +117,7 @@ def _other_types_first(
             break
         turned = (first, *(each for each in types if each != first))
         found = fill_all(servers, items, order, turned)
-        if _cost(servers, found) < _cost(servers, best):
+        if _cost(servers, items, found) < _cost(servers, items, best):
             best, types = found, turned
     return best, types
 
@@ -149,10 +164,10 @@ def _gpus(filled: list[Filled]) -> float:
     return sum(min(each.fill / each.limit, 1.0) if each.limit else 0.0 for each in filled)
 
 
-def _cost(servers: Servers, filled: list[Filled]) -> tuple[int, float, float]:
-    """What matters: how many items are placed, then the price, then how far the GPUs are filled."""
+def _cost(servers: Servers, items: Items, filled: list[Filled]) -> tuple[float, float, float]:
+    """What matters: how much is served, then the price, then how far the GPUs are filled."""
     price = sum(servers.problem.gpu_types[each.gpu_type].price for each in filled if len(each.items))
-    return -sum(len(each.items) for each in filled), price, _gpus(filled)
+    return -worth(servers, items, filled), price, _gpus(filled)
 
 
 def _dealt_by_rank(

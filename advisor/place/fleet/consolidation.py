@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 from advisor.place.bound import least_shares
-from advisor.place.fleet.fleet import Fleet, Gpu
+from advisor.place.fleet.fleet import NO_ROOM, Fleet, Gpu
 from advisor.place.fleet.levelling import level
 from twin.settings import slot_rank
 
@@ -30,6 +30,7 @@ def consolidated(fleet: Fleet, judged: int) -> Fleet:
     gather(best, until)
     if best.problem.gpus is not None:  # all that there are have a part of the load
         level(best, judged // PER_DIVISION)
+        best.insert([adapter for adapter, why in best.unplaced.items() if why.startswith(NO_ROOM)])
         best.number()
         return best
     while best.servers.evaluations < until and (fewer := without_one(best, until)) is not None:
@@ -44,7 +45,7 @@ def gather(fleet: Fleet, until: int) -> None:
 
     What makes the slots of a GPU large moves to another that has such already, which gives as much in return.
     """
-    for rank in sorted({_slot_rank(fleet, gpu.adapters) for gpu in fleet.gpus.values() if gpu.adapters}, reverse=True):
+    for rank in sorted({fleet.slot_rank(gpu.adapters) for gpu in fleet.gpus.values() if gpu.adapters}, reverse=True):
         large = {number: _of_rank(fleet, number, rank) for number in fleet.gpus if fleet.gpus[number].adapters}
         large = {number: there for number, there in large.items() if there}
         for giver in sorted(large, key=lambda each: (_taken(fleet, each, large[each]), -each))[:-1]:
@@ -85,7 +86,7 @@ def _divided(fleet: Fleet, waiting: Sequence[int], until: float) -> bool:
     if _taken(fleet, used[0], waiting) > ROOM or not all(fleet.movable(adapter) for adapter in waiting):
         return False
     for one, other in list(combinations(used, 2))[:PAIRS]:
-        first, second = sorted((one, other), key=lambda each: -_slot_rank(fleet, fleet.gpus[each].adapters))
+        first, second = sorted((one, other), key=lambda each: -fleet.slot_rank(fleet.gpus[each].adapters))
         fixed = {each: {a for a in fleet.gpus[each].adapters if not fleet.movable(a)} for each in (first, second)}
         free = fleet.gpus[first].adapters | fleet.gpus[second].adapters | set(waiting)
         free -= fixed[first] | fixed[second]
@@ -131,7 +132,7 @@ def _exchanged(fleet: Fleet, giver: int, taker: int, adapters: Sequence[int]) ->
     kept = fleet.gpus[giver].adapters - set(adapters)
     if not kept and fleet.problem.gpus is not None:  # it would only be filled again
         return False
-    most = _slot_rank(fleet, kept) if kept else 0
+    most = fleet.slot_rank(kept) if kept else 0
     there = fleet.gpus[taker].adapters
     taken = _taken(fleet, taker, adapters)
     rank, returned = fleet.servers.mix().rank, list[int]()
@@ -164,14 +165,9 @@ def _cheapen(fleet: Fleet, until: int) -> None:
 def _of_rank(fleet: Fleet, number: int, rank: int) -> list[int]:
     """Those on a GPU that make its slots as large as this rank; none where its slots are larger or smaller."""
     there, of = fleet.gpus[number].adapters, fleet.servers.mix().rank
-    if _slot_rank(fleet, there) != rank:
+    if fleet.slot_rank(there) != rank:
         return []
     return sorted(each for each in there if slot_rank(float(of[each])) == rank)
-
-
-def _slot_rank(fleet: Fleet, adapters: Iterable[int]) -> int:
-    rank = fleet.servers.mix().rank
-    return slot_rank(max((float(rank[each]) for each in adapters), default=0.0))
 
 
 def _taken(fleet: Fleet, number: int, adapters: Iterable[int]) -> float:

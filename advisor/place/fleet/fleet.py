@@ -7,15 +7,19 @@ groups; so is what changes when there was a placement before.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from itertools import count
 
+import numpy as np
+
 from advisor.names import counted
 from advisor.place.judge.servers import Server, Servers
 from advisor.place.placement import Group
+from twin.settings import slot_rank
 
 NO_ROOM = "no room"
 """How reasons begin that are none of the adapter's: there are too few GPUs."""
@@ -64,6 +68,12 @@ class Fleet:
     def price(self) -> float:
         """Of all GPUs together."""
         return sum(self.problem.gpu_types[gpu.gpu_type].price for gpu in self.gpus.values() if gpu.adapters)
+
+    @property
+    def worth(self) -> float:
+        """Adapters times tokens/s of what is served: adapters alone where nobody is asked."""
+        served = np.delete(self.load, list(self.unplaced))
+        return len(served) * (float(served.sum()) or 1.0)
 
     def copy(self) -> Fleet:
         """Another fleet that is the same, and may change."""
@@ -142,6 +152,7 @@ class Fleet:
         """Put an adapter on a GPU, whatever that means for it."""
         self.gpus[number].adapters.add(adapter)
         self.gpus[number].max_loras = None
+        self.unplaced.pop(adapter, None)
 
     def take(self, adapter: int, number: int) -> None:
         """Take it off."""
@@ -151,8 +162,25 @@ class Fleet:
     def insert(self, adapters: Iterable[int]) -> None:
         """Put adapters where they fit, the largest first, one copy or more of each; on more GPUs if there have to be.
 
-        Those that fit nowhere are unplaced.
+        Those that fit nowhere are unplaced. Where there are no more GPUs, those of small rank come first: of these the
+        most fit.
         """
+        if self._may_be_more():
+            self._insert(adapters)
+            return
+        by_rank = defaultdict[int, list[int]](list)
+        for adapter in adapters:
+            by_rank[self.slot_rank([adapter])].append(adapter)
+        for _, alike in sorted(by_rank.items()):
+            self._insert(alike)
+
+    def _may_be_more(self) -> bool:
+        """Whether there are GPUs that are not in use yet."""
+        used, types = Counter(gpu.gpu_type for gpu in self.gpus.values()), self.problem.gpu_types
+        of_types = any(each.at_most is None or used[number] < each.at_most for number, each in enumerate(types))
+        return of_types and (self.problem.gpus is None or len(self.gpus) < self.problem.gpus)
+
+    def _insert(self, adapters: Iterable[int]) -> None:
         waiting = [adapter for adapter in self.ordered(adapters) for _ in range(self._missing_copies(adapter))]
         for number in sorted(self.gpus, key=self._order_of_filling):
             waiting = self._fill(number, waiting)
@@ -168,15 +196,32 @@ class Fleet:
                 else:
                     self.unplaced[adapter] = self.judge_alone(adapter) or NO_ROOM
             waiting = left
-        for adapter in dict.fromkeys(waiting):
+        for adapter in waiting:
             self._remove(adapter)
-            self.unplaced[adapter] = self.judge_alone(adapter) or self._no_room(adapter)
+        self.unplaced |= self._left_out(dict.fromkeys(waiting))
+
+    def _left_out(self, adapters: Iterable[int]) -> dict[int, str]:
+        """Why there is no room for these. Who asks for no more than one that a GPU serves alone is not judged alone."""
+        mix, found = self.servers.mix(), dict[int, str]()
+        asks = np.stack([mix.rank, mix.rate, mix.input_mean, mix.input_std, mix.output_mean, mix.output_std, mix.cv])
+        served = asks[:, :0]
+        for adapter in sorted(adapters, key=lambda each: (-self.load[each], each)):
+            mine = asks[:, [adapter]]
+            alone = None
+            if adapter in self.copies or not (mine <= served).all(axis=0).any():
+                alone = self.judge_alone(adapter)
+                served = served if alone else np.append(served, mine, axis=1)
+            found[adapter] = self._no_room(adapter) if alone is None or self._shareable(adapter) else alone
+        return found
 
     def _no_room(self, adapter: int) -> str:
+        rank = self.slot_rank([adapter])
+        larger = rank > max((self.slot_rank(gpu.adapters) for gpu in self.gpus.values()), default=rank)
         copies, of_types = self.copies.get(adapter, 1), [each.at_most for each in self.problem.gpu_types]
         there_are = sum(each if each is not None else math.inf for each in of_types)
         where = f"on {counted(int(min(self.problem.gpus or len(self.gpus), there_are)), self.problem.unit)}"
-        return f"{NO_ROOM} for its {copies} replicas {where}" if copies > 1 else f"{NO_ROOM} {where}"
+        where = f"for its {copies} replicas {where}" if copies > 1 else where
+        return f"{NO_ROOM} {where}" + (f", for every slot beside it would have to be of rank {rank}" if larger else "")
 
     def judge_alone(self, adapter: int) -> str | None:
         """What keeps any GPU from serving an adapter (a copy of it) by itself; None if nothing does."""
@@ -194,6 +239,15 @@ class Fleet:
         self.copies.pop(adapter, None)
         return False
 
+    def _shareable(self, adapter: int) -> bool:
+        """Whether GPUs would serve an adapter if it were on as many as there may be; that changes nothing."""
+        if not self.problem.replicas or adapter in self.copies:
+            return False
+        self.copies[adapter] = MOST_COPIES
+        served = self.judge_alone(adapter) is None
+        del self.copies[adapter]
+        return served
+
     def _missing_copies(self, adapter: int) -> int:
         there = sum(adapter in gpu.adapters for gpu in self.gpus.values())
         return max(self.copies.get(adapter, 1) - there, 0)
@@ -207,6 +261,11 @@ class Fleet:
         """The largest ranks first, for slots are as large as the largest rank needs, then the busiest."""
         rank = self.servers.mix().rank
         return sorted(adapters, key=lambda each: (-rank[each], -self.load[each], each))
+
+    def slot_rank(self, adapters: Iterable[int]) -> int:
+        """Of the slots that these adapters need: the largest one's."""
+        rank = self.servers.mix().rank
+        return slot_rank(max((float(rank[each]) for each in adapters), default=0.0))
 
     def _order_of_filling(self, number: int) -> tuple[float, int]:
         """GPUs with the largest ranks first, as adapters come."""
@@ -246,17 +305,22 @@ class Fleet:
         return [adapter for adapter in waiting if _taken(left_out, adapter)]
 
     def _fitting(self, gpu: Gpu, candidates: Sequence[int]) -> list[int]:
-        """Of the candidates, in their order, those that the GPU takes, as many at once as it can."""
+        """Of the candidates, in their order, those that the GPU takes, as many at once as it can.
+
+        Where one is refused, others that ask for less may have room: of smaller rank, or half of the way to there.
+        """
         fitting: list[int] = []
-        start, stride, refusals = 0, len(candidates), 0
-        while start < len(candidates) and refusals < 3:
+        start, stride = 0, len(candidates)
+        while start < len(candidates):
             some = list(candidates[start : start + stride])
             if self.holds(gpu, [*fitting, *some]):
                 fitting += some
                 start += len(some)
                 stride *= 2
             elif len(some) == 1:
-                start, refusals = start + 1, refusals + 1
+                rank = self.slot_rank(some)
+                smaller = bisect_right(candidates, -rank, lo=start, key=lambda each: -self.slot_rank([each]))
+                start += max((smaller - start + 1) // 2, 1)
                 stride = max((len(candidates) - start) // 4, 1)
             else:
                 stride = len(some) // 2

@@ -12,6 +12,9 @@ from advisor.place.fleet.fleet import Fleet, Gpu
 from advisor.place.placement import Group
 from advisor.place.problem import Problem
 
+CLOSE = 1e-9
+"""Shares that differ by no more are the same."""
+
 
 def settle(fleet: Fleet, groups: Sequence[Group], numbers: Sequence[int] | None = None) -> None:
     """Take over what an algorithm made, and see to pins, adapters that must be apart, and copies.
@@ -32,6 +35,10 @@ def settle(fleet: Fleet, groups: Sequence[Group], numbers: Sequence[int] | None 
     # Where replicas are demanded there are so many, though the algorithm may have found room for fewer.
     made = {adapter: count for adapter, count in times.items() if count > 1 and adapter not in problem.copies}
     fleet.copies |= made
+    for adapter in _in_part(groups) - problem.copies.keys():  # no GPU is to get more of its requests for that
+        for number in fleet.gpus:
+            fleet.take(adapter, number)
+        fleet.copies.pop(adapter, None)
     _pin(fleet)
     _separate(fleet)
     if numbers is not None:
@@ -49,6 +56,15 @@ def settle(fleet: Fleet, groups: Sequence[Group], numbers: Sequence[int] | None 
     )
     for number in [number for number, gpu in fleet.gpus.items() if not gpu.adapters]:
         del fleet.gpus[number]
+
+
+def _in_part(groups: Sequence[Group]) -> set[int]:
+    """Adapters that groups have a part of the requests of, and not the rest."""
+    served = defaultdict[int, float](float)
+    for group in groups:
+        for adapter, weight in group.weights.items():
+            served[adapter] += weight
+    return {adapter for adapter, weight in served.items() if weight < 1 - CLOSE}
 
 
 def _available(problem: Problem, groups: Sequence[Group]) -> list[Group]:
