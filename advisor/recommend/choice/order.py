@@ -65,6 +65,8 @@ def _fair_order(mix: Workload, names: tuple[str, ...]) -> Positions:
     first = _first_of_kind(mix, ordered)
     sizes = np.diff(np.append(first, count))
     turn = _evenly_spread(count)[first + sizes // 2]
+    if len(sizes) == count:
+        return ordered[np.argsort(turn)]
     kinds = [(-(-count // size), int(turn[kind]), kind) for kind, size in enumerate(sizes.tolist())]
     heapq.heapify(kinds)
     later: list[tuple[int, int]] = []
