@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import sys
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from advisor.features.queueing import share_waiting
 from advisor.features.vector import Measured
-from advisor.recommend.answer.reasons import FewerAdapters, Fixed, Missed, NextRank, Shorter, SlotsMemory, Waits
+from advisor.recommend.answer.reasons import FewerAdapters, Fixed, Missed, NextRank, Shorter, SlotsMemory
 from advisor.recommend.answer.recommendation import Step
+from advisor.recommend.choice.spare_slots import FEW, WAITING, spare_slots, uneven, waiting
 from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.server.kernel_reach import largest_side, most_slots
 from advisor.recommend.server.launched import with_settings
@@ -34,22 +34,10 @@ AS_LIKELY, SHORTER, SPREADS = 0.005, 0.002, 3.0
 at least, and adapters in flight fill them no more often than a normal distribution exceeds its mean by the third."""
 HOUR_S = 3600.0
 """The models are of hours."""
-GROWTH, WAITING = 1.5, 0.02
-"""Slots for little traffic are enough when, with so many times the traffic, no more than such a share of the requests
-would wait for one: with a handful of slots chance alone fills them, and one more costs next to nothing."""
-FEW = 16
-"""Slots that are few; of more, chance seldom fills so many beyond the usual, and the rules were trained on it."""
-POISSON_CV = 1.05
-"""Gaps that vary more are no longer those of independent requests: a twentieth is within what logs show of those."""
-SPARE_STEP, UNEVEN_STEP, SPARE_KV = 0.02, 0.05, 0.5
-"""Slots beyond those of the rules may lengthen a step by no more than such a share, the second where they are not few:
-then it is bursts that fill them, and who waits keeps others waiting; and must leave such a share of the KV cache."""
 MOST_LOAD = 0.95
 """Of a server that is asked for more, what a queue comes to within an hour is for the models to say."""
 IDLE = 0.05
 """At no more than such a share of its load a server lets hardly anyone wait for another."""
-TRIED = 8
-"""Numbers of slots that are measured between those of the rules and enough of them."""
 SELDOM = 0.05
 """Requests/s of an adapter that is asked seldom: of more adapters than the models know, one GPU serves no more each."""
 
@@ -150,7 +138,7 @@ class Configurator:
             if slots < asked:
                 trace.append(Step("max_loras", (Shorter(asked, first.itl_ms, expected.itl_ms),), slots))
         settings = self._settings(mix, slots, int(rank.result))
-        scarce = fitting is not None and slots >= fitting.result and _waiting(served, mix, slots) > WAITING
+        scarce = fitting is not None and slots >= fitting.result and waiting(served, mix, slots) > WAITING
         return Configuration(settings, expected, tuple(trace), served, memory_bound=scarce)
 
     def expect(self, mix: Workload, max_loras: int) -> Expectation:
@@ -196,7 +184,7 @@ class Configurator:
 
     def _fewer(self, asked: int, values: Mapping[str, float]) -> list[int]:
         """Fewer slots than the rules', which rather have too many than too few, but no fewer than chance fills."""
-        if "max_loras" in self._fixed or self.objective.trees != "steady" or _uneven(values):
+        if "max_loras" in self._fixed or self.objective.trees != "steady" or uneven(values):
             return []
         active = values["active_adapters"]
         least = max(active + SPREADS * math.sqrt(active), FEW, self._together)
@@ -228,30 +216,9 @@ class Configurator:
         yield Step("max_loras", decision.reasons, wanted)
         if self._together > 1 and (seated := min(wanted + self._together - 1, most)) > wanted:
             yield Step("max_loras", (f"{self._together} adapters are asked at the same moment, a slot each",), seated)
-        elif self.objective.trees == "steady" and (wanted <= FEW or _uneven(measured.values)):
-            yield from self._spare_slots(measured, mix, wanted, most=most, rank=rank)
-
-    def _spare_slots(self, measured: Measured, mix: Workload, wanted: int, *, most: int, rank: int) -> Iterator[Step]:
-        """More slots where chance, bursts, or somewhat more traffic would fill those of the rules."""
-        (with_slots,) = measured.with_slots([wanted])
-        busy = _busy(with_slots, mix)
-        if (waiting := share_waiting(wanted, busy)) <= WAITING:
-            return
-        left = max(SPARE_KV * self._capacity(wanted, rank), self._max_model_len)
-        fit = range(wanted + 1, most + 1)  # capacity never grows with the slots
-        fit = fit[: bisect_right(fit, False, key=lambda slots: self._capacity(slots, rank) < left)]
-        fit = fit[: bisect_left(fit, True, key=lambda slots: share_waiting(slots, busy) <= WAITING) + 1]
-        if not fit:
-            return
-        tried = sorted({fit[round(share * (len(fit) - 1))] for share in np.linspace(0, 1, TRIED)})
-        most_ms = (1 + (SPARE_STEP if wanted <= FEW else UNEVEN_STEP)) * with_slots["step_time"]
-        cheap = [
-            slots for slots, each in zip(tried, measured.with_slots(tried), strict=True) if each["step_time"] <= most_ms
-        ]
-        if cheap:
-            spare = cheap[-1]
-            waits = (Waits(wanted, waiting, GROWTH), Waits(spare, share_waiting(spare, busy)))
-            yield Step("max_loras", waits, spare)
+        elif self.objective.trees == "steady" and (wanted <= FEW or uneven(measured.values)):
+            slots = range(wanted, most + 1)
+            yield from spare_slots(measured, mix, slots, lambda each: self._capacity(each, rank), self._max_model_len)
 
     def _within_reach(self, trace: Sequence[Step], rank: int) -> Iterator[Step]:
         """Fewer slots where vLLM's kernels do not reach as many of this rank.
@@ -374,29 +341,3 @@ def bursts_unknown(mix: Workload, pair: Pair) -> bool:
     side.
     """
     return len(mix) > pair.models.manifest.max_adapters and bool(((mix.cv > 1) & (mix.rate <= SELDOM)).any())
-
-
-def _uneven(values: Mapping[str, float]) -> bool:
-    """Whether requests come in bursts, which fill more slots than the mean tells."""
-    return values["cv_mean"] > POISSON_CV
-
-
-def _waiting(values: Mapping[str, float], mix: Workload, slots: int) -> float:
-    """The share of the requests that would wait for one of so many slots with `GROWTH` times the traffic."""
-    return share_waiting(slots, _busy(values, mix))
-
-
-def _busy(values: Mapping[str, float], mix: Workload) -> float:
-    """Adapters in flight with `GROWTH` times the traffic."""
-    return GROWTH * adapters_in_flight(mix, values["step_time"] / 1e3)
-
-
-def adapters_in_flight(mix: Workload, step_s: float) -> float:
-    """Adapters with a request in flight, of bursty ones as many as there can be at most.
-
-    An adapter is in flight for no longer than its requests take one after the other. How much shorter bursts make that
-    depends on how close they come, for which the feature `active_adapters` takes all answers to be as long as the
-    mean: it is low where they are not.
-    """
-    requests = mix.rate * mix.output_mean * step_s
-    return float(np.where(mix.cv > 1, np.minimum(requests, 1.0), -np.expm1(-requests)).sum())
