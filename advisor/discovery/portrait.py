@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.inventory.inventory import Inventory
-from advisor.names import few, listed, printable
+from advisor.names import counted, few, listed, printable
 from advisor.report.lines import LABEL, WIDTH, row, wrapped
 from twin.settings import slot_rank
 
@@ -144,6 +144,9 @@ def _oddities(inventory: Inventory, tokens: NDArray[np.float64]) -> Iterator[str
         if (wide := std > WIDE * mean).any():
             yield f"{kind} of {_those(names, wide)}: spread above {WIDE:g} times the mean"
     yield from _loaded_twice(inventory)
+    if phases := inventory.workload.phases:
+        times = inventory.mix.rate.sum() / mix.rate.sum()
+        yield f"rates switch over {counted(len(phases), 'phase')}: the busiest minute brings {times:.2g} times the mean"
     if (often := mix.rate > OFTEN).any():
         yield f"rate of {_those(names, often)}: above {OFTEN:g} a second; of an hour or a day, perhaps?"
     said = (inventory.model, inventory.gpu, *names)

@@ -49,3 +49,12 @@ def test_figures_fit_a_terminal_and_say_who_is_busiest_where_someone_is() -> Non
     assert max(map(len, some.splitlines())) <= 80
     assert "an-adapter-of-a-long-name-0 20%" in some
     assert "4,900 requests/s" in some and "1 for slots of rank 64" in some
+
+
+def test_how_much_more_the_busiest_minute_brings_is_told() -> None:
+    lengths = {"input": {"mean": 223, "std": 191}, "output": {"mean": 196, "std": 181}}
+    phases = [{"duration": 43_200, "scale": 0.4}, {"duration": 43_200, "scale": 1.6}]
+    document = {"model": "m", "gpu": "g", "lengths": lengths, "adapters": [row("a", 2)], "phases": phases}
+    told = portrait(parse(inventories.toml(document))).as_text()
+    assert "rates switch over 2 phases: the busiest minute brings 1.6 times the mean" in " ".join(told.split())
+    assert "2 requests/s" in told
