@@ -61,21 +61,31 @@ def bench(
     only: Annotated[str, typer.Option(help="inventories whose name holds this")] = "",
     way: Annotated[list[str] | None, typer.Option(help="ways to place them [default: all]")] = None,
     jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = 1,
-    output: Annotated[Path | None, typer.Option("-o", help="write all rows here, a line of JSON each")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", help="write a line of JSON for each here; go on with those there")
+    ] = None,
 ) -> None:
     """Place all inventories in all ways and print how many GPUs that took."""
     chosen = list(cases(load_zoo().pairs, gpus, clients, only))
-    ways = [each for each in WAYS if way is None or each in way]
-    tasks = (delayed(partial(_row, case, each))() for case in chosen for each in ways)
-    found = Parallel(n_jobs=jobs, return_as="generator")(tasks)
-    rows = []
-    for row in watched(found, "placing", len(chosen) * len(ways)):
+    asked = [(case, each) for case in chosen for each in WAYS if way is None or each in way]
+    known = {(row.case, row.way): row for row in _kept(output)}
+    rows = [known[case.name, each] for case, each in asked if (case.name, each) in known]
+    missing = [(case, each) for case, each in asked if (case.name, each) not in known]
+    found = Parallel(n_jobs=jobs, return_as="generator")(delayed(partial(_row, *each))() for each in missing)
+    for row in watched(found, "placing", len(missing)):
         rows.append(row)
         if output is not None:
             with output.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row._asdict()) + "\n")
-    for each in report(rows):
+    place_of = {(case.name, each): number for number, (case, each) in enumerate(asked)}
+    for each in report(sorted(rows, key=lambda row: place_of[row.case, row.way])):
         typer.echo(each + "\n")
+
+
+def _kept(path: Path | None) -> Iterator[Row]:
+    """The rows of a bench that was interrupted."""
+    if path is not None and path.exists():
+        yield from (Row(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines())
 
 
 def _row(case: Case, way: str) -> Row:
