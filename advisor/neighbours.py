@@ -12,7 +12,7 @@ from advisor.inventory.inventory import Inventory
 from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.choice.order import in_order
 from advisor.recommend.objective import Objective
-from advisor.simulation import Simulation
+from advisor.simulation import Simulation, in_busiest_hour
 from twin.profile import Profile
 from twin.settings import Settings
 
@@ -38,6 +38,7 @@ def compared(
     verified = recommendation.verified
     if verified is None or recommendation.settings is None:
         return recommendation
+    inventory = in_busiest_hour(inventory)
     found, loadable = [], int((inventory.workload.rank <= recommendation.settings.max_lora_rank).sum())
     for what, adapters, server in _neighbours(recommendation, recommendation.settings, inventory, profile):
         simulation = Simulation(what, recommendation.basis, adapters, profile, server)

@@ -183,18 +183,23 @@ def prepare(
 def verified(
     recommendation: Recommendation, inventory: Inventory, profile: Profile, objective: Objective
 ) -> Recommendation:
-    """The recommendation with what the twin measures of it in an hour, and what of the objective that misses.
+    """The recommendation with what the twin measures of it in the busiest hour, and what of the objective that misses.
 
     Raises:
         InputError: the twin is not installed, or nothing is feasible.
     """
     if recommendation.settings is None:
         raise InputError("nothing to verify: not feasible")
-    admitted = inventory.only(recommendation.admission.admitted)
+    admitted = in_busiest_hour(inventory.only(recommendation.admission.admitted))
     server = recommendation.settings
     simulation = Simulation(recommendation.basis.pair, recommendation.basis, admitted, profile, server)
     measures = simulation.measure(seed=0, objective=objective)
     return replace(recommendation, verified={key: measures[key] for key in (*MEASURES, "missed")})
+
+
+def in_busiest_hour(inventory: Inventory) -> Inventory:
+    """The inventory with phases of which the busiest hour is the first: the one that an answer has to hold in."""
+    return replace(inventory, workload=inventory.workload.from_busiest(DURATION_S))
 
 
 def _plain(value: Any) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 
+ALIKE = 1e-9
+"""Rates that differ by such a share are the same."""
 PORTION = 1 << 16
 """Requests that are drawn at a time: an hour of overload has millions, and a step of the drawing a copy of each."""
 
@@ -41,16 +44,46 @@ def mean_scale(phases: Sequence[Phase], duration_s: float | None = None) -> floa
     return float(load[-1] / time[-1])
 
 
-def busiest(phases: Sequence[Phase], window_s: float) -> tuple[float, Phase]:
-    """What the phases multiply rates by, on average over the busiest time of that length, and the phase amid it."""
+class Busiest(NamedTuple):
+    """The busiest time of some length."""
+
+    scale: float
+    """What the phases multiply rates by, on average over it."""
+    amid: Phase
+    """The phase in its middle."""
+    start_s: float
+    """When it begins, s after the first phase does."""
+
+
+def busiest(phases: Sequence[Phase], window_s: float, own_cv: float = 1.0) -> Busiest:
+    """The busiest time of that length: of those alike the last one of the burstiest gaps, as what has come by its end
+    is answered later. Gaps are adapters' own (`own_cv`) where a phase leaves them.
+    """
     cycle_s = sum(phase.duration_s for phase in phases)
     time, load, between = _switches(phases, 2 * cycle_s + window_s)
     starts = np.concatenate([time, np.maximum(time - window_s, 0.0)])  # the rate of a window turns nowhere else
     starts = np.unique(starts[starts <= 2 * cycle_s])
     rates = (np.interp(starts + window_s, time, load) - np.interp(starts, time, load)) / window_s
-    start = float(starts[rates.argmax()])
-    amid = int(np.searchsorted(time, start + window_s / 2, side="right")) - 1
-    return float(rates.max()), between[min(amid, len(between) - 1)]
+    most = float(rates.max())
+    alike = starts[rates >= most * (1 - ALIKE)]
+    amid = np.minimum(np.searchsorted(time, alike + window_s / 2, side="right") - 1, len(between) - 1)
+    found = max(range(len(alike)), key=lambda each: (_cv(between[amid[each]], own_cv), each))
+    return Busiest(most, between[amid[found]], float(alike[found]) % cycle_s)
+
+
+def _cv(phase: Phase, own_cv: float) -> float:
+    return own_cv if phase.cv is None else phase.cv
+
+
+def turned(phases: Sequence[Phase], start_s: float) -> tuple[Phase, ...]:
+    """The same phases from so many seconds after the first began: that one comes last, as far as it is over by then."""
+    ends = np.cumsum([phase.duration_s for phase in phases])
+    first = min(int(np.searchsorted(ends, start_s, side="right")), len(phases) - 1)
+    over_s = start_s - float(ends[first] - phases[first].duration_s)
+    if over_s <= 0.0:
+        return (*phases[first:], *phases[:first])
+    rest = replace(phases[first], duration_s=phases[first].duration_s - over_s)
+    return (rest, *phases[first + 1 :], *phases[:first], replace(phases[first], duration_s=over_s))
 
 
 def draw_arrivals(

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.arrivals import Bools, Floats, Ints, Phase, busiest, draw_arrivals, mean_scale, portions
+from twin.arrivals import Bools, Floats, Ints, Phase, busiest, draw_arrivals, mean_scale, portions, turned
 from twin.lengths import Law, LogNormal, Quantiles, Table, by_law, rounded
 
 T = TypeVar("T", bound=np.generic)
@@ -113,7 +113,18 @@ class Workload:
         """
         if not self.phases:
             return self
-        scale, phase = busiest(self.phases, BUSY_S)
+        busy = busiest(self.phases, BUSY_S, float(self.cv.max(initial=0.0)))
+        return replace(self._amid(busy.scale, busy.amid), phases=())
+
+    def from_busiest(self, duration_s: float) -> Workload:
+        """The same adapters with phases that begin where the busiest time of that length does; as they are where all
+        come within it."""
+        if sum(phase.duration_s for phase in self.phases) <= duration_s:
+            return self
+        return replace(self, phases=turned(self.phases, busiest(self.phases, duration_s).start_s))
+
+    def _amid(self, scale: float, phase: Phase) -> Workload:
+        """All rates times that, and gaps as in a phase."""
         lognormal = self.lognormal_gaps
         if phase.lognormal is not None:
             lognormal = np.ones(len(self), dtype=np.bool_) if phase.lognormal else None
@@ -122,8 +133,7 @@ class Workload:
             rate=self.rate * scale,
             cv=self.cv if phase.cv is None else np.full_like(self.cv, phase.cv),
             lognormal_gaps=lognormal,
-            phases=(),
-            base=None if self.base is None else replace(self.base, rate=self.base.rate * scale),
+            base=None if self.base is None else self.base._amid(scale, phase),
         )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -78,14 +78,16 @@ class Hours:
     def of(
         cls, inventory: Inventory, pair: Pair, objective: Objective, threads: Executor, told: Callable[[str], None]
     ) -> Hours:
-        """Hours of an inventory, so long that every phase comes, if that is within a day.
+        """Hours of an inventory, so long that every phase comes, or from its busiest day on if that is longer.
 
         Raises:
             InputError: the twin is not installed.
         """
         engine()
         cycle_s = sum(phase.duration_s for phase in inventory.workload.phases)
-        return cls(inventory, pair, objective, min(max(cycle_s, DURATION_S), LONGEST_S), threads, told)
+        duration_s = min(max(cycle_s, DURATION_S), LONGEST_S)
+        inventory = replace(inventory, workload=inventory.workload.from_busiest(duration_s))
+        return cls(inventory, pair, objective, duration_s, threads, told)
 
     def __iter__(self) -> Iterator[Hour]:
         """All that were simulated, as they were."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import count
 
 from advisor.errors import InputError
-from advisor.names import listed
 from advisor.nearest import nearest
 from advisor.place.algorithms import ALGORITHMS, Algorithm
 from advisor.place.bound import lower_bound
@@ -24,11 +23,12 @@ from advisor.place.fleet.fleet import Fleet
 from advisor.place.fleet.settling import settle
 from advisor.place.judge.servers import Servers
 from advisor.place.placement import Assignment, Group, Placement
-from advisor.place.problem import BaseGpus, GpuType, Problem
+from advisor.place.problem import BaseGpus, Problem
 from advisor.place.reasons import explained
 from advisor.place.verification.cluster import Mapped
 from advisor.place.verification.verification import ExactServers, Progress, make_hold, verified
 from advisor.recommend.answer.counted import Counted
+from advisor.recommend.unlearned import unlearned
 
 DEFAULT = next(iter(ALGORITHMS))
 """Name of the algorithm that is used where none is named."""
@@ -138,6 +138,8 @@ def placement(found: Found, algorithm: str) -> Placement:
     placed = {adapter for each in assignments for adapter in each.adapters}
     types = servers.problem.gpu_types
     used = [each for each in types if any(one.gpu_type is each for one in assignments)] or types
+    workload = servers.problem.inventory.workload
+    not_learned = (warning for each in used for warning in unlearned(workload, each.pair))
     return Placement(
         assignments=tuple(sorted(assignments, key=lambda each: each.gpu)),
         unplaced={adapter: unplaced[adapter] for adapter in sorted(unplaced) if adapter not in placed},
@@ -147,20 +149,9 @@ def placement(found: Found, algorithm: str) -> Placement:
         algorithm=algorithm,
         seed=servers.problem.seed,
         interrupted=found.interrupted,
-        warnings=(*servers.warnings(used), *_unlearned(servers.problem, used)),
+        warnings=tuple(dict.fromkeys((*servers.warnings(used), *not_learned))),
         counted=None if (requests := servers.problem.inventory.counted_requests) is None else Counted(requests),
     )
-
-
-def _unlearned(problem: Problem, used: Sequence[GpuType]) -> list[str]:
-    """A warning for base traffic that the models of these types of GPU know nothing of."""
-    pairs = [each.pair for each in used if "base_share" not in each.pair.models.manifest.range]
-    if problem.inventory.workload.base is None or not pairs:
-        return []
-    return [
-        f"{listed([each.name for each in pairs])}: the models were not trained on requests that name no adapter: they "
-        "count in the estimates that the models start from; let the digital twin verify"
-    ]
 
 
 def roomy(assignment: Assignment, servers: Servers) -> Assignment:

@@ -23,15 +23,11 @@ from advisor.recommend.server.context import settle_context
 from advisor.recommend.server.launched import refusal, with_settings
 from advisor.recommend.server.lora_cost import without_lora
 from advisor.recommend.uncertainty import hedged
+from advisor.recommend.unlearned import unlearned
 from advisor.together import groups
 from advisor.zoo.pair import Pair
-from twin.arrivals import mean_scale
 from twin.service_level import words
 from twin.settings import slot_rank
-from twin.workload import Workload
-
-FEW_TOKENS = 4.0
-"""Of an answer: fewer than the models were trained on, as where a classifier's single token is all that is wanted."""
 
 
 def recommend(
@@ -66,7 +62,7 @@ def _recommend(
         fixed["max_model_len"] = context.max_model_len
     warnings = [*context.warnings, *pair.notes]
     if selector is Selector:
-        warnings += _not_learned(inventory.workload, pair)
+        warnings += unlearned(inventory.workload, pair)
     if context.accepted is None:
         reason = f"no request fits into max_model_len {context.max_model_len:,}"
         return _refusal(inventory, pair, objective, Choice(0, None, (), {}, reason), warnings)
@@ -135,42 +131,6 @@ def _extrapolations(pair: Pair, values: Mapping[str, float], names: Sequence[str
             unit = f" ({UNITS[name]})" if name in PROPORTIONS else f" {UNITS[name]}" if UNITS[name] else ""
             value = value if abs(value) > slack else 0.0  # but for rounding
             warnings.append(f"{name} is {value:.4g}{unit}, outside the {low:.4g} to {high:.4g} of the training data")
-    return warnings
-
-
-def _not_learned(workload: Workload, pair: Pair) -> list[str]:
-    """A warning for each trait of the traffic that no feature tells the models of."""
-    warnings = []
-    if workload.lognormal_gaps is not None and (count := int(workload.lognormal_gaps.sum())):
-        warnings.append(
-            f"gaps are log-normal for {count:,} adapters, which the models were not trained on: they count as Gamma "
-            "gaps that leave as many adapters in flight"
-        )
-    if workload.shared_prefix is not None and "prefix_share" not in pair.models.manifest.range:
-        warnings.append(
-            "prompts begin alike (shared_prefix), which the models were not trained on: what requests share counts in "
-            "the estimates that the models start from; a verification by the digital twin finds what is there"
-        )
-    if workload.base is not None and "base_share" not in pair.models.manifest.range:
-        warnings.append(
-            f"the models were not trained on requests that name no adapter, here {workload.base_tok_s:,.0f} of "
-            f"{workload.offered_tok_s:,.0f} tokens/s: they count in the estimates that the models start from; let the "
-            "digital twin verify"
-        )
-    output_mean = workload.traffic.output_mean[workload.traffic.rate > 0]
-    if len(output_mean) and output_mean.max() < FEW_TOKENS:
-        most = f"{output_mean.max():.3g} token{'' if output_mean.max() == 1 else 's'}"
-        warnings.append(
-            f"answers have {most} at most on average: prompts are nearly all the work, which the models saw little of, "
-            "and what they say of tokens that follow tells next to nothing; let the digital twin verify"
-        )
-    if workload.phases:
-        scale = mean_scale(workload.phases)
-        peak = float(workload.busiest().rate.sum() / max(workload.rate.sum() * scale, 1e-300))
-        warnings.append(
-            f"rates or gaps switch over time: this is for the busiest minute, which brings {peak:.2g} times the mean, "
-            "and so are the times and the throughput; a verification by the digital twin serves all phases"
-        )
     return warnings
 
 

@@ -109,3 +109,13 @@ def test_adapters_of_a_group_are_asked_at_the_same_moment(zoo: Path, tmp_path: P
     )
     assert together["offered_tok_s"] == alone["offered_tok_s"]
     assert together["ttft_ms"] > 1.5 * alone["ttft_ms"]
+
+
+def test_an_answer_is_verified_in_the_busiest_hour_though_the_night_comes_first(pair: Pair, tmp_path: Path) -> None:
+    phases = "[[phases]]\nduration = 40_000\nscale = 0\n[[phases]]\nduration = 40_000\n"
+    day = load(inventories.write(tmp_path, PLAIN + phases))
+    answer = recommend(day, pair, Objective())
+    found = verified(answer, day, pair.profile, Objective()).verified
+    assert found is not None
+    assert found["offered_tok_s"] == pytest.approx(answer.admission.token_rate, abs=0.001)
+    assert found["arrivals"] == pytest.approx(3600 * answer.admission.request_rate, rel=0.1)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twin.arrivals import Floats, Phase, _alias_table, busiest, draw_arrivals, mean_scale
+from twin.arrivals import Floats, Phase, _alias_table, busiest, draw_arrivals, mean_scale, turned
 
 UNPREDICTABLE = (Phase(300), Phase(300, scale=1.5, cv=2.0, lognormal=True))
 """Poisson and log-normal gaps in turn."""
@@ -155,7 +155,7 @@ def test_many_bursty_adapters_that_are_asked_seldom_have_their_rates(lognormal: 
 )
 def test_no_time_is_busier_than_the_busiest(parts: list[tuple[float, float]], window_s: float) -> None:
     phases = [Phase(duration_s, scale) for duration_s, scale in parts]
-    found, amid = busiest(phases, window_s)
+    found, amid, start_s = busiest(phases, window_s)
     cycle_s = sum(duration_s for duration_s, _ in parts)
     starts = np.linspace(0, cycle_s, 200)
     until = [mean_scale(phases, end) * end if end else 0.0 for end in (*starts, *(starts + window_s))]
@@ -164,3 +164,15 @@ def test_no_time_is_busier_than_the_busiest(parts: list[tuple[float, float]], wi
     assert found <= max(scale for _, scale in parts) + 1e-9
     assert found >= mean_scale(phases) - 1e-9
     assert amid in phases
+    assert 0 <= start_s <= cycle_s
+    again = turned(phases, start_s)
+    assert sum(phase.duration_s for phase in again) == pytest.approx(cycle_s)
+    assert mean_scale(again, window_s) == pytest.approx(found, abs=1e-6)
+    assert mean_scale(again) == pytest.approx(mean_scale(phases), abs=1e-6)
+
+
+def test_of_times_as_busy_the_burstiest_counts() -> None:
+    even, bursty = Phase(300), Phase(300, cv=5.0)
+    assert busiest([even, bursty], 60).amid == busiest([bursty, even], 60).amid == bursty
+    regular = Phase(300, cv=0.1)
+    assert busiest([even, regular], 60, own_cv=3.0).amid == even

@@ -207,3 +207,21 @@ def test_prompts_of_other_laws_are_longer_than_their_prefix() -> None:
     part = workload.take(np.array([1]))
     assert part.shared_prefix is not None
     assert part.shared_prefix.tolist() == [7]
+
+
+def test_the_busiest_minute_is_that_of_base_traffic_as_well() -> None:
+    base = make_workload([2.0], prompt=900, cv=3.0)
+    workload = replace(
+        make_workload([4.0]), base=base, phases=(Phase(300), Phase(300, scale=3, cv=2.0, lognormal=True))
+    )
+    found = workload.busiest()
+    assert found.base is not None and found.base.lognormal_gaps is not None
+    assert (found.base.rate[0], found.base.cv[0], bool(found.base.lognormal_gaps[0])) == (6.0, 2.0, True)
+
+
+def test_phases_of_a_day_begin_with_the_busiest_hour() -> None:
+    workload = replace(make_workload([4.0]), phases=(Phase(7 * HOUR, scale=0), Phase(HOUR / 2, scale=2), Phase(HOUR)))
+    assert workload.from_busiest(HOUR).offered_within(HOUR) == pytest.approx(1.5 * make_workload([4.0]).offered_tok_s)
+    assert workload.from_busiest(HOUR).offered_tok_s == pytest.approx(workload.offered_tok_s)
+    short = replace(workload, phases=(Phase(300), Phase(300, scale=2)))
+    assert short.from_busiest(HOUR) is short

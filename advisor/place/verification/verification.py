@@ -16,7 +16,7 @@ from advisor.place.placement import Assignment, Group, Placement
 from advisor.place.problem import Problem
 from advisor.place.verification.cluster import Mapped
 from advisor.recommend.choice.configuration import DoesNotFitError
-from advisor.simulation import MEASURES, Simulation
+from advisor.simulation import MEASURES, Simulation, in_busiest_hour
 from twin.settings import Settings
 
 Progress = Callable[[int, int], None]
@@ -96,7 +96,8 @@ def _worst_hour(
 def measure(problem: Problem, group: Group, settings: Settings, seed: int, *, scale: float = 1.0) -> Mapping[str, Any]:
     """What the twin measures of an hour of a group, all rates times `scale`, and what of the objective that misses."""
     inventory = problem.inventory.take(np.array(group.adapters, dtype=np.int64))
-    inventory = replace(inventory, workload=traffic_of(group, problem.inventory.workload, scale=scale))
+    workload = traffic_of(group, problem.inventory.workload, scale=scale)
+    inventory = in_busiest_hour(replace(inventory, workload=workload))
     pair = problem.gpu_types[group.gpu_type].pair
     simulation = Simulation(pair.name, pair.basis, inventory, pair.profile, settings)
     measures = simulation.measure(seed=seed, objective=problem.objective)

@@ -15,6 +15,7 @@ from advisor.place.problem import GpuType, Problem
 from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
+from twin.arrivals import Phase
 
 
 @settings(max_examples=10, deadline=None)
@@ -30,3 +31,10 @@ def test_every_adapter_is_placed_once_or_told_why_not(pair: Pair, seed: int, idl
     assert answer.lower_bound <= answer.gpus or any(each.missed for each in answer.assignments)
     assert place(problem, algorithm) == answer
     json.dumps(answer.document(problem.inventory))
+
+
+def test_a_placement_says_what_of_the_traffic_its_models_do_not_know(pair: Pair) -> None:
+    mix = replace(random_mix(np.random.default_rng(1), 10), phases=(Phase(300), Phase(300, scale=2, lognormal=True)))
+    told = place(Problem(of(mix), (GpuType(pair),))).warnings
+    assert any(warning.startswith("gaps are log-normal for 10 adapters") for warning in told)
+    assert any("this is for the busiest minute, which brings 1.3 times the mean" in warning for warning in told)

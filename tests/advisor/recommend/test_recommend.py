@@ -19,6 +19,7 @@ from advisor.recommend.choice.configuration import OTHER_SLOTS, Configurator
 from advisor.recommend.choice.search import choose
 from advisor.recommend.objective import Expectation, Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
+from advisor.recommend.unlearned import unlearned
 from advisor.zoo.pair import Pair
 from advisor.zoo.predictor import Prediction, load_predictor
 from advisor.zoo.tree import load_tree
@@ -297,9 +298,24 @@ def test_traffic_that_was_not_learned_is_answered_by_its_busiest_minute_with_a_w
     assert answer.flags == asked.flags
     assert answer.admission == asked.admission
     gaps, prefixes, rates = answer.warnings[len(asked.warnings) - 1 :]
-    assert gaps.startswith("gaps are log-normal for 7 adapters, which the models were not trained on: they count as")
+    assert gaps.startswith("gaps are log-normal for 60 adapters, which the models were not trained on: they count as")
     assert prefixes.startswith("prompts begin alike (shared_prefix), which the models were not trained on")
     assert "the busiest minute, which brings 1.5 times the mean" in rates
+
+
+@pytest.mark.parametrize(
+    ("phases", "told"),
+    [
+        ((Phase(600, scale=1000.0),), []),
+        ((Phase(600), Phase(600, cv=2.0)), ["which brings no more than the mean"]),
+        ((Phase(100_000), Phase(60, scale=300.0)), ["which brings 254 times the mean"]),
+    ],
+)
+def test_what_the_busiest_minute_brings_is_told_in_words(
+    pair: Pair, phases: tuple[Phase, ...], told: list[str]
+) -> None:
+    warnings = unlearned(replace(uniform(6, 0.0001), phases=phases), pair)
+    assert [part for each in warnings for part in each.split(", ") if part.startswith("which brings")] == told
 
 
 def test_who_starves_is_for_the_chance_to_say() -> None:
