@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advisor.features import queueing
-from advisor.features.renewal import LEAST_CV, answering, renewal
+from advisor.features.renewal import LEAST_CV, answering, gamma_cv, renewal
 from twin.workload import Workload
 
 Floats = NDArray[np.float64]
@@ -49,6 +50,26 @@ def presence(mix: Workload, step_s: Floats) -> Presence:
         groups.weight @ gaps.longer,
         peakedness(traffic, step_s * float(traffic.rate @ traffic.output_mean) / float(traffic.rate.sum())),
     )
+
+
+def with_gamma_gaps(mix: Workload, answer_s: Floats) -> Workload:
+    """Log-normal gaps as the Gamma gaps with which as many adapters are in flight when the answers of each take so
+    long, s; shape (adapters,).
+    """
+    if mix.lognormal_gaps is None or not mix.lognormal_gaps.any():
+        return mix
+    some = mix.lognormal_gaps & (mix.rate > 0)
+    cv = mix.cv.copy()
+    cv[some] = gamma_cv(mix.rate[some], cv[some], answer_s[some])
+    return replace(mix, cv=cv, lognormal_gaps=None)
+
+
+def mean_in_flight(mix: Workload, first_s: float, step_s: float) -> float:
+    """Adapters that have a request in flight, when the first token of an answer takes so long, s, and each further
+    one as long as a step."""
+    tokens = mix.output_mean - 1.0 + first_s / step_s
+    longer = replace(mix, output_mean=tokens)
+    return len(mix) * float(presence(with_gamma_gaps(longer, tokens * step_s), np.array([step_s])).in_flight[0])
 
 
 def peakedness(traffic: Workload, service_s: Floats) -> Floats:

@@ -5,15 +5,14 @@ Shapes are (n,), or (rules, n) where numbers of adapters are (see `advisor.featu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advisor.features.batches import Batches, Prompts, eager_tokens, kinds_of_batches, steps_with
-from advisor.features.presence import evicted, presence
-from advisor.features.renewal import gamma_cv
+from advisor.features.presence import evicted, presence, with_gamma_gaps
 from advisor.features.tokens import held_tokens, shared_tokens
 from twin.profile import Profile
 from twin.settings import slot_rank
@@ -23,6 +22,8 @@ Floats = NDArray[np.float64]
 
 STEP_S = np.geomspace(1e-3, 30.0, 120)
 """Step times considered, s."""
+LIMIT_STEP = 2.0
+"""Times an empty step, that of a server near its limit: who is answered then log-normal gaps are to leave in flight."""
 
 
 class ServedMix:
@@ -35,7 +36,7 @@ class ServedMix:
 
     def __init__(self, mix: Workload, profile: Profile) -> None:
         """Work out who is in flight, and what comes together, at every step time considered."""
-        mix = _with_gamma_gaps(mix, profile)
+        mix = with_gamma_gaps(mix, LIMIT_STEP * profile.step.base_ms / 1e3 * mix.output_mean)
         self.mix, self.traffic, self.profile = mix, mix.traffic, profile
         self.token_rate, self._base_tok_s = mix.offered_tok_s, mix.base_tok_s
         self.request_tokens = held_tokens(self.traffic)
@@ -68,18 +69,6 @@ class ServedMix:
     def load(self, adapters: float) -> float:
         """Tokens/s when so many adapters of the mix are served, beside the base traffic."""
         return self._base_tok_s + (self.token_rate - self._base_tok_s) * adapters / len(self.mix)
-
-
-def _with_gamma_gaps(mix: Workload, profile: Profile) -> Workload:
-    """Log-normal gaps as the Gamma gaps with which as many adapters are in flight in steps twice as long as empty ones:
-    requests that are answered longer are those of a server near its limit.
-    """
-    if mix.lognormal_gaps is None or not mix.lognormal_gaps.any():
-        return mix
-    some = mix.lognormal_gaps & (mix.rate > 0)
-    cv, answer_s = mix.cv.copy(), 2e-3 * profile.step.base_ms * mix.output_mean
-    cv[some] = gamma_cv(mix.rate[some], cv[some], answer_s[some])
-    return replace(mix, cv=cv, lognormal_gaps=None)
 
 
 class _BaseTraffic(NamedTuple):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
+from advisor.features.presence import mean_in_flight
 from advisor.features.tokens import held_tokens, shared_tokens
 from advisor.recommend.answer.outlook import Binding, InFlight, Resource
 from advisor.recommend.choice.configuration import Configuration
@@ -58,9 +57,7 @@ def in_flight(workload: Workload, configuration: Configuration, profile: Profile
     settings, expected, traffic = configuration.settings, configuration.expected, workload.traffic
     step_s, first_s, rate = expected.itl_ms / 1e3, expected.ttft_ms / 1e3, float(traffic.rate.sum())
     running = float(traffic.rate @ traffic.output_mean) * step_s
-    excess = np.maximum(workload.cv**2 - 1, 1e-9)
-    bursts = workload.rate * np.log1p(excess) / excess
-    wanting = float(-np.expm1(-bursts * (first_s + (workload.output_mean - 1) * step_s)).sum())
+    wanting = mean_in_flight(workload, first_s, step_s)
     adapters = min(wanting, float(settings.max_loras))
     shared = shared_tokens(traffic, profile.memory.block_size)
     held = running * (held_tokens(traffic) - shared) + adapters * shared

@@ -334,3 +334,18 @@ def test_requests_in_flight_are_one_number(output: str) -> None:
     assert set(re.findall(r"about ([\d.,]+) requests are in flight", told)) <= {requests}
     e2e_s = (answer.expected.ttft_ms + (195 if "196" in output else 0) * answer.expected.itl_ms) / 1e3
     assert answer.binding.in_flight.requests == pytest.approx(6.0 * e2e_s)
+
+
+def test_log_normal_gaps_leave_more_adapters_in_flight_than_gamma_gaps_do() -> None:
+    gamma, lognormal = (
+        answered(
+            parse(
+                MIX.replace("{count}", "100")
+                .replace("{rank}", "16")
+                .replace("rate = 0.1", f'rate = 0.03\ncv = 3\ngaps = "{gaps}"')
+            )
+        )
+        for gaps in ("gamma", "lognormal")
+    )
+    assert gamma.binding is not None and lognormal.binding is not None
+    assert lognormal.binding.in_flight.adapters > 1.3 * gamma.binding.in_flight.adapters
