@@ -60,7 +60,7 @@ def pack(servers: Servers) -> Iterator[list[Group]]:
     if not best:  # nothing to fill GPUs with: no adapter is on one alone
         return
     if len(types) > 1:
-        best, types = _other_types_first(servers, items, order, types, best)
+        best, order, types = _other_types_first(servers, items, [order, *by_cost], types, best)
         yield _groups(items, best)
     while servers.evaluations < until and len(best) > 1:
         if _gpus(best) - (len(best) - 1) > CLOSE:
@@ -108,18 +108,24 @@ def _cheapest_first(servers: Servers) -> tuple[int, ...]:
 
 
 def _other_types_first(
-    servers: Servers, items: Items, order: Positions, types: tuple[int, ...], best: list[Filled]
-) -> tuple[list[Filled], tuple[int, ...]]:
-    """The cheapest that is found with any type of GPU first, and the types in that order."""
+    servers: Servers, items: Items, orders: Sequence[Positions], types: tuple[int, ...], best: list[Filled]
+) -> tuple[list[Filled], Positions, tuple[int, ...]]:
+    """What serves the most, or is the cheapest of that, with any type of GPU first; the items and the types in order.
+
+    The first of the orders is that of the best so far; all are tried where GPUs are too few.
+    """
+    order = orders[0]
     until = servers.evaluations + PER_SECOND * servers.problem.time_s
     for first in types[1:]:
         if servers.evaluations > until:
             break
         turned = (first, *(each for each in types if each != first))
-        found = fill_all(servers, items, order, turned)
+        found, filled_in = fill_all(servers, items, orders[0], turned), orders[0]
+        if _placed(found) < len(order):
+            *_, (found, filled_in) = _filled(servers, items, orders[1:], turned, until)
         if _cost(servers, items, found) < _cost(servers, items, best):
-            best, types = found, turned
-    return best, types
+            best, order, types = found, filled_in, turned
+    return best, order, types
 
 
 def _orders(servers: Servers, items: Items, free: Positions) -> dict[str, Positions]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import count
 
 from advisor.names import counted
@@ -22,7 +23,7 @@ def settle(fleet: Fleet, groups: Sequence[Group], numbers: Sequence[int] | None 
     Groups that have `numbers` keep them, and have to keep the objective: who does not fit goes elsewhere.
     """
     problem = fleet.problem
-    for adapter, reason in contradictions(problem).items():
+    for adapter, reason in contradictions(problem, {each for group in groups for each in group.adapters}).items():
         fleet.unplaced[adapter] = reason
     if numbers is None:
         groups = _available(problem, groups)
@@ -78,8 +79,11 @@ def _available(problem: Problem, groups: Sequence[Group]) -> list[Group]:
     return kept
 
 
-def contradictions(problem: Problem) -> dict[int, str]:
-    """Adapters that can be nowhere, for what is demanded of them contradicts itself -> why."""
+def contradictions(problem: Problem, placed: AbstractSet[int] = frozenset()) -> dict[int, str]:
+    """Adapters that can be nowhere, for what is demanded of them contradicts itself -> why.
+
+    Of those that must be apart on too few GPUs it is the others than were `placed`.
+    """
     names, gpus, unit = problem.inventory.names, problem.gpus, problem.unit
     found: dict[int, str] = {}
     if gpus is not None:
@@ -96,7 +100,7 @@ def contradictions(problem: Problem) -> dict[int, str]:
     for together in problem.apart:
         pinned: dict[int, int] = {}
         kept = 0
-        for adapter in sorted(together - found.keys()):
+        for adapter in sorted(together - found.keys(), key=lambda each: (each not in placed, each)):
             pin = problem.pins.get(adapter)
             if pin is not None and pin in pinned:
                 found[adapter] = f"pinned to {unit} {pin} as is {names[pinned[pin]]!r}, which it must be apart from"

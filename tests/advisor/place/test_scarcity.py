@@ -12,7 +12,7 @@ from advisor.place.place import place
 from advisor.place.placement import Placement
 from advisor.place.problem import GpuType, Problem
 from advisor.zoo.pair import Pair
-from advisor.zoo.pairs import load_zoo
+from advisor.zoo.pairs import find_pair, load_zoo
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
 from twin.workload import Workload
@@ -74,6 +74,20 @@ def test_an_adapter_whose_parts_need_more_gpus_than_there_are_overloads_none() -
     answer = place(replace(problem, gpus=place(problem).gpus - 2))
     assert not any(each.missed for each in answer.assignments)
     assert answer.unplaced[0].startswith("no room")
+
+
+@pytest.mark.parametrize("demands", ["other types", "apart"])
+def test_an_adapter_that_brings_most_is_served_beside_whatever_else_is_said(demands: str) -> None:
+    plain = problem_of((100, 16, 0.08), (6, 128, 0.5), (1, 16, 20.0), gpus=1)
+    l40s = GpuType(find_pair("llama-3.1-8b-instruct", "l40s"), price=1.0, at_most=2)
+    h100 = replace(plain.gpu_types[0], price=2.0, at_most=1)
+    asked = {
+        "other types": replace(plain, gpu_types=(h100, l40s)),
+        "apart": replace(plain, apart=(frozenset(range(100, 107)),)),
+    }
+    answer = place(asked[demands])
+    assert 106 not in answer.unplaced
+    assert worth(answer) >= 0.95 * worth(place(plain))
 
 
 def test_the_same_again() -> None:

@@ -99,7 +99,7 @@ def test_contradictions_leave_the_rest_placed(pair: Pair) -> None:
     assert answer.unplaced == {
         1: "pinned to GPU 1 as is 'adapter-0', which it must be apart from",
         2: "pinned to GPU 5, but there are 2 GPUs, numbered from 0",
-        5: "3 adapters must be apart, but there are 2 GPUs",
+        3: "3 adapters must be apart, but there are 2 GPUs",  # of the three it brings the least, at the largest rank
         6: "3 replicas, but there are 2 GPUs",
     }
     assert where(answer)[0] == [1]
