@@ -55,7 +55,7 @@ def careful(pair: Pair, inventory: Inventory) -> Pair:
     notes = list(pair.notes)
     if pair.gpus > 1:
         notes.append(
-            f"a server spans {pair.gpus} GPUs, and servers are what is counted here and by --gpus; in the inventory "
+            f"a server spans {pair.gpus} GPUs, and servers are what is counted and given here; in the inventory "
             "price, at_most and gpu are of servers, too"
         )
     if pair.profile.derivation is None or not (inventory.mix.rate > 0).any():

@@ -85,7 +85,7 @@ def _rests_on(placement: Placement) -> Iterator[str]:
     if fullest is not None and load:
         then = f"; with the most of it {placement.unit} {fullest.gpu} has a load of {load:.0%}"
     if load > 1:
-        then = f"{then}, and --headroom {math.ceil(100 * (rates.most - 1)) / 100:g} leaves room for that"
+        then = f"{then}, and a headroom of {math.ceil(100 * (rates.most - 1)) / 100:g} leaves room for that"
     yield f"{rates.told}{then}"
 
 

@@ -41,7 +41,7 @@ def test_a_placement_says_on_how_little_it_rests(tmp_path: Path) -> None:
     few, many, planned = (inventory(tmp_path, requests) for requests in (40, 4000, None))
     text = advisor("place", few)
     assert SAID in text.partition("GPU load")[0]
-    assert "GPU 0 has a load of 1" in text and "--headroom 0.31 leaves room for that" in text
+    assert "GPU 0 has a load of 1" in text and "a headroom of 0.31 leaves room for that" in text
     assert "leaves room" not in advisor("place", few, "--headroom", "0.4") and SAID in advisor("place", few)
     before = tmp_path / "before.json"
     before.write_text(advisor("place", few, "--format", "json"))
