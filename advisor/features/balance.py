@@ -92,14 +92,12 @@ class _Servers:
 
     def found_with(self, adapters: Floats) -> Floats:
         """Adapters for which there is time when slots, misses and batches are those of so many."""
-        of, present, step_s = self._served, self._served.presence, self._step_s
+        of, step_s = self._served, self._step_s
         rate, base, step, scheduling = of.rate, of.base, of.profile.step, of.profile.scheduling
         active, slots = self.active(adapters), self.slots(adapters)
         again = self._computed_again(adapters)
         computed = self._computed(again)
-        miss = np.interp(
-            slots / np.maximum(adapters, 1e-9), np.append(present.asked, 1.0), np.append(present.longer, 0.0)
-        )
+        miss = np.interp(slots / np.maximum(adapters, 1e-9), *of.missed)
         no_idle = normal_cdf((active - slots + 1.0) / (np.sqrt(adapters * self.variance) + 0.5))
         served = np.maximum(adapters, 1e-6) * rate * step_s
         tokens = served * (computed + of.answer) + base.tokens * step_s

@@ -159,13 +159,13 @@ def _solve(served: ServedMix, rules: Rules) -> Estimate:
 def _solve_near(served: ServedMix, rules: Rules, waiting: Estimate) -> Estimate:
     """The same for rules of fixed slots, near the equilibria of `SLOTS`."""
     last = max(int(np.searchsorted(served.step_s, each.step_s[-1])) for each in waiting.choices)
+    place = np.interp(np.log(rules.at_least), np.log(SLOTS), np.arange(len(SLOTS)))
+    below = np.minimum(place.astype(np.intp), len(SLOTS) - 2)
+    share = (place - below)[:, np.newaxis]
     for count in (last + 2, len(served.step_s)):
         times = np.arange(min(count, len(served.step_s)))
-        known = [np.interp(served.step_s[times], each.step_s, each.adapters) for each in waiting.choices]
-        place = np.interp(np.log(rules.at_least), np.log(SLOTS), np.arange(len(SLOTS)))
-        below = np.minimum(place.astype(np.intp), len(SLOTS) - 2)
-        share = (place - below)[:, np.newaxis]
-        near = (1 - share) * np.array(known)[below] + share * np.array(known)[below + 1]
+        known = np.array([np.interp(served.step_s[times], each.step_s, each.adapters) for each in waiting.choices])
+        near = (1 - share) * known[below] + share * known[below + 1]
         found = balance(served, rules, times, near)
         if np.all(found.fullness.max(axis=1) > FULL):
             break
