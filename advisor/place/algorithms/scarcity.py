@@ -49,14 +49,12 @@ def most_served(
 
 
 def worth(servers: Servers, items: Items, filled: Sequence[Filled]) -> float:
-    """Adapters times tokens/s of those that are served, no part of their requests left out."""
+    """Of those that are served, no part of their requests left out; see `Servers.worth`."""
     placed = np.zeros(len(items), dtype=np.bool_)
     for each in filled:
         placed[each.items] = True
-    mix = servers.mix()
-    load = mix.rate * (mix.input_mean + mix.output_mean)
-    served = np.bincount(items.adapter, items.weight * placed, len(load)) > 1.0 - 1e-9
-    return int(served.sum()) * (float(load[served].sum()) or 1.0)
+    shares = np.bincount(items.adapter, items.weight * placed, len(servers.problem.inventory))
+    return servers.worth(shares > 1.0 - 1e-9)
 
 
 def _preferences(servers: Servers, items: Items, order: Positions, gpu_type: int) -> Iterator[Positions]:

@@ -71,9 +71,10 @@ class Fleet:
 
     @property
     def worth(self) -> float:
-        """Adapters times tokens/s of what is served: adapters alone where nobody is asked."""
-        served = np.delete(self.load, list(self.unplaced))
-        return len(served) * (float(served.sum()) or 1.0)
+        """Of what is served, see `Servers.worth`."""
+        served = np.ones(len(self.load), dtype=np.bool_)
+        served[list(self.unplaced)] = False
+        return self.servers.worth(served)
 
     def copy(self) -> Fleet:
         """Another fleet that is the same, and may change."""

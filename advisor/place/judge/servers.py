@@ -76,6 +76,12 @@ class Servers:
         context = self._contexts[gpu_type]
         return context.accepted or self.problem.inventory.mix
 
+    def worth(self, served: NDArray[np.bool_]) -> float:
+        """Adapters times tokens/s of those that are served, shape (adapters,): adapters alone where nobody is asked."""
+        mix = self.mix()
+        load = (mix.rate * (mix.input_mean + mix.output_mean))[served]
+        return len(load) * (float(load.sum()) or 1.0)
+
     def workload(self, group: Group, *, scale: float = 1.0) -> Workload:
         """The adapters of a group with the traffic that comes to it, all rates times `scale`."""
         return traffic_of(self._with_base(group), self.mix(group.gpu_type), scale=scale)
