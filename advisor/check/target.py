@@ -63,8 +63,8 @@ class Target:
         """What the rates leave open behind a reason that rests on them, where few requests tell them; else empty."""
         from advisor.recommend.answer.counted import Counted
 
-        requests = self.inventory.counted_requests
-        return "" if requests is None or not (rates := Counted(requests)).few else f"; {rates.told}"
+        rates = Counted.of_few(self.inventory.counted_requests)
+        return "" if rates is None else f"; {rates.told}"
 
     @cached_property
     def largest_rank(self) -> int:

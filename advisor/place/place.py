@@ -150,7 +150,7 @@ def placement(found: Found, algorithm: str) -> Placement:
         seed=servers.problem.seed,
         interrupted=found.interrupted,
         warnings=tuple(dict.fromkeys((*servers.warnings(used), *not_learned))),
-        counted=None if (requests := servers.problem.inventory.counted_requests) is None else Counted(requests),
+        counted=Counted.of(servers.problem.inventory.counted_requests),
     )
 
 

@@ -37,8 +37,7 @@ def further_flags(
     inventory: Inventory, pair: Pair, objective: Objective, configuration: Configuration, admitted: list[str]
 ) -> tuple[Further, ...]:
     """The flags that are worth a thought for a server with these settings."""
-    load, requests = load_of(pair, configuration), inventory.counted_requests
-    rates = None if requests is None or not (known := Counted(requests)).few else known
+    load, rates = load_of(pair, configuration), Counted.of_few(inventory.counted_requests)
     found = [*_told(_token_budget(load, objective), rates), *_seats(load, rates)]
     found += _target_modules(inventory, pair, configuration.settings, admitted)
     found += _told(_specialised(load), rates)

@@ -47,7 +47,7 @@ def recommend(
         answer = hedged(inventory, pair, objective, _recommend)
     if answer.expected is not None:  # only now: what is admitted hangs on the figures as they were predicted
         answer = replace(answer, expected=coherent(answer.expected))
-    return answer if (requests := inventory.counted_requests) is None else replace(answer, counted=Counted(requests))
+    return replace(answer, counted=Counted.of(inventory.counted_requests))
 
 
 def _recommend(

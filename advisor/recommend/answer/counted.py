@@ -20,6 +20,16 @@ class Counted:
 
     requests: int
 
+    @classmethod
+    def of(cls, requests: int | None) -> Counted | None:
+        """What so many tell; None where nobody says that they were counted."""
+        return None if requests is None else cls(requests)
+
+    @classmethod
+    def of_few(cls, requests: int | None) -> Counted | None:
+        """The same, where that is little."""
+        return found if (found := cls.of(requests)) is not None and found.few else None
+
     @property
     def few(self) -> bool:
         """Whether they tell the rates too roughly for a chance that takes these as known."""
