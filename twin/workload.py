@@ -105,6 +105,11 @@ class Workload:
         base = None if self.base is None else replace(self.base, rate=self.base.rate * scale)
         return replace(self, rate=self.rate * scale, phases=(), base=base)
 
+    @property
+    def switches(self) -> bool:
+        """Whether rates or gaps differ between phases."""
+        return len({(phase.scale, phase.cv, phase.lognormal) for phase in self.phases}) > 1
+
     def busiest(self) -> Workload:
         """The same adapters in the busiest minute of the phases, without phases.
 

@@ -144,9 +144,9 @@ def _oddities(inventory: Inventory, tokens: NDArray[np.float64]) -> Iterator[str
         if (wide := std > WIDE * mean).any():
             yield f"{kind} of {_those(names, wide)}: spread above {WIDE:g} times the mean"
     yield from _loaded_twice(inventory)
-    if phases := inventory.workload.phases:
-        times = inventory.mix.rate.sum() / mix.rate.sum()
-        yield f"rates switch over {counted(len(phases), 'phase')}: the busiest minute brings {times:.2g} times the mean"
+    if inventory.workload.switches:
+        phases, times = counted(len(inventory.workload.phases), "phase"), inventory.mix.rate.sum() / mix.rate.sum()
+        yield f"rates switch over {phases}: the busiest minute brings {few(float(times))} times the mean"
     if (often := mix.rate > OFTEN).any():
         yield f"rate of {_those(names, often)}: above {OFTEN:g} a second; of an hour or a day, perhaps?"
     said = (inventory.model, inventory.gpu, *names)

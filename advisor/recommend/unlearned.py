@@ -39,7 +39,7 @@ def unlearned(workload: Workload, pair: Pair) -> list[str]:
             f"answers have {most} at most on average: prompts are nearly all the work, which the models saw little of, "
             "and what they say of tokens that follow tells next to nothing; let the digital twin verify"
         )
-    if len({(phase.scale, phase.cv, phase.lognormal) for phase in workload.phases}) > 1:
+    if workload.switches:
         times = float(busiest.rate.sum() / max(workload.rate.sum() * mean_scale(workload.phases), 1e-300))
         brings = f"{few(times)} times the mean" if times > EVEN else "no more than the mean"
         warnings.append(

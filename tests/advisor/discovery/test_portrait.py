@@ -58,3 +58,5 @@ def test_how_much_more_the_busiest_minute_brings_is_told() -> None:
     told = portrait(parse(inventories.toml(document))).as_text()
     assert "rates switch over 2 phases: the busiest minute brings 1.6 times the mean" in " ".join(told.split())
     assert "2 requests/s" in told
+    document["phases"] = [{"duration": 3600, "scale": 170}]
+    assert "switch" not in portrait(parse(inventories.toml(document))).as_text()
