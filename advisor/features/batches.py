@@ -90,9 +90,9 @@ def kinds_of_batches(decoding: Floats, steps: StepsWithPrompts, budget: int) -> 
     some, tokens, deviation = steps
     come_and_go = np.sqrt(decoding) + 1.0  # who is answered at a time is Poisson, too
     return Batches(
-        np.stack([1 - some, some]),
-        np.stack([decoding, np.minimum(decoding + tokens, float(budget))]),
-        np.stack([come_and_go, np.hypot(deviation, come_and_go)]),
+        np.array([1 - some, some]),
+        np.array([decoding, np.minimum(decoding + tokens, float(budget))]),
+        np.array([come_and_go, np.hypot(deviation, come_and_go)]),
     )
 
 
@@ -113,7 +113,8 @@ def lora_cost(step: Step, max_lora_rank: int, slots: Floats, batches: Batches, t
     Kernels treat small batches otherwise than large ones, and most steps have far fewer tokens than the mean of all.
     """
     rank_tiles = lora_kernels.rank_tiles(max_lora_rank)
-    split_tokens, shrink, expand, work = ((batches.share * each).sum(axis=0) for each in _tiles(batches))
+    of_kinds = batches.share * np.array(_tiles(batches))
+    split_tokens, shrink, expand, work = of_kinds[:, 0] + of_kinds[:, 1]
     shrink_ms, expand_ms = step.per_slot_shrink_ms * rank_tiles, step.per_slot_expand_ms
     slots_ms = (shrink_ms * shrink + expand_ms * expand) * slots
     base_ms = np.minimum((shrink_ms + expand_ms) * slots, slots_ms)  # a tile each, whatever the batch

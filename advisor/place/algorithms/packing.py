@@ -27,6 +27,8 @@ from advisor.recommend.choice.order import admission_order
 
 THINNED = 8.0
 """Orders are compared on so many GPUs' worth of items."""
+ROUGH = 0.04
+"""What a GPU serves is known well enough for that within such a share of it."""
 PER_SECOND = 100
 """Groups that are judged in a second: how time is counted, so that a seed gives one placement on any machine."""
 DEALING = 3
@@ -47,7 +49,7 @@ def pack(servers: Servers) -> Iterator[list[Group]]:
     orders = _orders(servers, items, free)
     until = servers.evaluations + PER_SECOND * servers.problem.time_s
     thinned = {name: _thinned(items, orders[name], types) for name in orders}
-    costs = {name: _cost_of_part(fill_all(servers, items, part, types)) for name, part in thinned.items()}
+    costs = {name: _cost_of_part(fill_all(servers, items, part, types, fine=ROUGH)) for name, part in thinned.items()}
     best: list[Filled] = []
     by_cost = [orders[name] for name in sorted(orders, key=costs.__getitem__)]
     for found in _filled(servers, items, by_cost, types, until):

@@ -197,8 +197,9 @@ class Relaxation:
             # The others are too far above the least to decide of any adapter.
             near = np.flatnonzero((means / least).min(axis=0) < NEAR)
             mine, weights = shares[:, near], cells.weights[near]
+            scarcity = _scarcity(mine)
             for _ in range(STEPS):
-                weights = _pulled(mine, weights, _pull(mine, weights, weight))
+                weights = _pulled(scarcity, weights, _pull(mine, weights, weight))
             cells.weights[near] = weights
             if left == 0:
                 break
@@ -245,10 +246,15 @@ def _pull(shares: Floats, weights: Floats, weight: Floats) -> Floats:
     return np.asarray(weight[:, np.newaxis] * least * near / near.sum(axis=1, keepdims=True))
 
 
-def _pulled(shares: Floats, weights: Floats, pull: Floats) -> Floats:
-    """Weights moved to the resources that are scarce for those adapters that a cell decides for."""
+def _scarcity(shares: Floats) -> Floats:
+    """Each resource over that which is the scarcest for an adapter in a cell; shape (adapters, cells, resources)."""
     finite = np.where(np.isfinite(shares), shares, 0.0)
-    slope = np.einsum("acm,ac->cm", finite / np.maximum(finite.max(axis=2, keepdims=True), 1e-300), pull)
+    return finite / np.maximum(finite.max(axis=2, keepdims=True), 1e-300)
+
+
+def _pulled(scarcity: Floats, weights: Floats, pull: Floats) -> Floats:
+    """Weights moved to the resources that are scarce for those adapters that a cell decides for."""
+    slope = np.einsum("acm,ac->cm", scarcity, pull)
     largest = np.maximum(slope.max(axis=1, keepdims=True), 1e-300)
     moved = weights * np.exp(RATE * slope / largest)
     return moved / moved.sum(axis=1, keepdims=True)
