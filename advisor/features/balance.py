@@ -154,14 +154,13 @@ class _Servers:
 def _settled(servers: _Servers, near: Floats, precision: float) -> Floats:
     """What is found when itself is assumed, each element for itself, sought first near these.
 
-    By secants (Wegstein's iteration) within what is known to be too few and too many, else between the two; who has
-    settled keeps what was found. Where what is found jumps past what is assumed, it is the place of the jump.
+    By secants (Wegstein's iteration) within what is known to be too few and too many, else between the two, from where
+    they go on unless it is further off; who has settled keeps what was found. Where what is found jumps past what is assumed, it is the place of the jump.
     """
     settled, still, assumed = np.zeros_like(near), np.arange(len(near)), np.zeros_like(near)
-    few, many, width = np.zeros_like(near), np.full_like(near, np.inf), np.full_like(near, np.inf)
     found, slope, going = servers.found_with(assumed), np.full_like(near, -1.0), np.ones(len(near), dtype=np.bool_)
+    few, many, width = np.zeros_like(near), np.where(found > 0.0, np.inf, 0.0), np.full_like(near, np.inf)
     for count in range(ROUNDS):
-        few, many = np.where(found >= assumed, assumed, few), np.where(found <= assumed, assumed, many)
         better = assumed + (found - assumed) / (1.0 - slope)
         inside = (better >= few) & (better < many) & (found > 0.0)
         close = np.abs(found - assumed) <= precision * assumed
@@ -172,20 +171,24 @@ def _settled(servers: _Servers, near: Floats, precision: float) -> Floats:
         if count % 3 == 2:
             inside &= many - few < width / 2
             width = many - few
-        better = np.where(inside | np.isinf(many), better, _between(few, np.minimum(many, MOST)))
+        between = ~inside & np.isfinite(many)
+        better = np.where(between, _between(few, np.minimum(many, MOST)), better)
         if count == 0:
             better = np.where(near > 0.0, near, better)
         better = np.where(going, better, settled[still])
         if np.count_nonzero(going) < FEWER * len(going):
             left = np.flatnonzero(going)
             servers, still = servers.of(left), still[left]
-            assumed, better, found, slope, few, many, width, near = (
-                each[left] for each in (assumed, better, found, slope, few, many, width, near)
+            assumed, better, found, slope, few, many, width, near, between = (
+                each[left] for each in (assumed, better, found, slope, few, many, width, near, between)
             )
             going = going[left]
         then, apart = servers.found_with(better), better - assumed
-        slope = np.divide(then - found, apart, out=np.zeros_like(slope), where=apart != 0.0)
-        assumed, found, slope = better, then, np.minimum(slope, RISING)
+        few, many = np.where(then >= better, better, few), np.where(then <= better, better, many)
+        further = between & (np.abs(then - better) > np.abs(found - assumed)) & (assumed >= few) & (assumed <= many)
+        secant = np.divide(then - found, apart, out=np.zeros_like(slope), where=apart != 0.0)
+        slope = np.where(further, slope, np.minimum(secant, RISING))
+        assumed, found = np.where(further, assumed, better), np.where(further, found, then)
     return settled
 
 

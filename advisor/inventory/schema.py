@@ -78,12 +78,14 @@ class Length(_Section):
     std: Number = Field(ge=0, le=MAX_TOKENS, description=f"the spread in tokens, 0 to {MAX_TOKENS:,}")
 
 
+_MEAN_AND_SPREAD = frozenset(Length.model_fields)
+
+
 def _length(given: Any) -> Length | Quantiles:
     """A table of lengths: quantiles where it names any, else mean and spread."""
-    fields = Length.model_fields.keys()
-    if not isinstance(given, dict) or given.keys() <= fields or not any(map(_LIKE_PERCENTILE.fullmatch, given)):
+    if not isinstance(given, dict) or given.keys() <= _MEAN_AND_SPREAD or not any(map(_LIKE_PERCENTILE.fullmatch, given)):
         return Length.model_validate(given)
-    if both := given.keys() & fields:
+    if both := given.keys() & _MEAN_AND_SPREAD:
         raise RefusedError("both quantiles and mean or std are given; keep one of them", both.pop())
     for key, tokens in given.items():
         if not _PERCENTILE.fullmatch(key):

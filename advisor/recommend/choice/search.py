@@ -50,8 +50,8 @@ def choose(
     """The most adapters out of `of` that one GPU serves, with their configuration.
 
     `subset` gives so many of the adapters, each set with those of every smaller one; `which` they are is for the trace.
-    All are tried first. Where they would miss the objective, the search goes up or down from what the rules say, unless
-    no fewer than `least` are wanted, which is all.
+    No fewer than `least` are wanted: where so many and a few more would miss the objective, none are chosen. Else all
+    are tried first and, where they would miss it, the search goes up or down from what the rules say.
     """
     objective, found, everyone = configurator.objective, dict[int, Configuration](), subset(of)
     measured = configurator.measure(everyone)
@@ -66,12 +66,13 @@ def choose(
         return objective.misses(found[size].expected)
 
     try:
+        if least > 1 and all(missed := [misses(size) for size in _about(least, of)]):
+            which = f"all {of:,}" if least == of else f"{least:,}"
+            return Choice(0, None, tuple(trace), values, f"not {which} of them: {missed[0][0]}")
         if not (one_more := misses(of)):
             size = of
-        elif least < of or of == 1:
-            size, one_more = largest(max(min(of, limit), 1), of, misses)
         else:
-            return Choice(0, None, tuple(trace), values, f"not all {of:,} of them: {one_more[0]}")
+            size, one_more = largest(max(min(of, limit), 1), of, misses)
     except DoesNotFitError as error:
         return Choice(0, None, (*trace, *error.trace), values, str(error))
     if size < 1:
@@ -93,6 +94,12 @@ def choose(
         trace.append(Step("admission_limit", (end,), size))
         limit = size
     return Choice(size, found[size], (*trace, Step("adapters", (Asked(of, which, limit),), min(of, limit))), values)
+
+
+def _about(size: int, most: int) -> tuple[int, ...]:
+    """A size and one somewhat larger, as far as there is one: a classifier may be unsure of one and sure of the other.
+    """
+    return tuple(sorted({size, min(math.ceil(size * (1 + PROBES * REACH)), most)}))
 
 
 def _admission_limit(configurator: Configurator, values: Mapping[str, float], base: float) -> list[Step]:

@@ -111,7 +111,7 @@ class Selector:
         best = whole = self._try(after)
         for candidates in self._alternatives(loadable, before, no_mix=whole.choice.size <= 1):
             if self._worth_of_all(candidates) > WORTH * best.worth or candidates.hold(best):
-                other = self._try(candidates)
+                other = self._try(candidates, least=self._least_better(candidates, best))
                 more = len(other.adapters) > len(best.adapters) and bool(np.isin(best.adapters, other.adapters).all())
                 best = other if other.worth > WORTH * best.worth or more else best
         if len(left_out := self._left_out(best, loadable)):
@@ -212,6 +212,15 @@ class Selector:
     def _worth_of_all(self, candidates: Candidates) -> float:
         """Their worth if all of them are served."""
         return (len(candidates.order) + len(candidates.idle)) * float(self._load()[candidates.order].sum())
+
+    def _least_better(self, candidates: Candidates, best: Selection) -> int:
+        """How many of those that are asked have to be served to be worth it, or to hold all that were selected."""
+        count = np.arange(1, len(candidates.order) + 1)
+        worth = (count + len(candidates.idle)) * np.cumsum(self._load()[candidates.order])
+        enough = 1 + int(np.searchsorted(worth, WORTH * best.worth, side="right"))
+        if not candidates.hold(best):
+            return enough
+        return min(enough, 1 + int(np.flatnonzero(np.isin(candidates.order, best.adapters)).max(initial=0)))
 
     def _kept_out(self, refused: Positions, loadable: Positions) -> Iterator[str]:
         """What the fixed settings keep out."""

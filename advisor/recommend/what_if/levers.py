@@ -85,6 +85,14 @@ def _sample(inventory: Inventory, answer: Recommendation) -> frozenset[str] | No
     return frozenset(answer.admission.admitted) | {inventory.names[i] for i in some}
 
 
+def _too_large(inventory: Inventory, answer: Recommendation) -> frozenset[str]:
+    """Who is left out for a rank that is larger than the slots that are recommended."""
+    if not answer.feasible or answer.settings is None:
+        return frozenset()
+    above = np.flatnonzero(inventory.workload.rank > answer.settings.max_lora_rank)
+    return frozenset(inventory.names[i] for i in above)
+
+
 def _worth(lever: Lever, answer: Recommendation) -> float:
     """By how much it is better: times the adapters, or tokens in the time of one, whatever is more."""
     expected, before = answer.expected, (lever.adapters or 0) - lever.more
@@ -148,19 +156,22 @@ def _room(pair: Pair, answer: Recommendation) -> Callable[[Otherwise], Lever | N
 def _admission(inventory: Inventory, pair: Pair, answer: Recommendation) -> Callable[[Otherwise], Lever | None]:
     """Asks where not everyone is served: how many of the inventory would be."""
     now, slots = answer.admission.adapters, 0 if answer.settings is None else answer.settings.max_loras
-    sample = _sample(inventory, answer)
+    sample, too_large = _sample(inventory, answer), _too_large(inventory, answer)
 
     def ask(otherwise: Otherwise) -> Lever | None:
         if sample is not None:
-            some = otherwise.inventory.only(sample)
-            otherwise = replace(otherwise, inventory=some)
+            otherwise = replace(otherwise, inventory=otherwise.inventory.only(sample))
+        if too_large and not otherwise.lets_in:  # these stay out: no need to ask again whether they should
+            names = frozenset(otherwise.inventory.names) - too_large
+            otherwise = replace(otherwise, inventory=otherwise.inventory.only(names))
         if now and not otherwise.fewer and not otherwise.lets_in:  # these may bring in who is left out
             admitted = otherwise.inventory.only(answer.admission.admitted)
             mix = Mix(admitted, admitting(pair, otherwise.inventory), otherwise.objective)
             if mix.misses(len(mix) + max(math.ceil(WORTH * len(mix)), 1)):
                 return None
         found = recommend(otherwise.inventory, pair, otherwise.objective)
-        adapters, everyone = found.admission.adapters, sample is None and not found.admission.rejected
+        adapters = found.admission.adapters
+        everyone = adapters == len(inventory) - otherwise.fewer
         more = adapters - now
         if more < (1 if everyone else max(math.ceil(WORTH * now), 1)) or found.settings is None:
             return None
