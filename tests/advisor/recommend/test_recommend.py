@@ -373,6 +373,25 @@ def test_all_adapters_are_tried_before_the_size_that_the_rules_say(pair: Pair) -
     assert choose(configurator, lambda size: mix.take(np.arange(size)), 100).size == 100
 
 
+@pytest.mark.parametrize("least", [30, 31, 33, 34, 80])
+def test_fewer_than_are_wanted_are_not_searched(pair: Pair, least: int) -> None:
+    """A tenth more is asked about as well, for a classifier may be unsure of one size alone; and nothing else."""
+    mix, asked = uniform(100, 1.0), set[int]()
+    configurator = where(pair, lambda values: values["adapters"] <= 34 and values["adapters"] != least)
+
+    def subset(size: int) -> Workload:
+        asked.add(size)
+        return mix.take(np.arange(size))
+
+    choice = choose(configurator, subset, 100, least=least)
+    if least <= 30:
+        assert choice.size == 34
+    else:
+        assert choice.size == 0
+        assert (choice.reason or "").startswith(f"not {least} of them: chance of a steady hour 0.0%")
+        assert len(asked) <= 3
+
+
 def test_other_slots_leave_the_memory_that_the_server_needs(pair: Pair) -> None:
     mix = uniform(100, 0.1, rank=64)
     asked = slots_found(pair, mix, lambda _: True)
