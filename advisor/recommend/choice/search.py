@@ -81,13 +81,14 @@ def choose(
         beside = f" beside {base:,.0f} tokens/s of requests that name no adapter" if base else ""
         if base >= values["estimated_load"] * (1 - NOTHING_LEFT):
             reason = f"requests that name no adapter bring {base:,.0f} tokens/s, alone more than one {unit} serves"
-        elif of == 1:
-            reason = f"not even the one adapter is served, of {each:,.0f} tokens/s{beside}: {'; '.join(one_more)}"
+        else:
+            if of == 1:
+                reason = f"not even the one adapter is served, of {each:,.0f} tokens/s{beside}: {'; '.join(one_more)}"
+            elif limit < 1:
+                reason = f"one adapter of this mix brings {each:,.1f} tokens/s, more than one {unit} serves{beside}"
+                reason = f"{reason}: {one_more[0]}"
             if each > FILLS * values["estimated_load"]:
                 reason += f"; `advisor place` shares its requests among {unit}s"
-        elif limit < 1:
-            reason = f"one adapter of this mix brings {each:.1f} tokens/s, more than one {unit} serves{beside}"
-            reason = f"{reason}: {one_more[0]}"
         return Choice(0, None, tuple(trace), values, reason)
     if one_more or size > limit:
         end = Missed(size + 1, tuple(one_more)) if one_more else Kept(size)
