@@ -154,8 +154,9 @@ class _Servers:
 def _settled(servers: _Servers, near: Floats, precision: float) -> Floats:
     """What is found when itself is assumed, each element for itself, sought first near these.
 
-    By secants (Wegstein's iteration) within what is known to be too few and too many, else between the two, from where
-    they go on unless it is further off; who has settled keeps what was found. Where what is found jumps past what is assumed, it is the place of the jump.
+    By secants (Wegstein's iteration) within what is known to be too few and too many, else between the two; the next
+    secant goes on from there unless it is further off. Who has settled keeps what was found. Where what is found jumps
+    past what is assumed, it is the place of the jump.
     """
     settled, still, assumed = np.zeros_like(near), np.arange(len(near)), np.zeros_like(near)
     found, slope, going = servers.found_with(assumed), np.full_like(near, -1.0), np.ones(len(near), dtype=np.bool_)
@@ -179,10 +180,10 @@ def _settled(servers: _Servers, near: Floats, precision: float) -> Floats:
         if np.count_nonzero(going) < FEWER * len(going):
             left = np.flatnonzero(going)
             servers, still = servers.of(left), still[left]
-            assumed, better, found, slope, few, many, width, near, between = (
-                each[left] for each in (assumed, better, found, slope, few, many, width, near, between)
+            assumed, better, found, slope, few, many, width, near = (
+                each[left] for each in (assumed, better, found, slope, few, many, width, near)
             )
-            going = going[left]
+            going, between = going[left], between[left]
         then, apart = servers.found_with(better), better - assumed
         few, many = np.where(then >= better, better, few), np.where(then <= better, better, many)
         further = between & (np.abs(then - better) > np.abs(found - assumed)) & (assumed >= few) & (assumed <= many)

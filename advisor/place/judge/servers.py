@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -117,9 +117,9 @@ class Servers:
         if not workload.traffic.rate.any():
             return Server(configuration, ())
         expected = configuration.expected
-        values = configuration.values
-        uneven = values["dispersion"] > UNEVEN * (values["input_mean"] + values["output_mean"])
-        if uneven and len(group.adapters) > 1:  # of one adapter alone there is no less to ask of a GPU
+        if (
+            uneven(configuration.values) and len(group.adapters) > 1
+        ):  # of one adapter alone there is no less to ask of a GPU
             expected = replace(expected, required_chance=max(expected.required_chance, UNEVEN_CHANCE))
         if not expected.shortages:
             short = shortages(
@@ -208,6 +208,11 @@ class Servers:
         most = int(self.problem.inventory.fixed.get("max_lora_rank", LORA_RANKS[-1]))
         above = np.flatnonzero(self.problem.inventory.mix.rank > most)
         return {int(each): f"rank above the fixed max_lora_rank {most}, which vLLM refuses to load" for each in above}
+
+
+def uneven(values: Mapping[str, float]) -> bool:
+    """Whether work comes unevenly, by the features of a server; not where nobody is asked."""
+    return "dispersion" in values and values["dispersion"] > UNEVEN * (values["input_mean"] + values["output_mean"])
 
 
 def asked_of(workload: Workload) -> Workload:

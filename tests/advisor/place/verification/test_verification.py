@@ -7,12 +7,30 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from advisor.inventory.inventory import parse
 from advisor.place.place import place
+from advisor.place.placement import Group
 from advisor.place.problem import GpuType, Problem
+from advisor.place.verification.verification import ExactServers, measure
 from advisor.zoo.pair import Pair
+from advisor.zoo.pairs import find_pair
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
 from twin.arrivals import Phase
+
+BURSTY = """
+model = "meta-llama/Llama-3.1-8B-Instruct"
+gpu = "h100-64gb"
+[lengths]
+input = { mean = 1500, std = 1500 }
+output = { mean = 1000, std = 800 }
+[[adapters]]
+name = "bursty"
+count = 40
+rank = 8
+rate = 0.06
+cv = 2.2
+"""
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +65,19 @@ def test_what_misses_is_repaired(problem: Problem) -> None:
     assert after.lower_bound == before.lower_bound == place(problem).lower_bound
     assert sorted(adapter for each in after.assignments for adapter in each.adapters) == list(range(80))
     assert all(each.verified is not None and each.verified["missed"] == [] for each in after.assignments)
+
+
+@pytest.mark.parametrize(("adapters", "holds"), [(28, True), (36, False)])
+def test_what_comes_in_bursts_has_to_hold_in_hours_that_nobody_asked_about(adapters: int, holds: bool) -> None:
+    """The larger group holds in the two hours that others are judged by, and in eight of the twelve others here."""
+    inventory = parse(BURSTY)
+    bursty = Problem(inventory, (GpuType(find_pair(inventory.model, inventory.gpu)),))
+    group = Group(tuple(range(adapters)))
+    server = ExactServers(bursty).judge(group)
+    assert server.configuration is not None
+    assert bool(server.missed) != holds
+    hours = [measure(bursty, group, server.configuration.settings, seed) for seed in range(101, 113)]
+    assert all(not hour["missed"] for hour in hours) == holds
 
 
 def test_every_state_that_a_failure_leaves_is_simulated(problem: Problem) -> None:
