@@ -98,7 +98,7 @@ def choose(
 
 
 def _about(size: int, most: int) -> tuple[int, ...]:
-    """A size and one somewhat larger, as far as there is one: a classifier may be unsure of one and sure of the next."""
+    """A size and a somewhat larger one, if there is one: a classifier may be unsure of one and sure of the next."""
     return tuple(sorted({size, min(math.ceil(size * (1 + PROBES * REACH)), most)}))
 
 
