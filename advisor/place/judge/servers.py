@@ -164,13 +164,16 @@ class Servers:
 
     def load(self, group: Group) -> float:
         """Offered token rate over the most that one GPU serves of this mix in equilibrium, by the pair's Profile."""
-        # As much more of all there is: base traffic counts as if an adapter's that is small.
-        traffic = self.workload(group).traffic
-        asked = traffic.take(np.flatnonzero(traffic.rate > 0))
-        if not len(asked):
+        workload, gpu_type = self.workload(group), self.problem.gpu_types[group.gpu_type]
+        launched = with_settings(gpu_type.pair.profile, self.fixed(group.gpu_type))
+        if not workload.traffic.rate.any():
             return 0.0
-        launched = with_settings(self.problem.gpu_types[group.gpu_type].pair.profile, self.fixed(group.gpu_type))
-        return len(asked) / estimate(ServedMix(asked, launched)).max_adapters
+        asked, served = asked_of(workload), int(np.count_nonzero(workload.rate))
+        alone = estimate(ServedMix(replace(asked, base=None), launched)).max_adapters
+        if asked.base is None:
+            return served / alone
+        # Adapters and base traffic each take their share of a GPU; the latter's is what it leaves too little for.
+        return served / alone + 1.0 - estimate(ServedMix(asked, launched)).max_adapters / alone
 
     def _configure(self, group: Group, workload: Workload, max_loras: int | None) -> Configuration:
         gpu_type, asked = self.problem.gpu_types[group.gpu_type], asked_of(workload)
