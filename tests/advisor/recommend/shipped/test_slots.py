@@ -83,7 +83,7 @@ def test_spare_slots_cost_little(model: str, adapters: int, rate: float, cv: flo
 
 @pytest.mark.parametrize(
     ("adapters", "rate", "rank", "cv", "slots", "scarce"),
-    [(40, 0.02, 128, 4.0, 31, False), (300, 0.03, 64, 1.0, 61, True)],
+    [(40, 0.02, 128, 4.0, 31, False), (300, 0.02, 64, 1.0, 61, True)],
 )
 def test_nobody_is_warned_of_slots_that_memory_does_not_allow_where_none_would_be_of_use(
     llama: Pair, *, adapters: int, rate: float, rank: int, cv: float, slots: int, scarce: bool
