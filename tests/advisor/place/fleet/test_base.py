@@ -32,7 +32,7 @@ def base(rate: float) -> Workload:
 
 
 def beside(mix: Workload, rate: float, pair: Pair, way: BaseGpus | None = None) -> Problem:
-    return Problem(of(replace(mix, base=base(rate))), (GpuType(pair),), base=way)
+    return Problem(of(replace(mix, base=base(rate))), (GpuType(pair),), base=way, time_s=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +201,7 @@ def test_it_is_routed_to_new_gpus_before_and_off_others_after_the_moves(
     before, after = rates
 
     def at(rate: float) -> Problem:
-        return beside(mix, rate, pair, way) if rate else Problem(of(mix), (GpuType(pair),))
+        return beside(mix, rate, pair, way) if rate else Problem(of(mix), (GpuType(pair),), time_s=0.2)
 
     old = place(at(before))
     path = tmp_path / "previous.json"
