@@ -83,11 +83,8 @@ _MEAN_AND_SPREAD = frozenset(Length.model_fields)
 
 def _length(given: Any) -> Length | Quantiles:
     """A table of lengths: quantiles where it names any, else mean and spread."""
-    if (
-        not isinstance(given, dict)
-        or given.keys() <= _MEAN_AND_SPREAD
-        or not any(map(_LIKE_PERCENTILE.fullmatch, given))
-    ):
+    by_mean = not isinstance(given, dict) or given.keys() <= _MEAN_AND_SPREAD
+    if by_mean or not any(map(_LIKE_PERCENTILE.fullmatch, given)):
         return Length.model_validate(given)
     if both := given.keys() & _MEAN_AND_SPREAD:
         raise RefusedError("both quantiles and mean or std are given; keep one of them", both.pop())

@@ -30,8 +30,8 @@ from model_zoo.training.labels import load_limit
 MISSED = 0.05
 """Share of the answers that may miss their objective."""
 TRIED = 192
-"""Held-out mixes whose slots alone are tried out, at most, and as many at points: recommendations are for all, for in 162
-of them twice as many may miss as in the next ones."""
+"""Held-out mixes whose slots alone are tried out, at most, and as many at points. Recommendations are for all: twice as
+many missed in the first 162 as in the rest."""
 DEFAULTS = {"steady": STEADY, "published": PUBLISHED}
 """The limits that an objective is judged with where only one is."""
 

@@ -127,14 +127,14 @@ class ExactServers(Servers):
         if by_models.configuration is None:
             return by_models
         settings = by_models.configuration.settings
-        at_random = len(group.adapters) > 1 and uneven(by_models.configuration.values)
-        if not (missed := self._missed(group, settings, at_random)):
+        unevenly = uneven(group, by_models.configuration.values)
+        if not (missed := self._missed(group, settings, unevenly)):
             return Server(by_models.configuration, ())
         workload = self.workload(group, scale=1.0 + self.problem.headroom)
         for slots in self._other_slots(group, settings.max_loras, len(workload)):
             others = replace(settings, max_loras=slots, max_cpu_loras=max(settings.max_cpu_loras, slots))
             # The twin first: an hour of it takes half the time of asking the models what to expect.
-            if not self._missed(group, others, at_random):
+            if not self._missed(group, others, unevenly):
                 with suppress(DoesNotFitError):
                     return Server(self._configure(group, workload, slots), ())
         return Server(by_models.configuration, tuple(missed))
@@ -146,10 +146,10 @@ class ExactServers(Servers):
             tried = (min(max(round(asked * factor), 1), most) for factor in OTHER_SLOTS)
             yield from (slots for slots in dict.fromkeys(tried) if slots != asked)
 
-    def _missed(self, group: Group, settings: Settings, at_random: bool) -> list[str]:
-        seeds, margin = (UNEVEN_SEARCH_SEEDS, UNEVEN_MARGIN) if at_random else (SEARCH_SEEDS, MARGIN)
+    def _missed(self, group: Group, settings: Settings, unevenly: bool) -> list[str]:
+        seeds, margin = (UNEVEN_SEARCH_SEEDS, UNEVEN_MARGIN) if unevenly else (SEARCH_SEEDS, MARGIN)
         scale = (1.0 + self.problem.headroom) * (1.0 + margin)
-        further = FURTHER_SEEDS if at_random and self._held_to else ()
+        further = FURTHER_SEEDS if unevenly and self._held_to else ()
         hours = [(seed, scale) for seed in seeds] + [(seed, 1.0) for seed in (*self._held_to, *further)]
         for seed, times in hours:
             if missed := measure(self.problem, group, settings, seed, scale=times)["missed"]:
