@@ -92,14 +92,15 @@ def test_steps_lead_to_the_new_placement(
 ) -> None:
     mix = random_mix(np.random.default_rng(data.draw(st.integers(0, 2**32 - 1))), data.draw(st.integers(2, 120)))
     mix = replace(mix, rate=mix.rate * 2)
-    problem = Problem(of(mix), (GpuType(pair),))
+    problem = Problem(of(mix), (GpuType(pair),), time_s=0.2)
     before = place(problem)
     previous = saved(before, problem.inventory, tmp_path_factory.mktemp("previous"))
     factor = data.draw(st.sampled_from([0.4, 0.9, 1.0, 1.3, 2.0]))
     left = data.draw(st.integers(1, len(mix)))
+    pins = data.draw(st.sampled_from([{}, {0: 0}, {left - 1: 1}]))
     kept = np.arange(len(mix))[:left]
     changed = replace(mix.take(kept), rate=mix.rate[:left] * factor)
-    later = Problem(of(changed), (GpuType(pair),), pins=data.draw(st.sampled_from([{}, {0: 0}, {left - 1: 1}])))
+    later = Problem(of(changed), (GpuType(pair),), time_s=0.2, pins=pins)
     answer = place(later, previous=previous)
     replayed(answer, previous, later)
     fresh = place(later)
@@ -111,7 +112,7 @@ def test_steps_lead_to_the_new_placement(
 
 def test_nothing_changes_where_nothing_has(pair: Pair, tmp_path: Path) -> None:
     mix = random_mix(np.random.default_rng(5), 150)
-    problem = Problem(of(replace(mix, rate=mix.rate * 2)), (GpuType(pair),))
+    problem = Problem(of(replace(mix, rate=mix.rate * 2)), (GpuType(pair),), time_s=0.2)
     before = place(problem)
     answer = place(problem, previous=saved(before, problem.inventory, tmp_path))
     assert before.gpus > 1

@@ -24,7 +24,9 @@ from tests.advisor.small_zoo import random_mix
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 150), headroom=st.sampled_from([0.0, 0.3]))
 def test_whoever_fails_is_replaced(pair: Pair, seed: int, size: int, headroom: float) -> None:
     mix = random_mix(np.random.default_rng(seed), size)
-    problem = Problem(of(replace(mix, rate=mix.rate * 1.5)), (GpuType(pair),), failures=1, headroom=headroom)
+    problem = Problem(
+        of(replace(mix, rate=mix.rate * 1.5)), (GpuType(pair),), failures=1, headroom=headroom, time_s=0.2
+    )
     answer = place(problem)
     servers = Servers(problem)
     by_gpu = {each.gpu: each for each in answer.assignments}
