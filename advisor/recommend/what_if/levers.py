@@ -14,7 +14,6 @@ from advisor.names import counted, printable
 from advisor.recommend.answer.outlook import Lever
 from advisor.recommend.answer.reasons import SlotsMemory
 from advisor.recommend.answer.recommendation import Recommendation
-from advisor.recommend.choice.order import in_order
 from advisor.recommend.objective import MOST_TTFT_LIMIT_S, Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
 from advisor.recommend.server.context import TOLERATED, covering_len, refused_share
@@ -81,7 +80,7 @@ def _sample(inventory: Inventory, answer: Recommendation) -> frozenset[str] | No
     size = max(SAMPLE, SAMPLE_TIMES * answer.admission.adapters)
     if len(asked) <= size:
         return None
-    some = in_order(inventory.mix, inventory.names, asked)[:size]
+    some = asked[np.linspace(0, len(asked) - 1, size).astype(np.int64)]  # of each kind about its share
     return frozenset(answer.admission.admitted) | {inventory.names[i] for i in some}
 
 
