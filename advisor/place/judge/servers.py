@@ -117,7 +117,7 @@ class Servers:
         if not workload.traffic.rate.any():
             return Server(configuration, ())
         expected = configuration.expected
-        if uneven(group, configuration.values):
+        if len(group.adapters) > 1 and uneven(configuration.values):  # of one alone there is no less to ask of a GPU
             expected = replace(expected, required_chance=max(expected.required_chance, UNEVEN_CHANCE))
         if not expected.shortages:
             short = shortages(
@@ -211,14 +211,9 @@ class Servers:
         return {int(each): f"rank above the fixed max_lora_rank {most}, which vLLM refuses to load" for each in above}
 
 
-def uneven(group: Group, values: Mapping[str, float]) -> bool:
-    """Whether work comes unevenly to a group with these features, so that more is to be asked of a GPU.
-
-    Not where nobody is asked; and of one adapter alone there is no less to ask of one.
-    """
-    if len(group.adapters) < 2 or "dispersion" not in values:
-        return False
-    return values["dispersion"] > UNEVEN * (values["input_mean"] + values["output_mean"])
+def uneven(values: Mapping[str, float]) -> bool:
+    """Whether work comes unevenly, by the features of a server; not where nobody is asked."""
+    return "dispersion" in values and values["dispersion"] > UNEVEN * (values["input_mean"] + values["output_mean"])
 
 
 def asked_of(workload: Workload) -> Workload:

@@ -127,7 +127,7 @@ class ExactServers(Servers):
         if by_models.configuration is None:
             return by_models
         settings = by_models.configuration.settings
-        unevenly = uneven(group, by_models.configuration.values)
+        unevenly = uneven(by_models.configuration.values)
         if not (missed := self._missed(group, settings, unevenly)):
             return Server(by_models.configuration, ())
         workload = self.workload(group, scale=1.0 + self.problem.headroom)
@@ -147,7 +147,8 @@ class ExactServers(Servers):
             yield from (slots for slots in dict.fromkeys(tried) if slots != asked)
 
     def _missed(self, group: Group, settings: Settings, unevenly: bool) -> list[str]:
-        seeds, margin = (UNEVEN_SEARCH_SEEDS, UNEVEN_MARGIN) if unevenly else (SEARCH_SEEDS, MARGIN)
+        seeds = UNEVEN_SEARCH_SEEDS if unevenly else SEARCH_SEEDS
+        margin = UNEVEN_MARGIN if unevenly and len(group.adapters) > 1 else MARGIN  # one alone is all there is
         scale = (1.0 + self.problem.headroom) * (1.0 + margin)
         further = FURTHER_SEEDS if unevenly and self._held_to else ()
         hours = [(seed, scale) for seed in seeds] + [(seed, 1.0) for seed in (*self._held_to, *further)]
