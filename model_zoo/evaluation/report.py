@@ -30,8 +30,8 @@ from model_zoo.training.labels import load_limit
 MISSED = 0.05
 """Share of the answers that may miss their objective."""
 TRIED = 192
-"""Held-out mixes whose slots alone are tried out, at most, and as many at points. Recommendations are for all: twice as
-many missed in the first 162 as in the rest."""
+"""Held-out mixes whose slots alone are tried out, at most, and as many at points. Recommendations are for all: of 162
+answers 5.6 % missed where of 436 it was 3.2."""
 DEFAULTS = {"steady": STEADY, "published": PUBLISHED}
 """The limits that an objective is judged with where only one is."""
 
