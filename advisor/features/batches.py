@@ -113,8 +113,7 @@ def lora_cost(step: Step, max_lora_rank: int, slots: Floats, batches: Batches, t
     Kernels treat small batches otherwise than large ones, and most steps have far fewer tokens than the mean of all.
     """
     rank_tiles = lora_kernels.rank_tiles(max_lora_rank)
-    of_kinds = batches.share * np.array(_tiles(batches))
-    split_tokens, shrink, expand, work = of_kinds[:, 0] + of_kinds[:, 1]
+    split_tokens, shrink, expand, work = (batches.share * np.array(_tiles(batches))).sum(axis=1)
     shrink_ms, expand_ms = step.per_slot_shrink_ms * rank_tiles, step.per_slot_expand_ms
     slots_ms = (shrink_ms * shrink + expand_ms * expand) * slots
     base_ms = np.minimum((shrink_ms + expand_ms) * slots, slots_ms)  # a tile each, whatever the batch
