@@ -67,8 +67,8 @@ def choose(
 
     try:
         if least > 1 and all(missed := [misses(size) for size in _about(least, of)]):
-            which = f"all {of:,}" if least == of else f"{least:,}"
-            return Choice(0, None, tuple(trace), values, f"not {which} of them: {missed[0][0]}")
+            wanted = f"all {of:,}" if least == of else f"{least:,}"
+            return Choice(0, None, tuple(trace), values, f"not {wanted} of them: {missed[0][0]}")
         if not (one_more := misses(of)):
             size = of
         else:

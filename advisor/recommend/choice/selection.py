@@ -110,8 +110,8 @@ class Selector:
         after, before = self._ordered(loadable)
         best = whole = self._try(after)
         for candidates in self._alternatives(loadable, before, no_mix=whole.choice.size <= 1):
-            if self._worth_of_all(candidates) > WORTH * best.worth or candidates.hold(best):
-                other = self._try(candidates, least=self._least_better(candidates, best))
+            if (least := self._least_better(candidates, best)) <= len(candidates.order):
+                other = self._try(candidates, least)
                 more = len(other.adapters) > len(best.adapters) and bool(np.isin(best.adapters, other.adapters).all())
                 best = other if other.worth > WORTH * best.worth or more else best
         if len(left_out := self._left_out(best, loadable)):
@@ -209,12 +209,11 @@ class Selector:
         """Offered tokens/s of each adapter."""
         return self.mix.rate * (self.mix.input_mean + self.mix.output_mean)
 
-    def _worth_of_all(self, candidates: Candidates) -> float:
-        """Their worth if all of them are served."""
-        return (len(candidates.order) + len(candidates.idle)) * float(self._load()[candidates.order].sum())
-
     def _least_better(self, candidates: Candidates, best: Selection) -> int:
-        """How many of those that are asked have to be served to be worth it, or to hold all that were selected."""
+        """How many of those that are asked have to be served to be worth it, or to hold all that were selected.
+
+        More than there are where neither can be.
+        """
         count = np.arange(1, len(candidates.order) + 1)
         worth = (count + len(candidates.idle)) * np.cumsum(self._load()[candidates.order])
         enough = 1 + int(np.searchsorted(worth, WORTH * best.worth, side="right"))
