@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advisor.inventory.inventory import parse
 from advisor.place.place import place
 from advisor.place.placement import Group
 from advisor.place.problem import GpuType, Problem
@@ -15,22 +14,9 @@ from advisor.place.verification.verification import ExactServers, measure
 from advisor.zoo.pair import Pair
 from advisor.zoo.pairs import find_pair
 from tests.advisor.inventories import of
+from tests.advisor.recommend.shipped.questions import inventory, workload
 from tests.advisor.small_zoo import random_mix
 from twin.arrivals import Phase
-
-BURSTY = """
-model = "meta-llama/Llama-3.1-8B-Instruct"
-gpu = "h100-64gb"
-[lengths]
-input = { mean = 1500, std = 1500 }
-output = { mean = 1000, std = 800 }
-[[adapters]]
-name = "bursty"
-count = 40
-rank = 8
-rate = 0.06
-cv = 2.2
-"""
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +56,9 @@ def test_what_misses_is_repaired(problem: Problem) -> None:
 @pytest.mark.parametrize(("adapters", "holds"), [(28, True), (36, False)])
 def test_what_comes_in_bursts_has_to_hold_in_hours_that_nobody_asked_about(adapters: int, holds: bool) -> None:
     """The larger group holds in the two hours that others are judged by, and in eight of the twelve others here."""
-    inventory = parse(BURSTY)
-    bursty = Problem(inventory, (GpuType(find_pair(inventory.model, inventory.gpu)),))
+    mix = workload(np.full(40, 0.06), 8, lengths=(1500, 1500, 1000, 800))
+    asked = inventory(replace(mix, cv=np.full(40, 2.2)))
+    bursty = Problem(asked, (GpuType(find_pair(asked.model, asked.gpu)),))
     group = Group(tuple(range(adapters)))
     server = ExactServers(bursty).judge(group)
     assert server.configuration is not None
