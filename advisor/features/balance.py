@@ -102,7 +102,7 @@ class _Servers:
         served = np.maximum(adapters, 1e-6) * rate * step_s
         tokens = served * (computed + of.answer) + base.tokens * step_s
         eager, batches = of.come.at(served, again, step_s)
-        lora = lora_cost(step, of.max_rank, slots, batches, tokens)
+        lora = lora_cost(step, of.slots_rank, slots, batches, tokens)
         per_request = step.per_request_ms + lora.per_token_ms + scheduling.per_request_ms
         loads_ms = of.load_ms * miss * (1.0 + RELOADED * slots * no_idle)
         per_arrival = scheduling.per_arrival_ms + per_request * of.answer + lora.per_token_ms * computed + loads_ms

@@ -31,11 +31,15 @@ class ServedMix:
 
     `request_tokens` are the KV tokens of a running request and `token_rate` the tokens/s of all that comes, both base
     traffic included; `traffic` is all of it side by side. `missed` is the share of requests that miss their adapter, by
-    slots per adapter. Adapters of as uneven rates are as few as `alike` ones.
+    slots per adapter. Adapters of as uneven rates are as few as `alike` ones. Slots are of rank `slots_rank`, and
+    `rank_max` is the largest that there may be in them.
     """
 
-    def __init__(self, mix: Workload, profile: Profile) -> None:
-        """Work out who is in flight, and what comes together, at every step time considered."""
+    def __init__(self, mix: Workload, profile: Profile, slots_rank: int = 0) -> None:
+        """Work out who is in flight, and what comes together, at every step time considered.
+
+        Slots are as large as the largest rank needs, unless they are made for a larger `slots_rank`.
+        """
         mix = with_gamma_gaps(mix, LIMIT_STEP * profile.step.base_ms / 1e3 * mix.output_mean)
         self.mix, self.traffic, self.profile = mix, mix.traffic, profile
         self.token_rate, self._base_tok_s = mix.offered_tok_s, mix.base_tok_s
@@ -52,8 +56,10 @@ class ServedMix:
         self.missed = np.append(self.presence.asked, 1.0), np.append(self.presence.longer, 0.0)
         self.base = _base_traffic(mix, memory.block_size)
         self.evicted = evicted(mix, memory.block_size)
-        self.max_rank = slot_rank(float(mix.rank.max()))
-        self.slot_tokens = memory.kv_tokens_per_slot_rank * self.max_rank + memory.kv_tokens_per_slot
+        largest = float(mix.rank.max())
+        self.slots_rank = max(slot_rank(largest), slots_rank)
+        self.rank_max = float(slots_rank) if slots_rank > slot_rank(largest) else largest
+        self.slot_tokens = memory.kv_tokens_per_slot_rank * self.slots_rank + memory.kv_tokens_per_slot
         self.most_slots = max((memory.kv_tokens_base - memory.max_model_len) / max(self.slot_tokens, 1e-3), 1.0)
         self.load_ms = profile.loading.memory_base_ms + profile.loading.memory_per_rank_ms * float(mix.rank.mean())
         self.come = _Steps(

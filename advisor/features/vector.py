@@ -23,7 +23,6 @@ from advisor.features.served_mix import ServedMix
 from advisor.features.tokens import shared_tokens
 from advisor.features.waits import LEAST_DEVIATION, WAITS, waits
 from twin.profile import Profile
-from twin.settings import slot_rank
 from twin.workload import Workload
 
 Floats = NDArray[np.float64]
@@ -148,9 +147,9 @@ STEADY_FEATURES: tuple[str, ...] = (*SERVING_FEATURES, "ttft_limit", *TIMES)
 class Measured:
     """The features of a mix on a server, all its adapters served; those with some number of slots as they are asked."""
 
-    def __init__(self, mix: Workload, profile: Profile, ttft_limit_s: float) -> None:
-        """Measure those that do not depend on the slots."""
-        self._estimates = estimates(ServedMix(mix, profile))
+    def __init__(self, mix: Workload, profile: Profile, ttft_limit_s: float, slots_rank: int = 0) -> None:
+        """Measure those that do not depend on the number of slots, which may be of a rank larger than they need."""
+        self._estimates = estimates(ServedMix(mix, profile, slots_rank))
         (self.values,) = measure_limits(self._estimates, [ttft_limit_s])
         self._with_slots: dict[int, dict[str, float]] = {}
 
@@ -208,7 +207,7 @@ def under_limit(values: Mapping[str, Number], ttft_limit_s: Number) -> dict[str,
 def measure_slots(values: Mapping[str, float], of: Estimates, max_loras: Sequence[int]) -> list[dict[str, float]]:
     """Every feature of a mix for each of these numbers of slots, given those that do not depend on them."""
     served, mix, profile = of.served, of.served.mix, of.served.profile
-    empty_ms, rank = profile.step.base_ms, slot_rank(float(mix.rank.max()))
+    empty_ms, rank = profile.step.base_ms, served.slots_rank
     request_tokens = served.request_tokens
     computed, steps = _prompt(values, profile)
     slot_ms = steps * profile.step.slot_ms(rank, computed / steps)  # of a prompt
@@ -276,7 +275,7 @@ def _of_inventory(served: ServedMix) -> dict[str, float]:
         "token_rate_mean": (token_rate - mix.base_tok_s) / adapters,
         "rate": float(traffic.rate.sum()),
         "token_rate": token_rate,
-        "rank_max": float(mix.rank.max()),
+        "rank_max": served.rank_max,
         "input_mean": prompt,
         "output_mean": float(share @ traffic.output_mean),
         "cv_mean": float(share @ traffic.cv),
@@ -299,7 +298,7 @@ def _of_mix(values: dict[str, float], served: ServedMix) -> dict[str, float]:
     return {
         "rate_spread": float(mix.rate.std()) / values["rate_mean"],
         "rate_peak": float(mix.rate.max()) / values["rate_mean"],
-        "rank_share": float(mix.rank.mean()) / slot_rank(values["rank_max"]),
+        "rank_share": float(mix.rank.mean()) / served.slots_rank,
         "input_spread": _pooled_std(share, traffic.input_mean, traffic.input_std, prompt) / prompt,
         "output_spread": _pooled_std(share, traffic.output_mean, traffic.output_std, answer) / answer,
         "input_differs": float(mix.input_mean.max()) / prompt,
@@ -332,7 +331,7 @@ def _of_limit(values: dict[str, float], served: ServedMix, equilibria: Estimate)
     """How full the parts of a server are that works at its limit in equilibrium."""
     mix, profile = served.mix, served.profile
     adapters = equilibria.max_adapters
-    state, rank = equilibria.serving(adapters), slot_rank(values["rank_max"])
+    state, rank = equilibria.serving(adapters), served.slots_rank
     step_s, memory, serving = state.step_ms / 1e3, profile.memory, profile.serving
     rate = values["rate"] * values["estimated_load"] / values["token_rate"]
     running = rate * values["output_mean"] * step_s

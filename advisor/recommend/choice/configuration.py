@@ -101,7 +101,7 @@ class Configurator:
 
     def measure(self, mix: Workload) -> Measured:
         """The features of a mix on this server."""
-        return Measured(mix, self.profile, self.objective.ttft_limit_s)
+        return Measured(mix, self.profile, self.objective.ttft_limit_s, int(self._slot_rank(mix).result))
 
     def configure(self, mix: Workload, measured: Measured | None = None) -> Configuration:
         """Settings and expectation for serving all adapters of `mix`, each of which is asked at times.

@@ -27,7 +27,7 @@ def without_lora(mix: Workload, profile: Profile, settings: Settings) -> Without
     # Of the memory that a GPU has on a part of it, and the longest sequence there, neither is the Profile's own.
     names = ("gpu_memory_utilization", "max_model_len", "max_num_seqs", "max_num_batched_tokens")
     profile = with_settings(profile, {name: getattr(settings, name) for name in names})
-    served = ServedMix(mix, profile)
+    served = ServedMix(mix, profile, settings.max_lora_rank)
     (lora,) = estimate_slots(served, [settings.max_loras])
     plain = estimate(ServedMix(mix, profile.without_lora()))
     return WithoutLora(

@@ -68,3 +68,15 @@ def test_a_small_batch_that_is_fixed_admits_fewer(llama: Pair) -> None:
     answer = recommend(few, llama, Objective())
     assert 0 < answer.admission.adapters < 60
     assert served(answer, few, llama).steady()
+
+
+def test_slots_of_a_larger_rank_take_the_time_and_the_memory_of_that_rank(llama: Pair) -> None:
+    mix = workload(np.full(64, 0.05))
+    large = inventory(mix, fixed={"max_loras": 8, "max_lora_rank": 64})
+    answer = recommend(large, llama, Objective())
+    hour = served(answer, large, llama)
+    assert hour.steady()
+    assert answer.expected is not None
+    assert answer.expected.itl_ms == pytest.approx(hour.itl_ms, rel=0.1)
+    needed = recommend(inventory(mix, fixed={"max_loras": 8}), llama, Objective())
+    assert needed.admission.adapters > answer.admission.adapters

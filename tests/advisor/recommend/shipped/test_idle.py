@@ -28,3 +28,6 @@ def test_idle_adapters_take_their_places_in_host_memory_and_slots_of_their_rank(
     slots = recommend(inventory(workload(rates, ranks)), llama, Objective())
     assert slots.admission.adapters == 120
     assert slots.flags["max_lora_rank"] == 64
+    assert host.expected is not None
+    assert slots.expected is not None
+    assert slots.expected.itl_ms > 1.1 * host.expected.itl_ms, "every slot takes the time of the largest rank"
