@@ -72,6 +72,9 @@ class Discovery:
     """What could not be known, and what was taken for granted: a line each."""
     requests: int | None = None
     """Those that the rates were counted from; None where there are no rates."""
+    busiest_hour: float | None = None
+    """Times the most that rates and phases say, what the busiest hour brought; None where that is no more than chance
+    brings, or nothing tells."""
     complete: bool = False
     """Whether all traffic was seen, so that an adapter that is not among these was not asked at all."""
 

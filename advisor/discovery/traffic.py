@@ -37,6 +37,8 @@ ENOUGH_FOR_TAILS = 500
 MOST_PHASES = 8
 LIKE = 0.15
 """Hours of the day whose rates differ by less, as shares of the mean, make one phase."""
+UNLIKELY = 4.0
+"""Standard deviations of a Poisson count that the busiest hour of a log seldom is beyond by chance alone."""
 LEAST_PREFIX = 16
 """Tokens: vLLM shares whole blocks of 16."""
 _EXAMPLES = 20
@@ -71,7 +73,7 @@ def discover(log: Log, *, base_names: Collection[str], busiest_hour: bool = Fals
     begin, end = _busiest(times)
     peak = (np.searchsorted(times, end) - np.searchsorted(times, begin)) / (end - begin)
     mean = len(times) ** 2 / (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
-    phases: tuple[Phase, ...] = ()
+    phases, beyond = tuple[Phase, ...](), None
     if busiest_hour:
         requests = requests[int(np.searchsorted(times, begin)) : int(np.searchsorted(times, end))]
         times, span_s = np.array([each.time_s for each in requests]), end - begin
@@ -80,6 +82,7 @@ def discover(log: Log, *, base_names: Collection[str], busiest_hour: bool = Fals
         # One mean gap after the last request, as for a replay.
         span_s = (times[-1] - times[0]) * len(times) / (len(times) - 1)
         phases = _phases(times) if log.clock else ()
+        beyond = _beyond(peak, mean * max((each.scale for each in phases), default=1.0), end - begin)
         if peak > 1.5 * mean:
             notes.append(
                 f"the busiest hour brings {peak / mean:.2g} times the mean; rates of that hour alone can be asked for"
@@ -105,6 +108,7 @@ def discover(log: Log, *, base_names: Collection[str], busiest_hour: bool = Fals
         phases=phases,
         notes=tuple(notes),
         requests=len(requests),
+        busiest_hour=beyond,
         complete=True,
     )
 
@@ -161,17 +165,25 @@ def _busiest(times: Floats) -> tuple[float, float]:
     return begin, begin + HOUR_S
 
 
+def _beyond(peak: float, known: float, span_s: float) -> float | None:
+    """Times a known rate, what so many requests/s over that time are; None where they are alike but for chance."""
+    count, usual = peak * span_s, known * span_s
+    return peak / known if count > max((1 + LIKE) * usual, usual + UNLIKELY * usual**0.5) else None
+
+
 def _phases(times: Floats) -> tuple[Phase, ...]:
     """The day's course, hour by hour and alike hours together, of a log of a day or more; empty where it is even.
 
-    The first phase begins when the log does, as the twin's time does.
+    The first phase begins when the log does, as the twin's time does. A day's log has its first request somewhat after
+    the day began and its last before it ended.
     """
     days = (times[-1] - times[0]) / DAY_S
-    if days < 1:
+    if days < 1 - HOUR_S / DAY_S:
         return ()
     hours = np.bincount(((times - times[0]) % DAY_S // HOUR_S).astype(np.int64), minlength=24)
-    # The last day may be cut: each hour counts as often as it came whole, or in part.
-    spans = np.bincount((np.arange(int(np.ceil(days * 24))) % 24), minlength=24)
+    # The last day may be cut: each hour counts as often as it came, in part too, though no rate is of a few minutes.
+    spans = days // 1 + np.clip(days % 1 * 24 - np.arange(24), 0, 1)
+    spans = np.maximum(spans, 0.5)
     rates = hours / spans
     if rates.std() < 2 * np.sqrt(rates.mean() / spans.mean()):  # what chance alone does to even traffic, twice
         return ()

@@ -73,6 +73,20 @@ def test_the_days_course_becomes_phases_and_is_no_burstiness() -> None:
     assert not told(day(0.9)).phases
 
 
+def test_a_log_of_one_day_has_a_days_phases_though_its_first_and_last_request_are_less_than_a_day_apart() -> None:
+    requests = [each for each in day(1) if 60 < each.time_s < DAY - 600]
+    assert [each.duration_s for each in told(requests).phases] == [DAY / 2, DAY / 2]
+
+
+def test_an_hour_that_brings_more_than_the_rates_say_is_told() -> None:
+    assert told(day(0.9)).busiest_hour == pytest.approx(1.8, rel=0.1)
+    assert told(day(3)).busiest_hour is None, "phases say it"
+    assert told(day(0.9), busiest_hour=True).busiest_hour is None
+    assert told(drawn("sql", 0.2, DAY / 2)).busiest_hour is None
+    busy = sorted([*day(3), *drawn("sql", 0.6, 3000)], key=lambda each: each.time_s)
+    assert told(busy).busiest_hour == pytest.approx(2.2, rel=0.25), "an hour of one day beyond those of all"
+
+
 def test_the_busiest_hour_gives_the_rates_when_asked() -> None:
     requests = day(2)
     mean, peak = (one(told(requests, busiest_hour=busy), "sql").traffic.rate for busy in (False, True))

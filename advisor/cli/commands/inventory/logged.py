@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,7 +64,17 @@ def logged(
     adapters, assumed = _with_ranks(found, known)
     command = shlex.join(["advisor", *sys.argv[1:]])
     text = toml_file.new(replace(found, adapters=adapters), model=model, gpu=gpu, command=command)
-    return parse(text, f"{path}, as an inventory", path.parent), assumed
+    return parse(text, f"{path}, as an inventory", path.parent), (*_surpassed(found), *assumed)
+
+
+def _surpassed(found: Discovery) -> Iterator[str]:
+    """That an hour of the log brought more than the answer is for."""
+    if found.busiest_hour is not None:
+        rates = "the hours of an average day" if found.phases else "the whole log"
+        yield (
+            f"rates are those of {rates}, and the busiest hour brought {found.busiest_hour:.2g} times as much as they "
+            "say at most: --busiest-hour answers for that one"
+        )
 
 
 def _check(found: Discovery, path: Path) -> None:

@@ -55,6 +55,14 @@ def test_a_log_says_how_little_its_rates_rest_on(log: Path) -> None:
     assert "% sure" not in text
 
 
+def test_a_log_whose_busiest_hour_brings_more_than_the_answer_is_for_says_so(log: Path) -> None:
+    times = [60 * i for i in range(240)] + [4 * 3600 + 6 * i for i in range(600)]
+    log.write_text("time,adapter,input,output\n" + "".join(f"{each},sql,100,50\n" for each in times))
+    assert "the whole log, and the busiest hour brought 3.6 times as much" in read(log, "8")[1][0]
+    found = logged(log, model=MODEL, gpu=GPU, ranks="8", busiest_hour=True)
+    assert found is not None and not found[1]
+
+
 def test_one_rank_a_file_or_folders_say_ranks(log: Path, tmp_path: Path) -> None:
     assert of(read(log, "8")[0]) == {"sql": (8, 0.33), "legal": (8, 0.33)} and not read(log, "8")[1]
     table = tmp_path / "ranks.csv"
