@@ -38,7 +38,8 @@ def further_flags(
 ) -> tuple[Further, ...]:
     """The flags that are worth a thought for a server with these settings."""
     load, rates = load_of(pair, configuration), Counted.of_few(inventory.counted_requests)
-    found = [*_told(_token_budget(load, objective), rates), *_seats(load, rates)]
+    today = int(inventory.server.get("max_num_seqs", 0))
+    found = [*_told(_token_budget(load, objective), rates), *_seats(load, rates, today)]
     found += _target_modules(inventory, pair, configuration.settings, admitted)
     found += _told(_specialised(load), rates)
     return tuple(each for each in found if _has(pair.vllm, each.flag))
@@ -81,15 +82,20 @@ def _token_budget(load: Load, objective: Objective) -> Iterator[Further]:
     yield Further(f"--max-num-batched-tokens={budget}", why)
 
 
-def _seats(load: Load, rates: Counted | None) -> Iterator[Further]:
-    """A limit of the batch bounds the time of a step when more comes than is expected; or than few requests tell."""
+def _seats(load: Load, rates: Counted | None, today: int) -> Iterator[Further]:
+    """A limit of the batch bounds the time of a step when more comes than is expected; or than few requests tell.
+
+    The limit of today stays where it is large enough.
+    """
     if load.one_token:
         return  # prompts fill steps by their tokens
     in_flight, bursts = load.in_flight, max(load.values["cv_mean"], 1.0)
     most = 1.0 if rates is None else rates.most
     peak = most * in_flight + DEVIATIONS * bursts * math.sqrt(most * in_flight)
     seats = 2 ** math.ceil(math.log2(max(2 * peak, 16)))
-    if seats < load.settings.max_num_seqs / 2:
+    kept = seats <= today < load.settings.max_num_seqs
+    seats = today if kept else seats
+    if kept or seats < load.settings.max_num_seqs / 2:
         even = (
             ""
             if rates is None
@@ -98,6 +104,7 @@ def _seats(load: Load, rates: Counted | None) -> Iterator[Further]:
         all_let_in = f"with {load.settings.max_num_seqs:,} all are let in, and every answer slows down"
         yield Further(
             f"--max-num-seqs={seats}",
+            f"{'enough as it is today: ' if kept else ''}"
             f"about {few(in_flight)} requests are in flight, seldom more than {math.ceil(peak):,}{even}: if more come "
             "than expected, they then wait, and a step without prompts takes no more than "
             f"{load.step_ms(seats, seats):,.0f} ms; {all_let_in}",

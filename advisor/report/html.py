@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
+from advisor.names import SHOWN as TOLD
 from advisor.names import listed
 from advisor.recommend.answer.recommendation import Recommendation
-from advisor.recommend.objective import Expectation, Objective
+from advisor.recommend.objective import Objective
 from advisor.recommend.what_if.growth import Growth
 from advisor.report import chart as charts
-from advisor.report.prose.outlook import effect, end, end_expected, rests_on, takes, what_binds
+from advisor.report.prose import answer
+from advisor.report.prose.outlook import end, takes, what_binds
 from advisor.report.prose.trace import decisions
-from advisor.report.text import headline
 from twin.profile import Profile
 from twin.service_level import words
 
@@ -30,65 +30,37 @@ def write(recommendation: Recommendation, growth: Growth | None, profile: Profil
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((files("advisor.report") / "page.html.j2").read_text(encoding="utf-8"))
-    admission, settings = recommendation.admission, recommendation.settings
+    rejected, settings = recommendation.admission.rejected, recommendation.settings
+    headline, *resting_on = answer.headline(recommendation).split("\n")
     return template.render(
-        basis=recommendation.basis,
-        headline=headline(recommendation).partition("\n")[0],
-        rests_on=rests_on(recommendation),
-        reason=recommendation.reason,
-        command=_command(recommendation),
-        figures=_figures(recommendation),
+        gpus=recommendation.basis.gpus,
+        headline=headline,
+        resting_on=resting_on,
+        command=answer.command(recommendation),
+        sections=[
+            ("Admission", list(answer.admission(recommendation))),
+            ("Nobody measured this pair", list(answer.derived(recommendation))),
+            what_binds(recommendation),
+        ],
+        levers=list(answer.levers(recommendation)),
+        expected=[
+            (answer.expectation(recommendation), list(answer.expected(recommendation))),
+            answer.verified(recommendation),
+        ],
         curves=[] if growth is None else [curve.max_loras for curve in growth.curves],
         chosen=None if settings is None else settings.max_loras,
         growth="" if growth is None else takes(growth, recommendation),
         charts=[] if growth is None else _charts(growth, recommendation, objective),
         memory=_memory(recommendation, profile),
-        changes=recommendation.changes,
-        rejected=listed(admission.rejected, SHOWN) if admission.rejected and settings is not None else "",
-        principle=admission.principle,
+        changes=list(answer.changes(recommendation)),
+        further=list(answer.further(recommendation)),
+        rejected=listed(rejected, SHOWN) if len(rejected) > TOLD and settings is not None else "",
         warnings=recommendation.warnings,
-        binding=what_binds(recommendation),
         end=end(recommendation),
-        end_expected=end_expected(recommendation),
-        levers=[(lever.change, effect(lever, recommendation)) for lever in recommendation.levers],
         decisions=list(decisions(recommendation)),
         trace=[{"output": s.output, "rule": s.rule, "result": _number(s.result)} for s in recommendation.trace],
         **{name.lower(): getattr(charts, name) for name in ("WIDTH", "HEIGHT", "LEFT", "RIGHT", "TOP", "BOTTOM")},
     )
-
-
-def _command(recommendation: Recommendation) -> str:
-    if not recommendation.args:
-        return ""
-    parts = [f"vllm serve {shlex.quote(recommendation.basis.model)}", *map(shlex.quote, recommendation.args)]
-    return " \\\n    ".join(parts)
-
-
-def _figures(recommendation: Recommendation) -> list[tuple[str, str]]:
-    expected, admission = recommendation.expected, recommendation.admission
-    if expected is None:
-        return []
-    return [
-        ("admitted", f"{admission.adapters:,} of {admission.of:,} adapters"),
-        ("traffic", f"{admission.request_rate:,.4g} requests/s, {admission.token_rate:,.0f} tokens/s"),
-        ("state", "steady" if recommendation.steady else "not steady"),
-        ("throughput", f"{expected.throughput_tok_s:,.0f} tokens/s"),
-        *_itl(expected),
-        ("TTFT", f"{expected.ttft_ms:,.0f} ms on average to the first token"),
-        *((words(name), f"{expected.time_ms(name):,.0f} ms") for name in _limited_percentiles(recommendation)),
-        ("KV cache", f"{expected.kv_capacity_tokens:,} tokens"),
-    ]
-
-
-def _itl(expected: Expectation) -> list[tuple[str, str]]:
-    if expected.one_token:
-        return []
-    return [("ITL", f"{expected.itl_ms:,.1f} ms on average from one token of an answer to the next")]
-
-
-def _limited_percentiles(recommendation: Recommendation) -> list[str]:
-    objective = recommendation.objective
-    return [] if objective is None else [name for name, limit in objective.limits.items() if not limit.is_mean]
 
 
 def _charts(growth: Growth, recommendation: Recommendation, objective: Objective) -> list[charts.Chart]:

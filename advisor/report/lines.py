@@ -15,7 +15,7 @@ LABEL = 13
 
 def row(label: str, said: str) -> str:
     """What is said, behind a label."""
-    return f"{label:<{LABEL}}{said}"
+    return f"{label:<{LABEL - 1}} {said}"
 
 
 def titled(title: str, lines: Iterable[str], width: int, *, hang: int = LABEL) -> str:

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-from advisor.names import counted, few, listed
-from advisor.recommend.answer.recommendation import CAREFUL, MIDDLE, Recommendation
-from advisor.recommend.objective import PERCENTILES_OFF, Expectation
+from advisor.recommend.answer.recommendation import Recommendation
 from advisor.report.lines import NARROWEST, WIDTH, row, titled, wrapped
-from advisor.report.prose.outlook import effect, end, end_expected, idle, rests_on, what_binds
+from advisor.report.prose import answer
+from advisor.report.prose.outlook import end, what_binds
 from advisor.report.prose.trace import decisions
-from twin.service_level import PERCENTS, words
-
-SURE = 0.99
-"""A chance above it is told as no more than that: the models know none better."""
-MANY = 0.01
-"""Of the requests: that such a share is refused belongs to the first line."""
-FIRST_TOKEN = " (time to first token)"
 
 
 def write(recommendation: Recommendation, *, width: int = WIDTH, full_trace: bool = False) -> str:
@@ -26,233 +16,31 @@ def write(recommendation: Recommendation, *, width: int = WIDTH, full_trace: boo
 
     With the `full_trace` as rules have it, in place of sentences.
     """
-    width = max(width, NARROWEST)
-    feasible = recommendation.feasible
+    width, which = max(width, NARROWEST), end(recommendation)
+
+    def rows(title: str, said: Iterable[answer.Row]) -> str:
+        return titled(title, [row(*each) for each in said], width)
+
+    def items(title: str, said: Iterable[str]) -> str:
+        return titled(title, [f"- {each}" for each in said], width, hang=2)
+
+    changes = [f"{name:<25}{today} -> {then}" for name, today, then in answer.changes(recommendation)]
+    why = _full(recommendation) if full_trace else _why(recommendation)
     blocks = [
-        "\n".join(wrapped(line, width) for line in headline(recommendation).split("\n")),
-        _command(recommendation) if feasible else "",
-        titled("Admission", _admission(recommendation) if feasible else [], width),
-        titled("Nobody measured this pair", _derived(recommendation), width),
-        _binding(recommendation, width),
-        titled(f"What would help{end(recommendation)}", _levers(recommendation), width, hang=2),
-        titled(_expectation(recommendation), _expected(recommendation), width) if feasible else "",
-        _verified(recommendation, width),
-        titled("Changes to the settings in [server]", _changes(recommendation), width),
-        titled(
-            f"Further flags{end(recommendation)}",
-            [f"- {each.flag}: {each.why}" for each in recommendation.further],
-            width,
-            hang=2,
-        ),
-        titled("Warnings", [f"- {warning}" for warning in recommendation.warnings], width, hang=2),
-        titled(
-            f"Why{end(recommendation)}", _full(recommendation) if full_trace else _why(recommendation), width, hang=2
-        ),
+        "\n".join(wrapped(line, width) for line in answer.headline(recommendation).split("\n")),
+        answer.command(recommendation),
+        rows("Admission", answer.admission(recommendation)),
+        rows("Nobody measured this pair", answer.derived(recommendation)),
+        rows(*what_binds(recommendation)),
+        items(f"What would help{which}", answer.levers(recommendation)),
+        rows(answer.expectation(recommendation), answer.expected(recommendation)),
+        rows(*answer.verified(recommendation)),
+        titled("Changes to the settings in [server]", changes, width),
+        items(f"Further flags{which}", answer.further(recommendation)),
+        items("Warnings", recommendation.warnings),
+        titled(f"Why{which}", why, width, hang=2),
     ]
     return "\n\n".join(block for block in blocks if block)
-
-
-def headline(recommendation: Recommendation) -> str:
-    admission, refusing = recommendation.admission, _refusing(recommendation)
-    if not recommendation.feasible:
-        what = f"not feasible: {recommendation.reason}"
-    elif admission.adapters == admission.of:
-        everyone = "the one adapter" if admission.of == 1 else f"all {_adapters(admission.of)}"
-        what = f"{_server(recommendation)} serves {everyone}{refusing}"
-    else:
-        some = f"{admission.adapters:,} of {_adapters(admission.of)} of this mix"
-        what = f"{_server(recommendation)} serves {some}{refusing}"
-    return "\n".join(
-        filter(None, (f"{recommendation.basis.pair}: {what}", str(recommendation.basis), rests_on(recommendation)))
-    )
-
-
-def _refusing(recommendation: Recommendation) -> str:
-    """What belongs to that in one breath: requests that are refused, where they are many."""
-    share = 0.0 if recommendation.expected is None else recommendation.expected.refused_share
-    return f", but vLLM refuses {share:.0%} of the requests, longer than max_model_len" if share >= MANY else ""
-
-
-def _server(recommendation: Recommendation) -> str:
-    basis = recommendation.basis
-    return f"one {basis.unit}" if basis.gpus == 1 else f"one {basis.unit} of {basis.gpus} GPUs"
-
-
-def _adapters(count: int) -> str:
-    return f"{count:,} adapter" + ("" if count == 1 else "s")
-
-
-def _command(recommendation: Recommendation) -> str:
-    environment = "".join(f"{name}={shlex.quote(value)} " for name, value in recommendation.environment.items())
-    serve = f"{environment}vllm serve {shlex.quote(recommendation.basis.model)}"
-    return " \\\n    ".join([serve, *map(shlex.quote, recommendation.args)])
-
-
-def _admission(recommendation: Recommendation) -> Iterator[str]:
-    admission = recommendation.admission
-    yield row(
-        "admitted",
-        f"{admission.adapters:,} of {_adapters(admission.of)}: "
-        f"{admission.request_rate:,.4g} requests/s, {few(admission.token_rate)} tokens/s",
-    )
-    if admission.idle:
-        in_host = admission.adapters if recommendation.settings is None else recommendation.settings.max_cpu_loras
-        yield row("idle", idle(admission, in_host))
-    if (known := recommendation.uncertainty) and known.up_to > admission.adapters:
-        yield row("", f"by {CAREFUL} of what is known; {known.up_to:,} by {MIDDLE}")
-    if host := recommendation.host_memory:
-        held = f"{host.gib:,.{1 if host.gib >= 0.1 else 2}f} GiB for the {_adapters(host.adapters)} of max_cpu_loras"
-        yield row("host memory", f"{held}{host.copies}")
-    if (objective := recommendation.objective) is not None:
-        within = "".join(
-            f", {words(name)}{FIRST_TOKEN if name.startswith('ttft') else ''} within {limit.seconds:g} s"
-            for name, limit in objective.limits.items()
-        )
-        yield row("objective", f"{objective.name}: no requests starve{within}")
-    if rate := admission.base_request_rate:
-        requests = f"{rate:,.4g} request{'' if rate == 1 else 's'}/s"
-        yield row(
-            "base model",
-            f"beside them {requests} that name no adapter, {few(admission.base_token_rate)} tokens/s",
-        )
-    if rejected := admission.rejected:
-        yield row("rejected", listed(rejected))
-        yield row("principle", admission.principle)
-        units = f"{recommendation.basis.unit}s"
-        yield row("elsewhere", f"`advisor place` says on how many {units} all of them are served, and who goes where")
-
-
-def _binding(recommendation: Recommendation, width: int) -> str:
-    title, rows = what_binds(recommendation)
-    return titled(title, [row(label, said) for label, said in rows], width)
-
-
-def _levers(recommendation: Recommendation) -> Iterator[str]:
-    for lever in recommendation.levers:
-        yield f"- {lever.change}: {effect(lever, recommendation)}"
-
-
-def _expectation(recommendation: Recommendation) -> str:
-    """The title of what to expect."""
-    figures = recommendation.figures()
-    simulated = figures.get("simulated_hours")
-    means = _likely(recommendation)
-    if simulated:
-        means = f", simulated, not predicted: means of {counted(simulated, 'hour')}"
-    return f"Expected{end_expected(recommendation)}: {_state(figures)}{means}"
-
-
-def _likely(recommendation: Recommendation) -> str:
-    """How sure the models are of an hour like that."""
-    expected = recommendation.expected
-    if expected is None or not recommendation.steady:
-        return ""
-    if (rates := recommendation.counted) is not None and rates.few:  # the chance is of rates that are known
-        return f" if no more comes than was counted, which {counted(rates.requests, 'request')} hardly tell"
-    return f", {f'more than {SURE:.0%}' if expected.chance > SURE else f'{expected.chance:.0%}'} sure"
-
-
-def _derived(recommendation: Recommendation) -> Iterator[str]:
-    """Of which servers the figures are, and what would tell more."""
-    if (known := recommendation.uncertainty) is None:
-        return
-    yield row("careful end", "what nine of ten such servers do no worse than: adapters are admitted by it")
-    if known.ranges:
-        yield row("the middle", "the likeliest such server; in brackets, between which ends it likely is")
-    yield row("least known", known.decisive)
-    yield row("told by", known.measured_by)
-
-
-def _expected(recommendation: Recommendation) -> Iterator[str]:
-    expected = recommendation.expected
-    yield from _figures(recommendation.figures())
-    if (plain := recommendation.without_lora) and recommendation.binding is None:  # else it is among what would help
-        one_token = expected is not None and expected.one_token
-        time = f"{'a step of' if one_token else 'ITL'} {plain.itl_ms:,.1f} ms"
-        yield row("without LoRA", f"{time}, and {plain.load_ratio:.3g} times the tokens/s at most")
-    yield row("reading", _reading(expected))
-
-
-def _reading(expected: Expectation | None) -> str:
-    """What the figures mean."""
-    if expected is not None and expected.one_token:
-        return "there is no ITL, the time to a next token: answers have one; the mean TTFT, then percentiles"
-    meaning = "ITL is the time from one token of an answer to the next: the mean, then percentiles"
-    known = expected is None or expected.hours or not expected.percentiles
-    return meaning if known else f"{meaning}, off by a factor of {PERCENTILES_OFF:g} at times"
-
-
-def _verified(recommendation: Recommendation, width: int) -> str:
-    measures = recommendation.verified
-    if not measures:
-        return ""
-    missed = [row("missed", each) for each in measures["missed"]]
-    beside = [row(each["change"], _beside(each)) for each in measures.get("neighbours", ())]
-    if "best" in measures:
-        better = [each["change"] for each in measures["neighbours"] if each["better"]]
-        beside.append(row("the best", f"no: better are {' and '.join(better)}" if better else _best(measures)))
-    middle = "" if recommendation.uncertainty is None else f" of {MIDDLE}"
-    return titled(f"Digital twin{middle}: {_state(measures)}", [*_figures(measures), *missed, *beside], width)
-
-
-def _beside(neighbour: Mapping[str, Any]) -> str:
-    """What the twin measured of a neighbour."""
-    shown = (("throughput_tok_s", "{:,.0f} tokens/s"), ("itl_ms", "ITL {:,.1f} ms"), ("ttft_ms", "TTFT {:,.0f} ms"))
-    told = ", ".join(form.format(neighbour[key]) for key, form in shown if key in neighbour)
-    return f"{told}; missed: {'; '.join(neighbour['missed'])}" if neighbour["missed"] else told
-
-
-def _best(measures: Mapping[str, Any]) -> str:
-    return "yes: none of these is better" if measures["best"] else "no; none of these is better, though"
-
-
-def _state(figures: Mapping[str, Any]) -> str:
-    if figures["starved"]:
-        return "starved"
-    return "steady" if figures["steady"] else "not steady, the TTFT is above the limit"
-
-
-def _figures(figures: Mapping[str, Any]) -> list[str]:
-    shown = (
-        ("throughput", "throughput_tok_s", ",.0f", "tokens/s"),
-        ("ITL", "itl_ms", ",.1f", "ms"),
-        ("TTFT", "ttft_ms", ",.0f", "ms"),
-        ("KV cache", "kv_capacity_tokens", ",", "tokens"),
-    )
-    lines = [
-        row(label, f"{_figure(figures[key], digits)} {unit}{_range(figures, key)}{_percentiles(figures, key, digits)}")
-        for label, key, digits, unit in shown
-        if figures.get(key) is not None
-    ]
-    if refused := figures.get("refused_share"):
-        lines.append(row("refused", f"{refused:.2%} of the requests, longer than max_model_len"))
-    return lines
-
-
-def _figure(value: float, digits: str) -> str:
-    """A figure as it is told; one that would be told as 0 by its first digits."""
-    return f"{value:.1g}" if 0 < value < 0.5 and digits == ",.0f" else f"{value:{digits}}"
-
-
-def _range(figures: Mapping[str, Any], key: str) -> str:
-    """How far an estimate may be off."""
-    low, high = figures.get(f"{key}_range", (None, None))
-    return "" if low is None else f" ({low:,.0f} to {high:,.0f})"
-
-
-def _percentiles(figures: Mapping[str, Any], mean: str, digits: str) -> str:
-    """Those of a time, behind its mean; those that no hour was simulated for, as about so much."""
-    measured = "simulated_hours" in figures or "arrivals" in figures
-    about, digits = ("", digits) if measured else ("about ", ",.0f")
-    found = {
-        words: figures.get(mean.replace("_ms", f"_{words}_ms")) for words in PERCENTS.values() if mean.endswith("_ms")
-    }
-    told = [f"{words.upper()} {about}{time_ms:{digits}}" for words, time_ms in found.items() if time_ms is not None]
-    return f"; {', '.join(told)}" if told else ""
-
-
-def _changes(recommendation: Recommendation) -> list[str]:
-    return [f"{change.name:<25}{change.today} -> {change.recommended}" for change in recommendation.changes]
 
 
 def _why(recommendation: Recommendation) -> Iterator[str]:

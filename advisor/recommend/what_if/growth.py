@@ -67,6 +67,8 @@ class Growth:
     there are."""
     at_most: bool
     """Whether more was not looked for."""
+    host_full: bool
+    """Whether it is host memory that holds no more."""
     curves: tuple[Curve, ...]
     """By slots; those recommended among them."""
     ttft: str = "ttft_ms"
@@ -86,10 +88,12 @@ def grow(inventory: Inventory, pair: Pair, objective: Objective, recommendation:
         size, _ = largest(min(served, mix.most), mix.most, mix.misses)
     slots = recommendation.settings.max_loras
     wanted = {max(round(slots * times), 1) for times in SLOTS} if "max_loras" not in inventory.fixed else {slots}
-    sizes = _sizes(min(math.ceil(BEYOND * max(size, served)), MOST_TIMES * len(mix)), served)
+    reached, host_full = size == mix.most, mix.most < MOST_TIMES * len(mix)
+    sizes = _sizes(min(math.ceil(BEYOND * max(size, served)), mix.most), served)
     curves = (_curve(mix, sizes, each, served) for each in sorted(wanted))
     shown = objective.shown("ttft"), objective.shown("itl")
-    return Growth(size, size == mix.most, tuple(curve for curve in curves if curve is not None), *shown)
+    drawn = tuple(curve for curve in curves if curve is not None)
+    return Growth(size, reached and not host_full, reached and host_full, drawn, *shown)
 
 
 def _sizes(most: int, served: int) -> list[int]:

@@ -131,8 +131,9 @@ def takes(growth: Growth, recommendation: Recommendation) -> str:
         " Curves end with the first number that misses the objective: behind it requests queue up for all of an hour, "
     )
     known = f"{ends}and the models do not know how bad that is." if any(each.ended for each in growth.curves) else ""
-    unit = recommendation.basis.unit
-    return f"Of this mix one {unit} takes {more}{counted(growth.adapters, 'adapter')}{of}, with slots to match.{known}"
+    unit, full = recommendation.basis.unit, ", all that host memory holds" if growth.host_full else ""
+    most = f"{more}{counted(growth.adapters, 'adapter')}{of}{full}"
+    return f"Of this mix one {unit} takes {most}, with slots to match.{known}"
 
 
 def effect(lever: Lever, recommendation: Recommendation) -> str:

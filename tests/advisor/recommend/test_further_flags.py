@@ -50,6 +50,14 @@ def test_flags_came_when_vllms_own_history_says(name: str) -> None:
     assert SINCE[name] == (0, last + 1) and release(spelling.absent)
 
 
+@pytest.mark.parametrize(("today", "advised"), [(16, 32), (32, 32), (100, 100), (1500, 1500), (4096, 32), (None, 32)])
+def test_seats_of_today_stay_where_they_are_enough(today: int | None, advised: int) -> None:
+    more = {} if today is None else {"server": {"max_num_seqs": today, "max_num_batched_tokens": 4096}}
+    said = told(answer(**more), "--max-num-seqs=")
+    assert said.startswith(f"--max-num-seqs={advised}: ")
+    assert ("as it is today" in said) == (today == advised)
+
+
 def test_long_prompts_trade_itl_against_ttft() -> None:
     long = told(answer(mean=4000), "--max-num-batched-tokens=2048")
     assert "512: " in long and "8,192: " in long

@@ -244,6 +244,15 @@ def test_the_chart_of_the_example_only_rises() -> None:
     assert curve.ended and "behind it requests queue up" in takes(drawn, answer)
 
 
+def test_a_chart_ends_where_host_memory_is_full() -> None:
+    asked = replace(inventory(count=100), host_memory_gib=9.0)
+    answer = answered(asked)
+    drawn = grow(asked, find_pair(asked.model, asked.gpu), Objective(), answer)
+    assert drawn is not None and answer.binding is not None and answer.binding.what == "host_memory"
+    assert f"{answer.binding.adapters} adapters, all that host memory holds" in takes(drawn, answer)
+    assert max(point.adapters for curve in drawn.curves for point in curve.points) == answer.binding.adapters
+
+
 def test_adapters_that_are_never_asked_are_where_the_host_has_room_for_them() -> None:
     """ "They take host memory only" stood beside a warning that most of them are read from disk."""
     idle = '[[adapters]]\nname = "idle"\ncount = 3000\nrank = 16\nrate = 0\n'

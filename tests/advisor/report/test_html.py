@@ -34,7 +34,7 @@ class Page(HTMLParser):
         assert not any(name.startswith("on") for name, _ in attrs)
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        self.text += f"{data} "
 
 
 def inventory(folder: Path, name: str = "tenant", count: int = 400) -> Path:
@@ -86,6 +86,19 @@ def test_names_of_an_inventory_stay_text(tmp_path: Path) -> None:
     found = Page(text := report(inventory(tmp_path, name)))
     assert "script" not in found.tags and "img" not in found.tags
     assert name.replace("&amp;", "&amp;") in found.text and "49" not in re.findall(r"serves (\d+)", text)
+
+
+def test_the_page_says_all_that_the_terminal_says(tmp_path: Path) -> None:
+    path = inventory(tmp_path, count=30)
+    path.write_text("dynamic = true\nvllm = '0.24'\n" + path.read_text().replace("max_loras = 32", "max_num_seqs = 64"))
+    command = [sys.executable, "-m", "advisor", "recommend", str(path), "--verify", "--report", str(tmp_path / "page")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said, _, _ = done.stdout.partition("\nWhy")
+    for title in ("Admission", "Nobody measured", "Expected of", "Digital twin", "Further flags", "Warnings"):
+        assert f"\n{title}" in said, title
+    page = Page((tmp_path / "page").read_text(encoding="utf-8"))
+    words = said.replace("Changes to the settings in [server]", "Today and recommended").replace("\\\n", "").split()
+    assert {each for each in words if each not in page.text.split()} == {"-", "->"}
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")

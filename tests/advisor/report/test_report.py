@@ -17,7 +17,7 @@ from advisor import report as formats
 from advisor.features.vector import UNITS
 from advisor.recommend.answer.outlook import Binding, InFlight, Lever
 from advisor.recommend.answer.reasons import Asked, Missed, NextRank, Quotient
-from advisor.recommend.answer.recommendation import Admission, Change, Recommendation, Step
+from advisor.recommend.answer.recommendation import Admission, Change, Further, Recommendation, Step
 from advisor.recommend.objective import Expectation, Objective
 from advisor.report import Format
 from advisor.report.answer_schema import answer_schema
@@ -196,6 +196,29 @@ def spelt(words: list[str]) -> dict[str, Any]:
     """`--max-loras=96` and the like as settings."""
     pairs = (word.removeprefix("--").split("=") for word in words)
     return {name.replace("-", "_"): json.loads(value) for name, value in pairs}
+
+
+def test_a_long_label_is_apart_from_what_it_stands_before() -> None:
+    assert "\n  2,018 adapters 1,513 tokens/s" in formats.write(
+        replace(
+            VERIFIED,
+            verified={
+                **(VERIFIED.verified or {}),
+                "best": True,
+                "neighbours": [{"change": "2,018 adapters", "throughput_tok_s": 1513.0, "missed": [], "better": False}],
+            },
+        ),
+        Format.TEXT,
+    )
+
+
+@pytest.mark.parametrize(
+    ("today", "told"), [(64, "64 -> 2048, or stays 64: see"), (8, "8 -> 2048, or 64: see"), (2048, "")]
+)
+def test_a_setting_that_further_flags_say_otherwise_is_told_with_both(today: int, told: str) -> None:
+    changes = (Change("max_num_seqs", today, 2048),) if today != 2048 else ()
+    answer = replace(ADMITTED, changes=changes, further=(Further("--max-num-seqs=64", "why"),))
+    assert ("see further flags" in (text := formats.write(answer, Format.TEXT))) == bool(told) and told in text
 
 
 def test_a_twin_that_disagrees() -> None:
