@@ -69,18 +69,25 @@ def _better(
 def _neighbours(
     recommendation: Recommendation, server: Settings, inventory: Inventory, profile: Profile
 ) -> Iterator[tuple[str, Inventory, Settings]]:
-    """What each is, who is served, and how."""
-    admitted = inventory.only(recommendation.admission.admitted)
+    """What each is, who is served, and how: with no more in host memory than it holds."""
+    admitted, held = inventory.only(recommendation.admission.admitted), recommendation.host_memory
+    in_host = server.max_cpu_loras
+
+    def room(wanted: int) -> int:
+        """What host memory holds of so many adapters."""
+        if "max_cpu_loras" in inventory.fixed:
+            return in_host
+        return max(in_host, wanted) if held is None else max(in_host, min(wanted, held.room))
+
     if "max_loras" not in inventory.fixed:
         for slots in dict.fromkeys(round(times * server.max_loras) for times in SLOTS):
             left = profile.memory.kv_capacity_tokens(slots, server.max_lora_rank, server.gpu_memory_utilization)
-            if 1 <= slots <= len(admitted) and slots != server.max_loras and left >= server.max_model_len:
-                in_host = max(server.max_cpu_loras, slots)
-                yield f"{slots:,} slots", admitted, replace(server, max_loras=slots, max_cpu_loras=in_host)
+            starts = left >= server.max_model_len and slots <= room(slots)
+            if 1 <= slots <= len(admitted) and slots != server.max_loras and starts:
+                yield f"{slots:,} slots", admitted, replace(server, max_loras=slots, max_cpu_loras=room(slots))
     asked, idle = np.flatnonzero(admitted.workload.rate > 0), np.flatnonzero(admitted.workload.rate == 0)
     order = in_order(admitted.workload, admitted.names, asked)
     for size in dict.fromkeys(round(times * len(order)) for times in ADAPTERS):
-        if size >= 1 and size != len(order):
-            some = admitted.take(np.concatenate([order[np.arange(size) % len(order)], idle]))
-            in_host = max(server.max_cpu_loras, len(some))
-            yield f"{len(some):,} adapters", some, replace(server, max_cpu_loras=in_host)
+        some = admitted.take(np.concatenate([order[np.arange(size) % len(order)], idle]))
+        if size >= 1 and size != len(order) and len(some) <= max(len(admitted), room(len(some))):
+            yield f"{len(some):,} adapters", some, replace(server, max_cpu_loras=room(len(some)))

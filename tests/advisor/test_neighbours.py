@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from advisor.inventory.inventory import parse
+from typing import Any
+
+import pytest
+
+from advisor.inventory.inventory import Inventory, parse
 from advisor.neighbours import compared
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
@@ -27,12 +31,26 @@ rate = 0.1
 """
 
 
-def test_room_for_more_is_nothing_better_where_whoever_is_left_out_needs_larger_slots() -> None:
-    inventory, objective = parse(OF_TWO_RANKS), Objective()
-    pair = find_pair(inventory.model, inventory.gpu)
+def neighbours(inventory: Inventory) -> list[dict[str, Any]]:
+    objective, pair = Objective(), find_pair(inventory.model, inventory.gpu)
     answer = recommend(inventory, pair, objective)
-    assert answer.admission.rejected == ("big",)
     found = compared(verified(answer, inventory, pair.profile, objective), inventory, pair.profile, objective).verified
     assert found is not None
-    (more,) = (each for each in found["neighbours"] if each["change"] == "66 adapters")
+    return list(found["neighbours"])
+
+
+@pytest.mark.parametrize(
+    ("limit", "count", "sizes"), [("host_memory_gib = 6\n", 200, [68]), ("host_memory_gib = 8\n", 90, [81, 99])]
+)
+def test_no_more_adapters_are_better_than_host_memory_holds(limit: str, count: int, sizes: list[int]) -> None:
+    text = OF_TWO_RANKS.partition("[[adapters]]")[0] + '[[adapters]]\nname = "t"\nrank = 16\nrate = 0.02\ncount = '
+    found = neighbours(parse(f"{limit}{text}{count}"))
+    assert [each["change"] for each in found if "adapters" in each["change"]] == [f"{size} adapters" for size in sizes]
+
+
+def test_room_for_more_is_nothing_better_where_whoever_is_left_out_needs_larger_slots() -> None:
+    inventory, objective = parse(OF_TWO_RANKS), Objective()
+    assert recommend(inventory, find_pair(inventory.model, inventory.gpu), objective).admission.rejected == ("big",)
+    found = neighbours(inventory)
+    (more,) = (each for each in found if each["change"] == "66 adapters")
     assert not more["missed"] and not more["better"]

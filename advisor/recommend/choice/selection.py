@@ -44,9 +44,10 @@ class Candidates:
     """By what they are put in order."""
 
     def hold(self, selection: Selection) -> bool:
-        """Whether all that were selected are among these, and more."""
-        these = np.concatenate([self.order, self.idle])
-        return len(these) > len(selection.adapters) and bool(np.isin(selection.adapters, these).all())
+        """Whether all that were selected are among these, and more; or just these, without who was asked about too."""
+        these, asked = (np.concatenate([each.order, each.idle]) for each in (self, selection.candidates))
+        differ = len(these) > len(selection.adapters) or len(asked) > len(these)
+        return differ and bool(np.isin(selection.adapters, these).all())
 
     def first(self, asked: int, in_host: int) -> Positions:
         """So many of those that are asked and as many idle ones as host memory then has room for, ascending."""
@@ -112,8 +113,8 @@ class Selector:
         for candidates in self._alternatives(loadable, before, no_mix=whole.choice.size <= 1):
             if (least := self._least_better(candidates, best)) <= len(candidates.order):
                 other = self._try(candidates, least)
-                more = len(other.adapters) > len(best.adapters) and bool(np.isin(best.adapters, other.adapters).all())
-                best = other if other.worth > WORTH * best.worth or more else best
+                holds = len(other.adapters) >= len(best.adapters) and bool(np.isin(best.adapters, other.adapters).all())
+                best = other if other.worth > WORTH * best.worth or holds else best
         if len(left_out := self._left_out(best, loadable)):
             told.append(self._compared(whole, best, left_out))
             best = replace(best, candidates=self._without(best.candidates, left_out))
@@ -212,7 +213,8 @@ class Selector:
     def _least_better(self, candidates: Candidates, best: Selection) -> int:
         """How many of those that are asked have to be served to be worth it, or to hold all that were selected.
 
-        More than there are where neither can be.
+        More than there are where neither can be. Of the very ones that were selected all: then what is told of them is
+        of them alone, not of others beside them that are left out.
         """
         count = np.arange(1, len(candidates.order) + 1)
         worth = (count + len(candidates.idle)) * np.cumsum(self._load()[candidates.order])

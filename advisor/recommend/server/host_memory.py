@@ -4,6 +4,7 @@ were asked least recently are dropped and read from disk again.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -85,6 +86,13 @@ class HostMemory:
     def fits(self) -> bool:
         """Whether there is room, as far as anyone said."""
         return self.limit_gib is None or self.gib <= self.limit_gib
+
+    @property
+    def room(self) -> int:
+        """How many adapters of that weight there is room for, as far as anyone said."""
+        if self.limit_gib is None or not self.gib:
+            return sys.maxsize
+        return int(self.limit_gib / self.gib * self.adapters)
 
     @property
     def copies(self) -> str:

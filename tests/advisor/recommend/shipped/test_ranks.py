@@ -48,6 +48,19 @@ def test_what_a_large_rank_would_cost_was_asked_of_the_models(
     assert "are left out" in answer.admission.principle
 
 
+@pytest.mark.parametrize("objective", [Objective(), Objective(ObjectiveName.LATENCY, Limit(0.3))])
+def test_the_trace_is_of_those_that_are_not_left_out(llama: Pair, objective: Objective) -> None:
+    """It told the load limit beside the large rank, 34 adapters, of an answer that admits a hundred."""
+    rates = np.full(101, 0.05)
+    answer = recommend(inventory(workload(rates, np.array([8.0] * 100 + [256.0]))), llama, objective)
+    assert answer.admission.rejected == ("a-100",)
+    alone = recommend(inventory(workload(rates[:100], 8)), llama, objective)
+    limit, of_these = (next(s.result for s in each.trace if s.output == "load_limit") for each in (answer, alone))
+    assert limit == pytest.approx(of_these)
+    assert (answer.expected, answer.flags) == (alone.expected, alone.flags)
+    assert not any("rank_share" in warning for warning in answer.warnings)
+
+
 def test_of_several_large_ranks_it_is_said_how_many_are_meant(llama: Pair) -> None:
     ranks = np.array([8.0] * 100 + [256.0] * 4 + [512.0])
     answer = recommend(inventory(workload(np.full(105, 0.05), ranks)), llama, Objective())
