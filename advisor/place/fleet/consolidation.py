@@ -70,11 +70,11 @@ def without_one(fleet: Fleet, until: float = float("inf")) -> Fleet | None:
             return None
         smaller = fleet.copy()
         adapters = smaller.gpus.pop(number).adapters
-        smaller.may_open = False
+        smaller.may_open, smaller.judged_until = False, until
         smaller.insert(adapters)
         waiting = sorted(smaller.unplaced.keys() - fleet.unplaced.keys())
         held = not waiting or _divided(smaller, waiting, until)
-        smaller.may_open = fleet.may_open
+        smaller.may_open, smaller.judged_until = fleet.may_open, fleet.judged_until
         if held:
             return smaller
     return None
@@ -135,10 +135,12 @@ def _exchanged(fleet: Fleet, giver: int, taker: int, adapters: Sequence[int]) ->
     most = fleet.slot_rank(kept) if kept else 0
     there = fleet.gpus[taker].adapters
     taken = _taken(fleet, taker, adapters)
-    rank, returned = fleet.servers.mix().rank, list[int]()
-    for adapter in sorted(there, key=lambda each: (-_taken(fleet, taker, [each]), each)):
-        if fleet.movable(adapter) and rank[adapter] <= most and _taken(fleet, taker, [*returned, adapter]) <= taken:
+    rank, returned, total = fleet.servers.mix().rank, list[int](), 0.0
+    share = {each: _taken(fleet, taker, [each]) for each in there}
+    for adapter in sorted(there, key=lambda each: (-share[each], each)):
+        if fleet.movable(adapter) and rank[adapter] <= most and total + share[adapter] <= taken:
             returned.append(adapter)
+            total += share[adapter]
     for back in (list[int](), returned):
         mine = Gpu(fleet.gpus[giver].gpu_type, kept | set(back))
         theirs = Gpu(fleet.gpus[taker].gpu_type, there - set(back) | set(adapters))
@@ -172,5 +174,6 @@ def _of_rank(fleet: Fleet, number: int, rank: int) -> list[int]:
 
 def _taken(fleet: Fleet, number: int, adapters: Iterable[int]) -> float:
     """What adapters take of a GPU at least (see `bound`)."""
-    shares = least_shares(fleet.servers, fleet.gpus[number].gpu_type)
-    return float(sum(shares[each] / fleet.copies.get(each, 1) for each in adapters))
+    these = list(adapters)
+    shares = least_shares(fleet.servers, fleet.gpus[number].gpu_type)[these]
+    return float(sum(shares / [fleet.copies.get(each, 1) for each in these] if fleet.copies else shares))

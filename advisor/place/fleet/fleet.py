@@ -40,7 +40,7 @@ class Gpu:
 
     def group(self, copies: Mapping[int, int]) -> Group:
         """The same for those who judge; adapters with copies bring their share of the requests."""
-        weights = {adapter: 1 / copies[adapter] for adapter in self.adapters if copies.get(adapter, 1) > 1}
+        weights = {adapter: 1 / count for adapter, count in copies.items() if count > 1 and adapter in self.adapters}
         return Group(tuple(sorted(self.adapters)), self.gpu_type, weights, self.max_loras)
 
 
@@ -55,6 +55,8 @@ class Fleet:
         """Adapters that are on no GPU, and why."""
         self.may_open = True
         """Whether GPUs may be taken into use that are not yet."""
+        self.judged_until = math.inf
+        """Evaluations of the servers after which no more adapters are tried where there might be room for them."""
         self.copies = dict(self.problem.copies)
         self._apart = defaultdict[int, list[frozenset[int]]](list)
         for group in self.problem.apart:
@@ -205,19 +207,23 @@ class Fleet:
         """Why there is no room for these. Who asks for no more than one that a GPU serves alone is not judged alone."""
         mix, found = self.servers.mix(), dict[int, str]()
         asks = np.stack([mix.rank, mix.rate, mix.input_mean, mix.input_std, mix.output_mean, mix.output_std, mix.cv])
-        served = asks[:, :0]
+        served, largest = asks[:, :0], self._largest_slot_rank()
         for adapter in sorted(adapters, key=lambda each: (-self.load[each], each)):
             mine = asks[:, [adapter]]
             alone = None
             if adapter in self.copies or not (mine <= served).all(axis=0).any():
                 alone = self.judge_alone(adapter)
                 served = served if alone else np.append(served, mine, axis=1)
-            found[adapter] = self._no_room(adapter) if alone is None or self._shareable(adapter) else alone
+            found[adapter] = self._no_room(adapter, largest) if alone is None or self._shareable(adapter) else alone
         return found
 
-    def _no_room(self, adapter: int) -> str:
+    def _largest_slot_rank(self) -> float:
+        """Of the slots of all GPUs; where there is no GPU, none is larger."""
+        return max((self.slot_rank(gpu.adapters) for gpu in self.gpus.values()), default=math.inf)
+
+    def _no_room(self, adapter: int, largest_slot_rank: float) -> str:
         rank = self.slot_rank([adapter])
-        larger = rank > max((self.slot_rank(gpu.adapters) for gpu in self.gpus.values()), default=rank)
+        larger = rank > largest_slot_rank
         copies, of_types = self.copies.get(adapter, 1), [each.at_most for each in self.problem.gpu_types]
         there_are = sum(each if each is not None else math.inf for each in of_types)
         where = f"on {counted(int(min(self.problem.gpus or len(self.gpus), there_are)), self.problem.unit)}"
@@ -308,11 +314,12 @@ class Fleet:
     def _fitting(self, gpu: Gpu, candidates: Sequence[int]) -> list[int]:
         """Of the candidates, in their order, those that the GPU takes, as many at once as it can.
 
-        Where one is refused, others that ask for less may have room: of smaller rank, or half of the way to there.
+        Where one is refused, others that ask for less may have room: of smaller rank, or half of the way to there. After
+        as many evaluations as there may be nobody is tried any more.
         """
         fitting: list[int] = []
         start, stride = 0, len(candidates)
-        while start < len(candidates):
+        while start < len(candidates) and self.servers.evaluations < self.judged_until:
             some = list(candidates[start : start + stride])
             if self.holds(gpu, [*fitting, *some]):
                 fitting += some

@@ -234,7 +234,9 @@ def traffic_of(group: Group, workload: Workload, *, scale: float = 1.0) -> Workl
     Where a share of an adapter's requests goes elsewhere, whichever they are, gaps vary less: c^2 - 1 by that share.
     """
     mine = workload.take(np.array(group.adapters, dtype=np.int64))
-    weights = np.array([group.weights.get(adapter, 1.0) for adapter in group.adapters])
+    weights = np.ones(len(group.adapters))
+    if group.weights:
+        weights[:] = [group.weights.get(adapter, 1.0) for adapter in group.adapters]
     base = None if workload.base is None or not group.base else _part(workload.base, np.array([group.base]), scale)
     return replace(_part(mine, weights, scale), base=base)
 

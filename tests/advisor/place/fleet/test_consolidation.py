@@ -56,6 +56,21 @@ def test_a_gpu_that_others_have_room_for_is_emptied(pair: Pair) -> None:
     assert list(consolidated(fleet, ENOUGH).gpus) == [0]
 
 
+def test_hardly_more_is_judged_than_may_be(pair: Pair) -> None:
+    """Of adapters that are all different each refused one would be tried with every GPU: there are thousands."""
+    mix = random_mix(np.random.default_rng(1), 400)
+    mix = replace(mix, input_mean=np.linspace(100, 300, 400), rate=mix.rate + np.linspace(0.0, 0.01, 400))
+    problem = Problem(of(mix), (GpuType(pair),))
+    fleet = Fleet(Servers(problem))
+    fleet.insert(range(400))
+    assert len(fleet.gpus) > 3
+    before = fleet.servers.evaluations
+    smaller = consolidated(fleet, 10)
+    assert fleet.servers.evaluations - before <= 10 + 2 * len(fleet.gpus)
+    assert all(smaller.holds(gpu) for gpu in smaller.gpus.values())
+    assert not smaller.unplaced
+
+
 def test_a_cheaper_type_is_taken_where_it_does(pair: Pair) -> None:
     problem = Problem(of(alike([8] * 20, 0.05)), (GpuType(pair, 3.0), GpuType(pair, 1.0, at_most=1)))
     fleet = fleet_of(problem, [Group(tuple(range(20)))])
