@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +16,7 @@ from advisor.place.judge.servers import Server, Servers, traffic_of, uneven
 from advisor.place.placement import Assignment, Group, Placement
 from advisor.place.problem import Problem
 from advisor.place.verification.cluster import Mapped
-from advisor.recommend.choice.configuration import DoesNotFitError
+from advisor.recommend.choice.configuration import HOUR_S, DoesNotFitError
 from advisor.simulation import MEASURES, Simulation, in_busiest_hour
 from twin.settings import Settings
 
@@ -26,12 +27,17 @@ SEEDS = (0, 1, 2)
 SEARCH_SEEDS, UNEVEN_SEARCH_SEEDS = range(1000, 1002), range(1000, 1006)
 """Of the hours that an exact placement is sought with: others, for chance favours what was chosen by it. The second
 where work comes unevenly: what holds in two such hours missed in one of eight others, where it was sought so."""
-MARGIN, UNEVEN_MARGIN = 0.03, 0.15
-"""So much more traffic is served while an exact placement is sought: other hours bring other requests."""
-FURTHER_SEEDS = range(3, 12)
-"""Of the hours in which GPUs where work comes unevenly have to hold as well in the end."""
+MARGIN, UNEVEN_MARGIN = 0.03, 0.25
+"""So much more traffic is served at least while an exact placement is sought: other hours bring other requests."""
+DEVIATIONS = 3.0
+"""By so many standard deviations of an hour's tokens more is served as well: hardly an hour brings more than that."""
+FINAL_SEEDS = range(24)
+"""Of the hours in which an exact placement has to hold in the end: of GPUs that miss in a twentieth of the hours seven
+in ten miss in one of so many, and three hours find one in seven."""
 REPAIRS = 5
 """Times that a placement is changed until all GPUs hold."""
+GIVEN = 0.03
+"""Of its load, that a GPU gives away at least where it misses: after less it holds only as other requests are drawn."""
 OTHER_SLOTS = (1.4, 0.7)
 """Times the slots of the models: what the twin tries where these miss the objective."""
 
@@ -127,14 +133,14 @@ class ExactServers(Servers):
         if by_models.configuration is None:
             return by_models
         settings = by_models.configuration.settings
-        unevenly = uneven(by_models.configuration.values)
-        if not (missed := self._missed(group, settings, unevenly)):
+        values = by_models.configuration.values
+        if not (missed := self._missed(group, settings, values)):
             return Server(by_models.configuration, ())
         workload = self.workload(group, scale=1.0 + self.problem.headroom)
         for slots in self._other_slots(group, settings.max_loras, len(workload)):
             others = replace(settings, max_loras=slots, max_cpu_loras=max(settings.max_cpu_loras, slots))
             # The twin first: an hour of it takes half the time of asking the models what to expect.
-            if not self._missed(group, others, unevenly):
+            if not self._missed(group, others, values):
                 with suppress(DoesNotFitError):
                     return Server(self._configure(group, workload, slots), ())
         return Server(by_models.configuration, tuple(missed))
@@ -146,16 +152,24 @@ class ExactServers(Servers):
             tried = (min(max(round(asked * factor), 1), most) for factor in OTHER_SLOTS)
             yield from (slots for slots in dict.fromkeys(tried) if slots != asked)
 
-    def _missed(self, group: Group, settings: Settings, unevenly: bool) -> list[str]:
+    def _missed(self, group: Group, settings: Settings, values: Mapping[str, float]) -> list[str]:
+        unevenly = uneven(values)
         seeds = UNEVEN_SEARCH_SEEDS if unevenly else SEARCH_SEEDS
-        margin = UNEVEN_MARGIN if unevenly and len(group.adapters) > 1 else MARGIN  # one alone is all there is
-        scale = (1.0 + self.problem.headroom) * (1.0 + margin)
-        further = FURTHER_SEEDS if unevenly and self._held_to else ()
-        hours = [(seed, scale) for seed in seeds] + [(seed, 1.0) for seed in (*self._held_to, *further)]
+        scale = (1.0 + self.problem.headroom) * (1.0 + self._margin(group, values, unevenly))
+        hours = [(seed, scale) for seed in seeds] + [(seed, 1.0) for seed in self._held_to]
         for seed, times in hours:
             if missed := measure(self.problem, group, settings, seed, scale=times)["missed"]:
                 return [f"digital twin: {each}" for each in missed]
         return []
+
+    def _margin(self, group: Group, values: Mapping[str, float], unevenly: bool) -> float:
+        """By how much more traffic than there is a group is judged; one adapter alone is all there is to give away."""
+        if len(group.adapters) == 1:
+            return MARGIN
+        if unevenly:
+            return UNEVEN_MARGIN
+        deviation = math.sqrt(values["dispersion"] / (values["token_rate"] * HOUR_S)) if "dispersion" in values else 0.0
+        return max(MARGIN, DEVIATIONS * deviation)
 
 
 def make_hold(fleet: Fleet, servers: ExactServers, answer: Callable[[], Placement]) -> Placement:
@@ -163,8 +177,8 @@ def make_hold(fleet: Fleet, servers: ExactServers, answer: Callable[[], Placemen
 
     A GPU that does not hold gives adapters away, the least busy first, to others or to one more.
     """
-    placement = verified(answer(), servers.problem)
-    servers.hold_to(SEEDS)
+    placement = verified(answer(), servers.problem, FINAL_SEEDS)
+    servers.hold_to(FINAL_SEEDS)
     for _ in range(REPAIRS):
         failing = [
             each.gpu for each in placement.assignments if each.adapters and each.verified and each.verified["missed"]
@@ -173,7 +187,7 @@ def make_hold(fleet: Fleet, servers: ExactServers, answer: Callable[[], Placemen
             break
         moved = [adapter for number in failing for adapter in _given_away(fleet, number)]
         fleet.insert(moved)
-        placement = verified(answer(), servers.problem)
+        placement = verified(answer(), servers.problem, FINAL_SEEDS)
     return placement
 
 
@@ -184,10 +198,11 @@ def _given_away(fleet: Fleet, number: int) -> list[int]:
         (each for each in gpu.adapters if each not in problem.pins and fleet.copies.get(each, 1) == 1),
         key=lambda each: (fleet.load[each], each),
     )
-    kept, taken = gpu.adapters - set(movable), 0
-    stride = max(len(movable) // 25, 1)
+    kept, taken, share = gpu.adapters - set(movable), 0, GIVEN
+    load = np.cumsum(fleet.load[movable])
     while taken < len(movable) and not fleet.holds(Gpu(gpu.gpu_type, kept | set(movable[taken:]))):
-        taken, stride = min(taken + stride, len(movable)), 2 * stride
+        enough = int(np.searchsorted(load, share * load[-1])) + 1
+        taken, share = min(max(enough, 2 * taken), len(movable)), 2 * share
     for adapter in movable[:taken]:
         fleet.take(adapter, number)
     return movable[:taken]

@@ -10,7 +10,7 @@ import pytest
 from advisor.place.place import place
 from advisor.place.placement import Group
 from advisor.place.problem import GpuType, Problem
-from advisor.place.verification.verification import ExactServers, measure
+from advisor.place.verification.verification import FINAL_SEEDS, ExactServers, measure
 from advisor.zoo.pair import Pair
 from advisor.zoo.pairs import find_pair
 from tests.advisor.inventories import of
@@ -51,6 +51,8 @@ def test_what_misses_is_repaired(problem: Problem) -> None:
     assert after.lower_bound == before.lower_bound == place(problem).lower_bound
     assert sorted(adapter for each in after.assignments for adapter in each.adapters) == list(range(80))
     assert all(each.verified is not None and each.verified["missed"] == [] for each in after.assignments)
+    # Every GPU, whether it had to be changed or not, has served as many hours as that takes to tell.
+    assert {each.verified["hours"] for each in after.assignments if each.verified} == {len(FINAL_SEEDS)}
 
 
 @pytest.mark.parametrize(("adapters", "holds"), [(28, True), (36, False)])
