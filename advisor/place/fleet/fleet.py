@@ -314,8 +314,8 @@ class Fleet:
     def _fitting(self, gpu: Gpu, candidates: Sequence[int]) -> list[int]:
         """Of the candidates, in their order, those that the GPU takes, as many at once as it can.
 
-        Where one is refused, others that ask for less may have room: of smaller rank, or half of the way to there. After
-        as many evaluations as there may be nobody is tried any more.
+        Where one is refused, others that ask for less may have room: of smaller rank, or half of the way to there.
+        After as many evaluations as there may be nobody is tried any more.
         """
         fitting: list[int] = []
         start, stride = 0, len(candidates)
