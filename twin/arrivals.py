@@ -16,6 +16,8 @@ Bools = NDArray[np.bool_]
 
 ALIKE = 1e-9
 """Rates that differ by such a share are the same."""
+NEARLY = 0.1
+"""By such a share fewer requests are nearly as many: bursts of theirs may be worse than the others evenly."""
 PORTION = 1 << 16
 """Requests that are drawn at a time: an hour of overload has millions, and a step of the drawing a copy of each."""
 
@@ -50,25 +52,47 @@ class Busiest(NamedTuple):
     scale: float
     """What the phases multiply rates by, on average over it."""
     amid: Phase
-    """The phase in its middle."""
+    """The phase in its middle; or in that of a time nearly as busy, where gaps are burstier."""
     start_s: float
     """When it begins, s after the first phase does."""
 
 
-def busiest(phases: Sequence[Phase], window_s: float, own_cv: float = 1.0) -> Busiest:
-    """The busiest time of that length: of those alike the last one of the burstiest gaps, as what has come by its end
+def busiest(phases: Sequence[Phase], window_s: float, own_cv: float = 1.0, *, around_s: float | None = None) -> Busiest:
+    """The busiest time of that length; of those alike the last one of the burstiest gaps, as what has come by its end
     is answered later. Gaps are adapters' own (`own_cv`) where a phase leaves them.
+
+    It is the busiest of those around a busiest time of `around_s`, where that is given: what is too much for a shorter
+    time is missed by none that leaves it out.
     """
     cycle_s = sum(phase.duration_s for phase in phases)
     time, load, between = _switches(phases, 2 * cycle_s + window_s)
-    starts = np.concatenate([time, np.maximum(time - window_s, 0.0)])  # the rate of a window turns nowhere else
-    starts = np.unique(starts[starts <= 2 * cycle_s])
-    rates = (np.interp(starts + window_s, time, load) - np.interp(starts, time, load)) / window_s
+
+    def rates_of(starts: Floats, length_s: float) -> Floats:
+        rates: Floats = (np.interp(starts + length_s, time, load) - np.interp(starts, time, load)) / length_s
+        return rates
+
+    starts = _turns(time, window_s, 2 * cycle_s)
+    if around_s is not None:
+        within = _turns(time, around_s, time[-1] - around_s)
+        rates = rates_of(within, around_s)
+        peaks = within[rates >= rates.max() * (1 - ALIKE)]
+        starts = np.unique(np.concatenate([starts, peaks, np.maximum(peaks + around_s - window_s, 0.0)]))
+        following = peaks[np.minimum(np.searchsorted(peaks, starts), len(peaks) - 1)]
+        starts = starts[(following >= starts) & (following + around_s <= starts + window_s * (1 + ALIKE))]
+    rates = rates_of(starts, window_s)
     most = float(rates.max())
-    alike = starts[rates >= most * (1 - ALIKE)]
-    amid = np.minimum(np.searchsorted(time, alike + window_s / 2, side="right") - 1, len(between) - 1)
-    found = max(range(len(alike)), key=lambda each: (_cv(between[amid[each]], own_cv), each))
-    return Busiest(most, between[amid[found]], float(alike[found]) % cycle_s)
+    amid = np.minimum(np.searchsorted(time, starts + window_s / 2, side="right") - 1, len(between) - 1)
+    cv = np.array([_cv(between[each], own_cv) for each in amid])
+    nearly, alike = (np.flatnonzero(rates >= most * (1 - share)) for share in (NEARLY, ALIKE))
+    burstiest, last = (max(some, key=lambda each: (cv[each], each)) for some in (nearly, alike))
+    phase = between[amid[burstiest if cv[burstiest] > max(cv[last], 1.0) else last]]
+    return Busiest(most, phase, float(starts[last]) % cycle_s)
+
+
+def _turns(time: Floats, window_s: float, end_s: float) -> Floats:
+    """Where windows of that length start, the busiest of which is among them: rates turn at these times only."""
+    starts = np.unique(np.concatenate([time, np.maximum(time - window_s, 0.0)]))
+    return starts[starts <= end_s]
 
 
 def _cv(phase: Phase, own_cv: float) -> float:

@@ -111,7 +111,8 @@ class Workload:
         return len({(phase.scale, phase.cv, phase.lognormal) for phase in self.phases}) > 1
 
     def busiest(self) -> Workload:
-        """The same adapters in the busiest minute of the phases, without phases.
+        """The same adapters in the busiest minute of the phases, without phases, at gaps as bursty as of any that is
+        nearly as busy.
 
         Whatever is too much for a server for a minute makes requests wait for long, and the mean rates tell nothing of
         it; what is shorter counts by its mean.
@@ -122,11 +123,12 @@ class Workload:
         return replace(self._amid(busy.scale, busy.amid), phases=())
 
     def from_busiest(self, duration_s: float) -> Workload:
-        """The same adapters with phases that begin where the busiest time of that length does; as they are where all
-        come within it."""
+        """The same adapters with phases that begin where the busiest time of that length does, of those with a busiest
+        minute in them; as they are where all come within it."""
         if sum(phase.duration_s for phase in self.phases) <= duration_s:
             return self
-        return replace(self, phases=turned(self.phases, busiest(self.phases, duration_s).start_s))
+        around_s = min(BUSY_S, duration_s)
+        return replace(self, phases=turned(self.phases, busiest(self.phases, duration_s, around_s=around_s).start_s))
 
     def _amid(self, scale: float, phase: Phase) -> Workload:
         """All rates times that, and gaps as in a phase."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advisor.names import few
+from advisor.names import counted, few
 from advisor.zoo.pair import Pair
 from twin.arrivals import mean_scale
 from twin.workload import Workload
@@ -13,13 +13,23 @@ EVEN = 1.05
 """Times the mean, what is no more than that when it is told with a decimal."""
 
 
+def _lognormal(mix: Workload) -> dict[str, str]:
+    """What log-normal gaps count as, and whose they are."""
+    found, base = {}, None if mix.base is None else mix.base.lognormal_gaps
+    if mix.lognormal_gaps is not None and (count := int(mix.lognormal_gaps.sum())):
+        found["that leave as many adapters in flight"] = counted(count, "adapter")
+    if base is not None and base.any():
+        found["of the same spread"] = "requests that name no adapter"
+    return found
+
+
 def unlearned(workload: Workload, pair: Pair) -> list[str]:
     """A warning for each trait of the traffic that no feature tells the models of."""
     warnings, busiest = [], workload.busiest()
-    if busiest.lognormal_gaps is not None and (count := int(busiest.lognormal_gaps.sum())):
+    if whose := _lognormal(busiest):
         warnings.append(
-            f"gaps are log-normal for {count:,} adapters, which the models were not trained on: they count as Gamma "
-            "gaps that leave as many adapters in flight"
+            f"gaps are log-normal for {' and '.join(whose.values())}, which the models were not trained on: they count "
+            f"as Gamma gaps {' or '.join(whose)}"
         )
     if workload.shared_prefix is not None and "prefix_share" not in pair.models.manifest.range:
         warnings.append(

@@ -176,3 +176,23 @@ def test_of_times_as_busy_the_burstiest_counts() -> None:
     assert busiest([even, bursty], 60).amid == busiest([bursty, even], 60).amid == bursty
     regular = Phase(300, cv=0.1)
     assert busiest([even, regular], 60, own_cv=3.0).amid == even
+
+
+@pytest.mark.parametrize(("scale", "counts"), [(0.99, True), (0.91, True), (0.85, False)])
+def test_of_times_nearly_as_busy_the_burstiest_gaps_count(scale: float, counts: bool) -> None:
+    even, bursty, regular = Phase(300), Phase(300, scale, cv=5.0), Phase(300, 0.99, cv=0.1)
+    for phases in ([even, bursty, regular], [bursty, regular, even]):
+        found = busiest(phases, 60)
+        assert (found.scale, found.amid) == (pytest.approx(1.0), bursty if counts else even)
+        assert mean_scale(turned(phases, found.start_s), 60) == pytest.approx(1.0)
+
+
+def test_the_busiest_hour_around_the_busiest_minute() -> None:
+    phases = [Phase(3600, 1.2), Phase(7200, 0.3), Phase(300, 2.5), Phase(3600, 0.5), Phase(300, 2.5), Phase(900, 0.8)]
+    assert busiest(phases, 3600).scale > 1.2
+    found = busiest(phases, 3600, around_s=60)
+    after = turned(phases, found.start_s)
+    minutes = [mean_scale(after, end + 60) * (end + 60) - mean_scale(after, max(end, 1)) * end for end in range(3540)]
+    assert max(minutes) == pytest.approx(2.5 * 60)
+    assert mean_scale(after, 3600) == pytest.approx(found.scale)
+    assert found.scale == pytest.approx((300 * 2.5 + 900 * 0.8 + 2400 * 1.2) / 3600), "of both the busier one"

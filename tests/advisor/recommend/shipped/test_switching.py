@@ -22,6 +22,7 @@ from twin.workload import Workload
         (Phase(1500, 0.5), Phase(300, 2.5)),
         (Phase(300), Phase(300, 1.5, cv=2.0, lognormal=True)),
         (Phase(20, 0.8), Phase(20, 1.2)),
+        (Phase(1800), Phase(1800, 0.97, cv=4.0)),
     ],
 )
 def test_the_busiest_phase_holds_as_well(phases: tuple[Phase, ...], llama: Pair) -> None:
@@ -46,6 +47,15 @@ def test_log_normal_gaps_hold(rates: np.ndarray, cv: float, llama: Pair) -> None
     assert 0.6 < answer.expected.throughput_tok_s / found.throughput_tok_s < 1.5
     poisson = recommend(inventory(plain), llama, Objective())
     assert answer.admission.adapters >= 0.7 * poisson.admission.adapters
+
+
+@pytest.mark.parametrize("whose", ["adapters", "base", "both"])
+def test_whose_gaps_are_log_normal_is_told(whose: str, llama: Pair) -> None:
+    plain, base = workload(np.full(20, 0.03)), workload(np.array([1.0]))
+    mix = replace(plain if whose == "base" else gaps(plain, 2.0), base=base if whose == "adapters" else gaps(base, 2.0))
+    (told,) = (each for each in recommend(inventory(mix), llama, Objective()).warnings if "log-normal" in each)
+    assert ("20 adapters" in told) == (whose != "base") == ("in flight" in told)
+    assert ("name no adapter" in told) == (whose != "adapters") == ("of the same spread" in told)
 
 
 def gaps(mix: Workload, cv: float) -> Workload:
