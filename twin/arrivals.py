@@ -17,7 +17,7 @@ Bools = NDArray[np.bool_]
 ALIKE = 1e-9
 """Rates that differ by such a share are the same."""
 NEARLY = 0.1
-"""By such a share fewer requests are nearly as many: bursts of theirs may be worse than the others evenly."""
+"""By such a share fewer requests are nearly as many: at other gaps they may be harder to serve."""
 PORTION = 1 << 16
 """Requests that are drawn at a time: an hour of overload has millions, and a step of the drawing a copy of each."""
 
@@ -52,14 +52,21 @@ class Busiest(NamedTuple):
     scale: float
     """What the phases multiply rates by, on average over it."""
     amid: Phase
-    """The phase in its middle; or in that of a time nearly as busy, where gaps are burstier."""
+    """The phase in its middle; or in that of a time nearly as busy, where its gaps are harder to serve."""
     start_s: float
     """When it begins, s after the first phase does."""
 
 
-def busiest(phases: Sequence[Phase], window_s: float, own_cv: float = 1.0, *, around_s: float | None = None) -> Busiest:
-    """The busiest time of that length; of those alike the last one of the burstiest gaps, as what has come by its end
-    is answered later. Gaps are adapters' own (`own_cv`) where a phase leaves them.
+def busiest(
+    phases: Sequence[Phase],
+    window_s: float,
+    own_cv: float = 1.0,
+    *,
+    around_s: float | None = None,
+    evenest: bool = False,
+) -> Busiest:
+    """The busiest time of that length; of those alike the last one of the hardest gaps, as what has come by its end is
+    answered later. These are the burstiest or the `evenest`; adapters' own (`own_cv`) where a phase leaves them.
 
     It is the busiest of those around a busiest time of `around_s`, where that is given: what is too much for a shorter
     time is missed by none that leaves it out.
@@ -82,10 +89,10 @@ def busiest(phases: Sequence[Phase], window_s: float, own_cv: float = 1.0, *, ar
     rates = rates_of(starts, window_s)
     most = float(rates.max())
     amid = np.minimum(np.searchsorted(time, starts + window_s / 2, side="right") - 1, len(between) - 1)
-    cv = np.array([_cv(between[each], own_cv) for each in amid])
+    hard = np.array([(-1.0 if evenest else 1.0) * _cv(between[each], own_cv) for each in amid])
     nearly, alike = (np.flatnonzero(rates >= most * (1 - share)) for share in (NEARLY, ALIKE))
-    burstiest, last = (max(some, key=lambda each: (cv[each], each)) for some in (nearly, alike))
-    phase = between[amid[burstiest if cv[burstiest] > max(cv[last], 1.0) else last]]
+    hardest, last = (max(some, key=lambda each: (hard[each], each)) for some in (nearly, alike))
+    phase = between[amid[hardest if hard[hardest] > hard[last] else last]]
     return Busiest(most, phase, float(starts[last]) % cycle_s)
 
 

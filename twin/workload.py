@@ -19,6 +19,9 @@ BUSY_S = 60.0
 """How long rates must be high to count, s. A tenth more than a server bears makes requests of a minute wait for 3 s on
 average, and what switches faster is much like burstiness."""
 
+STEP_S = 0.03
+"""About what a token of an answer takes, s: whose answers follow each other sooner has one in flight at any moment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -111,15 +114,21 @@ class Workload:
         return len({(phase.scale, phase.cv, phase.lognormal) for phase in self.phases}) > 1
 
     def busiest(self) -> Workload:
-        """The same adapters in the busiest minute of the phases, without phases, at gaps as bursty as of any that is
-        nearly as busy.
+        """The same adapters in the busiest minute of the phases, without phases, at the gaps that are hardest to serve
+        of any that is nearly as busy.
+
+        Bursts of adapters that have a request in flight anyway make others wait. Those of adapters that are asked
+        seldom share a slot and what it costs, so that of these more have to be served where they come evenly.
 
         Whatever is too much for a server for a minute makes requests wait for long, and the mean rates tell nothing of
         it; what is shorter counts by its mean.
         """
         if not self.phases:
             return self
-        busy = busiest(self.phases, BUSY_S, float(self.cv.max(initial=0.0)))
+        asked, total = self.traffic, float(self.traffic.rate.sum())
+        share = asked.rate / max(total, 1e-300)
+        seldom = asked.rate * asked.output_mean * STEP_S < 1.0
+        busy = busiest(self.phases, BUSY_S, float(share @ asked.cv), evenest=float(share @ seldom) > 0.5)
         return replace(self._amid(busy.scale, busy.amid), phases=())
 
     def from_busiest(self, duration_s: float) -> Workload:

@@ -178,12 +178,13 @@ def test_of_times_as_busy_the_burstiest_counts() -> None:
     assert busiest([even, regular], 60, own_cv=3.0).amid == even
 
 
-@pytest.mark.parametrize(("scale", "counts"), [(0.99, True), (0.91, True), (0.85, False)])
-def test_of_times_nearly_as_busy_the_burstiest_gaps_count(scale: float, counts: bool) -> None:
-    even, bursty, regular = Phase(300), Phase(300, scale, cv=5.0), Phase(300, 0.99, cv=0.1)
-    for phases in ([even, bursty, regular], [bursty, regular, even]):
-        found = busiest(phases, 60)
-        assert (found.scale, found.amid) == (pytest.approx(1.0), bursty if counts else even)
+@pytest.mark.parametrize(("scale", "counts"), [(1.0, True), (0.99, True), (0.91, True), (0.85, False)])
+@pytest.mark.parametrize("evenest", [False, True])
+def test_of_times_nearly_as_busy_the_hardest_gaps_count(scale: float, counts: bool, evenest: bool) -> None:
+    usual, other = Phase(300, cv=2.0), Phase(300, scale, cv=1.0 if evenest else 5.0)
+    for phases in ([usual, other, Phase(300, 0.5, cv=0.1)], [other, usual]):
+        found = busiest(phases, 60, evenest=evenest)
+        assert (found.scale, found.amid) == (pytest.approx(1.0), other if counts else usual)
         assert mean_scale(turned(phases, found.start_s), 60) == pytest.approx(1.0)
 
 

@@ -25,8 +25,9 @@ from twin.workload import Workload
         (Phase(1800), Phase(1800, 0.97, cv=4.0)),
     ],
 )
-def test_the_busiest_phase_holds_as_well(phases: tuple[Phase, ...], llama: Pair) -> None:
-    mix = replace(workload(np.full(400, 0.03)), phases=phases)
+@pytest.mark.parametrize(("adapters", "rate"), [(400, 0.03), (60, 1.0)])
+def test_the_busiest_phase_holds_as_well(phases: tuple[Phase, ...], adapters: int, rate: float, llama: Pair) -> None:
+    mix = replace(workload(np.full(adapters, rate)), phases=phases)
     answer = recommend(inventory(mix), llama, Objective())
     assert served(answer, inventory(mix), llama).ttft_ms < 2_000
     # Nor is it timid: a server for the busiest minute alone would take as many.
