@@ -39,10 +39,11 @@ SERVING: Mapping[Generation, Serving] = {
     "0.8.5": Serving(max_num_seqs=2048, max_num_batched_tokens=2048),
     "current": Serving(max_num_seqs=1024, max_num_batched_tokens=8192),
 }
-"""Settings; of current versions vLLM's own defaults on GPUs of 70 GiB and more."""
+"""Settings; of current versions vLLM's own defaults on GPUs of 70 GiB and more. From 160 GiB on steps have up to
+16,384 tokens, of which the shipped models know nothing."""
 SMALL = Serving(max_num_seqs=256, max_num_batched_tokens=2048)
-"""vLLM's defaults on smaller GPUs."""
-SMALL_GIB = 70.0
+"""vLLM's defaults on smaller GPUs, and on every A100."""
+SMALL_GIB, SLOWER = 70.0, "a100"
 UTILIZATION: Mapping[Generation, float] = {"0.8.5": 0.9, "current": 0.92}
 """vLLM's own defaults of gpu_memory_utilization."""
 
@@ -179,7 +180,8 @@ def _memory(subject: Subject) -> MemoryModel:
 
 
 def _serving(subject: Subject) -> Serving:
-    if subject.generation == "current" and subject.gpu.memory_gib < SMALL_GIB:
+    small = subject.gpu.memory_gib < SMALL_GIB or SLOWER in subject.gpu_name.casefold()
+    if subject.generation == "current" and small:
         return SMALL
     return SERVING[subject.generation]
 

@@ -88,6 +88,15 @@ def test_fewer_bits_and_more_gpus_make_room_and_haste() -> None:
         assert other.step.base_ms <= found.step.base_ms
 
 
+@pytest.mark.parametrize(
+    ("gpu", "seats", "tokens"),
+    [("h100-80gb", 1024, 8192), ("h200", 1024, 8192), ("a100-80gb", 256, 2048), ("l4", 256, 2048)],
+)
+def test_the_limits_of_a_batch_are_those_that_vllm_has_on_such_a_gpu(gpu: str, seats: int, tokens: int) -> None:
+    serving = derived(subject("meta-llama/Llama-3.1-8B-Instruct", gpu)).serving
+    assert (serving.max_num_seqs, serving.max_num_batched_tokens) == (seats, tokens)
+
+
 def test_more_of_anything_takes_longer() -> None:
     found = subject("meta-llama/Llama-3.1-8B-Instruct", "a100-80gb")
     steps = StepModel(found.shape, Operators(found.gpu, gpus.catalogue().efficiencies[found.gpu.kind]))
