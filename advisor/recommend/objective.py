@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -146,7 +147,7 @@ class Objective:
         for name, limit in self.limits.items():
             value_ms = measures[name]
             if value_ms is not None and not limit.kept_by(value_ms):
-                missed.append(f"{words(name)} {value_ms:,.1f} ms > {1e3 * limit.seconds:,g} ms")
+                missed.append(f"{words(name)} {_above(value_ms, limit)} > {1e3 * limit.seconds:,g} ms")
         return missed
 
     def misses(self, expected: Expectation) -> list[str]:
@@ -157,7 +158,7 @@ class Objective:
         missed = []
         if not expected.likely:
             hour = "an unstarved hour" if self.name is ObjectiveName.PUBLISHED else "a steady hour"
-            missed.append(f"chance of {hour} {expected.chance:.1%}, below {expected.required_chance:.0%}")
+            missed.append(f"chance of {hour} {_below(expected.chance, expected.required_chance)}")
         missed += expected.shortages
         return missed + [each for name, limit in self.limits.items() if (each := _beyond(expected, name, limit))]
 
@@ -167,9 +168,23 @@ def _beyond(expected: Expectation, name: str, limit: Limit) -> str:
     value_ms, margin = expected.time_ms(name), expected.margins.get(name, 1.0)
     if limit.kept_by(value_ms * margin):
         return ""
-    likely = f", in one of 20 hours {_milliseconds(value_ms * margin)}" if margin > 1 else ""
-    return f"{words(name)} {_milliseconds(value_ms)}{likely} > {1e3 * limit.seconds:,g} ms"
+    worst = _above(value_ms * margin, limit)
+    worst = f"{_milliseconds(value_ms)}, in one of 20 hours {worst}" if margin > 1 else worst
+    return f"{words(name)} {worst} > {1e3 * limit.seconds:,g} ms"
 
 
 def _milliseconds(value_ms: float) -> str:
     return f"{value_ms:.2f} ms" if value_ms < SECOND_MS else f"{value_ms:,.0f} ms"
+
+
+def _above(value_ms: float, limit: Limit) -> str:
+    """A time beyond its limit, rounded up where it would else read as if it kept it."""
+    unit = 0.01 if value_ms < SECOND_MS else 1.0
+    rounded = round(value_ms / unit) * unit
+    return _milliseconds(rounded if rounded > 1e3 * limit.seconds else math.ceil(value_ms / unit) * unit)
+
+
+def _below(chance: float, required: float) -> str:
+    """A chance below the one that is required, rounded down where the two would else read the same."""
+    wanted = round(1e3 * required)
+    return f"{min(round(1e3 * chance), wanted - 1) / 10:.1f}%, below {wanted / 10:g}%"
