@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,9 +31,22 @@ def groups(inventory: Inventory) -> list[list[int]]:
     return [sorted(each, key=lambda one: (-rate[one], one)) for each in members.values() if len(each) > 1]
 
 
-def most(inventory: Inventory) -> int:
-    """Adapters that are asked at the same moment, at most."""
-    return max(map(len, groups(inventory)), default=1)
+class Crowd(NamedTuple):
+    """Who is asked at the same moment."""
+
+    size: int = 1
+    """Adapters of the largest group."""
+    share: float = 0.0
+    """Of all requests, those to adapters of any group."""
+
+
+def crowd(inventory: Inventory) -> Crowd:
+    """Who is asked at the same moment in an inventory."""
+    found, rate = groups(inventory), inventory.workload.rate
+    if not found:
+        return Crowd()
+    theirs = sum(float(rate[members].sum()) for members in found)
+    return Crowd(max(map(len, found)), theirs / float(inventory.workload.traffic.rate.sum()))
 
 
 def drawn(inventory: Inventory, duration_s: float, seed: int) -> Requests:

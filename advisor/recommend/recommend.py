@@ -9,6 +9,7 @@ from dataclasses import replace
 from advisor.errors import InputError
 from advisor.features.vector import ESTIMATES, MIX_FEATURES, PROPORTIONS, SERVING_FEATURES, UNITS
 from advisor.inventory.inventory import Inventory
+from advisor.names import counted
 from advisor.recommend.answer.counted import Counted
 from advisor.recommend.answer.distribution import coherent
 from advisor.recommend.answer.recommendation import RUNTIME, Admission, Change, Recommendation
@@ -151,7 +152,7 @@ def _simultaneous(admitted: Inventory, load: Load, *, asked: bool) -> Iterator[s
         size, group = len(members), admitted.together[admitted.names[members[0]]]
         tokens = float(admitted.workload.input_mean[members].sum())
         _, whole_ms = load.prefill_ms(tokens, load.settings.max_num_batched_tokens)
-        waits = f"; with {slots} slots some wait for a whole answer" if slots < size else ""
+        waits = f"; with {counted(slots, 'slot')} some wait for a whole answer" if slots < size else ""
         yield (
             f"the {size:,} adapters of {group!r} are asked at the same moment{independent if asked else ''}: "
             f"{tokens:,.0f} prompt tokens come at once then, and the last request has its first token after "

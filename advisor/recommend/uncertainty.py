@@ -127,7 +127,7 @@ def _configurator(answer: Recommendation, inventory: Inventory, objective: Objec
         "max_num_seqs": settings.max_num_seqs,
         "max_num_batched_tokens": settings.max_num_batched_tokens,
     }
-    return Configurator(pair, objective, fixed, together=together.most(inventory))
+    return Configurator(pair, objective, fixed, together=together.crowd(inventory))
 
 
 def _ranges(

@@ -13,18 +13,22 @@ import numpy as np
 from advisor.features.vector import Measured
 from advisor.recommend.answer.reasons import FewerAdapters, Fixed, Missed, NextRank, Shorter, SlotsMemory
 from advisor.recommend.answer.recommendation import Step
+from advisor.recommend.choice.simultaneous import beside_others
 from advisor.recommend.choice.spare_slots import FEW, WAITING, spare_slots, uneven, waiting
 from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.server.kernel_reach import largest_side, most_slots
 from advisor.recommend.server.launched import with_settings
 from advisor.recommend.server.room import crowded
+from advisor.together import Crowd
 from advisor.zoo.pair import Pair
-from advisor.zoo.predictor import Prediction, load_predictor
+from advisor.zoo.predictor import load_predictor
 from advisor.zoo.tree import load_tree
 from twin.service_level import STARVED_BELOW
 from twin.settings import Settings, slot_rank
 from twin.workload import Workload
 
+ALONE = Crowd()
+"""Every adapter is asked by itself."""
 OTHER_SLOTS = (1.25, 1.6, 2.2, 3.5, 0.8, 0.7, 0.6, 0.4)
 """Times the slots of the rules: what is tried where these would miss the objective."""
 FEWER_SLOTS = (0.85, 0.7, 0.6, 0.5, 0.4, 0.3)
@@ -34,8 +38,6 @@ AS_LIKELY, SHORTER, SPREADS = 0.005, 0.002, 3.0
 at least, and adapters in flight fill them no more often than a normal distribution exceeds its mean by the third."""
 HOUR_S = 3600.0
 """The models are of hours."""
-MOST_LOAD = 0.95
-"""Of a server that is asked for more, what a queue comes to within an hour is for the models to say."""
 IDLE = 0.05
 """At no more than such a share of its load a server lets hardly anyone wait for another."""
 SELDOM = 0.05
@@ -76,13 +78,13 @@ class Configurator:
         idle_adapters: int = 0,
         idle_rank: int = 0,
         host_slots: int | None = None,
-        together: int = 1,
+        together: Crowd = ALONE,
     ) -> None:
         """Load the models.
 
         Settings that are `fixed` stay as they are. Beside the adapters that are asked there may be idle ones, which
         take room in host memory, and slots of their rank. Host memory holds no more than `host_slots` adapters, where
-        that is given. Up to `together` adapters are asked at the same moment.
+        that is given. Adapters are asked `together`, at the same moment.
 
         Raises:
             InputError: a shipped file is missing or altered.
@@ -92,7 +94,7 @@ class Configurator:
         self.profile = with_settings(pair.profile, self._fixed)
         self._max_model_len = self.profile.memory.max_model_len
         self._idle_adapters, self._idle_rank = idle_adapters, idle_rank
-        self._together = together
+        self._crowd = together
         self._host_slots = sys.maxsize if host_slots is None else host_slots
         self._side = largest_side(pair)
         self._longest_prompt = pair.models.manifest.range["input_mean"][1]
@@ -166,7 +168,7 @@ class Configurator:
         most = min(most, self._reached(int(trace[0].result)))
         fitting = self._within_memory(most, int(trace[0].result), trace)
         most = most if fitting is None else int(fitting.result)
-        return range(most if "max_loras" in self._fixed else min(self._together, most), most + 1)
+        return range(most if "max_loras" in self._fixed else min(self._crowd.size, most), most + 1)
 
     def settings(self, mix: Workload, max_loras: int) -> Settings:
         """The settings of a server for all adapters of `mix` with so many slots."""
@@ -187,7 +189,7 @@ class Configurator:
         if "max_loras" in self._fixed or self.objective.trees != "steady" or uneven(values):
             return []
         active = values["active_adapters"]
-        least = max(active + SPREADS * math.sqrt(active), FEW, self._together)
+        least = max(active + SPREADS * math.sqrt(active), FEW, self._crowd.size)
         return [slots for slots in (round(asked * share) for share in FEWER_SLOTS) if least <= slots < asked]
 
     def _settings(self, mix: Workload, max_loras: int, rank: int) -> Settings:
@@ -214,8 +216,8 @@ class Configurator:
             yield Step("max_loras", (*decision.reasons, FewerAdapters(most, wanted)), most)
             return
         yield Step("max_loras", decision.reasons, wanted)
-        if self._together > 1 and (seated := min(wanted + self._together - 1, most)) > wanted:
-            yield Step("max_loras", (f"{self._together} adapters are asked at the same moment, a slot each",), seated)
+        if self._crowd.size > 1 and (seated := min(wanted + self._crowd.size - 1, most)) > wanted:
+            yield Step("max_loras", (f"{self._crowd.size} adapters are asked at the same moment, a slot each",), seated)
         elif self.objective.trees == "steady" and (wanted <= FEW or uneven(measured.values)):
             slots = range(wanted, most + 1)
             yield from spare_slots(measured, mix, slots, lambda each: self._capacity(each, rank), self._max_model_len)
@@ -281,7 +283,7 @@ class Configurator:
             yield count, with_slots, expected
 
     def _expectation(self, values: Mapping[str, float], mix: Workload, kv_capacity_tokens: int) -> Expectation:
-        predicted, required = self._beside_others(self._predict(values), values), self._predict.required
+        predicted, required = beside_others(self._predict(values), values, self._crowd), self._predict.required
         chance = predicted.chance
         if chance < required and values["load_share"] <= IDLE and values["input_mean"] > self._longest_prompt:
             chance = max(chance, _idle_chance(values))
@@ -305,21 +307,6 @@ class Configurator:
             shortages=crowded(values, kv_capacity_tokens) if self.objective.trees == "steady" else (),
             one_token=bool((mix.traffic.output_mean[mix.traffic.rate > 0] <= 1.0).all()),
         )
-
-    def _beside_others(self, predicted: Prediction, values: Mapping[str, float]) -> Prediction:
-        """The prediction with what those wait for each other who are asked at the same moment.
-
-        Models take requests of different adapters as independent. Of k that come at once, the mean one waits for
-        (k - 1) / 2 prompts and the last for all others, and whoever else is there makes that 1 / (1 - load) times as
-        long (the queue M^[k]/G/1).
-        """
-        if self._together == 1:
-            return predicted
-        alone = 1.0 - min(values["load_share"], MOST_LOAD)
-        mean_ms = (self._together - 1) / 2 * 1e3 * values["prompt_time"] / alone
-        waits = {"ttft_p50_ms": mean_ms, "ttft_p95_ms": 2 * mean_ms, "ttft_p99_ms": 2 * mean_ms}
-        percentiles = {name: each + waits.get(name, 0.0) for name, each in predicted.percentiles.items()}
-        return replace(predicted, ttft_ms=predicted.ttft_ms + mean_ms, percentiles=percentiles)
 
 
 def _idle_chance(values: Mapping[str, float]) -> float:

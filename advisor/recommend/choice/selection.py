@@ -136,7 +136,7 @@ class Selector:
                 idle_adapters=len(idle),
                 idle_rank=int(self.mix.rank[idle].max(initial=0)),
                 host_slots=None if host is None else host.slots,
-                together=together.most(self.inventory),
+                together=together.crowd(self.inventory),
             )
             choice = self._choose(configurator, candidates, of, in_host, min(least, of))
         except DoesNotFitError as error:
