@@ -34,6 +34,8 @@ LOOSER_TTFT, LOOSER_ITL = 1.5, 1.25
 """Times the limits that there are, as far as many a user would go."""
 FULLER = 0.95
 """The share of the GPU's memory up to which vLLM is run in the wild."""
+BATCH = ("max_num_seqs", "max_num_batched_tokens")
+"""Limits of it, which may be twice as high where they bind."""
 BUSY = 3.0
 """Times the mean load of an adapter is what makes one of them a lever."""
 SAMPLE, SAMPLE_TIMES = 5_000, 2
@@ -207,6 +209,14 @@ def _settings(inventory: Inventory, pair: Pair, objective: Objective, answer: Re
             continue  # who is refused today would be served as well: that is told by itself
         if not refusal((without := unfixed(inventory, name)).fixed, pair.profile):  # others may hang on it
             yield Otherwise(f"{name} left open, not fixed at {value:g}", without, objective)
+        elif name == "max_num_seqs" and value < (most := int(inventory.fixed.get("max_num_batched_tokens", 0))):
+            yield Otherwise(
+                f"{name} {most:,}, not fixed at {value:,g}", _fixed(inventory, max_num_seqs=most), objective
+            )
+    if answer.binding is not None and (binds := answer.binding.what) in BATCH and binds not in inventory.fixed:
+        twice = 2 * int(getattr(answer.settings, binds))
+        if not refusal((larger := _fixed(inventory, **{binds: twice})).fixed, pair.profile):
+            yield Otherwise(f"--{binds.replace('_', '-')}={twice}", larger, objective)
     memory = pair.profile.memory
     left_out = _large_left_out(inventory, answer)
     tight = _memory_bound(answer) or left_out

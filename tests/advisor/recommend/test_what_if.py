@@ -97,6 +97,12 @@ def test_room_is_what_the_models_admit_and_no_more(pair: Pair) -> None:
             lambda asked: replace(asked, fixed={}, server={}),
         ),
         (
+            "[fixed]\nmax_num_seqs = 16\nmax_num_batched_tokens = 512\n",  # seats are no more than tokens
+            "max_num_seqs",
+            "max_num_seqs 512, not fixed at 16",
+            lambda asked: replace(asked, fixed={**asked.fixed, "max_num_seqs": 512}, server={}),
+        ),
+        (
             '[[adapters]]\nname = "big"\nrank = 512\nrate = 0.1\ncount = 4\n',
             "slot_rank",
             "4 adapters at rank 16 instead of 512",
@@ -115,6 +121,21 @@ def test_a_lever_brings_what_the_changed_inventory_is_answered(
     again = answered(change(asked))
     assert found.adapters == again.admission.adapters == answer.admission.adapters + found.more
     assert found.everyone == (not again.admission.rejected)
+
+
+def test_a_batch_that_is_full_is_made_larger() -> None:
+    """It was "no more requests are served at once", and nothing of how many more there could be."""
+    asked = parse(
+        'model = "Llama-3.1-8B-Instruct"\ngpu = "h100-80gb"\nquantization = "fp8"\nkv_cache_dtype = "fp8"\n'
+        "[lengths]\ninput = { mean = 223, std = 191 }\noutput = { mean = 196, std = 181 }\n"
+        '[[adapters]]\nname = "t"\ncount = 300\nrank = 16\nrate = 0.05\n'
+    )
+    pair = find_pair(asked.model, asked.gpu, None, asked.engine)
+    answer = explored(asked, pair, Objective(), recommend(asked, pair, Objective()))
+    assert answer.binding is not None and answer.binding.what == "max_num_seqs"
+    (lever,) = (each for each in answer.levers if each.change == "--max-num-seqs=2048")
+    larger = recommend(replace(asked, fixed={"max_num_seqs": 2048}), pair, Objective())
+    assert lever.adapters == larger.admission.adapters == answer.admission.adapters + lever.more
 
 
 def test_host_memory_binds_where_it_holds_no_more() -> None:
