@@ -21,12 +21,12 @@ from advisor.place.fleet.consolidation import consolidated
 from advisor.place.fleet.failure import protected
 from advisor.place.fleet.fleet import Fleet
 from advisor.place.fleet.settling import settle
-from advisor.place.judge.servers import Servers
+from advisor.place.judge.servers import Progress, Servers
 from advisor.place.placement import Assignment, Group, Placement
 from advisor.place.problem import BaseGpus, Problem
 from advisor.place.reasons import explained
 from advisor.place.verification.cluster import Mapped
-from advisor.place.verification.verification import ExactServers, Progress, make_hold, verified
+from advisor.place.verification.verification import ExactServers, make_hold, verified
 from advisor.recommend.answer.counted import Counted
 from advisor.recommend.unlearned import unlearned
 
@@ -64,7 +64,7 @@ def place(
         if problem.gpus <= problem.failures:
             raise InputError(f"one {problem.unit} may fail, so that two are needed at least")
         problem = replace(problem, gpus=problem.gpus - problem.failures, reserved=problem.failures)
-    servers = ExactServers(problem) if exact else Servers(problem)
+    servers = ExactServers(problem, progress) if exact else Servers(problem, progress)
     positions = {name: i for i, name in enumerate(problem.inventory.names)} if previous else {}
     seek = partial(_sought, algorithm=ALGORITHMS[algorithm], previous=previous, positions=positions)
     sought = seek(servers) if problem.inventory.workload.base is None else with_base(servers, seek)
@@ -72,7 +72,7 @@ def place(
     found = answer()
     try:
         if isinstance(sought.fleet.servers, ExactServers) and not interrupted:
-            found = make_hold(sought.fleet, sought.fleet.servers, answer)
+            found = make_hold(sought.fleet, sought.fleet.servers, answer, progress=progress, mapped=mapped)
         if previous:
             found = kept_in_place(found, previous, problem, positions)
         if problem.failures:

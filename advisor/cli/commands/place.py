@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from advisor.place.problem import BaseGpus
 from advisor.recommend.objective import ObjectiveName
 
 if TYPE_CHECKING:
+    from advisor.place.judge.servers import Progress
     from advisor.place.placement import Placement
     from advisor.place.verification.cluster import Mapped
 
@@ -180,13 +181,18 @@ def _spread(scheduler: str | None) -> AbstractContextManager[Mapped]:
 
 
 @contextmanager
-def _watched(twin: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on stderr while GPUs are simulated, if that is a terminal; a note before the twin is compiled."""
-    if not twin:
-        yield None
-        return
+def _watched(twin: bool) -> Iterator[Progress]:
+    """A bar on stderr while GPUs are sought and simulated, if that is a terminal; a note before the twin compiles."""
     from advisor.cli.terminal.compiling import compiling_noted
+    from advisor.names import counted
     from twin.progress import bar
 
-    with compiling_noted(), bar("simulating GPUs", 1.0) as shown:
-        yield lambda done, total: shown.show(done / total, what=f"simulating GPUs: {done} of {total}")
+    with compiling_noted() if twin else nullcontext(), bar("placing", None) as shown:
+
+        def show(done: int, total: int | None) -> None:
+            if total is None:
+                shown.say(f"placing: {counted(done, 'set')} of adapters tried")
+            else:
+                shown.say(f"simulating GPUs: {done} of {total}")
+
+        yield show

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -19,6 +19,7 @@ from advisor.names import counted, listed
 if TYPE_CHECKING:
     from advisor.deploy.write.render_context import Options
     from advisor.inventory.inventory import Inventory
+    from advisor.place.judge.servers import Progress
     from advisor.place.placement import Placement
     from advisor.place.problem import Problem
     from advisor.place.verification.cluster import Mapped
@@ -78,7 +79,7 @@ def problem_of(path: Path, zoo: Path | None) -> Problem:
 def placed_all(
     fleets: Sequence[Fleet],
     mapped: Mapped,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress,
     **how: Any,
 ) -> list[Placement]:
     """A placement for each fleet; of several, those that are placed by the time of an interrupt.

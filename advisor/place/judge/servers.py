@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +26,10 @@ of very different lengths, so that its variance is so many times that of Poisson
 What a pair requires lets one hour in twenty miss, nearly all of them of such mixes: little for a single server, but of
 ten GPUs every second placement would have one. Of the papers' mixes none of 150 GPUs missed by the pair's own."""
 
+Progress = Callable[[int, int | None], None]
+"""Told how many GPUs of how many have been simulated and, while these are sought, how many groups have been judged, of
+nobody knows how many."""
+
 HARDLY_EVER = 1.0 / (365 * 86400)
 """Requests/s of adapters that are never asked, where one has to be: once a year."""
 SMALLEST_RANK = 8.0
@@ -47,13 +51,13 @@ class Server:
 class Servers:
     """Judges groups of one problem, by the models of the pair."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, progress: Progress | None = None) -> None:
         """Settle what holds for every GPU.
 
         Raises:
             InputError: a shipped file is missing or altered.
         """
-        self.problem = problem
+        self.problem, self._progress = problem, progress
         self.evaluations = 0
         """Groups judged so far."""
         self.base = 0.0
@@ -93,6 +97,8 @@ class Servers:
         if key not in self._known:
             self.evaluations += 1
             self._known[key] = self._judged(group)
+            if self._progress is not None:
+                self._progress(self.evaluations, None)
         return self._known[key]
 
     def forget(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from advisor.place.fleet.fleet import Fleet, Gpu
-from advisor.place.judge.servers import Server, Servers, traffic_of, uneven
+from advisor.place.judge.servers import Progress, Server, Servers, traffic_of, uneven
 from advisor.place.placement import Assignment, Group, Placement
 from advisor.place.problem import Problem
 from advisor.place.verification.cluster import Mapped
@@ -20,8 +20,6 @@ from advisor.recommend.choice.configuration import HOUR_S, DoesNotFitError
 from advisor.simulation import MEASURES, Simulation, in_busiest_hour
 from twin.settings import Settings
 
-Progress = Callable[[int, int], None]
-"""Told how many GPUs of how many have been simulated."""
 SEEDS = (0, 1, 2)
 """Of the hours that every GPU is verified with."""
 SEARCH_SEEDS, UNEVEN_SEARCH_SEEDS = range(1000, 1002), range(1000, 1006)
@@ -119,8 +117,8 @@ class ExactServers(Servers):
     What to expect is what the models say; the twin only says whether that will do.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem)
+    def __init__(self, problem: Problem, progress: Progress | None = None) -> None:
+        super().__init__(problem, progress)
         self._held_to: tuple[int, ...] = ()
 
     def hold_to(self, seeds: Sequence[int]) -> None:
@@ -172,12 +170,20 @@ class ExactServers(Servers):
         return max(MARGIN, DEVIATIONS * deviation)
 
 
-def make_hold(fleet: Fleet, servers: ExactServers, answer: Callable[[], Placement]) -> Placement:
+def make_hold(
+    fleet: Fleet,
+    servers: ExactServers,
+    answer: Callable[[], Placement],
+    *,
+    progress: Progress | None = None,
+    mapped: Mapped = map,
+) -> Placement:
     """The placement of a fleet, verified, and changed until every GPU holds or that has been tried often enough.
 
     A GPU that does not hold gives adapters away, the least busy first, to others or to one more.
     """
-    placement = verified(answer(), servers.problem, FINAL_SEEDS)
+    verify = partial(verified, problem=servers.problem, seeds=FINAL_SEEDS, progress=progress, mapped=mapped)
+    placement = verify(answer())
     servers.hold_to(FINAL_SEEDS)
     for _ in range(REPAIRS):
         failing = [
@@ -187,7 +193,7 @@ def make_hold(fleet: Fleet, servers: ExactServers, answer: Callable[[], Placemen
             break
         moved = [adapter for number in failing for adapter in _given_away(fleet, number)]
         fleet.insert(moved)
-        placement = verified(answer(), servers.problem, FINAL_SEEDS)
+        placement = verify(answer())
     return placement
 
 
