@@ -94,6 +94,11 @@ def _recommend(
             f"memory allows only {settings.max_loras} adapter slots: the KV cache must hold one request of "
             "max_model_len tokens; a smaller max_model_len in [server] that still covers your requests allows more"
         )
+    if (today := float(inventory.server.get("gpu_memory_utilization", 1.0))) < settings.gpu_memory_utilization:
+        warnings.append(
+            f"gpu_memory_utilization is {today:g} today and {settings.gpu_memory_utilization:g} in this answer: where "
+            "something else needs the rest of the memory, say so under [fixed]"
+        )
     served_names = [inventory.names[i] for i in chosen.adapters]
     if inventory.dynamic:
         warnings.append(

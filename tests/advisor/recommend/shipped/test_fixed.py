@@ -21,6 +21,17 @@ def test_a_setting_fixed_at_what_the_models_know_changes_nothing(llama: Pair) ->
     assert (fixed.flags, fixed.admission, fixed.warnings) == (free.flags, free.admission, free.warnings)
 
 
+@pytest.mark.parametrize(
+    ("today", "fixed", "told"), [(0.8, {}, True), (0.8, {"gpu_memory_utilization": 0.8}, False), (0.95, {}, False)]
+)
+def test_memory_that_something_else_may_need_is_not_taken_untold(
+    today: float, fixed: dict[str, float], told: bool, llama: Pair
+) -> None:
+    asked = inventory(workload(np.full(20, 0.05)), server={"gpu_memory_utilization": today}, fixed=fixed)
+    warnings = recommend(asked, llama, Objective()).warnings
+    assert any("something else needs the rest" in each for each in warnings) == told
+
+
 def test_a_small_batch_that_is_fixed_is_not_overfilled(llama: Pair) -> None:
     mix = workload(np.full(60, 0.1))
     few = inventory(mix, fixed={"max_num_seqs": 16})
