@@ -147,7 +147,7 @@ class Objective:
         for name, limit in self.limits.items():
             value_ms = measures[name]
             if value_ms is not None and not limit.kept_by(value_ms):
-                missed.append(f"{words(name)} {_above(value_ms, limit)} > {1e3 * limit.seconds:,g} ms")
+                missed.append(f"{words(name)} {_rounded(value_ms, limit, 0.1):,.1f} ms > {1e3 * limit.seconds:,g} ms")
         return missed
 
     def misses(self, expected: Expectation) -> list[str]:
@@ -178,10 +178,14 @@ def _milliseconds(value_ms: float) -> str:
 
 
 def _above(value_ms: float, limit: Limit) -> str:
-    """A time beyond its limit, rounded up where it would else read as if it kept it."""
-    unit = 0.01 if value_ms < SECOND_MS else 1.0
-    rounded = round(value_ms / unit) * unit
-    return _milliseconds(rounded if rounded > 1e3 * limit.seconds else math.ceil(value_ms / unit) * unit)
+    """An expected time beyond its limit."""
+    return _milliseconds(_rounded(value_ms, limit, 0.01 if value_ms < SECOND_MS else 1.0))
+
+
+def _rounded(value_ms: float, limit: Limit, unit_ms: float) -> float:
+    """A time beyond its limit to within a unit, rounded up where it would else read as if it kept it."""
+    rounded = round(value_ms / unit_ms) * unit_ms
+    return rounded if rounded > 1e3 * limit.seconds else math.ceil(value_ms / unit_ms) * unit_ms
 
 
 def _below(chance: float, required: float) -> str:
