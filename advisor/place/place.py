@@ -18,7 +18,7 @@ from advisor.place.changes.planning import plan
 from advisor.place.changes.previous import Running
 from advisor.place.fleet.base import Found, with_base
 from advisor.place.fleet.consolidation import consolidated
-from advisor.place.fleet.failure import protected
+from advisor.place.fleet.failure import protected, with_more_kept_back
 from advisor.place.fleet.fleet import Fleet
 from advisor.place.fleet.settling import settle
 from advisor.place.judge.servers import Progress, Servers
@@ -64,31 +64,62 @@ def place(
         if problem.gpus <= problem.failures:
             raise InputError(f"one {problem.unit} may fail, so that two are needed at least")
         problem = replace(problem, gpus=problem.gpus - problem.failures, reserved=problem.failures)
-    servers = ExactServers(problem, progress) if exact else Servers(problem, progress)
     positions = {name: i for i, name in enumerate(problem.inventory.names)} if previous else {}
-    seek = partial(_sought, algorithm=ALGORITHMS[algorithm], previous=previous, positions=positions)
-    sought = seek(servers) if problem.inventory.workload.base is None else with_base(servers, seek)
-    answer, interrupted = partial(placement, sought, algorithm), sought.interrupted
-    found = answer()
+    made = partial(
+        _made,
+        algorithm=algorithm,
+        previous=previous or {},
+        positions=positions,
+        exact=exact,
+        progress=progress,
+        mapped=mapped,
+    )
+    found, servers = made(problem)
     try:
-        if isinstance(sought.fleet.servers, ExactServers) and not interrupted:
-            found = make_hold(sought.fleet, sought.fleet.servers, answer, progress=progress, mapped=mapped)
-        if previous:
-            found = kept_in_place(found, previous, problem, positions)
-        if problem.failures:
-            idle = [gpu for gpu, running in (previous or {}).items() if not running.adapters and not running.base]
-            found = protected(found, servers, idle)
-        if (verify or exact) and not interrupted:
+        while found.unprotected and not found.interrupted:
+            if (with_fewer := with_more_kept_back(servers, found)) is None:
+                break
+            found, servers = made(with_fewer)
+        if (verify or exact) and not found.interrupted:
             found = verified(found, problem, progress=progress, mapped=mapped)
-        if not interrupted:
+        if not found.interrupted:
             found = explained(found, servers)
         return replace(found, changes=plan(servers, found, previous, positions)) if previous is not None else found
     except KeyboardInterrupt:
         return replace(found, interrupted=True)
 
 
+def _made(
+    problem: Problem,
+    algorithm: str,
+    previous: Mapping[int, Running],
+    positions: Mapping[str, int],
+    *,
+    exact: bool,
+    progress: Progress | None,
+    mapped: Mapped,
+) -> tuple[Placement, Servers]:
+    """A placement, with what stands by where that is asked for, and what judged it; interrupted, the best by then."""
+    servers = ExactServers(problem, progress) if exact else Servers(problem, progress)
+    seek = partial(_sought, algorithm=ALGORITHMS[algorithm], previous=previous, positions=positions)
+    sought = seek(servers) if problem.inventory.workload.base is None else with_base(servers, seek)
+    answer = partial(placement, sought, algorithm)
+    found = answer()
+    try:
+        if isinstance(sought.fleet.servers, ExactServers) and not found.interrupted:
+            found = make_hold(sought.fleet, sought.fleet.servers, answer, progress=progress, mapped=mapped)
+        if previous:
+            found = kept_in_place(found, previous, problem, positions)
+        if problem.failures:
+            idle = [gpu for gpu, running in previous.items() if not running.adapters and not running.base]
+            found = protected(found, servers, idle)
+    except KeyboardInterrupt:
+        found = replace(found, interrupted=True)
+    return found, servers
+
+
 def _sought(
-    servers: Servers, algorithm: Algorithm, previous: Mapping[int, Running] | None, positions: Mapping[str, int]
+    servers: Servers, algorithm: Algorithm, previous: Mapping[int, Running], positions: Mapping[str, int]
 ) -> Found:
     """The adapters as an algorithm places them or, where that is as good, as they were before."""
     fleet = Fleet(servers)

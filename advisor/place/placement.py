@@ -129,6 +129,8 @@ class Placement:
     """Of the fullest GPUs, by number: what they would miss with a tenth more traffic, where the fewest are sought."""
     unused: Mapping[str, str] = field(default_factory=dict)
     """Types of GPU that nothing is on -> why, in words."""
+    unprotected: tuple[int, ...] = ()
+    """GPUs that nothing stands by for, where any one may fail."""
     interrupted: bool = False
     """Whether it was stopped before it was done: the best that had been found by then."""
     warnings: tuple[str, ...] = ()

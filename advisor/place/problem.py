@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -61,6 +62,8 @@ class Problem:
     """Where requests go that name no adapter, if there are any; None: whichever takes fewer GPUs."""
     reserved: int = 0
     """GPUs beside the fixed number that are for something else."""
+    taken: Mapping[int, int] = field(default_factory=dict)
+    """GPUs of a type that are for something else: its position -> how many."""
     seed: int = 0
     """Of all that is left to chance: the same seed gives the same placement."""
     time_s: float = 1.0
@@ -70,3 +73,12 @@ class Problem:
     def unit(self) -> str:
         """What is counted as a GPU, as sentences call it: where a server spans several, that server."""
         return self.gpu_types[0].pair.basis.unit
+
+    def position(self, gpu_type: GpuType) -> int:
+        """Of one of its types of GPU."""
+        return next(i for i, each in enumerate(self.gpu_types) if each is gpu_type)
+
+    def there_are(self, gpu_type: int) -> float:
+        """So many GPUs of the type in this position; infinite where there are as many as are wanted."""
+        at_most = self.gpu_types[gpu_type].at_most
+        return math.inf if at_most is None else max(at_most - self.taken.get(gpu_type, 0), 0)

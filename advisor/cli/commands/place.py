@@ -161,17 +161,18 @@ def place(
     if len(answers) < len(fleets) or any(each.interrupted for each in answers):
         streams.note("interrupted: this is the best placement found by then")
         raise typer.Exit(128 + signal.SIGINT)
-    if strangers or any(_is_no(each, strict=strict) for each in answers):
+    if strangers or any(_is_no(each, strict=strict or gpus is None) for each in answers):
         raise typer.Exit(1)
 
 
 def _is_no(answer: Placement, *, strict: bool) -> bool:
-    """Whether somebody is on no GPU for another reason than that GPUs are too few, or a GPU does not hold."""
+    """Whether somebody is on no GPU, if not strict for another reason than that GPUs are too few, or a GPU does not
+    hold, or one may not fail that was to."""
     from advisor.place.fleet.fleet import NO_ROOM
 
     reasons = [*answer.unplaced.values(), *([answer.base_refused] if answer.base_refused is not None else [])]
     refused = [reason for reason in reasons if strict or not reason.startswith(NO_ROOM)]
-    return bool(refused) or any(not each.holds for each in answer.assignments)
+    return bool(refused or answer.unprotected) or any(not each.holds for each in answer.assignments)
 
 
 def _spread(scheduler: str | None) -> AbstractContextManager[Mapped]:

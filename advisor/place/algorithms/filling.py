@@ -141,7 +141,7 @@ def fill_all(
     """
     problem = servers.problem
     fillers = {each: Filler(servers, items, each, fine=fine) for each in types}
-    left = {each: problem.gpu_types[each].at_most for each in types}
+    left = {each: problem.there_are(each) for each in types}
     filled: list[Filled] = []
     placed = np.zeros(len(items), dtype=np.bool_)
     last_pinned = max(items.pinned, default=-1)
@@ -151,8 +151,8 @@ def fill_all(
             break
         base = _conflict_free(items, items.pinned.get(gpu, NONE))
         limit = None
-        if limits is not None and gpu < len(limits):
-            limit = float(items.share[types[0]][order].sum()) * limits[gpu] / sum(limits[gpu:])
+        if limits is not None and (rest := sum(limits[gpu:])):  # what is never asked leaves nothing to share
+            limit = float(items.share[types[0]][order].sum()) * limits[gpu] / rest
         found = None
         for gpu_type in available:
             if (found := fillers[gpu_type].fill(order, base, limit)) is not None:
@@ -162,8 +162,7 @@ def fill_all(
                 break
             filled.append(Filled(NONE, types[0], 0.0, 0.0))
             continue
-        if (there_are := left[found.gpu_type]) is not None:
-            left[found.gpu_type] = there_are - 1
+        left[found.gpu_type] -= 1
         filled.append(found)
         placed[found.items] = True
         order = order[~placed[order]]

@@ -188,8 +188,8 @@ def _dealt_by_rank(
     problem = servers.problem
     if len(problem.gpu_types) > 1 or items.apart or items.pinned:
         return None
-    at_most, judged = problem.gpu_types[0].at_most, DEALING * PER_SECOND * problem.time_s
-    there_are = min((each for each in (problem.gpus, at_most) if each is not None), default=math.inf)
+    judged = DEALING * PER_SECOND * problem.time_s
+    there_are = min(problem.gpus or math.inf, problem.there_are(0))
     for some, cost in ((part, cost_of_part), (items.free, _cost_of_part(filled))):
         most = min(cost[1] if -cost[0] == len(some) else math.inf, there_are)
         dealt = deal_by_rank(servers, items, some, until=servers.evaluations + judged, most=most)

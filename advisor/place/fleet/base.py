@@ -73,7 +73,7 @@ def _own(servers: Servers, seek: Seek) -> Found:
     """The adapters as if there were nothing else, and GPUs for the rest: the cheapest for which they hold."""
     problem = servers.problem
     needed = {number: _alone(servers, number) for number in range(len(problem.gpu_types))}
-    able = [number for number, count in needed.items() if count and count <= _there_are(problem, number)]
+    able = [number for number, count in needed.items() if count and count <= problem.there_are(number)]
     if not able:
         missed = servers.judge(Group((), 0, base=1.0 / min(MOST, problem.gpus or MOST))).missed
         return replace(seek(servers), refused="; ".join(missed) or f"{NO_ROOM}: too few {problem.unit}s of any type")
@@ -86,18 +86,11 @@ def _own(servers: Servers, seek: Seek) -> Found:
     return replace(found, base=BaseGpus.OWN, alone=(Group((), gpu_type, base=1.0 / count),) * count)
 
 
-def _there_are(problem: Problem, gpu_type: int) -> float:
-    at_most = problem.gpu_types[gpu_type].at_most
-    return math.inf if at_most is None else at_most
-
-
 def _without(problem: Problem, gpu_type: int, count: int) -> Problem:
     """The problem that is left when so many GPUs of a type are for something else."""
-    types = list(problem.gpu_types)
-    if (at_most := types[gpu_type].at_most) is not None:
-        types[gpu_type] = replace(types[gpu_type], at_most=at_most - count)
     gpus = None if problem.gpus is None else problem.gpus - count
-    return replace(problem, gpu_types=tuple(types), gpus=gpus, reserved=problem.reserved + count)
+    taken = {**problem.taken, gpu_type: problem.taken.get(gpu_type, 0) + count}
+    return replace(problem, gpus=gpus, reserved=problem.reserved + count, taken=taken)
 
 
 def _alone(servers: Servers, gpu_type: int) -> int:
@@ -157,7 +150,7 @@ def _filled_up(servers: Servers, found: Found, gpus: int) -> Found | None:
     for number in sorted(range(len(problem.gpu_types)), key=lambda each: problem.gpu_types[each].price):
         group = Group((), number)
         if len(groups) + len(alone) < gpus and not servers.judge(group).missed:
-            room = min(_there_are(problem, number) - used[number], gpus - len(groups) - len(alone))
+            room = min(problem.there_are(number) - used[number], gpus - len(groups) - len(alone))
             alone += [group] * int(room)
     if len(groups) + len(alone) != gpus:
         return None

@@ -158,7 +158,7 @@ def _cheapen(fleet: Fleet, until: int) -> None:
         cheaper = [each for each in range(len(types)) if types[each].price < types[gpu.gpu_type].price]
         for gpu_type in sorted(cheaper, key=lambda each: (types[each].price, each)):
             used = sum(each.gpu_type == gpu_type for each in fleet.gpus.values())
-            there_is = (at_most := types[gpu_type].at_most) is None or used < at_most
+            there_is = used < fleet.problem.there_are(gpu_type)
             if fleet.servers.evaluations < until and there_is and fleet.holds(Gpu(gpu_type, gpu.adapters)):
                 fleet.gpus[number] = Gpu(gpu_type, gpu.adapters)
                 break

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from advisor.place.judge.running import missed_under
 from advisor.place.judge.servers import Servers
 from advisor.place.placement import Assignment, Group, Placement
+from advisor.place.problem import Problem
 from twin.settings import Settings
 
 TRIED = 6
@@ -22,12 +24,14 @@ def protected(placement: Placement, servers: Servers, numbers: Sequence[int] = (
 
     What takes over serves the adapters of a failed GPU under the flags that it was launched with; they are chosen so
     that it keeps the objective with those of any. No fleet that bears a failure is smaller than one more than all need.
-    Spare GPUs get these `numbers`, as far as they are free, and then the lowest that are.
+    Spare GPUs get these `numbers`, as far as they are free, and then the lowest that are. There are no more of them
+    than there are GPUs left.
     """
-    left = list(placement.assignments)
+    problem, left = servers.problem, list(placement.assignments)
+    most = math.inf if problem.gpus is None else problem.reserved
     spares: list[Assignment] = []
-    while left:
-        spare, kept = _spare(left, servers)
+    while left and len(spares) < most:
+        spare, kept = _spare(left, servers, _there_is_one_more(problem, [*placement.assignments, *spares]))
         if spare is None:
             break
         taken = {each.gpu for each in spares} | {each.gpu for each in placement.assignments}
@@ -43,13 +47,38 @@ def protected(placement: Placement, servers: Servers, numbers: Sequence[int] = (
         alone = f"no spare {unit} serves what these do under flags of its own, were they to fail: {which}"
         warnings = (*warnings, alone)
     everyone = sorted((*placement.assignments, *spares), key=lambda each: each.gpu)
-    return replace(placement, assignments=tuple(everyone), warnings=warnings)
+    unprotected = tuple(each.gpu for each in left)
+    return replace(placement, assignments=tuple(everyone), warnings=warnings, unprotected=unprotected)
 
 
-def _spare(groups: Sequence[Assignment], servers: Servers) -> tuple[Assignment | None, list[Assignment]]:
-    """A server for as many of these groups as possible, one at a time, and which these are."""
+def with_more_kept_back(servers: Servers, placement: Placement) -> Problem | None:
+    """The problem with one GPU more that only stands by; None where that protects nobody, or leaves none to serve."""
+    problem = servers.problem
+    left = [each for each in placement.assignments if each.gpu in placement.unprotected]
+    spare, _ = _spare(left, servers, range(len(problem.gpu_types)))
+    if spare is None:
+        return None
+    if problem.gpus is not None:
+        return replace(problem, gpus=problem.gpus - 1, reserved=problem.reserved + 1) if problem.gpus > 1 else None
+    gpu_type = problem.position(spare.gpu_type)
+    fewer = replace(problem, taken={**problem.taken, gpu_type: problem.taken.get(gpu_type, 0) + 1})
+    return fewer if any(fewer.there_are(each) for each in range(len(problem.gpu_types))) else None
+
+
+def _there_is_one_more(problem: Problem, used: Sequence[Assignment]) -> list[int]:
+    """Types of GPU, by their positions, of which not all that there are have been used."""
+    count = Counter(problem.position(each.gpu_type) for each in used)
+    return [i for i, each in enumerate(problem.gpu_types) if each.at_most is None or count[i] < each.at_most]
+
+
+def _spare(
+    groups: Sequence[Assignment], servers: Servers, gpu_types: Collection[int]
+) -> tuple[Assignment | None, list[Assignment]]:
+    """A server of one of the types for as many of these groups as possible, one at a time, and which these are."""
     best: tuple[Assignment | None, list[Assignment]] = (None, [])
     for like, settings in _candidates(groups):
+        if servers.problem.position(like.gpu_type) not in gpu_types:
+            continue
         profile = like.gpu_type.pair.profile
         flags = settings.flags(profile.memory.max_model_len)
         kept = [each for each in groups if not _missed(each, like, flags, servers)]
@@ -87,5 +116,5 @@ def _candidates(groups: Sequence[Assignment]) -> Iterator[tuple[Assignment, Sett
 
 
 def _missed(group: Assignment, like: Assignment, flags: Mapping[str, int | float], servers: Servers) -> bool:
-    gpu_type = next(i for i, each in enumerate(servers.problem.gpu_types) if each is like.gpu_type)
+    gpu_type = servers.problem.position(like.gpu_type)
     return bool(missed_under(servers, Group(group.adapters, gpu_type, group.weights, base=group.base), flags))

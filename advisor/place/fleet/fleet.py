@@ -132,11 +132,11 @@ class Fleet:
 
     def open(self, gpu_type: int, number: int | None = None) -> int | None:
         """Take one more GPU of a type into use, under the lowest free number or this one; None if there is none."""
-        most, of_type = self.problem.gpus, self.problem.gpu_types[gpu_type].at_most
+        most, of_type = self.problem.gpus, self.problem.there_are(gpu_type)
         used = sum(gpu.gpu_type == gpu_type for gpu in self.gpus.values())
         if not self.may_open or (most is not None and len(self.gpus) >= most):
             return None
-        if of_type is not None and used >= of_type:
+        if used >= of_type:
             return None
         if number is None:
             taken = self.gpus.keys() | set(self.problem.pins.values())
@@ -179,8 +179,8 @@ class Fleet:
 
     def _may_be_more(self) -> bool:
         """Whether there are GPUs that are not in use yet."""
-        used, types = Counter(gpu.gpu_type for gpu in self.gpus.values()), self.problem.gpu_types
-        of_types = any(each.at_most is None or used[number] < each.at_most for number, each in enumerate(types))
+        used, types = Counter(gpu.gpu_type for gpu in self.gpus.values()), range(len(self.problem.gpu_types))
+        of_types = any(used[each] < self.problem.there_are(each) for each in types)
         return of_types and (self.problem.gpus is None or len(self.gpus) < self.problem.gpus)
 
     def _insert(self, adapters: Iterable[int]) -> None:
@@ -224,8 +224,8 @@ class Fleet:
     def _no_room(self, adapter: int, largest_slot_rank: float) -> str:
         rank = self.slot_rank([adapter])
         larger = rank > largest_slot_rank
-        copies, of_types = self.copies.get(adapter, 1), [each.at_most for each in self.problem.gpu_types]
-        there_are = sum(each if each is not None else math.inf for each in of_types)
+        copies = self.copies.get(adapter, 1)
+        there_are = sum(self.problem.there_are(each) for each in range(len(self.problem.gpu_types)))
         where = f"on {counted(int(min(self.problem.gpus or len(self.gpus), there_are)), self.problem.unit)}"
         where = f"for its {copies} replicas {where}" if copies > 1 else where
         return f"{NO_ROOM} {where}" + (f", for every slot beside it would have to be of rank {rank}" if larger else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
@@ -70,7 +69,7 @@ def _in_part(groups: Sequence[Group]) -> set[int]:
 
 def _available(problem: Problem, groups: Sequence[Group]) -> list[Group]:
     """Of the groups, those that there are GPUs for."""
-    left = [math.inf if each.at_most is None else each.at_most for each in problem.gpu_types]
+    left = [problem.there_are(each) for each in range(len(problem.gpu_types))]
     kept: list[Group] = []
     for group in groups:
         left[group.gpu_type] -= bool(group.adapters)

@@ -33,6 +33,14 @@ def test_gpus_of_small_ranks_are_filled_whatever_the_large_ones_before_them_serv
         assert servers.judge(items.group(more)).missed, f"{len(each.items)} adapters, and a tenth more hold as well"
 
 
+def test_gpus_for_adapters_that_are_never_asked_have_nothing_to_share(pair: Pair) -> None:
+    mix = random_mix(np.random.default_rng(1), 4)
+    servers = Servers(Problem(of(replace(mix, rate=0 * mix.rate)), (GpuType(pair),)))
+    items = items_of(servers)
+    filled = fill_all(servers, items, items.free, limits=[0.0, 0.0])
+    assert sum(len(each.items) for each in filled) == 4
+
+
 def test_load_is_of_the_longest_sequence_that_is_settled_on(pair: Pair) -> None:
     """A server without room for the model's own longest sequence is not full for that: a shorter one is recommended."""
     mix = random_mix(np.random.default_rng(1), 20)

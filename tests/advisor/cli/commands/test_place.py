@@ -111,6 +111,14 @@ def test_no_more_gpus_are_told_of_than_there_are(run: Run, tmp_path: Path) -> No
     found = answer(run, path, "--gpus", "3")
     assert found["gpus"] == 1
     assert {each["reason"] for each in found["unplaced"]} == {"no room on 1 GPU"}
+    assert answer(run, path, code=1)["unplaced"]  # nobody said on the command line how many there are
+
+
+def test_that_no_gpu_may_fail_is_a_no(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, PLAIN.replace("gpu = ", "[[gpus]]\nat_most = 1\ntype = "))
+    assert run("place", path).returncode == 0
+    (warning,) = answer(run, path, "--n-plus-one", code=1)["warnings"]
+    assert warning.startswith("no spare GPU serves what these do")
 
 
 def test_adapters_that_all_exceed_a_gpu_are_placed(run: Run, tmp_path: Path) -> None:

@@ -73,6 +73,18 @@ def test_it_is_spread_evenly_or_goes_where_no_adapters_are(answers: dict[BaseGpu
     assert len({each.base for each in own.assignments}) == 2
 
 
+@pytest.mark.parametrize("failures", [0, 1])
+def test_gpus_of_its_own_are_of_those_that_there_are(mix: Workload, pair: Pair, failures: int) -> None:
+    problem = replace(beside(mix, 12.0, pair, BaseGpus.OWN), gpu_types=(GpuType(pair, at_most=9),), failures=failures)
+    answer = place(problem)
+    assert answer.base is BaseGpus.OWN
+    assert not answer.unplaced
+    assert {each.gpu_type for each in answer.assignments} == set(problem.gpu_types)
+    few = place(replace(problem, gpu_types=(GpuType(pair, at_most=answer.gpus - 1),)))
+    assert few.gpus == answer.gpus - 1
+    assert few.unplaced
+
+
 def test_whichever_takes_fewer(answers: dict[BaseGpus | None, Placement]) -> None:
     assert answers[None].gpus == min(each.gpus for each in answers.values())
     assert answers[answers[None].base].gpus == answers[None].gpus

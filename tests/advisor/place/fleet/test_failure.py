@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.cli.commands.placing import problem_of
 from advisor.errors import InputError
 from advisor.place.judge.running import missed_under
 from advisor.place.judge.servers import Servers
@@ -18,6 +20,8 @@ from advisor.place.problem import GpuType, Problem
 from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
+
+EXAMPLES = Path(__file__).parents[4] / "examples"
 
 
 @settings(max_examples=15, deadline=None)
@@ -53,3 +57,27 @@ def test_of_a_fixed_number_of_gpus_one_stands_by(pair: Pair) -> None:
     assert sorted(len(each.adapters) for each in answer.assignments) == [0, 20]
     with pytest.raises(InputError, match="one GPU may fail, so that two are needed at least"):
         place(replace(problem, gpus=1))
+
+
+@pytest.mark.parametrize("limits", ["gpus", "at_most"])
+def test_what_stands_by_is_of_the_gpus_that_there_are(limits: str) -> None:
+    """Two of the four stand by, for no server has flags that serve the adapters of any: the others serve fewer."""
+    problem = replace(problem_of(EXAMPLES / "fleet.toml", None), headroom=0.3, failures=1)
+    if limits == "gpus":
+        problem = replace(problem, gpus=4)
+    else:
+        problem = replace(problem, gpu_types=(replace(problem.gpu_types[0], at_most=4),))
+    answer = place(problem)
+    assert answer.gpus == 4
+    assert sum(bool(each.standby) for each in answer.assignments) == 2
+    assert answer.unplaced
+    assert not answer.unprotected
+    assert {adapter for each in answer.assignments for adapter in each.adapters} == answer.standby.keys()
+
+
+def test_where_the_only_gpu_serves_nothing_stands_by(pair: Pair) -> None:
+    mix = random_mix(np.random.default_rng(1), 20)
+    answer = place(Problem(of(replace(mix, rate=mix.rate / 10)), (GpuType(pair, at_most=1),), failures=1))
+    assert [len(each.adapters) for each in answer.assignments] == [20]
+    assert answer.unprotected == (0,)
+    assert any("no spare GPU" in warning for warning in answer.warnings)
