@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 import numpy as np
@@ -23,24 +24,25 @@ CLOSE = 1e-9
 def explained(found: Placement, servers: Servers) -> Placement:
     """The placement with its reasons; GPUs that are not too many, or as many as there are, need none."""
     serving = [each for each in found.assignments if each.adapters]
+    there = {servers.problem.position(each.gpu_type) for each in found.assignments}
     if len(serving) > 1 and servers.problem.gpus is None and not found.optimal:
         fullest = sorted(serving, key=lambda each: (-each.load, each.gpu))[:FULLEST]
         found = replace(found, with_more={each.gpu: _with_more(each, servers) for each in fullest})
-    return replace(found, unused=_unused(serving, servers)) if serving else found
+    return replace(found, unused=_unused(serving, there, servers)) if serving else found
 
 
 def _with_more(assignment: Assignment, servers: Servers) -> tuple[str, ...]:
     """What a GPU would miss with somewhat more traffic; nothing where it has room for that."""
     weights = {adapter: MORE * assignment.weights.get(adapter, 1.0) for adapter in assignment.adapters}
-    gpu_type = servers.problem.gpu_types.index(assignment.gpu_type)
+    gpu_type = servers.problem.position(assignment.gpu_type)
     return servers.judge(Group(assignment.adapters, gpu_type, weights, base=assignment.base)).missed
 
 
-def _unused(serving: Sequence[Assignment], servers: Servers) -> dict[str, str]:
+def _unused(serving: Sequence[Assignment], there: AbstractSet[int], servers: Servers) -> dict[str, str]:
     """By their names, types of GPU that nothing is on -> why."""
     types = servers.problem.gpu_types
-    used = {types.index(each.gpu_type) for each in serving}
-    unused = [number for number in range(len(types)) if number not in used]
+    used = {servers.problem.position(each.gpu_type) for each in serving}
+    unused = [number for number in range(len(types)) if number not in there]
     if not unused:
         return {}
     order = _mix_order(servers)

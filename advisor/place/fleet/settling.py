@@ -22,6 +22,7 @@ def settle(fleet: Fleet, groups: Sequence[Group], numbers: Sequence[int] | None 
     Groups that have `numbers` keep them, and have to keep the objective: who does not fit goes elsewhere.
     """
     problem = fleet.problem
+    fleet.unplaced |= fleet.servers.refused()
     for adapter, reason in contradictions(problem, {each for group in groups for each in group.adapters}).items():
         fleet.unplaced[adapter] = reason
     if numbers is None:
@@ -47,8 +48,6 @@ def settle(fleet: Fleet, groups: Sequence[Group], numbers: Sequence[int] | None 
             _make_room(fleet, number, keep=pinned)
     there = fleet.where()
     everyone = range(len(problem.inventory))
-    refused = fleet.servers.refused()
-    fleet.unplaced |= {adapter: why for adapter, why in refused.items() if adapter not in there}
     fleet.insert(
         adapter
         for adapter in everyone

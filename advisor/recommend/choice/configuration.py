@@ -178,8 +178,7 @@ class Configurator:
         """Slots to try instead, the nearest first: those that memory and the adapters leave a use for."""
         if "max_loras" in self._fixed:
             return []
-        most = min(adapters, self._host_slots)
-        most = min(most, self._reached(rank))
+        most = min(adapters, int(self._fixed.get("max_cpu_loras", self._host_slots)), self._reached(rank))
         slots = {min(max(round(asked * factor), 1), most) for factor in OTHER_SLOTS}
         fit = {count for count in slots - {asked} if self._capacity(count, rank) >= self._max_model_len}
         return sorted(fit, key=lambda count: (abs(math.log(count / asked)), count))

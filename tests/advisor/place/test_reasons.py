@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from advisor.place.place import place
-from advisor.place.problem import GpuType, Problem
+from advisor.place.problem import BaseGpus, GpuType, Problem
 from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
+from twin.workload import Workload
 
 
 def renamed(pair: Pair, gpu: str) -> Pair:
@@ -37,6 +38,15 @@ def test_a_dearer_type_is_not_used_and_the_answer_says_so(pair: Pair) -> None:
     assert list(answer.unused) == ["dear"]
     assert answer.unused["dear"].startswith("dearer: one serves ")
     assert "cheap serves " in answer.unused["dear"]
+
+
+def test_a_type_that_only_serves_requests_that_name_no_adapter_is_used(pair: Pair) -> None:
+    base = Workload.alike(np.array([0.5]), rank=1.0, input_mean=100, input_std=80, output_mean=110, output_std=90)
+    mix = replace(random_mix(np.random.default_rng(4), 40), base=base)
+    types = (GpuType(renamed(pair, "dear"), 3.0), GpuType(renamed(pair, "cheap"), 1.0, at_most=1))
+    answer = place(Problem(of(mix), types, base=BaseGpus.OWN))
+    assert {each.gpu_type.pair.gpu for each in answer.assignments} == {"dear", "cheap"}
+    assert not answer.unused
 
 
 def test_a_type_that_serves_nobody_is_not_used_and_the_answer_says_so(pair: Pair) -> None:

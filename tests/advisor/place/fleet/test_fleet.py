@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -103,6 +104,16 @@ def test_contradictions_leave_the_rest_placed(pair: Pair) -> None:
         6: "3 replicas, but there are 2 GPUs",
     }
     assert where(answer)[0] == [1]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.02])
+def test_who_is_pinned_and_of_too_large_a_rank_is_nowhere(pair: Pair, rate: float) -> None:
+    mix = random_mix(np.random.default_rng(3), 20)
+    mix = replace(mix, rank=np.append(np.minimum(mix.rank[1:], 16), 64.0), rate=np.append(mix.rate[1:], rate))
+    problem = Problem(replace(of(mix), fixed={"max_lora_rank": 16}), (GpuType(pair),), pins={19: 0})
+    answer = place(problem)
+    assert answer.unplaced == {19: "rank above the fixed max_lora_rank 16, which vLLM refuses to load"}
+    assert set(where(answer)) == set(range(19))
 
 
 def test_gpus_of_a_type_are_no_more_than_there_are(pair: Pair) -> None:

@@ -18,9 +18,9 @@ from tests.advisor.recommend.test_recommend import uniform, with_context
 from twin.workload import Workload
 
 
-def where(pair: Pair, met: Callable[[dict[str, float]], bool]) -> Configurator:
+def where(pair: Pair, met: Callable[[dict[str, float]], bool], **fixed: int) -> Configurator:
     """A configurator for which what `met` holds for keeps the objective, and nothing else."""
-    configurator = Configurator(pair, Objective(), {})
+    configurator = Configurator(pair, Objective(), fixed)
     predict = configurator._predict
 
     class OnlySome:
@@ -69,6 +69,11 @@ def test_other_slots_leave_the_memory_that_the_server_needs(pair: Pair) -> None:
     assert slots_found(pair, mix, lambda slots: slots > asked) > asked
     full = with_context(pair, pair.profile.memory.kv_capacity_tokens(asked, 64, 0.9))
     assert slots_found(full, mix, lambda slots: slots > asked) <= asked
+
+
+def test_other_slots_are_no_more_than_the_fixed_host_memory_holds(pair: Pair) -> None:
+    some = where(pair, lambda values: values["max_loras"] != 10, max_cpu_loras=10).configure(uniform(100, 1.0))
+    assert 1 <= some.settings.max_loras < some.settings.max_cpu_loras == 10
 
 
 def test_slots_that_others_are_tried_for_are_the_nearest(pair: Pair) -> None:
