@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 from advisor.inventory.inventory import Inventory
 from advisor.names import counted, listed, printable
@@ -201,11 +202,17 @@ def _verified(placement: Placement) -> list[str]:
     if not verified:
         return []
     wrong = {gpu: measures["missed"] for gpu, measures in verified.items() if measures["missed"]}
-    kept = len(verified) - len(wrong)
-    lines = [f"{counted(kept, placement.unit)} of {len(verified):,} keep the objective"] if wrong or kept > 1 else []
-    if not lines:
-        lines = [f"the {placement.unit} keeps the objective"]
-    return [*lines, *(f"{placement.unit} {gpu}: {'; '.join(missed)}" for gpu, missed in wrong.items())]
+    kept, hours = len(verified) - len(wrong), f"in each of {min(each['hours'] for each in verified.values()):,} hours"
+    first = f"the {placement.unit} keeps the objective {hours}"
+    if wrong or kept > 1:
+        first = f"{counted(kept, placement.unit)} of {len(verified):,} keep the objective {hours}"
+    return [first, *(_worst(f"{placement.unit} {gpu}", verified[gpu], missed) for gpu, missed in wrong.items())]
+
+
+def _worst(gpu: str, measures: Mapping[str, Any], missed: Sequence[str]) -> str:
+    """How often a GPU misses, and by what in the worst of these hours."""
+    hours = measures["hours"]
+    return f"{gpu} misses it in {hours - measures['held']:,} of {hours:,} hours, at worst: {'; '.join(missed)}"
 
 
 def _with_more(placement: Placement) -> list[str]:

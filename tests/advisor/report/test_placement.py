@@ -46,7 +46,7 @@ def placement(pair: Pair) -> Placement:
         token_rate=1950.0,
         load=0.81,
         active_adapters=5.2,
-        verified={"missed": []},
+        verified={"missed": [], "hours": 3, "held": 3},
     )
     second = replace(first, gpu=3, adapters=(5, 6, 10), token_rate=1500.0, load=0.004, active_adapters=0.02)
     spare = replace(
@@ -58,7 +58,7 @@ def placement(pair: Pair) -> Placement:
 
 def test_everything_that_there_is_to_tell(placement: Placement, inventory: Inventory) -> None:
     first, second, spare = placement.assignments
-    missed = replace(second, missed=("TTFT 2100.0 ms > 2000 ms",), verified={"missed": ["requests starve"]})
+    missed = replace(second, missed=("TTFT 2100.0 ms > 2000 ms",), verified={"missed": ["requests starve"], "hours": 3, "held": 2})
     changes = Changes(
         steps=(
             Step("remove", 0, name="gone"),
