@@ -58,7 +58,9 @@ def placement(pair: Pair) -> Placement:
 
 def test_everything_that_there_is_to_tell(placement: Placement, inventory: Inventory) -> None:
     first, second, spare = placement.assignments
-    missed = replace(second, missed=("TTFT 2100.0 ms > 2000 ms",), verified={"missed": ["requests starve"], "hours": 3, "held": 2})
+    missed = replace(
+        second, missed=("TTFT 2100.0 ms > 2000 ms",), verified={"missed": ["requests starve"], "hours": 3, "held": 2}
+    )
     changes = Changes(
         steps=(
             Step("remove", 0, name="gone"),
