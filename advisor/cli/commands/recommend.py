@@ -133,10 +133,10 @@ def _draw(
         streams.write(f"\n{drawn}")
         streams.write(wrapped(takes(growth, answer), streams.width() or streams.WIDTH))
     if report is not None:
-        from advisor.report import html
+        from advisor.report.page import answer as page_of
         from twin.files import write_whole
 
-        page = html.write(answer, growth, pair.profile, objective)
+        page = page_of.write(answer, growth, pair.profile, objective)
         try:
             write_whole(report, page.encode())
         except OSError as error:

@@ -1,9 +1,8 @@
-"""HTML: one page that needs nothing else, for people who would rather look than read."""
+"""The page of a recommendation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import Any
 
 from advisor.names import SHOWN as TOLD
@@ -11,7 +10,8 @@ from advisor.names import listed
 from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Objective
 from advisor.recommend.what_if.growth import Growth
-from advisor.report import chart as charts
+from advisor.report.page import chart as charts
+from advisor.report.page.page import render
 from advisor.report.prose import answer
 from advisor.report.prose.outlook import end, takes, what_binds
 from advisor.report.prose.trace import decisions
@@ -25,14 +25,11 @@ SHOWN = 40
 
 
 def write(recommendation: Recommendation, growth: Growth | None, profile: Profile, objective: Objective) -> str:
-    """The page. Whatever an inventory holds is text in it: the template escapes all that it is given."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((files("advisor.report") / "page.html.j2").read_text(encoding="utf-8"))
+    """The page, whole by itself."""
     rejected, settings = recommendation.admission.rejected, recommendation.settings
     headline, *resting_on = answer.headline(recommendation).split("\n")
-    return template.render(
+    return render(
+        "answer.html.j2",
         gpus=recommendation.basis.gpus,
         headline=headline,
         resting_on=resting_on,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.report.chart import Axis, chart
+from advisor.report.page.chart import Axis, chart
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LIMIT_KB = 300
