@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.place.bound import least_shares
+from advisor.place.judge.parts import fewest_parts
 from advisor.place.judge.servers import Servers
 from advisor.place.placement import Group
 
@@ -106,10 +106,4 @@ def _parts(servers: Servers, adapter: int, gpu_type: int) -> int:
 
     if serves(1):
         return 1
-    if not servers.problem.replicas or not serves(MOST_REPLICAS):
-        return 0
-    low, high = 1, MOST_REPLICAS
-    while high - low > 1:
-        middle = math.isqrt(low * high) if low * 4 < high else (low + high) // 2
-        low, high = (low, middle) if serves(middle) else (middle, high)
-    return high
+    return (fewest_parts(serves, MOST_REPLICAS) or 0) if servers.problem.replicas else 0

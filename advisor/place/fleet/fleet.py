@@ -12,11 +12,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 import numpy as np
 
 from advisor.names import counted
+from advisor.place.judge.parts import fewest_parts
 from advisor.place.judge.servers import Server, Servers
 from advisor.place.placement import Group
 from twin.settings import slot_rank
@@ -132,11 +134,7 @@ class Fleet:
 
     def open(self, gpu_type: int, number: int | None = None) -> int | None:
         """Take one more GPU of a type into use, under the lowest free number or this one; None if there is none."""
-        most, of_type = self.problem.gpus, self.problem.there_are(gpu_type)
-        used = sum(gpu.gpu_type == gpu_type for gpu in self.gpus.values())
-        if not self.may_open or (most is not None and len(self.gpus) >= most):
-            return None
-        if used >= of_type:
+        if not self.may_open or gpu_type not in self._left():
             return None
         if number is None:
             taken = self.gpus.keys() | set(self.problem.pins.values())
@@ -168,7 +166,7 @@ class Fleet:
         Those that fit nowhere are unplaced. Where there are no more GPUs, those of small rank come first: of these the
         most fit.
         """
-        if self._may_be_more():
+        if self._left():
             self._insert(adapters)
             return
         by_rank = defaultdict[int, list[int]](list)
@@ -177,31 +175,53 @@ class Fleet:
         for _, alike in sorted(by_rank.items()):
             self._insert(alike)
 
-    def _may_be_more(self) -> bool:
-        """Whether there are GPUs that are not in use yet."""
+    def _left(self) -> dict[int, float]:
+        """Of which types there are GPUs that are not in use yet, and how many."""
+        in_all = math.inf if self.problem.gpus is None else self.problem.gpus - len(self.gpus)
         used, types = Counter(gpu.gpu_type for gpu in self.gpus.values()), range(len(self.problem.gpu_types))
-        of_types = any(used[each] < self.problem.there_are(each) for each in types)
-        return of_types and (self.problem.gpus is None or len(self.gpus) < self.problem.gpus)
+        left = {each: min(self.problem.there_are(each) - used[each], in_all) for each in types}
+        return {gpu_type: count for gpu_type, count in left.items() if count > 0}
 
     def _insert(self, adapters: Iterable[int]) -> None:
         waiting = [adapter for adapter in self.ordered(adapters) for _ in range(self._missing_copies(adapter))]
         for number in sorted(self.gpus, key=self._order_of_filling):
             waiting = self._fill(number, waiting)
-        while waiting and (opened := self._open_for(waiting)) is not None:
-            left = self._fill(opened, waiting)
-            if len(left) == len(waiting):  # not even the first fits alone
-                del self.gpus[opened]
-                adapter = left[0]
-                left = [each for each in left if each != adapter]
-                self._remove(adapter)
+        while waiting and self.may_open and (types := list(self._left())):
+            left = self._on_one_more(types, waiting)
+            if left is None:  # not even the first fits alone
+                adapter = waiting[0]
+                left = self._without(adapter, waiting)
                 if self._shared(adapter):
                     left = [adapter] * self.copies[adapter] + left
                 else:
-                    self.unplaced[adapter] = self.judge_alone(adapter) or NO_ROOM
+                    self.unplaced |= self._left_out([adapter])
             waiting = left
         for adapter in waiting:
             self._remove(adapter)
         self.unplaced |= self._left_out(dict.fromkeys(waiting))
+
+    def _on_one_more(self, types: Sequence[int], waiting: list[int]) -> list[int] | None:
+        """Those that wait still with one more GPU, of the type that takes most for its price; None where none takes
+        any."""
+        if len(types) > 1:
+            worth = {number: self._worth(number, waiting) for number in types}
+            types = sorted(types, key=lambda each: -worth[each])
+        for gpu_type in types:
+            if (opened := self.open(gpu_type)) is not None:
+                if len(left := self._fill(opened, waiting)) < len(waiting):
+                    return left
+                del self.gpus[opened]
+        return None
+
+    def _without(self, adapter: int, waiting: Iterable[int]) -> list[int]:
+        """Those that wait still when an adapter is on no GPU any more, and others are where it was."""
+        left = [each for each in waiting if each != adapter]
+        for number in [number for number, gpu in self.gpus.items() if adapter in gpu.adapters]:
+            self.take(adapter, number)
+            left = self._fill(number, left)
+            if not self.gpus[number].adapters:
+                del self.gpus[number]
+        return left
 
     def _left_out(self, adapters: Iterable[int]) -> dict[int, str]:
         """Why there is no room for these. Who asks for no more than one that a GPU serves alone is not judged alone."""
@@ -236,24 +256,33 @@ class Fleet:
         return None if not all(missed) else f"no {self.problem.unit} serves it, even alone: {'; '.join(missed[0])}"
 
     def _shared(self, adapter: int) -> bool:
-        """Share the requests of an adapter that exceeds one GPU among as many as it takes; whether that helps."""
+        """Share the requests of an adapter that exceeds one GPU among as many of those left as it takes.
+
+        Whether that helps: not where a GPU serves what it is shared into already, or too few are left.
+        """
         if not self.problem.replicas or adapter in self.problem.copies:
             return False
-        for copies in range(self.copies.get(adapter, 1) + 1, min(MOST_COPIES, self.problem.gpus or MOST_COPIES) + 1):
-            self.copies[adapter] = copies
-            if self.judge_alone(adapter) is None:
+        before, left = self.copies.pop(adapter, 1), self._left()
+        if any(self._serves_part(each, adapter, before) for each in left):
+            return False
+        fewest = {each: fewest_parts(partial(self._serves_part, each, adapter), MOST_COPIES, before) for each in left}
+        enough = {each: parts for each, parts in fewest.items() if parts is not None}
+        in_all = math.inf if self.problem.gpus is None else self.problem.gpus - len(self.gpus)
+        for copies in sorted(enough.values()):
+            if copies <= min(in_all, sum(left[each] for each, parts in enough.items() if parts <= copies)):
+                self.copies[adapter] = copies
                 return True
-        self.copies.pop(adapter, None)
         return False
 
+    def _serves_part(self, gpu_type: int, adapter: int, copies: int) -> bool:
+        """Whether a GPU of a type serves an adapter alone that is on so many."""
+        return not self.servers.judge(Gpu(gpu_type, {adapter}).group({adapter: copies})).missed
+
     def _shareable(self, adapter: int) -> bool:
-        """Whether GPUs would serve an adapter if it were on as many as there may be; that changes nothing."""
+        """Whether GPUs would serve an adapter if it were on as many as there may be."""
         if not self.problem.replicas or adapter in self.copies:
             return False
-        self.copies[adapter] = MOST_COPIES
-        served = self.judge_alone(adapter) is None
-        del self.copies[adapter]
-        return served
+        return any(self._serves_part(each, adapter, MOST_COPIES) for each in range(len(self.problem.gpu_types)))
 
     def _missing_copies(self, adapter: int) -> int:
         there = sum(adapter in gpu.adapters for gpu in self.gpus.values())
@@ -278,17 +307,6 @@ class Fleet:
         """GPUs with the largest ranks first, as adapters come."""
         rank, there = self.servers.mix().rank, self.gpus[number].adapters
         return (-max((rank[each] for each in there), default=0.0), number)
-
-    def _open_for(self, waiting: Sequence[int]) -> int | None:
-        """A new GPU: of the type on which the first few that wait cost least."""
-        types = range(len(self.problem.gpu_types))
-        if len(types) == 1:
-            return self.open(0)
-        worth = {number: self._worth(number, waiting) for number in types}
-        for number in sorted(types, key=lambda each: -worth[each]):
-            if (opened := self.open(number)) is not None:
-                return opened
-        return None
 
     def _worth(self, gpu_type: int, waiting: Sequence[int]) -> float:
         """Tokens/s that a GPU of this type takes of those that wait, for its price."""

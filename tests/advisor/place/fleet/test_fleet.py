@@ -11,12 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.place.fleet.fleet import Fleet
+from advisor.place.judge.servers import Servers
 from advisor.place.place import place
-from advisor.place.placement import Placement
+from advisor.place.placement import Group, Placement
 from advisor.place.problem import GpuType, Problem
 from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
+from twin.workload import Workload
 
 
 def where(answer: Placement) -> dict[int, list[int]]:
@@ -84,6 +87,80 @@ def test_an_adapter_that_exceeds_one_gpu_is_on_several(pair: Pair) -> None:
     one = place(replace(problem, copies={3: 1}))
     assert list(one.unplaced) == [3]
     assert one.unplaced[3].startswith("no GPU serves it, even alone: ")
+
+
+def asked_more(adapters: int, rates: list[float]) -> Workload:
+    """Adapters, the first few of which are asked so much."""
+    mix = random_mix(np.random.default_rng(1), adapters)
+    rate = np.append(rates, mix.rate[len(rates) :])
+    return replace(mix, rate=rate)
+
+
+def with_little_memory(pair: Pair) -> Pair:
+    """A pair that serves no adapter."""
+    memory = pair.profile.memory.model_copy(update={"kv_tokens_base": 200.0})
+    return replace(pair, profile=pair.profile.model_copy(update={"memory": memory}))
+
+
+def test_little_is_judged_of_those_that_are_too_much_for_any_number_of_gpus(pair: Pair) -> None:
+    servers = Servers(Problem(of(asked_more(3, [1e6, 2e6, 3e6])), (GpuType(pair),), replicas=True))
+    fleet = Fleet(servers)
+    fleet.insert(range(3))
+    assert sorted(fleet.unplaced) == [0, 1, 2]
+    assert servers.evaluations < 30
+
+
+def test_an_adapter_is_on_as_few_gpus_as_serve_it(pair: Pair) -> None:
+    """Found by halving, with little judged, and yet no more than it would be one by one."""
+    servers = Servers(Problem(of(asked_more(1, [400.0])), (GpuType(pair),), replicas=True))
+    fleet = Fleet(servers)
+    fleet.insert([0])
+    judged = servers.evaluations
+    assert len(fleet.gpus) == fleet.copies[0] > 60
+    assert servers.judge(Group((0,), weights={0: 1 / (fleet.copies[0] - 1)})).missed
+    assert judged < 20
+
+
+def test_an_adapter_is_shared_among_gpus_that_serve_a_part_of_it(pair: Pair) -> None:
+    """There are as many cheap ones as are wanted, but these serve nothing of it."""
+    mix, none = asked_more(6, [40.0]), GpuType(with_little_memory(pair), 0.1)
+    enough = Problem(of(mix), (none, GpuType(pair, at_most=20)), replicas=True)
+    fleet = Fleet(Servers(enough))
+    fleet.insert(range(6))
+    assert not fleet.unplaced
+    assert all(gpu.gpu_type == 1 for gpu in fleet.gpus.values())
+    servers = Servers(replace(enough, gpu_types=(none, GpuType(pair, at_most=fleet.copies[0] - 1))))
+    few = Fleet(servers)
+    few.insert(range(6))
+    assert list(few.unplaced) == [0]
+    assert few.unplaced[0].startswith("no room")
+    assert all(few.holds(gpu) for gpu in few.gpus.values())
+    assert servers.evaluations < 80
+
+
+def test_replicas_that_there_are_too_few_gpus_for_leave_these_to_others(pair: Pair) -> None:
+    none = GpuType(with_little_memory(pair), 0.1)
+    problem = Problem(of(asked_more(6, [1.0])), (none, GpuType(pair, at_most=2)), copies={0: 3})
+    fleet = Fleet(Servers(problem))
+    fleet.insert(range(6))
+    assert list(fleet.unplaced) == [0]
+    assert fleet.unplaced[0].startswith("no room for its 3 replicas")
+
+
+def test_who_is_apart_from_one_that_a_cheap_gpu_does_not_serve_is_no_reason_to_leave_it_out(pair: Pair) -> None:
+    """The cheap type is worth most for the second, which must not be on it for the sake of the first."""
+    mix = asked_more(2, [4.0, 0.3])
+    mix = replace(mix, rank=np.array([64.0, 8.0]))
+    memory = pair.profile.memory.model_copy(update={"kv_tokens_base": 6000.0})
+    small = replace(pair, profile=pair.profile.model_copy(update={"memory": memory}))
+    problem = Problem(of(mix), (GpuType(small, 0.01), GpuType(pair, 100.0)), apart=(frozenset({0, 1}),))
+    servers = Servers(problem)
+    assert servers.judge(Group((0,), 0)).missed
+    assert not servers.judge(Group((1,), 0)).missed
+    assert not servers.judge(Group((0,), 1)).missed
+    fleet = Fleet(servers)
+    fleet.insert(range(2))
+    assert not fleet.unplaced
 
 
 def test_contradictions_leave_the_rest_placed(pair: Pair) -> None:
