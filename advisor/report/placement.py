@@ -14,6 +14,7 @@ from advisor.place.placement import Assignment, Placement
 from advisor.place.problem import BaseGpus
 from advisor.place.steps import SPARE, Changes, Place, Step
 from advisor.report.lines import NARROWEST, WIDTH, titled, wrapped
+from advisor.report.occupancy import occupancy
 from advisor.report.table import parts
 
 BARS = (10, 8, 6, 5, 4, 3, 2, 0)
@@ -37,10 +38,16 @@ def write(placement: Placement, inventory: Inventory, *, width: int = WIDTH, ful
     Bars are made of the two characters.
     """
     width = max(width, NARROWEST)
-    blocks = ["\n".join(wrapped(line, width) for line in _headline(placement, inventory))]
+    blocks = ["\n".join(wrapped(line, width) for line in headline(placement, inventory))]
     if placement.assignments:
         blocks.append(_table(placement, inventory, width, full, empty))
-    told = [
+    blocks += [titled(title, lines, width, hang=2) for title, lines in sections(placement, inventory)]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def sections(placement: Placement, inventory: Inventory) -> list[tuple[str, list[str]]]:
+    """What there is to tell beside the GPUs: titles and lines, of which there may be none."""
+    return [
         (f"On no {placement.unit}", _unplaced(placement, inventory)),
         ("Not kept", _missed(placement)),
         ("Digital twin", _verified(placement)),
@@ -52,11 +59,10 @@ def write(placement: Placement, inventory: Inventory, *, width: int = WIDTH, ful
         ("Changes", _changes(placement.changes, inventory, placement.unit)),
         ("Warnings", [f"- {warning}" for warning in placement.warnings]),
     ]
-    blocks += [titled(title, lines, width, hang=2) for title, lines in told]
-    return "\n\n".join(block for block in blocks if block)
 
 
-def _headline(placement: Placement, inventory: Inventory) -> list[str]:
+def headline(placement: Placement, inventory: Inventory) -> list[str]:
+    """How many GPUs serve whom and how far that is from the fewest possible, then what that rests on."""
     placed = len({adapter for each in placement.assignments for adapter in each.adapters})
     everyone = placed == len(inventory)
     who = (
@@ -140,15 +146,17 @@ def _cells(placement: Placement, inventory: Inventory, length: int, full: str, e
     rows: list[Row] = [[*header, "tokens/s", "ITL ms", "TTFT ms"]]
     for each in placement.assignments:
         settings, expected = each.settings, each.expected
-        busy = min(each.active_adapters, settings.max_loras)
-        held = kv_in_use(each, inventory) / max(expected.kv_capacity_tokens, 1)
+        filled = occupancy(each, inventory)
         rows.append(
             [
                 f"{each.gpu}",
                 *([each.gpu_type.pair.gpu] if several else []),
-                _bar(each.load, length, full, empty) + f"{each.load:4.0%}" + (" overload" if each.load > 1 else ""),
-                _bar(busy / settings.max_loras, length, full, empty) + f"{busy:.0f}/{settings.max_loras:,}",
-                _bar(held, length, full, empty) + ("full" if held > 1 else f"{held:4.0%}"),
+                _bar(filled.load, length, full, empty)
+                + f"{filled.load:4.0%}"
+                + (" overload" if filled.load > 1 else ""),
+                _bar(filled.busy / settings.max_loras, length, full, empty)
+                + f"{filled.busy:.0f}/{settings.max_loras:,}",
+                _bar(filled.kv, length, full, empty) + ("full" if filled.kv > 1 else f"{filled.kv:4.0%}"),
                 f"{len(each.adapters):,}",
                 f"{settings.max_lora_rank}",
                 f"{each.token_rate:,.0f}",
@@ -171,15 +179,6 @@ def _bar(share: float, length: int, full: str, empty: str) -> str:
     count = min(max(round(share * length * steps), 1 if share > 0.005 else 0), length * steps)
     drawn = full * (count // steps) + (EIGHTHS[count % steps - 1] if count % steps else "")
     return drawn.ljust(length, empty) + " "
-
-
-def kv_in_use(assignment: Assignment, inventory: Inventory) -> float:
-    """Tokens that requests in flight hold in the KV cache on average, by Little's law."""
-    mix = assignment.served(inventory).mix.traffic
-    running = mix.rate * mix.output_mean * assignment.expected.itl_ms / 1e3
-    # A request holds its prompt and what it has written; long answers are seen more often.
-    written = (mix.output_mean**2 + mix.output_std**2) / mix.output_mean / 2
-    return float(running @ (mix.input_mean + written))
 
 
 def _unplaced(placement: Placement, inventory: Inventory) -> list[str]:

@@ -13,6 +13,7 @@ import typer
 
 from advisor.cli.commands.placing import Files, Fleet, Format, placed_all, problem_of, tell
 from advisor.cli.terminal import streams
+from advisor.cli.terminal.page import write_page
 from advisor.cli.terminal.signals import undo_when_killed
 from advisor.cli.usage.duration import seconds
 from advisor.cli.usage.options import (
@@ -102,6 +103,9 @@ def place(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write files here")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there already")] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page: the fleet, GPU by GPU")
+    ] = None,
     vllm: Annotated[
         str | None, typer.Option("--vllm", metavar="VERSION", help="Write for this vLLM [default: the measured one]")
     ] = None,
@@ -117,6 +121,8 @@ def place(
         raise typer.BadParameter("launch files and router maps need a directory to write to: add -o DIR")
     if output is not None and not (template or router):
         raise typer.BadParameter("nothing to write into a directory: add --template NAME or --router NAME")
+    if len(inventory) > 1 and report is not None:
+        raise typer.BadParameter("--report draws the fleet of one inventory: name one")
     if len(inventory) > 1 and previous is not None:
         raise typer.BadParameter("--previous is about one inventory: name one")
     if dask is not None and not (verify or exact or len(inventory) > 1):
@@ -158,6 +164,10 @@ def place(
     for fleet, answer in zip(fleets, answers, strict=False):
         files.write(fleet, answer, Options(vllm, at_run_time), several=len(fleets) > 1)
     tell(fleets, answers, form)
+    if report is not None and answers:
+        from advisor.report.page import fleet as page
+
+        write_page(report, page.write(answers[0], fleets[0].inventory))
     if len(answers) < len(fleets) or any(each.interrupted for each in answers):
         streams.note("interrupted: this is the best placement found by then")
         raise typer.Exit(128 + signal.SIGINT)

@@ -12,6 +12,7 @@ import typer
 
 from advisor.cli.commands.inventory.logged import BusiestHour, LogGpu, LogModel, Ranks, logged
 from advisor.cli.terminal import streams
+from advisor.cli.terminal.page import write_page
 from advisor.cli.usage.options import (
     TTFT_LIMIT,
     ItlLimit,
@@ -21,7 +22,6 @@ from advisor.cli.usage.options import (
     objective_of,
     recommendation_of,
 )
-from advisor.errors import InputError
 from advisor.recommend.objective import ObjectiveName
 from advisor.report import Format, write
 
@@ -133,11 +133,6 @@ def _draw(
         streams.write(f"\n{drawn}")
         streams.write(wrapped(takes(growth, answer), streams.width() or streams.WIDTH))
     if report is not None:
-        from advisor.report.page import answer as page_of
-        from twin.files import write_whole
+        from advisor.report.page import answer as page
 
-        page = page_of.write(answer, growth, pair.profile, objective)
-        try:
-            write_whole(report, page.encode())
-        except OSError as error:
-            raise InputError(f"{report}: cannot write the page: {error.strerror}") from error
+        write_page(report, page.write(answer, growth, pair.profile, objective))

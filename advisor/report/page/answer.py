@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from advisor.names import SHOWN as TOLD
 from advisor.names import listed
 from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Objective
 from advisor.recommend.what_if.growth import Growth
 from advisor.report.page import chart as charts
+from advisor.report.page.memory import memory_parts
 from advisor.report.page.page import render
 from advisor.report.prose import answer
 from advisor.report.prose.outlook import end, takes, what_binds
@@ -48,7 +46,7 @@ def write(recommendation: Recommendation, growth: Growth | None, profile: Profil
         chosen=None if settings is None else settings.max_loras,
         growth="" if growth is None else takes(growth, recommendation),
         charts=[] if growth is None else _charts(growth, recommendation, objective),
-        memory=_memory(recommendation, profile),
+        memory=[] if settings is None else memory_parts(settings, profile),
         changes=list(answer.changes(recommendation)),
         further=list(answer.further(recommendation)),
         rejected=listed(rejected, SHOWN) if len(rejected) > TOLD and settings is not None else "",
@@ -87,28 +85,6 @@ def _charts(growth: Growth, recommendation: Recommendation, objective: Objective
             words(growth.ttft), "ms", lines("ttft_ms"), note(ttft_ms), mark=served, limit=ttft_ms, logarithmic=True
         ),
         *([] if one_token else [itl]),
-    ]
-
-
-def _memory(recommendation: Recommendation, profile: Profile) -> list[Mapping[str, Any]]:
-    """What the GPU's memory holds, in percent of it; tokens of KV cache are what a Profile counts it in."""
-    settings = recommendation.settings
-    if settings is None:
-        return []
-    memory, whole = profile.memory, profile.memory.kv_tokens_per_utilization
-    if not whole:
-        return []
-    kv = memory.kv_capacity_tokens(settings.max_loras, settings.max_lora_rank, settings.gpu_memory_utilization)
-    without = memory.kv_capacity_tokens(0, settings.max_lora_rank, settings.gpu_memory_utilization)
-    parts = [
-        ("weights", "weights and activations", settings.gpu_memory_utilization - without / whole, ""),
-        ("slots", f"{settings.max_loras:,} adapter slots", (without - kv) / whole, f"rank {settings.max_lora_rank}"),
-        ("kv", "KV cache", kv / whole, f"{kv:,} tokens"),
-        ("free", "left free", 1 - settings.gpu_memory_utilization, ""),
-    ]
-    return [
-        {"kind": kind, "name": name, "percent": round(100 * share, 1), "note": note}
-        for kind, name, share, note in parts
     ]
 
 

@@ -14,7 +14,8 @@ from advisor.place.placement import Assignment, Placement
 from advisor.place.problem import GpuType
 from advisor.place.steps import SPARE, Changes, Step
 from advisor.recommend.objective import Expectation
-from advisor.report.placement import kv_in_use, write
+from advisor.report.occupancy import kv_in_use
+from advisor.report.placement import write
 from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of
 from twin.settings import Settings

@@ -16,7 +16,8 @@ from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
 from advisor.recommend.what_if.explore import explored
 from advisor.recommend.what_if.growth import grow
-from advisor.report import Format, html, write
+from advisor.report import Format, write
+from advisor.report.page import answer as pages
 from advisor.zoo.pairs import find_pair
 from tests.advisor import inventories
 from twin.service_level import Limit
@@ -51,7 +52,7 @@ def answered(case: dict[str, Any], tensor_parallel: int) -> str:
     told = []
     for objective in (Objective(), Objective(ObjectiveName.LATENCY, Limit(0.5), Limit(0.03))):
         answer = explored(inventory, pair, objective, recommend(inventory, pair, objective))
-        page = html.write(answer, grow(inventory, pair, objective, answer), pair.profile, objective)
+        page = pages.write(answer, grow(inventory, pair, objective, answer), pair.profile, objective)
         told += [write(answer, Format.TEXT), write(answer, Format.TEXT, full_trace=True), write(answer, Format.JSON)]
         told.append(re.sub(r"<script.*?</script>|<style.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL))
     return " ".join(" ".join(told).split())
