@@ -178,7 +178,7 @@ def place(
 def _is_no(answer: Placement, *, strict: bool) -> bool:
     """Whether somebody is on no GPU, if not strict for another reason than that GPUs are too few, or a GPU does not
     hold, or one may not fail that was to."""
-    from advisor.place.fleet.fleet import NO_ROOM
+    from advisor.place.fleet.refusal import NO_ROOM
 
     reasons = [*answer.unplaced.values(), *([answer.base_refused] if answer.base_refused is not None else [])]
     refused = [reason for reason in reasons if strict or not reason.startswith(NO_ROOM)]

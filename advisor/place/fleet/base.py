@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from advisor.names import counted
-from advisor.place.fleet.fleet import NO_ROOM, Fleet
+from advisor.place.fleet.fleet import Fleet
+from advisor.place.fleet.refusal import NO_ROOM
 from advisor.place.judge.servers import Servers
 from advisor.place.placement import Group
 from advisor.place.problem import BaseGpus, Problem

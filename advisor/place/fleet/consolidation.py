@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 from advisor.place.bound import least_shares
-from advisor.place.fleet.fleet import NO_ROOM, Fleet, Gpu
+from advisor.place.fleet.fleet import Fleet, Gpu
 from advisor.place.fleet.levelling import level
+from advisor.place.fleet.refusal import NO_ROOM
 from twin.settings import slot_rank
 
 EMPTIED = 2

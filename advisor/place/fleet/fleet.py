@@ -17,16 +17,11 @@ from itertools import count
 
 import numpy as np
 
-from advisor.names import counted
+from advisor.place.fleet import refusal
 from advisor.place.judge.parts import fewest_parts
 from advisor.place.judge.servers import Server, Servers
 from advisor.place.placement import Group
 from twin.settings import slot_rank
-
-NO_ROOM = "no room"
-"""How reasons begin that are none of the adapter's: there are too few GPUs."""
-MOST_COPIES = 256
-"""GPUs that one adapter's requests are shared among at most."""
 
 
 @dataclass(slots=True)
@@ -194,11 +189,11 @@ class Fleet:
                 if self._shared(adapter):
                     left = [adapter] * self.copies[adapter] + left
                 else:
-                    self.unplaced |= self._left_out([adapter])
+                    self.unplaced |= refusal.left_out(self, [adapter])
             waiting = left
         for adapter in waiting:
             self._remove(adapter)
-        self.unplaced |= self._left_out(dict.fromkeys(waiting))
+        self.unplaced |= refusal.left_out(self, dict.fromkeys(waiting))
 
     def _on_one_more(self, types: Sequence[int], waiting: list[int]) -> list[int] | None:
         """Those that wait still with one more GPU, of the type that takes most for its price; None where none takes
@@ -223,38 +218,6 @@ class Fleet:
                 del self.gpus[number]
         return left
 
-    def _left_out(self, adapters: Iterable[int]) -> dict[int, str]:
-        """Why there is no room for these. Who asks for no more than one that a GPU serves alone is not judged alone."""
-        mix, found = self.servers.mix(), dict[int, str]()
-        asks = np.stack([mix.rank, mix.rate, mix.input_mean, mix.input_std, mix.output_mean, mix.output_std, mix.cv])
-        served, largest = asks[:, :0], self._largest_slot_rank()
-        for adapter in sorted(adapters, key=lambda each: (-self.load[each], each)):
-            mine = asks[:, [adapter]]
-            alone = None
-            if adapter in self.copies or not (mine <= served).all(axis=0).any():
-                alone = self.judge_alone(adapter)
-                served = served if alone else np.append(served, mine, axis=1)
-            found[adapter] = self._no_room(adapter, largest) if alone is None or self._shareable(adapter) else alone
-        return found
-
-    def _largest_slot_rank(self) -> float:
-        """Of the slots of all GPUs; where there is no GPU, none is larger."""
-        return max((self.slot_rank(gpu.adapters) for gpu in self.gpus.values()), default=math.inf)
-
-    def _no_room(self, adapter: int, largest_slot_rank: float) -> str:
-        rank = self.slot_rank([adapter])
-        larger = rank > largest_slot_rank
-        copies = self.copies.get(adapter, 1)
-        there_are = sum(self.problem.there_are(each) for each in range(len(self.problem.gpu_types)))
-        where = f"on {counted(int(min(self.problem.gpus or len(self.gpus), there_are)), self.problem.unit)}"
-        where = f"for its {copies} replicas {where}" if copies > 1 else where
-        return f"{NO_ROOM} {where}" + (f", for every slot beside it would have to be of rank {rank}" if larger else "")
-
-    def judge_alone(self, adapter: int) -> str | None:
-        """What keeps any GPU from serving an adapter (a copy of it) by itself; None if nothing does."""
-        missed = [self.judge(Gpu(number, {adapter})).missed for number in range(len(self.problem.gpu_types))]
-        return None if not all(missed) else f"no {self.problem.unit} serves it, even alone: {'; '.join(missed[0])}"
-
     def _shared(self, adapter: int) -> bool:
         """Share the requests of an adapter that exceeds one GPU among as many of those left as it takes.
 
@@ -263,9 +226,11 @@ class Fleet:
         if not self.problem.replicas or adapter in self.problem.copies:
             return False
         before, left = self.copies.pop(adapter, 1), self._left()
-        if any(self._serves_part(each, adapter, before) for each in left):
+        if any(self.serves_part(each, adapter, before) for each in left):
             return False
-        fewest = {each: fewest_parts(partial(self._serves_part, each, adapter), MOST_COPIES, before) for each in left}
+        fewest = {
+            each: fewest_parts(partial(self.serves_part, each, adapter), refusal.MOST_COPIES, before) for each in left
+        }
         enough = {each: parts for each, parts in fewest.items() if parts is not None}
         in_all = math.inf if self.problem.gpus is None else self.problem.gpus - len(self.gpus)
         for copies in sorted(enough.values()):
@@ -274,15 +239,9 @@ class Fleet:
                 return True
         return False
 
-    def _serves_part(self, gpu_type: int, adapter: int, copies: int) -> bool:
+    def serves_part(self, gpu_type: int, adapter: int, copies: int) -> bool:
         """Whether a GPU of a type serves an adapter alone that is on so many."""
         return not self.servers.judge(Gpu(gpu_type, {adapter}).group({adapter: copies})).missed
-
-    def _shareable(self, adapter: int) -> bool:
-        """Whether GPUs would serve an adapter if it were on as many as there may be."""
-        if not self.problem.replicas or adapter in self.copies:
-            return False
-        return any(self._serves_part(each, adapter, MOST_COPIES) for each in range(len(self.problem.gpu_types)))
 
     def _missing_copies(self, adapter: int) -> int:
         there = sum(adapter in gpu.adapters for gpu in self.gpus.values())
