@@ -6,8 +6,9 @@ are pinned to, apart from those that they must be apart from, and on as many GPU
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import combinations
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import combinations, count
 
 from advisor.place.bound import least_shares
 from advisor.place.fleet.fleet import Fleet, Gpu
@@ -44,20 +45,39 @@ def consolidated(fleet: Fleet, judged: int) -> Fleet:
 def gather(fleet: Fleet, until: int) -> None:
     """Have adapters of large rank on few GPUs: every slot of a GPU is as large as the largest of its ranks needs.
 
-    What makes the slots of a GPU large moves to another that has such already, which gives as much in return.
+    What makes the slots of a GPU large moves to another that has such already, which gives as much in return. What was
+    refused is not tried again with GPUs like these: of thousands many are alike.
     """
+    kinds = defaultdict[Hashable, int](count().__next__)
     for rank in sorted({fleet.slot_rank(gpu.adapters) for gpu in fleet.gpus.values() if gpu.adapters}, reverse=True):
         large = {number: _of_rank(fleet, number, rank) for number in fleet.gpus if fleet.gpus[number].adapters}
         large = {number: there for number, there in large.items() if there}
-        for giver in sorted(large, key=lambda each: (_taken(fleet, each, large[each]), -each))[:-1]:
-            takers = sorted(large.keys() - {giver}, key=lambda each: (-_taken(fleet, each, large[each]), each))
+        taken = {number: _taken(fleet, number, there) for number, there in large.items()}
+        kind = {number: kinds[_kind(fleet, number)] for number in large}
+        types, refused = {fleet.gpus[number].gpu_type for number in large}, set[tuple[int, int]]()
+        takers = sorted(large, key=lambda each: (-taken[each], each))
+        for giver in takers[:0:-1]:
+            more = {each: _taken_of(fleet, each, large[giver]) for each in types}
             for taker in takers:
+                pair = kind[giver], kind[taker]
+                if taker == giver or pair in refused or taken[taker] + more[fleet.gpus[taker].gpu_type] > 1.0:
+                    continue
                 if fleet.servers.evaluations >= until:
                     return
-                together = _taken(fleet, taker, [*large[taker], *large[giver]])
-                if together <= 1.0 and _exchanged(fleet, giver, taker, large[giver]):
-                    large[taker] += large.pop(giver)
+                if _exchanged(fleet, giver, taker, large[giver]):
+                    large[taker] += large[giver]
+                    taken[taker], kind[taker] = _taken(fleet, taker, large[taker]), kinds[_kind(fleet, taker)]
+                    takers.remove(giver)
+                    takers.sort(key=lambda each: (-taken[each], each))
                     break
+                refused.add(pair)
+
+
+def _kind(fleet: Fleet, number: int) -> Hashable:
+    """The same for GPUs that the same becomes of, whatever moves to them or off them."""
+    adapters = fleet.gpus[number].adapters
+    staying = frozenset(each for each in adapters if not fleet.movable(each))
+    return fleet.servers.key(fleet.gpus[number].group(fleet.copies)), staying
 
 
 def without_one(fleet: Fleet, until: float = float("inf")) -> Fleet | None:
@@ -147,6 +167,8 @@ def _exchanged(fleet: Fleet, giver: int, taker: int, adapters: Sequence[int]) ->
         theirs = Gpu(fleet.gpus[taker].gpu_type, there - set(back) | set(adapters))
         if fleet.holds(theirs) and fleet.holds(mine):
             fleet.gpus[giver], fleet.gpus[taker] = mine, theirs
+            if not mine.adapters:
+                del fleet.gpus[giver]
             return True
     return False
 
@@ -175,6 +197,10 @@ def _of_rank(fleet: Fleet, number: int, rank: int) -> list[int]:
 
 def _taken(fleet: Fleet, number: int, adapters: Iterable[int]) -> float:
     """What adapters take of a GPU at least (see `bound`)."""
+    return _taken_of(fleet, fleet.gpus[number].gpu_type, adapters)
+
+
+def _taken_of(fleet: Fleet, gpu_type: int, adapters: Iterable[int]) -> float:
     these = list(adapters)
-    shares = least_shares(fleet.servers, fleet.gpus[number].gpu_type)[these]
+    shares = least_shares(fleet.servers, gpu_type)[these]
     return float(sum(shares / [fleet.copies.get(each, 1) for each in these] if fleet.copies else shares))

@@ -138,7 +138,8 @@ class Fleet:
         return number
 
     def number(self) -> None:
-        """Number the GPUs from 0 without gaps, in their order, but for those that adapters are pinned to."""
+        """Number the GPUs in use from 0 without gaps, in their order, but for those that adapters are pinned to."""
+        self.gpus = {number: gpu for number, gpu in self.gpus.items() if gpu.adapters}
         pinned = self.gpus.keys() & set(self.problem.pins.values())
         free = (number for number in count() if number not in pinned)
         numbers = {number: number if number in pinned else next(free) for number in sorted(self.gpus)}

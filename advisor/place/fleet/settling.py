@@ -53,6 +53,8 @@ def settle(fleet: Fleet, groups: Sequence[Group], numbers: Sequence[int] | None 
         for adapter in everyone
         if adapter not in fleet.unplaced and len(there.get(adapter, ())) < fleet.copies.get(adapter, 1)
     )
+    if numbers is None:
+        fleet.number()
     for number in [number for number, gpu in fleet.gpus.items() if not gpu.adapters]:
         del fleet.gpus[number]
 

@@ -63,6 +63,8 @@ class Servers:
         self.base = 0.0
         """Of requests that name no adapter, the share that comes to every GPU of which nobody says how many."""
         self._known: dict[tuple[object, ...], Server] = {}
+        self._loads: dict[tuple[object, ...], float] = {}
+        self._without_headroom: dict[tuple[object, ...], Configuration] = {}
         self._kind = kinds(problem.inventory.mix)
         self.shares: dict[int, Floats] = {}
         """By type of GPU, what each adapter takes of one at least (see `bound`), once that is known."""
@@ -92,8 +94,7 @@ class Servers:
 
     def judge(self, group: Group) -> Server:
         """Settings for a group, by the rules or the group's own slots, and whether it keeps the objective."""
-        group = self._with_base(group)
-        key = self._key(group)
+        group, key = self._with_base(group), self.key(group)
         if key not in self._known:
             self.evaluations += 1
             self._known[key] = self._judged(group)
@@ -108,8 +109,9 @@ class Servers:
     def _with_base(self, group: Group) -> Group:
         return replace(group, base=self.base) if group.base is None else group
 
-    def _key(self, group: Group) -> tuple[object, ...]:
+    def key(self, group: Group) -> tuple[object, ...]:
         """What is the same for groups of alike adapters."""
+        group = self._with_base(group)
         kinds = np.sort(self._kind[np.array(group.adapters, dtype=np.int64)])
         weights = sorted((int(self._kind[adapter]), weight) for adapter, weight in group.weights.items())
         return group.gpu_type, group.max_loras, group.base, tuple(weights), kinds.tobytes()
@@ -145,8 +147,10 @@ class Servers:
         configuration, workload = server.configuration, self.workload(group)
         if self.problem.headroom:
             # Slots for more traffic than there is; what to expect is of the traffic there is.
-            slots = configuration.settings.max_loras
-            configuration = replace(self._configure(group, workload, slots), settings=configuration.settings)
+            key = self.key(group), (slots := configuration.settings.max_loras)
+            if key not in self._without_headroom:
+                self._without_headroom[key] = self._configure(group, workload, slots)
+            configuration = replace(self._without_headroom[key], settings=configuration.settings)
         gpu_type = self.problem.gpu_types[group.gpu_type]
         profile = gpu_type.pair.profile
         return Assignment(
@@ -168,6 +172,12 @@ class Servers:
 
     def load(self, group: Group) -> float:
         """Offered token rate over the most that one GPU serves of this mix in equilibrium, by the pair's Profile."""
+        key = self.key(group)
+        if key not in self._loads:
+            self._loads[key] = self._load(group)
+        return self._loads[key]
+
+    def _load(self, group: Group) -> float:
         workload, gpu_type = self.workload(group), self.problem.gpu_types[group.gpu_type]
         launched = with_settings(gpu_type.pair.profile, self.fixed(group.gpu_type))
         if not workload.traffic.rate.any():

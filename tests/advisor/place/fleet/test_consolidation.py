@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.place.fleet.consolidation import consolidated
-from advisor.place.fleet.fleet import Fleet
+from advisor.place.fleet.consolidation import consolidated, gather
+from advisor.place.fleet.fleet import Fleet, Gpu
 from advisor.place.fleet.settling import settle
+from advisor.place.judge import servers as judging
 from advisor.place.judge.servers import Servers
 from advisor.place.place import place
 from advisor.place.placement import Group
@@ -47,6 +49,58 @@ def test_large_ranks_are_gathered(pair: Pair) -> None:
     fleet = fleet_of(problem, [Group(tuple(range(start, start + 20))) for start in (0, 20, 40)])
     assert ranks(fleet) == [64, 64, 64]
     assert ranks(consolidated(fleet, ENOUGH)) == [8, 8, 64]
+
+
+def test_what_is_refused_is_not_tried_with_gpus_that_are_alike(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 40 GPUs each has one of rank 64 and as many others as it bears: every pair is refused as the first was."""
+    mix = alike([64 if i % 20 == 0 else 8 for i in range(800)], 0.3)
+    fleet = Fleet(Servers(Problem(of(mix), (GpuType(pair),))))
+    fleet.gpus = {gpu: Gpu(0, set(range(20 * gpu, 20 * gpu + 20))) for gpu in range(40)}
+    tried = list[Gpu]()
+    judge = Fleet.judge
+    monkeypatch.setattr(Fleet, "judge", lambda self, gpu: (tried.append(gpu), judge(self, gpu))[1])
+    gather(fleet, ENOUGH)
+    assert len(fleet.gpus) == 40
+    assert 0 < len(tried) <= 4
+
+
+def test_who_is_pinned_on_a_gpu_is_no_reason_to_refuse_one_that_is_alike(pair: Pair) -> None:
+    """The emptiest GPU cannot give, for its adapter is pinned; the next, which has the same, can."""
+    mix = alike([64, 64, 64, 64], 0.01)
+    groups = [Group((0,)), Group((1,)), Group((2, 3))]
+    fleet = fleet_of(Problem(of(mix), (GpuType(pair),), pins={1: 1}), groups)
+    gather(fleet, ENOUGH)
+    assert {gpu: set(each.adapters) for gpu, each in fleet.gpus.items()} in ({1: {1}, 2: {0, 2, 3}}, {1: {0, 1, 2, 3}})
+
+
+def test_gpus_that_are_emptied_leave_no_gap(pair: Pair) -> None:
+    groups = [Group((0,)), Group(tuple(range(1, 9))), Group(tuple(range(9, 20)))]
+    fleet = fleet_of(Problem(of(alike([64] * 9 + [8] * 11, 0.3)), (GpuType(pair),)), groups)
+    gather(fleet, ENOUGH)
+    fleet.number()
+    assert list(fleet.groups()) == [0, 1]
+
+
+def test_gpus_that_nobody_comes_to_leave_no_gap(pair: Pair) -> None:
+    """The first group is of adapters that vLLM refuses to load."""
+    mix = alike([64, 8, 8], 0.1)
+    problem = Problem(replace(of(mix), fixed={"max_lora_rank": 16}), (GpuType(pair),))
+    assert list(fleet_of(problem, [Group((0,)), Group((1, 2))]).groups()) == [0]
+
+
+@pytest.mark.parametrize("headroom", [0.0, 0.2])
+def test_what_to_expect_of_gpus_that_are_alike_is_asked_once(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, headroom: float
+) -> None:
+    servers = Servers(Problem(of(alike([8] * 60, 0.05)), (GpuType(pair),), headroom=headroom))
+    asked = list[object]()
+    estimate, configure = judging.estimate, judging.Configurator.configure
+    monkeypatch.setattr(judging, "estimate", lambda mix: (asked.append(mix), estimate(mix))[1])
+    monkeypatch.setattr(judging.Configurator, "configure", lambda *of: (asked.append(of), configure(*of))[1])
+    found = [servers.assign(gpu, Group((3 * gpu, 3 * gpu + 1, 3 * gpu + 2))) for gpu in range(20)]
+    assert len(asked) <= 3
+    assert [each.gpu for each in found if each is not None] == list(range(20))
+    assert len({(each.load, each.expected.ttft_ms) for each in found if each is not None}) == 1
 
 
 def test_a_gpu_that_others_have_room_for_is_emptied(pair: Pair) -> None:
