@@ -113,7 +113,7 @@ def test_a_model_by_its_configuration_and_a_gpu_by_its_data_sheet(tmp_path: Path
     ("model", "gpu", "said"),
     [
         ("meta-llama/Llama-3.3-70B-Instruct", "H100", "would fit: tensor_parallel = 2, or"),
-        ("mistralai/Mixtral-8x7B-Instruct-v0.1", "h200", "experts"),
+        ("mistralai/Mixtral-8x7B-Instruct-v0.1", "h200", "calibrate run measures it"),
         ("nobody/knows-it", "h200", "model_config"),
         (LLAMA, "RTX 4090", "[gpu]"),
         ("nvidia/Llama-3.1-8B-Instruct-NVFP4", "h200", "NVFP4 are not derived"),
