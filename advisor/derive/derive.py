@@ -148,8 +148,8 @@ def _check(subject: Subject) -> None:
         raise InputError(f"{subject.gpu_name} multiplies no fp8; bf16 and int4 are derived for it")
     if shape.experts:
         raise InputError(
-            f"{subject.model} has experts: what LoRA costs on them changes with every version of vLLM and is not derived; "
-            "python -m calibrate run measures it on your GPU"
+            f"{subject.model} has experts: what LoRA costs on them changes with every version of vLLM, and is not "
+            "derived; python -m calibrate run measures it on your GPU"
         )
 
 
