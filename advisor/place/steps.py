@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from advisor.inventory.inventory import Inventory
 
@@ -11,15 +11,17 @@ SPARE = "spare"
 """What a GPU is called that is needed only for a while."""
 Place = int | str
 """A GPU by its number, or the spare one."""
+Moving = Literal["move", "add", "remove"]
+"""An adapter to a GPU, as new to a GPU, or off it."""
+Serving = Literal["start", "restart", "stop", "route", "unroute"]
+"""What is done with a server; `route` requests that name no adapter there as well, or, `unroute`, no longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One thing to do; all before it is done."""
 
-    what: str
-    """`start` a server, `move` an adapter, `add` one that is new, `remove` one, `restart` a server, `stop` one; `route`
-    requests that name no adapter there as well, or, `unroute`, no longer."""
+    what: Moving | Serving
     gpu: Place
     """Where; of a move: where to."""
     adapter: int | None = None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from advisor.cli.terminal import streams
+
+if TYPE_CHECKING:
+    from advisor.report.schema_parts import Schema
 
 
 class SchemaFormat(StrEnum):
@@ -23,12 +26,13 @@ class Of(StrEnum):
 
     INVENTORY = "inventory"
     ANSWER = "answer"
+    PLACEMENT = "placement"
 
 
 def schema(
-    of: Annotated[Of, typer.Option("--of", help="The inventory, or what `recommend --format json` answers")] = (
-        Of.INVENTORY
-    ),
+    of: Annotated[
+        Of, typer.Option("--of", help="The inventory, or the JSON of `recommend` (answer) or `place` (placement)")
+    ] = Of.INVENTORY,
     form: Annotated[
         SchemaFormat, typer.Option("--format", help="A JSON Schema, or tables of the keys")
     ] = SchemaFormat.JSON,
@@ -38,12 +42,10 @@ def schema(
     With Taplo or Even Better TOML: advisor schema > inventory.schema.json, and as the first line of the inventory
     #:schema ./inventory.schema.json
     """
-    if of is Of.ANSWER:
-        from advisor.report.answer_schema import answer_schema
-
+    if of is not Of.INVENTORY:
         if form is SchemaFormat.MARKDOWN:
-            raise typer.BadParameter("--format markdown: the tables are of the inventory's keys; an answer has none")
-        streams.write(json.dumps(answer_schema(), indent=2))
+            raise typer.BadParameter("--format markdown: the tables are of the inventory's keys alone")
+        streams.write(json.dumps(_of_answers(of), indent=2))
         return
     if form is SchemaFormat.MARKDOWN:
         from advisor.inventory.reference import markdown
@@ -53,3 +55,13 @@ def schema(
     from advisor.inventory.json_schema import json_schema
 
     streams.write(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+def _of_answers(of: Of) -> Schema:
+    if of is Of.ANSWER:
+        from advisor.report.answer_schema import answer_schema
+
+        return answer_schema()
+    from advisor.report.placement_schema import placement_schema
+
+    return placement_schema()

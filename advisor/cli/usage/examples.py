@@ -32,6 +32,7 @@ EXAMPLES = {
     "schema": (
         "advisor schema > inventory.schema.json",
         "advisor schema --of answer",
+        "advisor schema --of placement",
     ),
     "scan": (
         "advisor inventory scan /adapters --gpu h100-64gb -o inventory.toml",

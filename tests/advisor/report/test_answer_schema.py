@@ -7,11 +7,20 @@ import subprocess
 import sys
 
 import jsonschema
+import numpy as np
 import pytest
 
+from advisor.neighbours import compared
+from advisor.recommend.objective import Objective
+from advisor.recommend.recommend import recommend
 from advisor.report import Format, write
 from advisor.report.answer_schema import answer_schema
+from advisor.simulation import verified
+from advisor.zoo.pair import Pair
+from tests.advisor.inventories import of
 from tests.advisor.recommend.test_situations import SITUATIONS, answer
+from tests.advisor.small_zoo import random_mix
+from tests.schemas import closed
 
 VALIDATOR = jsonschema.Draft202012Validator(answer_schema())
 
@@ -34,6 +43,23 @@ def test_answers_are_valid_and_known(name: str) -> None:
         tables = [told.get(key, {})] if of["type"] == "object" else told.get(key, [])
         known = of.get("properties", of.get("items", {}).get("properties"))
         assert all(table.keys() <= known.keys() for table in tables)
+
+
+def test_what_the_twin_measured_is_described_and_nothing_else(pair: Pair) -> None:
+    inventory, objective = of(random_mix(np.random.default_rng(3), 40)), Objective()
+    told = compared(
+        verified(recommend(inventory, pair, objective), inventory, pair.profile, objective),
+        inventory,
+        pair.profile,
+        objective,
+    )
+    document = json.loads(write(told, Format.JSON))
+    VALIDATOR.validate(document)
+    assert document["verified"]["neighbours"]
+    twin = jsonschema.Draft202012Validator(closed(answer_schema()["properties"]["verified"]))
+    twin.validate(document["verified"])
+    del document["verified"]["missed"]
+    assert not twin.is_valid(document["verified"])
 
 
 def test_the_command_prints_it() -> None:

@@ -11,13 +11,16 @@ import subprocess
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
+from advisor.report.placement_schema import placement_schema
 from tests.advisor import inventories
 from tests.advisor.cli.command import COMMAND, Run
 from tests.advisor.inventories import PLAIN
 from tests.advisor.small_zoo import NAME
+from tests.schemas import closed
 
 BUSY = PLAIN.replace("rate = 0.1", "rate = 0.4")
 
@@ -25,7 +28,9 @@ BUSY = PLAIN.replace("rate = 0.1", "rate = 0.4")
 def answer(run: Run, *words: str | Path, code: int = 0) -> dict:  # type: ignore[type-arg]
     done = run("place", *words, "--format", "json")
     assert (done.returncode, done.stderr) == (code, ""), done.stderr
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
+    found = json.loads(done.stdout)
+    jsonschema.validate(found, closed(placement_schema()))
+    return found  # type: ignore[no-any-return]
 
 
 def test_json_and_yaml_have_the_documented_keys(run: Run, tmp_path: Path) -> None:
