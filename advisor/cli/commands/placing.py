@@ -190,7 +190,7 @@ def tell(fleets: Sequence[Fleet], answers: Sequence[Placement], form: Format) ->
     if len(fleets) > 1:
         document = {
             "gpus": sum(each["gpus"] for each in documents),
-            "price": sum(each["price"] for each in documents),
+            "price": round(sum(each["price"] for each in documents), 6),
             "placements": [
                 {"inventory": str(fleet.path), **each} for (fleet, _), each in zip(told, documents, strict=True)
             ],

@@ -111,6 +111,13 @@ def test_several_inventories_are_placed_each_by_itself(run: Run, tmp_path: Path)
     assert run("place", *paths, "--previous", paths[0]).returncode == 2
 
 
+def test_prices_of_several_add_up_without_digits_that_mean_nothing(run: Run, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.toml" for name in ("one", "two")]
+    for path, price in zip(paths, ("2.6", "5.2"), strict=True):
+        path.write_text(PLAIN.replace("gpu = ", f"[[gpus]]\nprice = {price}\ntype = ").replace("0.1", "0.01"))
+    assert answer(run, *paths)["price"] == 7.8
+
+
 def test_no_more_gpus_are_told_of_than_there_are(run: Run, tmp_path: Path) -> None:
     path = inventories.write(tmp_path, BUSY.replace("gpu = ", "[[gpus]]\nat_most = 1\ntype = "))
     found = answer(run, path, "--gpus", "3")
