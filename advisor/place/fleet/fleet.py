@@ -186,7 +186,7 @@ class Fleet:
             left = self._on_one_more(types, waiting)
             if left is None:  # not even the first fits alone
                 adapter = waiting[0]
-                left = self._without(adapter, waiting)
+                left = self.without(adapter, waiting)
                 if self._shared(adapter):
                     left = [adapter] * self.copies[adapter] + left
                 else:
@@ -209,7 +209,7 @@ class Fleet:
                 del self.gpus[opened]
         return None
 
-    def _without(self, adapter: int, waiting: Iterable[int]) -> list[int]:
+    def without(self, adapter: int, waiting: Iterable[int]) -> list[int]:
         """Those that wait still when an adapter is on no GPU any more, and others are where it was."""
         left = [each for each in waiting if each != adapter]
         for number in [number for number, gpu in self.gpus.items() if adapter in gpu.adapters]:

@@ -180,7 +180,8 @@ def make_hold(
 ) -> Placement:
     """The placement of a fleet, verified, and changed until every GPU holds or that has been tried often enough.
 
-    A GPU that does not hold gives adapters away, the least busy first, to others or to one more.
+    A GPU that does not hold gives adapters away, the least busy first, to others or to one more. An adapter that is too
+    much for the GPUs that share it is shared anew, by more.
     """
     verify = partial(verified, problem=servers.problem, seeds=FINAL_SEEDS, progress=progress, mapped=mapped)
     placement = verify(answer())
@@ -192,9 +193,19 @@ def make_hold(
         if not failing:
             break
         moved = [adapter for number in failing for adapter in _given_away(fleet, number)]
-        fleet.insert(moved)
+        shared = {adapter for number in failing for adapter in _shared_alone(fleet, number)}
+        for adapter in sorted(shared):
+            fleet.without(adapter, ())
+        fleet.insert([*moved, *sorted(shared)])
         placement = verify(answer())
     return placement
+
+
+def _shared_alone(fleet: Fleet, number: int) -> set[int]:
+    """Adapters that are all there is on a GPU, and shared by others because they are too much for one."""
+    shared = {each for each in fleet.gpus[number].adapters if fleet.copies.get(each, 1) > 1}
+    asked_for = fleet.problem.copies.keys() | fleet.problem.pins.keys()
+    return shared - asked_for if shared == fleet.gpus[number].adapters else set()
 
 
 def _given_away(fleet: Fleet, number: int) -> list[int]:

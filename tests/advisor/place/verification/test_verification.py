@@ -71,6 +71,16 @@ def test_what_comes_in_bursts_has_to_hold_in_hours_that_nobody_asked_about(adapt
     assert all(not hour["missed"] for hour in hours) == holds
 
 
+def test_who_is_too_much_for_the_gpus_that_share_it_is_shared_by_more() -> None:
+    """Of 17 GPUs that share long prompts in bursts every one missed in one hour, and had nobody to give away."""
+    mix = workload(np.array([1.18]), 16, lengths=(30_000, 20_800, 770, 400))
+    asked = inventory(replace(mix, cv=np.array([3.9])))
+    answer = place(Problem(asked, (GpuType(find_pair(asked.model, asked.gpu)),), replicas=True), exact=True)
+    assert answer.holds and not answer.unplaced
+    shares = [each.weights[0] for each in answer.assignments]
+    assert len(shares) > 1 and sum(shares) == pytest.approx(1.0)
+
+
 def test_every_state_that_a_failure_leaves_is_simulated(problem: Problem) -> None:
     answer = place(replace(problem, failures=1), verify=True)
     (spare,) = (each for each in answer.assignments if each.standby)
