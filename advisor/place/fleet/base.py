@@ -83,7 +83,7 @@ def _own(servers: Servers, seek: Seek) -> Found:
     if problem.gpus is not None and count >= problem.gpus:
         took = f"{NO_ROOM}: they take {counted(count, problem.unit)} of their own, and there are {problem.gpus} for all"
         return replace(seek(servers), refused=took)
-    found = seek(type(servers)(_without(problem, gpu_type, count)))
+    found = seek(servers.of(_without(problem, gpu_type, count)))
     return replace(found, base=BaseGpus.OWN, alone=(Group((), gpu_type, base=1.0 / count),) * count)
 
 

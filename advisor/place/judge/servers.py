@@ -48,6 +48,11 @@ class Server:
     """The conditions of the objective that it fails, headroom included; empty where it keeps the objective."""
 
 
+@dataclass(slots=True)
+class _Count:
+    groups: int = 0
+
+
 class Servers:
     """Judges groups of one problem, by the models of the pair."""
 
@@ -58,8 +63,7 @@ class Servers:
             InputError: a shipped file is missing or altered.
         """
         self.problem, self._progress = problem, progress
-        self.evaluations = 0
-        """Groups judged so far."""
+        self._count = _Count()
         self.base = 0.0
         """Of requests that name no adapter, the share that comes to every GPU of which nobody says how many."""
         self._known: dict[tuple[object, ...], Server] = {}
@@ -69,6 +73,21 @@ class Servers:
         self.shares: dict[int, Floats] = {}
         """By type of GPU, what each adapter takes of one at least (see `bound`), once that is known."""
         self._contexts = [self._settled(each) for each in problem.gpu_types]
+
+    def of(self, problem: Problem) -> Servers:
+        """Judges of another problem, that count on and tell whoever these tell."""
+        others = type(self)(problem, self._progress)
+        others._count = self._count
+        return others
+
+    @property
+    def evaluations(self) -> int:
+        """Groups judged so far."""
+        return self._count.groups
+
+    @evaluations.setter
+    def evaluations(self, groups: int) -> None:
+        self._count.groups = groups
 
     def warnings(self, gpu_types: Sequence[GpuType]) -> tuple[str, ...]:
         """What is to be told of the settings that hold for every GPU of these types."""
@@ -96,7 +115,7 @@ class Servers:
         """Settings for a group, by the rules or the group's own slots, and whether it keeps the objective."""
         group, key = self._with_base(group), self.key(group)
         if key not in self._known:
-            self.evaluations += 1
+            self._count.groups += 1
             self._known[key] = self._judged(group)
             if self._progress is not None:
                 self._progress(self.evaluations, None)

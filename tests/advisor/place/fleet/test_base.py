@@ -66,6 +66,16 @@ def test_all_of_it_is_served_beside_all_adapters(
     assert answers[way].holds
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_whoever_waits_is_told_of_all_that_is_judged(mix: Workload, pair: Pair, way: BaseGpus | None) -> None:
+    told, judged = list[int](), Servers._judged
+    with pytest.MonkeyPatch.context() as patch:
+        calls = list[Group]()
+        patch.setattr(Servers, "_judged", lambda self, group: (calls.append(group), judged(self, group))[1])
+        place(beside(mix, 12.0, pair, way), progress=lambda done, _: told.append(done))
+    assert told == list(range(1, len(calls) + 1))
+
+
 def test_it_is_spread_evenly_or_goes_where_no_adapters_are(answers: dict[BaseGpus | None, Placement]) -> None:
     spread, own = answers[BaseGpus.SPREAD], answers[BaseGpus.OWN]
     assert {each.base for each in spread.assignments} == {1 / spread.gpus}
