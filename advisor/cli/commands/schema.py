@@ -11,7 +11,7 @@ import typer
 from advisor.cli.terminal import streams
 
 if TYPE_CHECKING:
-    from advisor.report.schema_parts import Schema
+    from advisor.report.schemas.parts import Schema
 
 
 class SchemaFormat(StrEnum):
@@ -59,9 +59,9 @@ def schema(
 
 def _of_answers(of: Of) -> Schema:
     if of is Of.ANSWER:
-        from advisor.report.answer_schema import answer_schema
+        from advisor.report.schemas.answer import answer_schema
 
         return answer_schema()
-    from advisor.report.placement_schema import placement_schema
+    from advisor.report.schemas.placement import placement_schema
 
     return placement_schema()

@@ -22,7 +22,7 @@ from advisor.inventory.inventory import Inventory
 from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
-from advisor.report.answer_schema import answer_schema
+from advisor.report.schemas.answer import answer_schema
 from advisor.simulation import Simulation
 from advisor.zoo.pair import Pair
 from tests.advisor import inventories

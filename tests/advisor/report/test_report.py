@@ -20,8 +20,8 @@ from advisor.recommend.answer.reasons import Asked, Missed, NextRank, Quotient
 from advisor.recommend.answer.recommendation import Admission, Change, Further, Recommendation, Step
 from advisor.recommend.objective import Expectation, Objective
 from advisor.report import Format
-from advisor.report.answer_schema import answer_schema
 from advisor.report.prose.features import conditions
+from advisor.report.schemas.answer import answer_schema
 from advisor.zoo.basis import Basis
 from advisor.zoo.tree import Condition, Met, Product
 from twin.service_level import Limit

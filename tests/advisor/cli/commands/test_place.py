@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import yaml
 
-from advisor.report.placement_schema import placement_schema
+from advisor.report.schemas.placement import placement_schema
 from tests.advisor import inventories
 from tests.advisor.cli.command import COMMAND, Run
 from tests.advisor.inventories import PLAIN

@@ -14,7 +14,7 @@ from advisor.neighbours import compared
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
 from advisor.report import Format, write
-from advisor.report.answer_schema import answer_schema
+from advisor.report.schemas.answer import answer_schema
 from advisor.simulation import verified
 from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of

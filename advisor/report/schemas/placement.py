@@ -6,7 +6,7 @@ from typing import get_args
 
 from advisor.place.problem import BaseGpus
 from advisor.place.steps import SPARE, Moving, Serving
-from advisor.report.schema_parts import (
+from advisor.report.schemas.parts import (
     ALWAYS_MEASURED,
     ARGS,
     COUNTED,

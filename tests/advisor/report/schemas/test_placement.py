@@ -20,8 +20,8 @@ from advisor.place.algorithms import ALGORITHMS
 from advisor.place.changes.previous import read
 from advisor.place.placement import Placement
 from advisor.place.problem import BaseGpus
-from advisor.report.placement_schema import placement_schema
-from advisor.report.schema_parts import ALWAYS_MEASURED, FLAGS, MEASURED
+from advisor.report.schemas.parts import ALWAYS_MEASURED, FLAGS, MEASURED
+from advisor.report.schemas.placement import placement_schema
 from advisor.simulation import MEASURES
 from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from advisor.recommend.answer.outlook import Resource
-from advisor.report.schema_parts import (
+from advisor.report.schemas.parts import (
     ALWAYS_MEASURED,
     ARGS,
     COUNTED,
