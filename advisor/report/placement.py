@@ -251,22 +251,27 @@ def _base(placement: Placement) -> list[str]:
 
 
 def _standby(placement: Placement) -> list[str]:
-    unit = placement.unit
-    return [
-        f"{unit} {each.gpu} stands by for {_numbered(unit, _homes(each, placement))}: "
-        f"{counted(len(each.standby), 'adapter')}"
-        for each in placement.assignments
-        if each.standby or each.base_standby
-    ]
+    spares = [each for each in placement.assignments if each.standby or each.base_standby]
+    return [f"{placement.unit} {each.gpu} {_taken_over(each, placement)}" for each in spares]
 
 
-def _homes(spare: Assignment, placement: Placement) -> list[int]:
-    standby = set(spare.standby)
-    return [
-        each.gpu
-        for each in placement.assignments
-        if each.gpu != spare.gpu and (standby & set(each.adapters) or (spare.base_standby and each.base))
-    ]
+def _taken_over(spare: Assignment, placement: Placement) -> str:
+    """Whom it stands by for; of whom it takes over some adapters, which others share, that is said apart."""
+    unit, standby = placement.unit, set(spare.standby)
+    others = [each for each in placement.assignments if each.gpu != spare.gpu]
+    part = [each for each in others if not standby.issuperset(each.adapters)]
+    whole = [each for each in others if each not in part and (each.adapters or (spare.base_standby and each.base))]
+    told, of_whole = list[str](), {adapter for each in whole for adapter in each.adapters}
+    if whole:
+        gpus = _numbered(unit, (each.gpu for each in whole))
+        told.append(f"stands by for {gpus}: {counted(len(of_whole), 'adapter')}")
+    if some := [
+        f"{len(standby.intersection(each.adapters)):,} of {counted(len(each.adapters), 'adapter')} of {unit} {each.gpu}"
+        for each in part
+        if not standby.isdisjoint(each.adapters)
+    ]:
+        told.append(f"takes over {listed(some)}")
+    return ", and ".join(told)
 
 
 def _changes(changes: Changes | None, inventory: Inventory, unit: str) -> list[str]:

@@ -96,6 +96,17 @@ def test_everything_that_there_is_to_tell(placement: Placement, inventory: Inven
     assert write(told, inventory) == (GOLDEN / "placement.txt").read_text().rstrip("\n")
 
 
+def test_of_whom_only_a_shared_adapter_is_taken_over_is_said_apart(placement: Placement, inventory: Inventory) -> None:
+    first, second, spare = placement.assignments
+    spares = (replace(spare, standby=first.adapters), replace(spare, gpu=5, standby=(5, 6)))
+    text = write(replace(placement, assignments=(first, second, *spares)), inventory, width=120)
+    assert "  GPU 4 stands by for GPU 0: 6 adapters, and takes over 1 of 3 adapters of GPU 3\n" in text + "\n"
+    assert "  GPU 5 takes over 2 of 3 adapters of GPU 3\n" in text + "\n"
+    all_of_both = replace(spare, standby=(*first.adapters, 5, 6))
+    text = write(replace(placement, assignments=(first, second, all_of_both)), inventory, width=120)
+    assert "  GPU 4 stands by for GPU 0, GPU 3: 8 adapters\n" in text + "\n"
+
+
 def test_fewer_gpus_than_are_needed_are_said_not_to_do(placement: Placement, inventory: Inventory) -> None:
     first, *others = placement.assignments
     short = replace(placement, assignments=(replace(first, missed=("TTFT",)), *others), lower_bound=9)
