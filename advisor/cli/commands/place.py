@@ -136,28 +136,29 @@ def place(
     files = Files(output, tuple(template or ()), tuple(router or ()), routers.checked_url(url or routers.URL), force)
     for each in files.routers:
         routers.template_of(each)  # that a name is none is told before there is work to be lost
-    fleets = [
-        Fleet(
-            path,
-            replace(
-                problem_of(path, zoo),
-                objective=wanted,
-                gpus=gpus,
-                headroom=headroom,
-                failures=int(n_plus_one),
-                base=base,
-                seed=seed,
-                time_s=time,
-            ),
-        )
-        for path in inventory
-    ]
-    files.check(fleets)
-    before = earlier.read(previous) if previous is not None else None
-    with _spread(dask) as mapped, _watched(verify or exact) as progress:
-        answers = placed_all(
-            fleets, mapped, progress, algorithm=algorithm or DEFAULT, previous=before, verify=verify, exact=exact
-        )
+    with _told_that_nothing_is_placed():
+        fleets = [
+            Fleet(
+                path,
+                replace(
+                    problem_of(path, zoo),
+                    objective=wanted,
+                    gpus=gpus,
+                    headroom=headroom,
+                    failures=int(n_plus_one),
+                    base=base,
+                    seed=seed,
+                    time_s=time,
+                ),
+            )
+            for path in inventory
+        ]
+        files.check(fleets)
+        before = earlier.read(previous) if previous is not None else None
+        with _spread(dask) as mapped, _watched(verify or exact) as progress:
+            answers = placed_all(
+                fleets, mapped, progress, algorithm=algorithm or DEFAULT, previous=before, verify=verify, exact=exact
+            )
     strangers = earlier.strangers(before or {}, set(fleets[0].inventory.names))
     if strangers:
         answers = [replace(each, warnings=(*each.warnings, earlier.told(strangers))) for each in answers]
@@ -173,6 +174,16 @@ def place(
         raise typer.Exit(128 + signal.SIGINT)
     if strangers or any(_is_no(each, strict=strict or gpus is None) for each in answers):
         raise typer.Exit(1)
+
+
+@contextmanager
+def _told_that_nothing_is_placed() -> Iterator[None]:
+    """Interrupted with nothing to show for it, that is said."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        streams.note("interrupted: nothing had been placed yet")
+        raise typer.Exit(128 + signal.SIGINT) from None
 
 
 def _is_no(answer: Placement, *, strict: bool) -> bool:
