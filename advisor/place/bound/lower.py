@@ -39,7 +39,8 @@ def lower_bound(servers: Servers, placed: Collection[int], *, base: bool = False
     together = [len(group & set(placed)) for group in problem.apart]
     pinned = len({gpu for adapter, gpu in problem.pins.items() if adapter in placed})
     copies = [problem.copies[adapter] for adapter in problem.copies.keys() & set(placed)]
-    return max(1, bins(shares, float(beside.sum())), pinned, *together, *copies) + problem.failures
+    in_host = 1 if servers.most_adapters is None else math.ceil(len(placed) / servers.most_adapters)
+    return max(1, bins(shares, float(beside.sum())), in_host, pinned, *together, *copies) + problem.failures
 
 
 def least_shares(servers: Servers, gpu_type: int) -> Floats:

@@ -116,7 +116,7 @@ class Servers:
         group, key = self._with_base(group), self.key(group)
         if key not in self._known:
             self._count.groups += 1
-            self._known[key] = self._judged(group)
+            self._known[key] = self._in_host(group, self._judged(group))
             if self._progress is not None:
                 self._progress(self.evaluations, None)
         return self._known[key]
@@ -134,6 +134,19 @@ class Servers:
         kinds = np.sort(self._kind[np.array(group.adapters, dtype=np.int64)])
         weights = sorted((int(self._kind[adapter]), weight) for adapter, weight in group.weights.items())
         return group.gpu_type, group.max_loras, group.base, tuple(weights), kinds.tobytes()
+
+    @property
+    def most_adapters(self) -> int | None:
+        """On a GPU, where that is fixed: more are loaded from disk now and then, which no model knows of."""
+        most = self.problem.inventory.fixed.get("max_cpu_loras")
+        return None if most is None else int(most)
+
+    def _in_host(self, group: Group, server: Server) -> Server:
+        """The same, refused where host memory does not hold all of the group."""
+        most, count = self.most_adapters, len(group.adapters)
+        if most is None or count <= most:
+            return server
+        return replace(server, missed=(f"max_cpu_loras {most:,} < {count:,} adapters", *server.missed))
 
     def _judged(self, group: Group) -> Server:
         workload = self.workload(group, scale=1.0 + self.problem.headroom)

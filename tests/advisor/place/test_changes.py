@@ -121,6 +121,21 @@ def test_nothing_changes_where_nothing_has(pair: Pair, tmp_path: Path) -> None:
     assert (answer.changes.steps, answer.changes.kept) == ((), 150)
 
 
+@pytest.mark.parametrize("idle", [0, 60])
+def test_a_fixed_number_in_host_memory_overloads_nothing(pair: Pair, tmp_path: Path, idle: int) -> None:
+    """A server holds as many as that, whoever judges it: what was placed is nothing that a plan finds overloaded."""
+    mix = random_mix(np.random.default_rng(5), 70)
+    mix = replace(mix, rate=np.append(mix.rate[: 70 - idle], np.zeros(idle)))
+    problem = Problem(replace(of(mix), fixed={"max_cpu_loras": 16}), (GpuType(pair),), time_s=0.2)
+    before = place(problem)
+    assert not before.unplaced
+    assert max(len(each.adapters) for each in before.assignments) <= 16
+    assert before.gpus >= before.lower_bound >= 5
+    answer = place(problem, previous=saved(before, problem.inventory, tmp_path))
+    assert answer.changes is not None
+    assert (answer.changes.steps, answer.changes.overloaded) == ((), ())
+
+
 def test_one_more_adapter_moves_no_other(pair: Pair, tmp_path: Path) -> None:
     mix = random_mix(np.random.default_rng(6), 150)
     mix = replace(mix, rate=mix.rate * 1.5)
