@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from advisor.place.bound import Relaxation, demand_of, lower_bound
 from advisor.place.bound.lower import bins
 from advisor.place.judge.servers import Servers
+from advisor.place.placement import Group
 from advisor.place.problem import GpuType, Problem
 from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.zoo.pair import Pair
@@ -118,3 +120,29 @@ def test_more_is_asked_for_headroom_and_a_limit_and_less_by_the_published_rule(p
     fast = Objective(ObjectiveName.LATENCY, itl_limit=Limit(0.015))
     assert lower_bound(Servers(replace(problem, objective=fast)), everyone) > plain
     assert lower_bound(Servers(replace(problem, objective=Objective(ObjectiveName.PUBLISHED))), everyone) < plain
+
+
+def partitions(of: list[int]) -> Iterator[list[tuple[int, ...]]]:
+    """All ways to divide these into groups."""
+    if not of:
+        yield []
+        return
+    for rest in partitions(of[1:]):
+        yield [(of[0],), *rest]
+        for place, group in enumerate(rest):
+            yield [*rest[:place], (of[0], *group), *rest[place + 1 :]]
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), times=st.floats(2, 30), headroom=st.sampled_from([0.0, 0.3]))
+def test_of_all_ways_to_divide_a_few_adapters_none_that_holds_needs_fewer(
+    pair: Pair, seed: int, times: float, headroom: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    mix = random_mix(generator, int(generator.integers(3, 6)))
+    mix = replace(mix, rate=mix.rate * times, input_mean=mix.input_mean * generator.uniform(0.3, 3, len(mix)))
+    servers = Servers(Problem(of(mix), (GpuType(pair),), headroom=headroom))
+    served = [each for each in range(len(mix)) if not servers.judge(Group((each,))).missed]
+    ways = partitions(served)
+    hold = [len(way) for way in ways if not any(servers.judge(Group(group)).missed for group in way)]
+    assert lower_bound(servers, served) <= min(hold)
