@@ -82,7 +82,7 @@ class _Planner:
         for gpu in (*sorted(self._new), *gone):
             if gpu in self._previous and self._previous[gpu].base and not self._share(gpu):
                 self._steps.append(Step("unroute", gpu))
-        self._steps += [Step("stop", gpu) for gpu in gone]
+        self._steps += [Step("stop", gpu) for gpu in (*gone, *self._now.keys() & {SPARE})]
         everyone = before.keys() | after.keys()
         names = self._servers.problem.inventory.names
         unknown = [name for each in self._previous.values() for name in each.adapters if name not in self._positions]

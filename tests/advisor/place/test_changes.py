@@ -25,6 +25,12 @@ from advisor.place.steps import SPARE
 from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
+from twin.workload import Workload
+
+
+def alike(one: Workload, count: int) -> Workload:
+    """So many adapters as one is."""
+    return one.take(np.zeros(count, dtype=np.int64))
 
 
 def saved(answer: Placement, inventory: Inventory, folder: Path) -> dict[int, Running]:
@@ -72,7 +78,7 @@ def replayed(answer: Placement, previous: dict[int, Running], problem: Problem) 
                     else missed_under(servers, group, flags[step.gpu])
                 )
                 assert not missed, (step, missed)
-    there.pop(SPARE, None)
+    assert SPARE not in there, "it is needed meanwhile only"
     assert {gpu: adapters for gpu, adapters in there.items() if gpu in new} == {
         gpu: set(each.adapters) for gpu, each in new.items()
     }
@@ -108,6 +114,24 @@ def test_steps_lead_to_the_new_placement(
     assert all(not each.missed for each in answer.assignments)
     assert place(later, previous=previous) == answer
     json.dumps(answer.document(later.inventory))
+
+
+def test_full_gpus_change_places_by_way_of_a_spare_one_that_is_stopped(pair: Pair, tmp_path: Path) -> None:
+    """Two GPUs without room for one more adapter, whose adapters all belong on the other one now."""
+    one = random_mix(np.random.default_rng(3), 1)
+    full = 1
+    while not Servers(Problem(of(alike(one, full + 1)), (GpuType(pair),))).judge(Group(tuple(range(full + 1)))).missed:
+        full += 1
+    problem = Problem(of(alike(one, 2 * full)), (GpuType(pair),), pins={each: each // full for each in range(2 * full)})
+    previous = saved(place(problem), problem.inventory, tmp_path)
+    swapped = replace(problem, pins={each: 1 - gpu for each, gpu in problem.pins.items()})
+    answer = place(swapped, previous=previous)
+    assert answer.changes is not None and answer.changes.spare
+    assert [(step.what, step.gpu) for step in answer.changes.steps if step.what in ("start", "stop")] == [
+        ("start", SPARE),
+        ("stop", SPARE),
+    ]
+    replayed(answer, previous, swapped)
 
 
 def test_nothing_changes_where_nothing_has(pair: Pair, tmp_path: Path) -> None:
