@@ -66,9 +66,7 @@ class _Planner:
         old = {gpu: set(state.adapters) for gpu, state in self._now.items()}
         new = {gpu: set(each.adapters) for gpu, each in self._new.items()}
         before, after = _where(old), _where(new)
-        overloaded = tuple(
-            gpu for gpu, state in self._now.items() if isinstance(gpu, int) and not self._holds(gpu, state.adapters)
-        )
+        overloaded = tuple(gpu for gpu in self._previous if not self._held(gpu))
         self._remove(after)
         started = sorted(self._new.keys() - self._previous.keys())
         for gpu in started:
@@ -98,6 +96,12 @@ class _Planner:
             overloaded=overloaded,
             forced=tuple(dict.fromkeys(self._forced)),
         )
+
+    def _held(self, gpu: int) -> bool:
+        """Whether a GPU keeps the objective before the first step, with the shares of requests that come to it then."""
+        state, shares = self._now[gpu], self._previous[gpu].weights
+        weights = {self._positions[name]: share for name, share in shares.items() if name in self._positions}
+        return self._judge(Group(tuple(sorted(state.adapters)), state.gpu_type, weights, base=state.base), state.fixed)
 
     def _remove(self, after: Mapping[int, set[Place]]) -> None:
         """First what only makes room."""
@@ -152,8 +156,8 @@ class _Planner:
                 break
             if not progress:
                 self._unlock(waiting, restarting, new)
-        for gpu, adapters in new.items():
-            for adapter in sorted(self._now[gpu].adapters - adapters):  # a copy less
+        for gpu in (*new, *sorted(self._previous.keys() - new.keys())):
+            for adapter in sorted(self._now[gpu].adapters - new.get(gpu, set())):  # a copy less
                 self._steps.append(Step("remove", gpu, adapter))
                 self._now[gpu].adapters.discard(adapter)
 
