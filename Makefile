@@ -28,7 +28,7 @@ bench: $(VENV)/.dev  ## how fast the twin is, what memory it takes, and what an 
 	$(BIN)/python -m calibrate bench model_zoo/pairs/llama-3.1-8b-instruct--h100-64gb/profile.toml
 	$(BIN)/python -m advisor.bench examples/inventory.toml
 
-bench-place: $(VENV)/.dev  ## GPUs that every placement algorithm takes, verified by the twin: an hour of two cores
+bench-place: $(VENV)/.dev  ## GPUs that every placement algorithm takes, verified by the twin: hours of two cores
 	$(BIN)/python -m model_zoo.placing.bench --jobs -1 $(addprefix --clients=,$(wildcard $(DATA)/../servegen/clients.csv))
 
 calibrate: $(VENV)/.dev  ## measure PAIR: MODEL (a folder, HUB_ID its name elsewhere) on this machine's GPU; FLAGS go on

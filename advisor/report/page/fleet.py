@@ -40,6 +40,16 @@ class Row:
         return round(load * (1 - self.filled.base), 1), round(load * self.filled.base, 1)
 
     @property
+    def memory_percent(self) -> list[tuple[str, float]]:
+        """The parts of the bar of its memory."""
+        return [(each.kind, each.percent) for each in self.memory]
+
+    @property
+    def memory_told(self) -> str:
+        """The same in words, for those who do not see it."""
+        return ", ".join(f"{each.name} {each.percent} %" for each in self.memory)
+
+    @property
     def slots_percent(self) -> float:
         """Of the slots, those in use."""
         return round(100 * self.filled.busy / self.assignment.settings.max_loras, 1)
