@@ -26,7 +26,7 @@ PCIE_GB_S = 32.0
 MEMORY_OFF = 0.08
 """How far what a driver reports may be from the memory in a GPU's name: GiB for GB, and what the driver keeps."""
 _TELL_NOTHING = {
-    *("nvidia", "tesla", "geforce", "amd", "instinct", "gpu", "tensor", "core", "mega", "generation", "edition"),
+    *("nvidia", "tesla", "geforce", "amd", "instinct", "rtx", "gpu", "tensor", "core", "mega", "generation", "edition"),
     *("sxm", "sxm2", "sxm3", "sxm4", "sxm5", "sxm6", "oam", "hbm2", "hbm2e", "hbm3", "hbm3e", "gddr6", "gddr7"),
     *("ampere", "ada", "lovelace", "hopper", "blackwell", "server", "workstation"),
 }

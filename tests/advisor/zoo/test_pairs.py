@@ -83,7 +83,7 @@ def test_names_of_models_as_people_write_them(model: str, found: str) -> None:
         ("Llama3.1-8B-Instruct", "h100-64gb", "did you mean 'meta-llama/Llama-3.1-8B-Instruct'?"),
         ("nobody/knows-this", "h100-64gb", "in the catalogue; any other is derived from its config.json: model_config"),
         ("Llama-3.1-8B-Instruct", "a100-64gb", "did you mean 'a100-40gb'?"),
-        ("Llama-3.1-8B-Instruct", "RTX 4090", "in the catalogue; known GPUs: a100-40gb, "),
+        ("Llama-3.1-8B-Instruct", "RTX 2080", "in the catalogue; known GPUs: a100-40gb, "),
         ("Llama-3.1-8B-Instruct", "", "table [gpu]"),
     ],
 )
@@ -107,6 +107,12 @@ def test_what_nobody_knows_is_refused_with_the_nearest_and_the_way_out(model: st
         ("H200-141GB", "h200"),
         ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "rtx-pro-6000"),
         ("AMD Instinct MI300X", "mi300x"),
+        ("NVIDIA GeForce RTX 3090", "rtx-3090"),
+        ("4090", "rtx-4090"),
+        ("A6000", "rtx-a6000"),
+        ("NVIDIA RTX 6000 Ada Generation", "rtx-6000-ada"),
+        ("NVIDIA A10", "a10"),
+        ("NVIDIA A10G", "a10g"),
     ],
 )
 def test_names_of_gpus_as_people_write_them(written: str, meant: str) -> None:
