@@ -13,7 +13,7 @@ import typer
 from advisor.errors import InputError
 from advisor.zoo.pair import PROFILE
 from advisor.zoo.pairs import load_zoo
-from model_zoo.campaign.grid import GRIDS, GridName
+from model_zoo.campaign.grid import GRIDS, Grid, GridName
 from model_zoo.campaign.lock import locked
 from model_zoo.errors import ZooError
 from model_zoo.notes import note
@@ -49,7 +49,7 @@ def build(
     date: Annotated[str, typer.Option(help="day to note down, YYYY-MM-DD", show_default="today")] = "",
     runs: Annotated[Path | None, typer.Option(help="measured runs to judge the answers by, see calibrate.runs")] = None,
     with_comparison: Annotated[
-        bool, typer.Option("--compare", help="add the comparison of the families of models to the card")
+        bool, typer.Option("--compare", help="add to the card how other families and other sets of models do")
     ] = False,
     zoo: Annotated[Path, typer.Option(help="zoo that profiles are taken from")] = SHIPPED,
     output: Annotated[
@@ -69,11 +69,7 @@ def build(
 
     wanted = [Profiles((_profile(zoo, name),), seed=seed) for name in pair or ()]
     named = grid or (GridName.WIDE if pair else GridName.COMMON)
-    chosen = GRIDS[named]
-    if mixes is not None:
-        if mixes > chosen.mixes:
-            raise ZooError(f"--mixes {mixes}: the grid {named} has {chosen.mixes}")
-        chosen = replace(chosen, mixes=mixes)
+    chosen = _grid(named, mixes)
     for profiles in wanted or [Profiles(tuple(_profile(zoo, name) for name in _pairs(zoo)), drawn=True, seed=seed)]:
         one = f" --pair {profiles.name}" if pair else ""
         command = f"python -m model_zoo build{one} --grid {named}"
@@ -94,23 +90,27 @@ def build(
 def compare(
     *,
     grid: Annotated[GridName, typer.Option(help="workloads that models were made with")] = GridName.COMMON,
+    mixes: Annotated[
+        int | None, typer.Option(min=1, help="only the first so many of the grid", show_default="all")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of mixes and simulations")] = 0,
     jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
     zoo: Annotated[Path, typer.Option(help="zoo that the profile is taken from")] = SHIPPED,
     work: Annotated[Path, typer.Option(help="where finished mixes are kept")] = Path("build/zoo"),
 ) -> None:
-    """Print how every family of models does on every output, cross-validated by mix on the mixes trained on."""
+    """Print how other models do: those of a pair's own mixes beside one set for all, and every family of models."""
     from model_zoo.campaign.campaign import Campaign
     from model_zoo.campaign.profiles import Profiles
-    from model_zoo.training import comparison
+    from model_zoo.pair import compared
     from model_zoo.training.dataset import tabulate
 
     profiles = Profiles(tuple(_profile(zoo, name) for name in _pairs(zoo)), drawn=True, seed=seed)
-    campaign = Campaign(profiles, GRIDS[grid], seed=seed, work=work, jobs=jobs)
+    campaign = Campaign(profiles, _grid(grid, mixes), seed=seed, work=work, jobs=jobs)
     with locked(campaign.folder):
         findings = campaign.findings()
-    train, _ = tabulate(findings, profiles, campaign.grid.max_adapters, jobs).split()
-    typer.echo(comparison.table_of(comparison.compare(train, jobs)))
+    train, held_out = tabulate(findings, profiles, campaign.grid.max_adapters, jobs).split()
+    for title, section in compared(train, held_out, campaign):
+        typer.echo(f"{title}\n\n{section}\n")
 
 
 @app.command()
@@ -136,6 +136,16 @@ def _date(text: str) -> str:
         return (datetime.date.fromisoformat(text) if text else datetime.datetime.now(datetime.UTC).date()).isoformat()
     except ValueError as error:
         raise ZooError(f"--date {text}: not a day as YYYY-MM-DD") from error
+
+
+def _grid(name: GridName, mixes: int | None) -> Grid:
+    """A grid, or the first so many mixes of it."""
+    grid = GRIDS[name]
+    if mixes is None:
+        return grid
+    if mixes > grid.mixes:
+        raise ZooError(f"--mixes {mixes}: the grid {name} has {grid.mixes}")
+    return replace(grid, mixes=mixes)
 
 
 def _pairs(zoo: Path) -> list[str]:

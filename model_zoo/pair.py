@@ -113,10 +113,7 @@ def _make(campaign: Campaign, command: str, *, date: str, runs: Path | None, wit
         if found
     }
     if with_comparison:
-        from model_zoo.training import comparison  # imports much that nothing else needs
-
-        compared = comparison.table_of(comparison.compare(train, campaign.jobs))
-        further["Families of models"] = f"{comparison.ABOUT}\n\n{compared}"
+        further |= dict(compared(train, held_out, campaign))
     judged = manifest.model_copy(
         update={
             "trees": [_with_error(entry, report.of_tree(entry.objective, entry.output)) for entry in trees],
@@ -131,6 +128,17 @@ def _make(campaign: Campaign, command: str, *, date: str, runs: Path | None, wit
     )
     files |= {**drawn, CARD: text.encode()}
     return {**files, MANIFEST: _manifest_json(judged, files)}
+
+
+def compared(train: Tables, held_out: Tables, campaign: Campaign) -> Iterator[tuple[str, str]]:
+    """Sections of a card, with their titles: what else could have been shipped, and how that does."""
+    from model_zoo.training import comparison, pooling  # import much that nothing else needs
+
+    if campaign.profiles.drawn:
+        table = pooling.table_of(pooling.pooled(train, held_out, campaign.profiles, campaign.jobs))
+        yield "A pair's own models, one set for all, and both", f"{pooling.ABOUT}\n\n{table}"
+    families = comparison.table_of(comparison.compare(train, campaign.jobs))
+    yield "Families of models", f"{comparison.ABOUT}\n\n{families}"
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> list[str]:

@@ -154,11 +154,10 @@ def required_chance(table: Table[Outcome], odds: Floats) -> float:
     `odds` are of models that have not seen the mixes. Recommended is the largest number of adapters for which some
     slots are likely enough and leave room for chance in the KV cache, with the likeliest slots.
     """
-    mixes = _rows_of_mixes(table)
-    odds = np.where(roomy(table.column("kv_requests"), table.column("kv_spare")), odds, -np.inf)
+    mixes, odds = rows_of_mixes(table), with_room(table, odds)
     for chance in REQUIRED:
-        recommended = [_recommended(table, odds, rows, chance) for rows in mixes]
-        missed = [not table.labels[i].met for i in recommended if i is not None]
+        chosen = [recommended(table, odds, rows, chance) for rows in mixes]
+        missed = [not table.labels[i].met for i in chosen if i is not None]
         if not missed or np.mean(missed) <= MISSED:
             return chance
     return REQUIRED[-1]
@@ -170,7 +169,7 @@ def best_guess(table: Table[Outcome], odds: Floats) -> float:
     It is usually below a half: with N* adapters some slots met the objective, not those that one would have bet on.
     """
     true, mixes = [], []
-    for rows in _rows_of_mixes(table):
+    for rows in rows_of_mixes(table):
         limit = load_limit([table.labels[i].run for i in rows], table.labels[rows[0]].objective)
         if limit.bounded:
             true.append(limit.adapters)
@@ -179,13 +178,18 @@ def best_guess(table: Table[Outcome], odds: Floats) -> float:
         return EVEN
 
     def error(chance: float) -> float:
-        recommended = [_recommended(table, odds, rows, chance) for rows in mixes]
-        return smape(true, [0 if i is None else table.labels[i].run.adapters for i in recommended])
+        chosen = [recommended(table, odds, rows, chance) for rows in mixes]
+        return smape(true, [0 if i is None else table.labels[i].run.adapters for i in chosen])
 
     return min(GUESSES, key=error)
 
 
-def _rows_of_mixes(table: Table[Outcome]) -> list[list[int]]:
+def with_room(table: Table[Outcome], odds: Floats) -> Floats:
+    """The log-odds, without hope for what leaves no room for chance in the KV cache; shape (rows,)."""
+    return np.where(roomy(table.column("kv_requests"), table.column("kv_spare")), odds, -np.inf)
+
+
+def rows_of_mixes(table: Table[Outcome]) -> list[list[int]]:
     """The rows of every mix and objective."""
     rows: dict[tuple[int, Objective], list[int]] = {}
     for i, (recipe, outcome) in enumerate(zip(table.recipes, table.labels, strict=True)):
@@ -193,7 +197,7 @@ def _rows_of_mixes(table: Table[Outcome]) -> list[list[int]]:
     return list(rows.values())
 
 
-def _recommended(table: Table[Outcome], odds: Floats, rows: list[int], chance: float) -> int | None:
+def recommended(table: Table[Outcome], odds: Floats, rows: list[int], chance: float) -> int | None:
     """The row that would be recommended; none where none is likely enough."""
     enough = np.log(chance / (1 - chance))
     likely = (i for i in rows if odds[i] >= enough)
