@@ -96,8 +96,8 @@ def replayed(answer: Placement, previous: dict[int, Running], problem: Problem) 
 def test_steps_lead_to_the_new_placement(
     pair: Pair, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    mix = random_mix(np.random.default_rng(data.draw(st.integers(0, 2**32 - 1))), data.draw(st.integers(2, 120)))
-    mix = replace(mix, rate=mix.rate * 2)
+    mix = random_mix(np.random.default_rng(data.draw(st.integers(0, 2**32 - 1))), data.draw(st.integers(2, 60)))
+    mix = replace(mix, rate=mix.rate * 4)
     problem = Problem(of(mix), (GpuType(pair),), time_s=0.2)
     before = place(problem)
     previous = saved(before, problem.inventory, tmp_path_factory.mktemp("previous"))
@@ -119,6 +119,7 @@ def test_steps_lead_to_the_new_placement(
 def test_full_gpus_change_places_by_way_of_a_spare_one_that_is_stopped(pair: Pair, tmp_path: Path) -> None:
     """Two GPUs without room for one more adapter, whose adapters all belong on the other one now."""
     one = random_mix(np.random.default_rng(3), 1)
+    one = replace(one, rate=one.rate * 5)  # a GPU is full with a few
     full = 1
     while not Servers(Problem(of(alike(one, full + 1)), (GpuType(pair),))).judge(Group(tuple(range(full + 1)))).missed:
         full += 1

@@ -58,7 +58,7 @@ def test_of_alike_adapters_as_many_are_served_as_gpus_hold() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_more_is_served_than_in_any_other_way_and_never_on_a_gpu_that_does_not_hold(pair: Pair, seed: int) -> None:
     mix = random_mix(np.random.default_rng(seed), 120)
-    problem = Problem(of(replace(mix, rate=3 * mix.rate)), (GpuType(pair),))
+    problem = Problem(of(replace(mix, rate=3 * mix.rate)), (GpuType(pair),), time_s=0.2)
     fewer = replace(problem, gpus=max(place(problem).gpus // 2, 1))
     answer = place(fewer)
     assert answer.unplaced
