@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from advisor.recommend.answer.recommendation import Recommendation
+if TYPE_CHECKING:
+    from advisor.recommend.answer.recommendation import Recommendation
 
 
 class Format(StrEnum):

@@ -43,6 +43,16 @@ finally:
     assert done.stderr == "[]\n{1}\n"
 
 
+def test_who_only_asks_for_help_or_completes_a_word_waits_for_no_library() -> None:
+    code = """
+import sys
+from advisor.cli.app import app
+print(sorted({"numpy", "onnxruntime", "pydantic", "tomli"} & set(sys.modules)), end="")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]"
+
+
 def test_the_shipped_zoo_answers_from_another_directory(tmp_path: Path) -> None:
     example = Path(__file__).parents[3] / "examples" / "inventory.toml"
     path = shutil.copy(example, tmp_path)
