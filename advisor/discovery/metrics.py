@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from advisor.discovery.base_model import is_base
+from advisor.discovery.base_model import asked_name, is_base
 from advisor.discovery.discovery import Adapter, Discovery, Tokens, Traffic
+from advisor.discovery.histogram import shares, with_spread
 from advisor.discovery.page import Page, Sample
 from advisor.errors import InputError
-from advisor.names import listed
-from twin.lengths import SHAREGPT, normal_share
+from advisor.names import counted, listed
 
 
 class Gateway(NamedTuple):
@@ -28,14 +28,20 @@ class Gateway(NamedTuple):
     output: str
     labels: tuple[str, ...]
     """Those that name the adapter; the first that is there counts."""
+    errors: str = ""
+    """A counter of the requests among those that failed, where they are not told apart by a label."""
 
 
 _TARGETS = ("target_model_name", "model_name")
 GATEWAYS = (
     *(
-        Gateway(f"the Gateway API inference extension ({word})", f"{word}_request_total", f"{word}_input_tokens",
-                f"{word}_output_tokens", _TARGETS)
-        for word in ("inference_objective", "inference_model", "inference_extension", "llm_d_router")
+        Gateway(f"the Gateway API inference extension ({word})", f"{word}_request_total",
+                f"{word}_{tokens}input_tokens", f"{word}_{tokens}output_tokens", _TARGETS,
+                f"{word}_request_error_total")
+        for word, tokens in (
+            ("llm_d_epp", "request_"), ("llm_d_router_epp", "request_"), ("inference_objective", ""),
+            ("inference_model", ""), ("inference_extension", ""), ("llm_d_router", ""),
+        )
     ),
     Gateway("Dynamo's frontend", "dynamo_frontend_requests_total", "dynamo_frontend_input_sequence_tokens",
             "dynamo_frontend_output_sequence_tokens", ("model",)),
@@ -48,9 +54,8 @@ GATEWAYS = (
         )
     ),
 )  # fmt: skip
-_ASSUMED_SPREAD = SHAREGPT.input_std / SHAREGPT.input_mean
-"""Of lengths of which only the mean is known: as wide as conversations are."""
-_SIGMAS = np.linspace(0.02, 3.0, 150)
+_FOLDED = "other"
+"""What llm-d calls all names beyond the first thousand."""
 
 
 def discover(page: Page, *, span_s: float | None, base_names: Collection[str], spread: bool = False) -> Discovery:
@@ -65,8 +70,11 @@ def discover(page: Page, *, span_s: float | None, base_names: Collection[str], s
     Raises:
         InputError: the page tells nothing of adapters or requests.
     """
-    gateway = next((each for each in GATEWAYS if page.total(each.requests) is not None), None)
+    gateway = next((each for each in GATEWAYS if page.of(each.requests)), None)
     server = _of_server(page)
+    # vLLM counts under the name that it serves the base model by.
+    served = {each.labels.get("model_name", "") for each in page.of("vllm:request_success_total")} - {""}
+    base_names = {*base_names, *served}
     if gateway is None and server is None and not _loaded(page):
         raise InputError(
             "no metric here tells of requests or adapters; vLLM's begin with vllm:, a gateway's with inference_, "
@@ -92,13 +100,9 @@ def _of_gateway(
     page: Page, gateway: Gateway, span_s: float | None, base: Collection[str], found: Discovery
 ) -> Discovery:
     requests = _by_name(page, gateway.requests, gateway.labels)
+    inputs, outputs = (_lengths(page, each, gateway.labels, requests) for each in (gateway.input, gateway.output))
     traffic = {
-        name: Traffic(
-            round(count),
-            None if span_s is None else count / span_s,
-            _lengths(page, gateway.input, gateway.labels, name, count),
-            _lengths(page, gateway.output, gateway.labels, name, count),
-        )
+        name: Traffic(round(count), None if span_s is None else count / span_s, inputs.get(name), outputs.get(name))
         for name, count in requests.items()
     }
     of_base = [each for name, each in traffic.items() if is_base(name, base)]
@@ -110,6 +114,10 @@ def _of_gateway(
         notes.append(f"{own:,} of the {total:,} requests name the base model: traffic without an adapter")
     else:
         notes.append("whether one of these names is the base model's is not known; --model tells")
+    if failed := round(page.total(gateway.errors) or 0):
+        notes.append(f"{counted(failed, 'request')} among them failed; the page does not tell which did work before")
+    if _FOLDED in adapters:
+        notes.append(f"{_FOLDED!r} may be no adapter: llm-d counts all names beyond its first thousand together so")
     if bare := [name for name, each in adapters.items() if not each.input or not each.output]:
         notes.append(f"lengths of {listed(bare)} are not known; the mean of the others stands for them")
     return replace(
@@ -180,9 +188,9 @@ def _of_server(page: Page) -> Traffic | None:
 def _total_lengths(page: Page, histogram: str, counter: str, requests: float) -> Tokens | None:
     total, count = page.total(f"{histogram}_sum"), page.total(f"{histogram}_count")
     if total and count:
-        return _with_spread(total / count, _shares(page.of(f"{histogram}_bucket")))
+        return with_spread(total / count, shares(page.of(f"{histogram}_bucket")))
     tokens = page.total(counter)
-    return _with_spread(tokens / requests, {}) if tokens and requests else None
+    return with_spread(tokens / requests, {}) if tokens and requests else None
 
 
 def _settings(page: Page) -> Mapping[str, int | float]:
@@ -220,7 +228,8 @@ def _seen(page: Page, label: str) -> set[str]:
 
 
 def _named(sample: Sample, labels: tuple[str, ...]) -> str | None:
-    return next((sample.labels[label] for label in labels if sample.labels.get(label) not in (None, "", "None")), None)
+    told = (sample.labels.get(label) for label in labels)
+    return next((asked_name(each) for each in told if each not in (None, "", "None")), None)
 
 
 def _by_name(page: Page, metric: str, labels: tuple[str, ...]) -> Mapping[str, float]:
@@ -233,40 +242,24 @@ def _by_name(page: Page, metric: str, labels: tuple[str, ...]) -> Mapping[str, f
     return totals
 
 
-def _lengths(page: Page, metric: str, labels: tuple[str, ...], name: str, requests: float) -> Tokens | None:
-    def own(suffix: str) -> list[Sample]:
-        return [each for each in page.of(metric + suffix) if _named(each, labels) == name]
+def _lengths(page: Page, metric: str, labels: tuple[str, ...], requests: Mapping[str, float]) -> Mapping[str, Tokens]:
+    """Lengths of those that were asked for, by name, where a page tells them."""
 
-    total, count = sum(each.value for each in own("_sum")), sum(each.value for each in own("_count"))
-    if not own("_sum"):
-        total, count = sum(each.value for each in own("")), requests
-    if not total or not count:
-        return None
-    return _with_spread(total / count, _shares(own("_bucket")))
+    def own(suffix: str) -> Mapping[str, list[Sample]]:
+        by_name = defaultdict[str, list[Sample]](list)
+        for each in page.of(metric + suffix):
+            by_name[_named(each, labels) or ""].append(each)
+        return by_name
 
-
-def _shares(buckets: Iterable[Sample]) -> Mapping[float, float]:
-    """Of a histogram: upper bound of tokens -> share of the requests that are no longer."""
-    counts = defaultdict[float, float](float)
-    for each in buckets:
-        try:
-            counts[float(each.labels.get("le", "nan"))] += each.value
-        except ValueError:
-            continue
-    whole = counts.get(float("inf"), 0.0)
-    return {bound: min(n / whole, 1.0) for bound, n in counts.items() if whole and 0 < bound < float("inf")}
-
-
-def _with_spread(mean: float, shares: Mapping[float, float]) -> Tokens:
-    """Mean and spread of log-normal lengths, the spread that comes nearest to a histogram's shares."""
-    mean = max(mean, 1.0)
-    inner = {bound: share for bound, share in shares.items() if 0 < share < 1}
-    if not inner:
-        return {"mean": mean, "std": mean * _ASSUMED_SPREAD}
-    bounds, told = np.log(list(inner)), np.array(list(inner.values()))
-    expected = normal_share((bounds[None, :] - np.log(mean)) / _SIGMAS[:, None] + _SIGMAS[:, None] / 2)
-    sigma = float(_SIGMAS[np.argmin(((expected - told) ** 2).sum(axis=1))])
-    return {"mean": mean, "std": mean * float(np.sqrt(np.expm1(sigma**2)))}
+    sums, counts, buckets, totals = own("_sum"), own("_count"), own("_bucket"), own("")
+    lengths = dict[str, Tokens]()
+    for name, asked in requests.items():
+        total, count = sum(each.value for each in sums[name]), sum(each.value for each in counts[name])
+        if not sums[name]:
+            total, count = sum(each.value for each in totals[name]), asked
+        if total and count:
+            lengths[name] = with_spread(total / count, shares(buckets[name]))
+    return lengths
 
 
 def _added(traffic: Collection[Traffic]) -> Traffic | None:

@@ -1,17 +1,32 @@
-"""Pages of metrics in Prometheus' text format, and differences of two scrapes."""
+"""Pages of metrics in Prometheus' text format or OpenMetrics', and differences of two scrapes."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from advisor.errors import InputError
 
 _SERVER = re.compile(r"^(?:[a-z0-9]+_)*vllm[:_]")
 """The prefix of vLLM's own metrics: vllm:, ray_vllm_, kserve_vllm:, and vllm_ where colons were taken out."""
+_LINE = re.compile(
+    r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:.]*)\s*(?:\{(?P<labels>(?:[^\"}]|\"(?:[^\"\\]|\\.)*\")*)\})?"
+    r"\s*(?P<value>[-+.\w]+)(?:\s+[-+.\w]+)?\s*(?:#.*)?"
+)
+"""A sample: name, labels, value; a time and an exemplar may follow."""
+_LABEL = re.compile(r"\s*\"?(?P<key>[a-zA-Z_][\w.]*)\"?\s*=\s*\"(?P<text>(?:[^\"\\]|\\.)*)\"\s*(?:,|$)")
+_ESCAPED = re.compile(r"\\(.)")
+_TYPE = re.compile(r"#\s*TYPE\s+(?P<name>\S+)\s+counter\s*")
+_SUFFIX = re.compile(r"_(?:total|count|sum|bucket|created)$")
+_BEGAN = "process_start_time_seconds"
+
+Series = tuple[str, frozenset[tuple[str, str]]]
+"""What begins anew together: a metric without its suffix, and its labels without a bucket's bound."""
 
 
 class Sample(NamedTuple):
@@ -22,37 +37,67 @@ class Sample(NamedTuple):
     labels: Mapping[str, str]
     value: float
 
+    @property
+    def series(self) -> Series:
+        """What it counts with."""
+        labels = frozenset(each for each in self.labels.items() if each[0] != "le")
+        return _SUFFIX.sub("", self.name), labels
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Page:
     """What a server told at one time, or how far its counters came between two."""
 
     samples: tuple[Sample, ...]
 
-    def of(self, name: str) -> Iterator[Sample]:
-        """The samples of a metric."""
-        return (sample for sample in self.samples if sample.name == name)
+    @cached_property
+    def _by_name(self) -> Mapping[str, list[Sample]]:
+        by_name = defaultdict[str, list[Sample]](list)
+        for each in self.samples:
+            by_name[each.name].append(each)
+        return by_name
 
-    def total(self, name: str, **labels: str) -> float | None:
-        """The sum over everything but these labels; None where there is no such metric."""
-        values = [each.value for each in self.of(name) if labels.items() <= each.labels.items()]
+    def of(self, name: str) -> list[Sample]:
+        """The samples of a metric."""
+        return self._by_name.get(name, [])
+
+    def total(self, name: str) -> float | None:
+        """The sum over all labels; None where there is no such metric."""
+        values = [each.value for each in self.of(name)]
         return sum(values) if values else None
 
     def since(self, earlier: Page) -> Page:
         """How far each value came since an earlier scrape; counters that began anew meanwhile count from there."""
+        anew = self.began_anew(earlier)
         before = {(each.name, frozenset(each.labels.items())): each.value for each in earlier.samples}
         return Page(
-            tuple(_grown(each, before.get((each.name, frozenset(each.labels.items())))) for each in self.samples)
+            tuple(
+                each
+                if not counts(each.name) or each.series in anew
+                else each._replace(value=each.value - before.get((each.name, frozenset(each.labels.items())), 0.0))
+                for each in self.samples
+            )
         )
+
+    def began_anew(self, earlier: Page) -> set[Series]:
+        """The series that began anew since an earlier scrape: one of their values fell, or the page says so."""
+        if self._later(earlier, _BEGAN):
+            return {each.series for each in earlier.samples if counts(each.name)}
+        before = {(each.name, frozenset(each.labels.items())): each.value for each in earlier.samples}
+        anew = set[Series]()
+        for each in self.samples:
+            was = before.get((each.name, frozenset(each.labels.items())))
+            fell = was is not None and counts(each.name) and each.value < was
+            if fell or (was is not None and each.name.endswith("_created") and each.value > was):
+                anew.add(each.series)
+        return anew
+
+    def _later(self, earlier: Page, name: str) -> bool:
+        values = [[each.value for each in page.of(name)] for page in (self, earlier)]
+        return all(len(each) == 1 for each in values) and values[0][0] > values[1][0] + 1
 
     def __add__(self, other: Page) -> Page:
         return Page(self.samples + other.samples)
-
-
-def _grown(sample: Sample, before: float | None) -> Sample:
-    if before is None or not counts(sample.name) or sample.value < before:
-        return sample
-    return sample._replace(value=sample.value - before)
 
 
 def counts(name: str) -> bool:
@@ -61,10 +106,8 @@ def counts(name: str) -> bool:
 
 
 def sample(name: str, labels: Mapping[str, str], value: float) -> Sample | None:
-    """A sample under its common name; None for what tells nothing: times of creation, values that are no numbers."""
-    if name.endswith("_created") or not math.isfinite(value) or value < 0:
-        return None
-    return Sample(_SERVER.sub("vllm:", name), labels, value)
+    """A sample under its common name; None for what tells nothing: values that are no numbers."""
+    return Sample(_SERVER.sub("vllm:", name), labels, value) if math.isfinite(value) and value >= 0 else None
 
 
 def parse(text: str, where: str) -> Page:
@@ -73,17 +116,44 @@ def parse(text: str, where: str) -> Page:
     Raises:
         InputError: it is none.
     """
-    from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
-    from prometheus_client.parser import text_string_to_metric_families as prometheus
-
-    read = open_metrics if text.rstrip().endswith("# EOF") else prometheus
-    samples = list[Sample | None]()
-    try:
-        for family in read(text):
-            samples.extend(sample(each.name, each.labels, float(each.value)) for each in family.samples)
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise InputError(f"{where}: not a page of metrics in Prometheus' text format: {error}") from None
+    counters, samples = set[str](), list[Sample | None]()
+    for number, raw in enumerate(text.split("\n"), start=1):
+        line = raw.strip()
+        if line.startswith("#"):
+            if counter := _TYPE.fullmatch(line):
+                counters.add(counter["name"])
+        elif line:
+            samples.append(_sample(line, counters, f"{where}:{number}"))
     return page(samples, where)
+
+
+def _sample(line: str, counters: set[str], where: str) -> Sample | None:
+    found = _LINE.fullmatch(line)
+    try:
+        value = float(found["value"]) if found else math.nan
+        labels = _labels(found["labels"] or "") if found else {}
+    except ValueError:
+        found = None
+    if found is None:
+        raise InputError(f"{where}: not a page of metrics in Prometheus' text format: {line[:80]!r}")
+    name = found["name"]
+    # What a page says is a counter is one, also where its name does not end as those of counters do.
+    return sample(f"{name}_total" if name in counters and not name.endswith("_total") else name, labels, value)
+
+
+def _labels(text: str) -> dict[str, str]:
+    labels, at, end = dict[str, str](), 0, len(text.rstrip())
+    while at < end:
+        found = _LABEL.match(text, at)
+        if found is None:
+            raise ValueError(text)
+        labels[found["key"]] = _plain(found["text"])
+        at = found.end()
+    return labels
+
+
+def _plain(text: str) -> str:
+    return _ESCAPED.sub(lambda found: "\n" if found[1] == "n" else found[1], text) if "\\" in text else text
 
 
 def page(samples: Iterable[Sample | None], where: str) -> Page:

@@ -75,7 +75,7 @@ def hourly(server: str, metric: str, span_s: float) -> list[float]:
 
 
 def _tells(name: str) -> bool:
-    gateways = (stem + suffix for each in GATEWAYS for stem in each[1:4] for suffix in _SUFFIXES)
+    gateways = (stem + suffix for each in GATEWAYS for stem in (*each[1:4], each.errors) for suffix in _SUFFIXES)
     common = sample(name, {}, 0.0)
     of_vllm = (f"vllm:{stem}{suffix}" for stem in _OF_VLLM for suffix in _SUFFIXES)
     return name in {*gateways} or (common is not None and common.name in {*of_vllm})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -157,3 +159,119 @@ def test_any_text_is_a_page_or_an_error_in_one_line(text: str) -> None:
         told(text, 60, spread=True)
     except InputError as error:
         assert "\n" not in str(error)
+
+
+def rates(found: Discovery) -> dict[str, float | None]:
+    return {each.name: each.traffic.rate for each in found.adapters}
+
+
+def test_llm_ds_router_tells_both_its_names_and_the_old_ones_and_counts_once() -> None:
+    labels = 'model_name="m",target_model_name="sql",fairness_id="f",priority="0"'
+    text = f"""\
+llm_d_epp_request_total{{{labels}}} 100
+llm_d_epp_request_error_total{{{labels},error_code="500"}} 3
+llm_d_epp_request_input_tokens_sum{{{labels}}} 22300
+llm_d_epp_request_input_tokens_count{{{labels}}} 100
+llm_d_epp_request_output_tokens_sum{{{labels}}} 19600
+llm_d_epp_request_output_tokens_count{{{labels}}} 100
+inference_objective_request_total{{{labels}}} 100
+"""
+    found = told(text, 50)
+    assert rates(found) == {"sql": 2.0}
+    traffic = found.adapters[0].traffic
+    assert traffic.input and traffic.output and (traffic.input["mean"], traffic.output["mean"]) == (223, 196)
+    assert any("3 requests among them failed" in note for note in found.notes)
+    folded = told(text + 'llm_d_epp_request_total{target_model_name="other"} 7\n', 50)
+    assert any("'other' may be no adapter" in note for note in folded.notes)
+
+
+A = 'inference_model_request_total{target_model_name="a"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"# TYPE inference_model_request_total counter\r\n{A} 30\r\n",
+        f"# TYPE inference_model_request counter\n{A.replace('_total', '')} 30\n",
+        f"# TYPE inference_model_request counter\n{A} 30 1769.5\n# EOF\n",
+        f'{A} 30 # {{trace_id="x"}} 1 1769.5\n# EOF\n',
+        f"{A.replace('}', ',}')} 3e1 1769860800000",
+        'inference_model_request_total { target_model_name = "a" , model_name = "b} # {" } 30.0',
+        f"{A} 30\n{A.replace('name', 'model')} NaN",
+        f"{A} 30\nother_total +Inf\nother_seconds -1\n# EOF\n",
+    ],
+)
+def test_one_counter_in_any_spelling_is_one_counter(text: str) -> None:
+    assert rates(told(text, 10)) == {"a": 3.0}
+
+
+def test_labels_may_hold_what_pages_escape() -> None:
+    found = told('inference_model_request_total{target_model_name="a\\"b\\\\c\\nd"} 30\n', 10)
+    assert rates(found) == {'a"b\\c\nd': 3.0}
+
+
+def test_a_line_that_is_none_is_named() -> None:
+    with pytest.raises(InputError, match=r"page:2: .*'inference_model_req'"):
+        told('inference_model_request_total{target_model_name="a"} 30\ninference_model_req')
+
+
+def dynamo(a: int, b: int, more: str = "") -> str:
+    line = 'dynamo_frontend_requests_total{{model="{}",status="success"}} {}\n'
+    return line.format("a", a) + line.format("b", b) + more
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "expected"),
+    [
+        ("process_start_time_seconds 1000", "process_start_time_seconds 2000", {"a": 5.0, "b": 1.0}),
+        ("process_start_time_seconds 1000", "process_start_time_seconds 1000", {"a": 3.0, "b": 0.6}),
+        (
+            'dynamo_frontend_requests_created{model="a",status="success"} 1000',
+            'dynamo_frontend_requests_created{model="a",status="success"} 2000',
+            {"a": 5.0, "b": 0.6},
+        ),
+    ],
+)
+def test_a_page_says_itself_that_its_counters_began_anew(earlier: str, later: str, expected: dict[str, float]) -> None:
+    now, then = parse(dynamo(500, 100, later), "later"), parse(dynamo(200, 40, earlier), "earlier")
+    assert rates(discover(now.since(then), span_s=100, base_names=())) == expected
+    assert bool(now.began_anew(then)) is (expected != {"a": 3.0, "b": 0.6})
+
+
+def test_a_histogram_begins_anew_as_a_whole() -> None:
+    def page(requests: int, total: int, short: int) -> str:
+        def line(what: str, value: int, more: str = "") -> str:
+            return f'inference_model_{what}{{target_model_name="a"{more}}} {value}\n'
+
+        tokens = line("input_tokens_sum", total) + line("input_tokens_count", requests)
+        buckets = line("input_tokens_bucket", short, ',le="128"') + line("input_tokens_bucket", requests, ',le="+Inf"')
+        return line("request_total", requests) + tokens + buckets
+
+    # Fewer requests than before, but longer ones: the sum of tokens alone would look as though it had grown.
+    between = parse(page(100, 90_000, 5), "later").since(parse(page(200, 20_000, 190), "earlier"))
+    (adapter,) = discover(between, span_s=100, base_names=()).adapters
+    assert adapter.traffic.input and adapter.traffic.input["mean"] == 900
+
+
+def test_the_name_that_vllm_serves_its_base_model_by_is_the_base_models() -> None:
+    text = 'inference_model_request_total{target_model_name="chat"} 60\n' + dynamo(1, 1)
+    text += 'inference_model_request_total{target_model_name="sql"} 40\n' + server(name="chat")
+    found = told(text, 10)
+    assert rates(found)["sql"] == 4.0 and "chat" not in rates(found)
+    assert found.base and found.base.rate == 6.0
+
+
+def test_litellms_word_for_the_kind_of_server_is_no_part_of_a_name() -> None:
+    text = f'litellm_requests_metric_total{{model="hosted_vllm/{BASE}"}} 30\n'
+    text += 'litellm_requests_metric_total{model="hosted_vllm/sql"} 20\n'
+    found = told(text + 'litellm_input_tokens_metric_total{model="hosted_vllm/sql"} 2000\n', 10)
+    assert rates(found) == {"sql": 2.0}
+    assert found.base and found.base.rate == 3.0
+    assert found.adapters[0].traffic.input and found.adapters[0].traffic.input["mean"] == 100
+
+
+def test_a_page_of_thousands_of_adapters_is_read_in_seconds() -> None:
+    text = "".join(gateway("inference_model").replace("legal-0", f"legal-{i}") for i in range(2, 2000))
+    began = time.process_time()
+    assert len(told(text, 3600).adapters) == 2000 - 1
+    assert time.process_time() - began < 10

@@ -73,6 +73,10 @@ def from_metrics(
                 f"rates are means since the server began, {age / 3600:.3g} h ago; --wait 60s takes those of now"
             )
         if before:
+            if any(later.began_anew(first) for later, first in zip(pages, before, strict=True)):
+                notes.append(
+                    "a server began anew between the scrapes: only what came since was counted, so rates are too low"
+                )
             pages = [later.since(first) for later, first in zip(pages, before, strict=True)]
         page = pages[0]
         for other in pages[1:]:
