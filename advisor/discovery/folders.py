@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from advisor import input_file
+from advisor.discovery import weights
 from advisor.discovery.base_model import fits
 from advisor.discovery.discovery import Adapter, Discovery, LeftOut
 from advisor.discovery.peft import NotServedError, modules_of, rank_of
@@ -19,7 +21,6 @@ from advisor.names import listed
 from twin.progress import watched
 
 CONFIG = "adapter_config.json"
-WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
 MAX_BYTES = 4 * 1024**2
 """Of a configuration, which has some hundred bytes and, with a rank for every module, some ten thousand."""
 MAX_FOLDERS = 1_000_000
@@ -38,6 +39,16 @@ class _Found(NamedTuple):
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Passed:
+    """What was passed over."""
+
+    stages: list[str] = field(default_factory=list)
+    """Checkpoints of an adapter's training."""
+    closed: list[str] = field(default_factory=list)
+    """Folders that may not be read."""
+
+
 def scan(roots: Sequence[Path], model: str | None) -> Discovery:
     """The adapters in these folders and below, with the ranks that vLLM gives them.
 
@@ -48,8 +59,8 @@ def scan(roots: Sequence[Path], model: str | None) -> Discovery:
     Raises:
         InputError: no such folder, or no adapter in any.
     """
-    stages = list[str]()
-    found = [each for root in roots for each in _below(root, stages)]
+    passed = _Passed()
+    found = [each for root in roots for each in _below(root, passed)]
     if not found:
         raise InputError(f"{', '.join(map(str, roots))}: no adapter here: no folder below has a file {CONFIG}")
     adapters, left_out, bases = list[tuple[_Found, int]](), list[LeftOut](), dict[Path, str]()
@@ -57,7 +68,10 @@ def scan(roots: Sequence[Path], model: str | None) -> Discovery:
     for each in watched(found, "reading adapters"):
         try:
             config = _read(_linked(each.folder / CONFIG))
-            adapters.append((each, rank_of(config)))
+            rank = rank_of(config)
+            if reason := weights.refusal(each.folder):
+                raise NotServedError(reason)
+            adapters.append((each, rank))
             modules[each.folder] = modules_of(config)
             bases[each.folder] = str(config.get("base_model_name_or_path") or "")
         except NotServedError as error:
@@ -70,12 +84,18 @@ def scan(roots: Sequence[Path], model: str | None) -> Discovery:
     if unnamed:
         notes.append(f"no base model is named, so none could be compared: {listed(unnamed)}")
     if local:
-        notes.append(f"the base model is a local path, so it could not be compared with {model}: {listed(local)}")
+        other = f"with {model}" if model else "with any"
+        notes.append(f"the base model is a local path, so it could not be compared {other}: {listed(local)}")
     named = _names([each for each, _ in kept])
-    if stages:
-        notes.append(f"checkpoints are stages of the adapter above them, not adapters: {listed(stages)}")
-    if bare := [str(each.folder) for each, _ in kept if not any((each.folder / name).exists() for name in WEIGHTS)]:
-        notes.append(f"no weights beside the configuration, so vLLM could not load: {listed(bare)}")
+    if passed.stages:
+        notes.append(f"checkpoints are stages of the adapter above them, not adapters: {listed(passed.stages)}")
+    if passed.closed:
+        notes.append(f"folders that could not be looked into, for want of permission: {listed(passed.closed)}")
+    lacking = defaultdict[str, list[str]](list)
+    for each, _ in kept:
+        if reason := weights.lacking(each.folder):
+            lacking[reason].append(str(each.folder))
+    notes += [f"{reason}, so vLLM could not load: {listed(folders)}" for reason, folders in lacking.items()]
     return Discovery(
         tuple(
             Adapter(name, rank, each.source, target_modules=modules[each.folder])
@@ -87,23 +107,29 @@ def scan(roots: Sequence[Path], model: str | None) -> Discovery:
     )
 
 
-def _below(root: Path, stages: list[str]) -> Iterator[_Found]:
-    """The adapters in a folder and below it; adds what was passed over as a stage of training to `stages`."""
+def _below(root: Path, passed: _Passed) -> Iterator[_Found]:
+    """The adapters in a folder and below it; a folder that several names lead to goes by its own."""
     if not root.is_dir():
         raise InputError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}; adapters are in folders")
     if not os.access(root, os.R_OK | os.X_OK):
         raise InputError(f"{root}: cannot read the folder: permission denied")
-    seen, waiting, count = set[str](), [root], 0
-    while waiting:
-        folder = waiting.pop()
+    seen, waiting, links, count = set[str](), [root], list[Path](), 0
+    while waiting or links:
+        folder = waiting.pop() if waiting else links.pop(0)
+        if folder.is_symlink() and waiting and folder != root:
+            links.append(folder)
+            continue
         if (real := os.path.realpath(folder)) in seen:
             continue
         seen.add(real)
         count += 1
         if count > MAX_FOLDERS:
             raise InputError(f"{root}: more than {MAX_FOLDERS:,} folders below; name those with adapters")
+        if not os.access(folder, os.R_OK | os.X_OK):
+            passed.closed.append(str(folder))
+            continue
         if cached := _CACHED.fullmatch(folder.name):
-            if (snapshot := _snapshot(folder)) and (snapshot / CONFIG).exists():
+            if (snapshot := _snapshot(folder)) and _configured(snapshot):
                 identity = "/".join(filter(None, cached.groups()))
                 yield _Found(snapshot, identity, identity)
             elif snapshot:  # a repository with adapters in folders of their own, which vLLM loads by path alone
@@ -111,16 +137,21 @@ def _below(root: Path, stages: list[str]) -> Iterator[_Found]:
             continue
         below = _folders(folder)
         checkpoints = [each for each in below if _CHECKPOINT.fullmatch(each.name)]
-        if (folder / CONFIG).exists():
+        if _configured(folder):
             yield _Found(folder, (folder if folder.name else folder.resolve()).name or str(folder), str(folder))
-            stages.extend(map(str, checkpoints))
+            passed.stages.extend(map(str, checkpoints))
             below = [each for each in below if each not in checkpoints]
-        elif trained := [each for each in checkpoints if (each / CONFIG).exists()]:
+        elif trained := [each for each in checkpoints if _configured(each)]:
             last = max(trained, key=lambda each: int(each.name.split("-")[1]))
             yield _Found(last, folder.resolve().name, str(last))
-            stages.extend(str(each) for each in trained if each != last)
+            passed.stages.extend(str(each) for each in trained if each != last)
             below = [each for each in below if each not in checkpoints]
         waiting.extend(reversed(below))
+
+
+def _configured(folder: Path) -> bool:
+    """Whether a folder has an adapter's configuration, if only a link to one that is missing."""
+    return os.path.lexists(folder / CONFIG)
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -134,15 +165,16 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _snapshot(cached: Path) -> Path | None:
-    """The snapshot of a model in the hub's cache that `main` stands for, or the only or newest one."""
+    """The snapshot of a model in the hub's cache that `main` stands for, or the newest one with an adapter in it."""
     snapshots = _folders(cached / "snapshots")
     try:
         main = cached / "snapshots" / (cached / "refs" / "main").read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError, ValueError):
         main = None
-    if main in snapshots:
+    configured = [each for each in snapshots if _configured(each)]
+    if main in snapshots and (main in configured or not configured):
         return main
-    return max(snapshots, key=lambda each: (each.stat().st_mtime, each.name), default=None)
+    return max(configured or snapshots, key=lambda each: (each.stat().st_mtime, each.name), default=None)
 
 
 def _linked(path: Path) -> Path:
@@ -158,10 +190,15 @@ def _linked(path: Path) -> Path:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
+    if path.is_symlink() and not path.exists():
+        raise NotServedError("a link to nothing: what it stands for was not downloaded, or was deleted")
     try:
-        config = json.loads(input_file.read_text(path, "it must be an adapter's configuration", MAX_BYTES))
+        data = input_file.read(path, "it must be an adapter's configuration", MAX_BYTES)
+        config = json.loads(data.decode())
     except InputError as error:
         raise NotServedError(str(error).removeprefix(f"{path}: ")) from None
+    except UnicodeDecodeError as error:
+        raise NotServedError(f"not UTF-8 text (byte {error.start})") from None
     except (ValueError, RecursionError) as error:
         raise NotServedError(f"not JSON: {error}") from None
     if not isinstance(config, dict):

@@ -14,6 +14,13 @@ _SAVED = {"classifier", "score"}
 """Modules that `modules_to_save` may hold: heads of classifiers, which vLLM loads by itself."""
 _INITIAL = {"pissa": "PiSSA", "olora": "OLoRA", "corda": "CorDA", "loftq": "LoftQ"}
 """Ways to initialise that change the base model's weights, so that the adapter does not fit the original."""
+_HARMLESS = {"gaussian", "eva", "orthogonal", "mica", "lora_ga"}
+"""Ways to initialise, apart from true and false, that leave the base model as it is."""
+_KINDS = {
+    "use_dora": "DoRA", "alora_invocation_tokens": "an activated LoRA", "layer_replication": "replicated layers",
+    "use_bdlora": "a block-diagonal LoRA", "use_qalora": "QALoRA",
+}  # fmt: skip
+"""Keys that make another kind of adapter."""
 
 
 _LINEAR = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
@@ -38,8 +45,10 @@ def rank_of(config: Mapping[str, Any]) -> int:
     if isinstance(kind, str) and kind.upper() != "LORA":
         raise NoLoraError(f"no LoRA but {kind}")
     for key in ("r", "lora_alpha", "target_modules"):
-        if config.get(key) is None:
+        if key not in config:
             raise NotServedError(f"{key} is missing, which vLLM needs")
+    if isinstance(alpha := config["lora_alpha"], bool) or not isinstance(alpha, int | float):
+        raise NotServedError(f"lora_alpha is {str(alpha)[:40]!r}, but must be a number")
     rank, pattern = _whole(config["r"], "r"), config.get("rank_pattern") or {}
     if not isinstance(pattern, Mapping):
         raise NotServedError("rank_pattern is no table of modules and ranks")
@@ -69,16 +78,21 @@ def _whole(value: Any, what: str) -> int:
 
 def _refused(config: Mapping[str, Any]) -> str | None:
     """Why vLLM refuses such an adapter whatever its rank, or None."""
-    if config.get("use_dora"):
-        return "DoRA (use_dora), which vLLM does not serve"
+    for key, kind in _KINDS.items():
+        if config.get(key):
+            return f"{kind} ({key}), which vLLM does not serve"
     saved = config.get("modules_to_save") or []
-    if others := [str(each) for each in (saved if isinstance(saved, list) else [saved]) if str(each) not in _SAVED]:
+    if others := [
+        str(each)
+        for each in (saved if isinstance(saved, list) else [saved])
+        if str(each) not in _SAVED or not isinstance(saved, list)
+    ]:
         return f"modules_to_save ({', '.join(others)[:80]}): whole modules beside the LoRA, which vLLM does not serve"
-    if config.get("bias", "none") not in (None, "none") or config.get("lora_bias"):
+    if config.get("bias", "none") != "none" or config.get("lora_bias"):
         return "a bias beside the LoRA (bias or lora_bias), which vLLM does not serve"
     way = config.get("init_lora_weights")
-    if isinstance(way, str) and (name := _INITIAL.get(way.lower().split("_")[0])):
+    if not isinstance(way, str) or way.lower() in _HARMLESS:
+        return None
+    if name := _INITIAL.get(way.lower().split("_")[0]):
         return f"initialised by {name}, which changes the base model's weights; vLLM has the original ones"
-    if config.get("alora_invocation_tokens"):
-        return "an activated LoRA (alora_invocation_tokens), which vLLM does not serve"
-    return None
+    return f"init_lora_weights is {way[:40]!r}, which vLLM does not know"

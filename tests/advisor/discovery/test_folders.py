@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,11 @@ def write(folder: Path, **changes: Any) -> Path:
         ({"init_lora_weights": "gaussian"}, 16),
         ({"peft_type": ..., "bias": ..., "rank_pattern": ..., "use_dora": ..., "modules_to_save": ...}, 16),
         ({"r": 512}, 512),
+        ({"init_lora_weights": "lora_ga"}, 16),
+        ({"init_lora_weights": "EVA", "layer_replication": None, "use_qalora": False, "use_bdlora": None}, 16),
+        ({"target_modules": None, "target_parameters": ["mlp.experts.gate_up_proj"]}, 16),
+        ({"lora_alpha": 0.5, "alpha_pattern": {"q_proj": 64}, "rank_pattern": None}, 16),
+        ({"exclude_modules": ["lm_head"], "modules_to_save": []}, 16),
     ],
 )
 def test_the_rank_is_what_vllm_reads(changes: dict[str, Any], rank: int) -> None:
@@ -70,7 +76,18 @@ def test_the_rank_is_what_vllm_reads(changes: dict[str, Any], rank: int) -> None
         ({"rank_pattern": {"q_proj": 513}}, "rank 513"),
         ({"r": ...}, "r is missing"),
         ({"lora_alpha": ...}, "lora_alpha is missing"),
-        ({"target_modules": None}, "target_modules is missing"),
+        ({"target_modules": ...}, "target_modules is missing"),
+        ({"lora_alpha": "32"}, "lora_alpha is '32'"),
+        ({"lora_alpha": None}, "lora_alpha is 'None'"),
+        ({"r": None}, "r is 'None'"),
+        ({"r": -8}, "r is '-8'"),
+        ({"bias": None}, "bias"),
+        ({"init_lora_weights": "pissa"}, "PiSSA"),
+        ({"init_lora_weights": "true"}, "init_lora_weights is 'true'"),
+        ({"layer_replication": [[0, 4], [2, 5]]}, "layer_replication"),
+        ({"use_bdlora": {"nblocks": 2}}, "use_bdlora"),
+        ({"use_qalora": True}, "use_qalora"),
+        ({"modules_to_save": [["lm_head"]]}, "modules_to_save"),
         ({"r": "16"}, "r is '16'"),
         ({"r": 0}, "r is '0'"),
         ({"r": True}, "r is 'True'"),
@@ -233,3 +250,64 @@ def test_folders_without_adapters_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="not a folder"):
         scan([tmp_path / "file"], None)
+
+
+def test_a_link_to_a_configuration_that_is_missing_is_told(tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--org--legal" / "snapshots" / "1"
+    snapshot.mkdir(parents=True)
+    (snapshot / CONFIG).symlink_to("../../blobs/9f2c")
+    told = scan([tmp_path], None)
+    assert not told.adapters and "a link to nothing" in told.left_out[0].reason
+
+
+def test_of_several_revisions_the_one_with_an_adapter_is_taken(tmp_path: Path) -> None:
+    cache = tmp_path / "models--org--legal"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text("cut")
+    (cache / "snapshots" / "cut").mkdir(parents=True)
+    write(cache / "snapshots" / "whole", r=8)
+    assert found(tmp_path) == {"org/legal": 8}
+
+
+def test_a_folder_goes_by_its_own_name_and_not_by_that_of_a_link(tmp_path: Path) -> None:
+    write(tmp_path / "legal")
+    write(tmp_path / "store" / "9f2c")
+    (tmp_path / "adapters").mkdir()
+    (tmp_path / "adapters" / "current").symlink_to(tmp_path / "legal")
+    (tmp_path / "adapters" / "sql").symlink_to(tmp_path / "store" / "9f2c")
+    assert found(tmp_path) == {"legal": 16, "9f2c": 16}
+    assert found(tmp_path / "adapters") == {"current": 16, "sql": 16}
+
+
+def test_a_local_base_alone_is_compared_with_none_by_that_name(tmp_path: Path) -> None:
+    write(tmp_path / "local", base_model_name_or_path="/mnt/models/Llama/")
+    (note,) = (each for each in scan([tmp_path], None).notes if "local path" in each)
+    assert "None" not in note and "/mnt/models/Llama/" in note
+
+
+def test_a_mark_before_the_text_is_refused_as_vllms_reader_does(tmp_path: Path) -> None:
+    (write(tmp_path / "sql") / CONFIG).write_text(json.dumps(config()), encoding="utf-8-sig")
+    told = scan([tmp_path], None)
+    assert not told.adapters and "BOM" in told.left_out[0].reason
+
+
+def test_a_folder_or_a_pipe_called_like_a_configuration_is_told_at_once(tmp_path: Path) -> None:
+    write(tmp_path / "fine")
+    (tmp_path / "folder" / CONFIG).mkdir(parents=True)
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / CONFIG)
+    told = scan([tmp_path], None)
+    assert [each.name for each in told.adapters] == ["fine"]
+    assert len(told.left_out) == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o100])
+def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, mode: int) -> None:
+    write(tmp_path / "fine")
+    closed = write(tmp_path / "closed")
+    closed.chmod(mode)
+    told = scan([tmp_path], None)
+    closed.chmod(0o700)
+    assert [each.name for each in told.adapters] == ["fine"]
+    assert any("want of permission" in note and str(closed) in note for note in told.notes)
