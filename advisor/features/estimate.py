@@ -15,11 +15,11 @@ prompt is computed, so that it is their means over both kinds. h and the share o
 slot, `miss`, are those of renewal processes (see `renewal`): with a least-recently-used cache, an adapter is not there
 that was not asked for as long as it takes G adapters to come by (Che's approximation). While all slots are held by
 adapters in flight, a miss makes others of the batch miss as well, a sixth of them on average (see
-`twin.engine.adapter_cache`). The batch has to fit into the KV cache and the token budget and, where nobody shall wait,
-its adapters into the slots; else A is at most the slots. What waiting costs is learned from simulations. Of prompts
-that begin as others of their adapter do, I is what they do not share, and what of the rest the KV cache has lost by
-then. Base traffic adds its requests and tokens to the batch, none of which LoRA multiplies; N is what it leaves room
-for.
+`twin.engine.scheduler.adapter_cache`). The batch has to fit into the KV cache and the token budget and, where nobody
+shall wait, its adapters into the slots; else A is at most the slots. What waiting costs is learned from simulations. Of
+prompts that begin as others of their adapter do, I is what they do not share, and what of the rest the KV cache has
+lost by then. Base traffic adds its requests and tokens to the batch, none of which LoRA multiplies; N is what it leaves
+room for.
 """
 
 from __future__ import annotations

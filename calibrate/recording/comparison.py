@@ -8,11 +8,11 @@ import numpy as np
 
 from calibrate.recording.recordings import Arrivals, Limits, Recording, Recordings, steps
 from twin.behaviour import Behaviour, behaviour_of
-from twin.engine import stepwise
-from twin.engine.decisions import Decisions
 from twin.engine.latency import StepCost
-from twin.engine.reference import Server
-from twin.engine.state import Demand, SchedulerConfig, new_scheduler
+from twin.engine.reference import stepwise
+from twin.engine.reference.decisions import Decisions
+from twin.engine.reference.server import Server
+from twin.engine.scheduler.state import Demand, SchedulerConfig, new_scheduler
 
 COST = StepCost(base_ms=1, per_request_ms=0, per_prefill_token_ms=0, per_adapter_ms=0, per_scanned_ms=0)
 """Any: what is decided does not depend on it, for arrivals are given by step."""

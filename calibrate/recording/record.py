@@ -18,7 +18,7 @@ from calibrate.dummy_model import write_model
 from calibrate.errors import CalibrationError
 from calibrate.live.server.adapters import Lora, read_decoder, write_adapters
 from calibrate.recording.recordings import Arrivals, Host, Limits, Recording, prompt, steps
-from twin.engine.decisions import Decisions
+from twin.engine.reference.decisions import Decisions
 from twin.progress import watched
 from twin.workload import BASE
 

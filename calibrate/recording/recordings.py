@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from twin.engine.decisions import Decisions
+from twin.engine.reference.decisions import Decisions
 
 SHARED = 2
 """The token of prefixes, and of answers where the model is a stand-in; requests have further ones, each its own."""

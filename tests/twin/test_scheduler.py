@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from twin.behaviour import Behaviour
 from twin.engine import serving as engine
-from twin.engine.batch import NONE
 from twin.engine.latencies import percentiles_ms
 from twin.engine.latency import StepCost
-from twin.engine.reference import Server as ReferenceServer
-from twin.engine.state import Demand, Scheduler, SchedulerConfig, new_scheduler
+from twin.engine.reference.server import Server as ReferenceServer
+from twin.engine.scheduler.batch import NONE
+from twin.engine.scheduler.state import Demand, Scheduler, SchedulerConfig, new_scheduler
 
 COST = StepCost(
     base_ms=12.0,

@@ -1,1 +1,1 @@
-"""The engine: scheduler, KV cache, adapter slots, latency, compiled by Numba, with the plain reference beside it."""
+"""The engine, compiled by Numba: the scheduler, the time that its steps take, and an hour of both."""

@@ -13,13 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.engine import batch, latencies, prefix_cache, waiting
-from twin.engine.batch import NONE
+from twin.engine import latencies
 from twin.engine.compiled import Record, entry_point, jit
 from twin.engine.latencies import Completed, Latencies
 from twin.engine.latency import StepCost, StepWork, expand_tiles, is_split, shrink_tiles, shrink_work, step_ms
-from twin.engine.scheduler import schedule, update
-from twin.engine.state import Scheduler
+from twin.engine.scheduler import batch, prefix_cache, waiting
+from twin.engine.scheduler.batch import NONE
+from twin.engine.scheduler.scheduler import schedule, update
+from twin.engine.scheduler.state import Scheduler
 
 
 class Clock(Record):

@@ -12,7 +12,7 @@ from twin import service_level
 from twin.engine import serving as engine
 from twin.engine.latencies import between_tokens, percentiles_ms, stalled_share
 from twin.engine.latency import StepCost, step_cost
-from twin.engine.state import Demand, Scheduler, SchedulerConfig, new_scheduler
+from twin.engine.scheduler.state import Demand, Scheduler, SchedulerConfig, new_scheduler
 from twin.profile import Profile
 from twin.service_level import PERCENTS, TTFT_LIMIT, Limit
 from twin.settings import Settings

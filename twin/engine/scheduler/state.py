@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.engine import adapter_cache, batch, prefix_cache, waiting
-from twin.engine.adapter_cache import AdapterCache
-from twin.engine.batch import NONE, Batch
 from twin.engine.compiled import Record
-from twin.engine.prefix_cache import PrefixCache
-from twin.engine.waiting import Queue
+from twin.engine.scheduler import adapter_cache, batch, prefix_cache, waiting
+from twin.engine.scheduler.adapter_cache import AdapterCache
+from twin.engine.scheduler.batch import NONE, Batch
+from twin.engine.scheduler.prefix_cache import PrefixCache
+from twin.engine.scheduler.waiting import Queue
 
 
 class SchedulerConfig(NamedTuple):

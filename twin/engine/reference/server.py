@@ -9,11 +9,11 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from twin.engine.batch import NONE
-from twin.engine.block_pool import BlockPool
-from twin.engine.decisions import Decisions
 from twin.engine.latency import StepCost, StepWork, step_ms
-from twin.engine.state import Demand, SchedulerConfig, turns
+from twin.engine.reference.block_pool import BlockPool
+from twin.engine.reference.decisions import Decisions
+from twin.engine.scheduler.batch import NONE
+from twin.engine.scheduler.state import Demand, SchedulerConfig, turns
 
 
 @dataclass(slots=True)

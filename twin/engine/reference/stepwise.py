@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from twin.engine import waiting
-from twin.engine.batch import NONE
-from twin.engine.decisions import Decisions
-from twin.engine.scheduler import schedule, update
-from twin.engine.state import Scheduler
+from twin.engine.reference.decisions import Decisions
+from twin.engine.scheduler import waiting
+from twin.engine.scheduler.batch import NONE
+from twin.engine.scheduler.scheduler import schedule, update
+from twin.engine.scheduler.state import Scheduler
 
 
 def add(scheduler: Scheduler, request: int) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.engine import adapter_cache
-from twin.engine.adapter_cache import AdapterCache
-from twin.engine.batch import NONE
 from twin.engine.compiled import jit
-from twin.engine.state import Scheduler
+from twin.engine.scheduler import adapter_cache
+from twin.engine.scheduler.adapter_cache import AdapterCache
+from twin.engine.scheduler.batch import NONE
+from twin.engine.scheduler.state import Scheduler
 
 
 @jit
@@ -72,7 +72,7 @@ def _spare(scheduler: Scheduler, wanted: int) -> int:
 
 @jit
 def _go_through_batch(scheduler: Scheduler) -> float:
-    """Touch or load every adapter of the batch in turn (see `twin.engine.adapter_cache`)."""
+    """Touch or load every adapter of the batch in turn (see `twin.engine.scheduler.adapter_cache`)."""
     slots, host, step = scheduler.slots, scheduler.host, scheduler.state.step
     in_batch, load_ms = scheduler.in_batch, 0.0
     _sort_by_turn(in_batch, scheduler.state.active_adapters, scheduler.turn)

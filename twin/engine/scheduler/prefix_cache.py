@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.engine.batch import NONE
 from twin.engine.compiled import Record, jit
+from twin.engine.scheduler.batch import NONE
 
 
 class PrefixTotals(Record):

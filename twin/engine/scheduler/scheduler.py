@@ -7,11 +7,11 @@ over but counted (see `waiting`).
 
 from __future__ import annotations
 
-from twin.engine import adapter_cache, batch, prefix_cache, waiting
-from twin.engine.batch import NONE
 from twin.engine.compiled import jit
-from twin.engine.loading import load_adapters
-from twin.engine.state import Scheduler, StepOutput
+from twin.engine.scheduler import adapter_cache, batch, kv_blocks, waiting
+from twin.engine.scheduler.batch import NONE
+from twin.engine.scheduler.loading import load_adapters
+from twin.engine.scheduler.state import Scheduler, StepOutput
 
 
 @jit
@@ -82,7 +82,7 @@ def _extend_running(scheduler: Scheduler) -> None:
     seats, state = scheduler.batch, scheduler.state
     filled = batch.filled_by(seats, state.step)
     if filled <= state.free_blocks:
-        _take(scheduler, filled)
+        kv_blocks.take(scheduler, filled)
         return
     page, head = state.step % len(seats.filling), len(seats.request)
     seat = seats.later[head]
@@ -92,7 +92,7 @@ def _extend_running(scheduler: Scheduler) -> None:
                 _preempt(scheduler, batch.last(seats))
             if seats.request[seat] == NONE:
                 return
-            _take(scheduler, 1)
+            kv_blocks.take(scheduler, 1)
         seat = seats.later[seat]
 
 
@@ -106,13 +106,15 @@ def _continue_prompt(scheduler: Scheduler, seat: int, budget: int) -> int:
     request = seats.request[seat]
     tokens = scheduler.demand.prompt[request] + scheduler.generated[request]
     chunk = min(tokens - seats.computed[seat], budget)
-    needed = _blocks(scheduler, seats.computed[seat] + chunk) - _blocks(scheduler, seats.computed[seat])
+    needed = kv_blocks.needed(scheduler, seats.computed[seat] + chunk) - kv_blocks.needed(
+        scheduler, seats.computed[seat]
+    )
     if needed > scheduler.state.free_blocks:
         _preempt(scheduler, seat)
         return 0
-    _take(scheduler, needed)
+    kv_blocks.take(scheduler, needed)
     seats.computed[seat] += chunk
-    _hold_prefix(scheduler, seat)
+    kv_blocks.hold_prefix(scheduler, seat)
     scheduler.output.prefill_tokens += chunk
     scheduler.output.base_tokens += _base_tokens(scheduler, request, chunk)
     if seats.computed[seat] == tokens:
@@ -137,19 +139,22 @@ def _admit_waiting(scheduler: Scheduler, budget: int) -> None:
         request = queue.first[adapter]
         reached = queue.place[request]
         tokens = scheduler.demand.prompt[request] + scheduler.generated[request]
-        found = _find(scheduler, adapter, request)
+        found = kv_blocks.find(scheduler, adapter, request)
         cached = found * config.block_size
         chunk = min(tokens - cached, budget)
         room = tokens if config.scheduler_reserve_full_isl else cached + chunk
-        if _blocks(scheduler, room) - found + _unused(scheduler, adapter, request, found) > state.free_blocks:
+        if (
+            kv_blocks.needed(scheduler, room) - found + kv_blocks.unused(scheduler, adapter, request, found)
+            > state.free_blocks
+        ):
             break
         waiting.pop(queue, adapter)
         _enter(scheduler, adapter)
         seat = batch.admit(scheduler.batch, request)
         scheduler.batch.computed[seat] = cached + chunk
-        _use(scheduler, seat, found)
-        _take(scheduler, _blocks(scheduler, cached + chunk) - found)
-        _hold_prefix(scheduler, seat)
+        kv_blocks.use(scheduler, seat, found)
+        kv_blocks.take(scheduler, kv_blocks.needed(scheduler, cached + chunk) - found)
+        kv_blocks.hold_prefix(scheduler, seat)
         budget -= chunk
         output.prefill_tokens += chunk
         output.base_tokens += _base_tokens(scheduler, request, chunk)
@@ -215,12 +220,6 @@ def _on_its_way(scheduler: Scheduler, seat: int, step: int) -> int:
     request = seats.request[seat]
     first = seats.origin[seat] + scheduler.generated[request] + 1
     return 1 if scheduler.config.async_scheduling and seat != scheduler.state.partial and step > first else 0
-
-
-@jit
-def _blocks(scheduler: Scheduler, tokens: int) -> int:
-    """KV blocks that hold so many tokens."""
-    return -(-tokens // scheduler.config.block_size)
 
 
 @jit
@@ -298,9 +297,11 @@ def _release(scheduler: Scheduler, seat: int, last_step: int, on_its_way: int, p
     `on_its_way` of the tokens are not known yet; `preempted` is the request, or NONE if it does not come back.
     """
     tokens = _tokens_held(scheduler, seat, last_step)
-    blocks = _blocks(scheduler, tokens)
+    blocks = kv_blocks.needed(scheduler, tokens)
     if scheduler.config.enable_prefix_caching:
-        blocks = _give_back(scheduler, seat, blocks, (tokens - on_its_way) // scheduler.config.block_size, preempted)
+        blocks = kv_blocks.give_back(
+            scheduler, seat, blocks, (tokens - on_its_way) // scheduler.config.block_size, preempted
+        )
     scheduler.state.free_blocks += blocks
     if scheduler.config.unscheduled_hold_slots:
         _let_go(scheduler, scheduler.demand.adapter[scheduler.batch.request[seat]])
@@ -317,88 +318,6 @@ def _release_ended(scheduler: Scheduler) -> None:
             _release(scheduler, seat, scheduler.state.step - 1, 0, NONE)
         i += 1
     scheduler.output.released = i
-
-
-@jit
-def _take(scheduler: Scheduler, blocks: int) -> None:
-    """Take so many of the free KV blocks."""
-    scheduler.state.free_blocks -= blocks
-    if scheduler.config.enable_prefix_caching:
-        prefix_cache.take(scheduler.prefixes, blocks)
-
-
-@jit
-def _prefix_blocks(scheduler: Scheduler, request: int, adapter: int) -> int:
-    """Blocks of a request that hold nothing but its adapter's prefix; the last token of a prompt is its own."""
-    shared = min(scheduler.prefixes.prefix[adapter], scheduler.demand.prompt[request] - 1)
-    return shared // scheduler.config.block_size
-
-
-@jit
-def _find(scheduler: Scheduler, adapter: int, request: int) -> int:
-    """Blocks of a waiting request that are there already."""
-    if not scheduler.config.enable_prefix_caching:
-        return 0
-    return prefix_cache.find(scheduler.prefixes, adapter, request, _prefix_blocks(scheduler, request, adapter))
-
-
-@jit
-def _unused(scheduler: Scheduler, adapter: int, request: int, found: int) -> int:
-    """Those of the blocks found that nobody uses."""
-    if found == 0:
-        return 0
-    return prefix_cache.unused(scheduler.prefixes, adapter, _prefix_blocks(scheduler, request, adapter), found)
-
-
-@jit
-def _use(scheduler: Scheduler, seat: int, found: int) -> None:
-    """The seat's request, just admitted, uses the blocks that it has found."""
-    if not scheduler.config.enable_prefix_caching:
-        return
-    request, prefixes = scheduler.batch.request[seat], scheduler.prefixes
-    adapter = scheduler.demand.adapter[request]
-    prefixes.found[seat] = found
-    prefixes.admission[seat] = prefixes.totals.admissions
-    prefixes.totals.admissions += 1
-    if prefixes.known[len(prefixes.prefix) + request] == NONE:
-        prefixes.totals.queries += scheduler.demand.prompt[request]
-        prefixes.totals.hits += found * scheduler.config.block_size
-    scheduler.state.free_blocks -= _unused(scheduler, adapter, request, found)
-    prefix_cache.use(prefixes, adapter, request, _prefix_blocks(scheduler, request, adapter), found)
-
-
-@jit
-def _hold_prefix(scheduler: Scheduler, seat: int) -> None:
-    """What the seat has computed of its adapter's prefix can be found by others."""
-    if scheduler.config.enable_prefix_caching:
-        request = scheduler.batch.request[seat]
-        adapter = scheduler.demand.adapter[request]
-        computed = scheduler.batch.computed[seat] // scheduler.config.block_size
-        share = min(computed, _prefix_blocks(scheduler, request, adapter))
-        prefix_cache.hold(scheduler.prefixes, seat, adapter, share)
-
-
-@jit
-def _give_back(scheduler: Scheduler, seat: int, blocks: int, full: int, preempted: int) -> int:
-    """Put the seat's blocks, of which `full` are, into the queue, but for those that others use; return their number.
-
-    The last of them are reused first.
-    """
-    prefixes, demand = scheduler.prefixes, scheduler.demand
-    share = prefixes.share[seat]
-    own = full - share
-    if scheduler.config.unhashed_first:
-        prefix_cache.prepend(prefixes, blocks - full)
-    else:
-        prefix_cache.append(prefixes, NONE, blocks - full)
-    owner = NONE
-    if preempted != NONE:
-        owner = len(prefixes.prefix) + preempted
-        prefixes.known[owner] = own
-    prefix_cache.append(prefixes, owner, own)
-    adapter = demand.adapter[scheduler.batch.request[seat]]
-    freed = prefix_cache.let_go(prefixes, seat, adapter, scheduler.batch.request, demand.adapter)
-    return blocks - share + freed
 
 
 @jit
