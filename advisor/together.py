@@ -38,6 +38,8 @@ class Crowd(NamedTuple):
     """Adapters of the largest group."""
     share: float = 0.0
     """Of all requests, those to adapters of any group."""
+    mates: float = 0.0
+    """Others that such a request is asked at the same moment with, on average."""
 
 
 def crowd(inventory: Inventory) -> Crowd:
@@ -46,7 +48,11 @@ def crowd(inventory: Inventory) -> Crowd:
     if not found:
         return Crowd()
     theirs = sum(float(rate[members].sum()) for members in found)
-    return Crowd(max(map(len, found)), theirs / float(inventory.workload.traffic.rate.sum()))
+    mates = 0.0
+    for members in found:
+        shares = rate[members] / rate[members[0]]  # of the moments of the busiest, at which the others are asked
+        mates += float(rate[members] @ (shares.sum() - shares)) / theirs
+    return Crowd(max(map(len, found)), theirs / float(inventory.workload.traffic.rate.sum()), mates)
 
 
 def drawn(inventory: Inventory, duration_s: float, seed: int) -> Requests:

@@ -65,7 +65,9 @@ class ExactSelector(Selector):
 
     def _beside(self, first: int, others: Candidates) -> Selection:
         """What the models say: to search it by the twin would take as long as the whole answer."""
-        by_models = Selector(self.inventory, self.mix, self.pair, self.objective, self.fixed, self.weights)
+        by_models = Selector(
+            self.inventory, self.mix, self.pair, self.objective, self.fixed, self.weights, self.longest
+        )
         return by_models._beside(first, others)
 
     def _choose(self, configurator: Configurator, candidates: Candidates, of: int, in_host: int, least: int) -> Choice:

@@ -18,6 +18,7 @@ from advisor.recommend.answer.recommendation import Further
 from advisor.recommend.choice.configuration import Configuration
 from advisor.recommend.load import Load, load_of
 from advisor.recommend.objective import Objective
+from advisor.together import crowd
 from advisor.zoo.pair import Pair
 from twin.settings import Settings
 
@@ -37,7 +38,8 @@ def further_flags(
     inventory: Inventory, pair: Pair, objective: Objective, configuration: Configuration, admitted: list[str]
 ) -> tuple[Further, ...]:
     """The flags that are worth a thought for a server with these settings."""
-    load, rates = load_of(pair, configuration), Counted.of_few(inventory.counted_requests)
+    mates = crowd(inventory.only(admitted)).mates
+    load, rates = load_of(pair, configuration, mates), Counted.of_few(inventory.counted_requests)
     today = int(inventory.server.get("max_num_seqs", 0))
     found = [*_told(_token_budget(load, objective), rates), *_seats(load, rates, today)]
     found += _target_modules(inventory, pair, configuration.settings, admitted)
@@ -54,7 +56,8 @@ def _told(flags: Iterator[Further], rates: Counted | None) -> Iterator[Further]:
 
 def _token_budget(load: Load, objective: Objective) -> Iterator[Further]:
     """ITL against TTFT: a step full of prompt tokens holds up whoever is answered, and ends a prompt the sooner."""
-    budget, prompt, limit = load.settings.max_num_batched_tokens, load.long_prompt, objective.itl_limit
+    budget, limit = load.settings.max_num_batched_tokens, objective.itl_limit
+    prompt, at_once = max(load.long_prompt, load.group_tokens), load.group_tokens > load.long_prompt
     others = [round(budget * times) for times in BUDGETS]
     if prompt + load.running <= load.profile.step.graph_tokens or load.running >= others[0]:
         return
@@ -65,9 +68,14 @@ def _token_budget(load: Load, objective: Objective) -> Iterator[Further]:
         return
     cached = " beyond the shared prefix" if load.values["prefix_share"] else ""
     waits = "all others wait" if load.one_token else "whoever is answered waits"
+    whose = (
+        f"prompts of {prompt:,.0f} tokens{cached} that come at the same moment make"
+        if at_once
+        else f"a prompt of {prompt:,.0f} tokens{cached}, as one in a hundred is, makes"
+    )
     why = (
-        f"a prompt of {prompt:,.0f} tokens{cached}, as one in a hundred is, makes steps of up to "
-        f"{times[budget][0]:,.0f} ms, which {waits} for, and takes {times[budget][1]:,.0f} ms; {differing}"
+        f"{whose} steps of up to {times[budget][0]:,.0f} ms, which {waits} for, and take{'' if at_once else 's'} "
+        f"{times[budget][1]:,.0f} ms; {differing}"
     )
     keep = [
         tokens
@@ -91,7 +99,8 @@ def _seats(load: Load, rates: Counted | None, today: int) -> Iterator[Further]:
         return  # prompts fill steps by their tokens
     in_flight, bursts = load.in_flight, max(load.values["cv_mean"], 1.0)
     most = 1.0 if rates is None else rates.most
-    peak = most * in_flight + DEVIATIONS * bursts * math.sqrt(most * in_flight)
+    group = 1.0 + load.mates
+    peak = most * in_flight + max(DEVIATIONS * bursts * math.sqrt(most * in_flight * group), load.mates)
     seats = 2 ** math.ceil(math.log2(max(2 * peak, 16)))
     kept = seats <= today < load.settings.max_num_seqs
     seats = today if kept else seats

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from advisor.recommend.choice.configuration import Configuration
-from advisor.zoo.pair import Pair
 from twin import lora_kernels
 from twin.profile import Profile
 from twin.settings import Settings
+
+if TYPE_CHECKING:
+    from advisor.recommend.choice.configuration import Configuration
+    from advisor.zoo.pair import Pair
 
 _P99 = 2.326
 """Of a standard normal distribution."""
@@ -27,6 +30,8 @@ class Load:
     ttft_ms: float
     one_token: bool = False
     """Whether the first token ends every answer."""
+    mates: float = 0.0
+    """Others that a request to a group of adapters is asked at the same moment with, on average."""
 
     @property
     def running(self) -> float:
@@ -50,8 +55,13 @@ class Load:
         cached = mean * self.values["prefix_share"]
         return max(mean * math.exp(_P99 * math.sqrt(variance) - variance / 2) - cached, 1.0)
 
-    def step_ms(self, tokens: float, running: float, slots: float | None = None) -> float:
-        """A step of so many tokens, of which so many are of requests that are answered."""
+    @property
+    def group_tokens(self) -> float:
+        """Tokens to compute of all prompts of a group that is asked at the same moment."""
+        return (1.0 + self.mates) * self.values["input_mean"] * (1.0 - self.values["prefix_share"])
+
+    def step_ms(self, tokens: float, running: float, slots: float | None = None, active: float | None = None) -> float:
+        """A step of so many tokens, of which so many are of requests that are answered, of so many adapters."""
         step, scheduling = self.profile.step, self.profile.scheduling
         max_lora_rank, tiles = self.settings.max_lora_rank, lora_kernels.rank_tiles(self.settings.max_lora_rank)
         per_adapter = step.per_adapter_ms + step.per_adapter_expand_ms * lora_kernels.expand_tiles(tokens)
@@ -60,7 +70,7 @@ class Load:
         of_slots = step.slot_ms(max_lora_rank, tokens) * (slots or self.settings.max_loras)
         eager = step.per_eager_token_ms * max(tokens - step.graph_tokens, 0.0)
         requests = (step.per_request_ms + scheduling.per_request_ms) * running
-        of_lora = of_slots + per_token * tokens + per_adapter * self.active
+        of_lora = of_slots + per_token * tokens + per_adapter * (self.active if active is None else active)
         return float(step.base_ms + scheduling.base_ms + requests + eager + of_lora)
 
     def prefill_ms(self, tokens: float, budget: int) -> tuple[float, float]:
@@ -72,8 +82,8 @@ class Load:
         return longest, (steps - 1) * longest + last
 
 
-def load_of(pair: Pair, configuration: Configuration) -> Load:
-    """A server with these settings under the load that they are for."""
+def load_of(pair: Pair, configuration: Configuration, mates: float = 0.0) -> Load:
+    """A server with these settings under the load that they are for; requests come with so many `mates`."""
     expected = configuration.expected
     return Load(
         pair.profile,
@@ -82,4 +92,5 @@ def load_of(pair: Pair, configuration: Configuration) -> Load:
         expected.itl_ms,
         expected.ttft_ms,
         expected.one_token,
+        mates,
     )

@@ -69,7 +69,9 @@ def _recommend(
         return _refusal(inventory, pair, objective, Choice(0, None, (), {}, reason), warnings)
     weights = host_memory.weights(inventory, pair)
     as_launched = replace(pair, profile=with_settings(profile, {"max_model_len": context.max_model_len}))
-    chosen, told = selector(inventory, context.accepted, as_launched, objective, fixed, weights).select()
+    chosen, told = selector(
+        inventory, context.accepted, as_launched, objective, fixed, weights, context.wanted
+    ).select()
     choice = chosen.choice
     warnings = _extrapolations(pair, choice.values, MIX_FEATURES) + warnings + told
     if choice.configuration is None:
@@ -89,7 +91,8 @@ def _recommend(
         )
     if objective.of_percentiles and not expected.hours:
         warnings.append(_of_percentile(objective))
-    if choice.configuration.memory_bound:
+    warnings += context.told(settings, expected.kv_capacity_tokens)
+    if choice.configuration.memory_bound and not context.wanted:
         warnings.append(
             f"memory allows only {settings.max_loras} adapter slots: the KV cache must hold one request of "
             "max_model_len tokens; a smaller max_model_len in [server] that still covers your requests allows more"
@@ -114,7 +117,7 @@ def _recommend(
         settings=settings,
         flags=flags,
         admission=_admission(inventory, chosen),
-        expected=replace(expected, refused_share=context.refused_share),
+        expected=replace(expected, refused_share=context.refused_by(settings, inventory.mix)),
         steady=objective.steady(expected),
         trace=(*choice.trace, *choice.configuration.trace),
         warnings=tuple(warnings),
@@ -151,7 +154,10 @@ def _of_percentile(objective: Objective) -> str:
 def _simultaneous(admitted: Inventory, load: Load, *, asked: bool) -> Iterator[str]:
     """A warning for each of the largest groups of adapters that are asked at the same moment; where the models were
     `asked`, that they know nothing of that."""
-    independent = " (the models know them as independent; what they wait for each other is added by a formula)"
+    independent = (
+        " (the models know them as independent; what they wait for each other, and how full steps become, is added by "
+        "formulas)"
+    )
     slots = load.settings.max_loras
     for members in sorted(groups(admitted), key=len, reverse=True)[:3]:
         size, group = len(members), admitted.together[admitted.names[members[0]]]

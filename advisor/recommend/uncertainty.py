@@ -21,6 +21,7 @@ from advisor.recommend.server.launched import with_settings
 from advisor.recommend.server.lora_cost import without_lora
 from advisor.zoo.pair import Pair
 from twin.profile import Profile
+from twin.settings import Settings
 from twin.workload import Workload
 
 
@@ -90,11 +91,13 @@ def hedged(
         if hopeful.settings is not None:
             reason += f"; by {MIDDLE} {counted(up_to, 'adapter')} would be served"
         return replace(answer, reason=reason, uncertainty=uncertainty)
-    served, middle = _expectation(answer, inventory, pair, objective)
+    asked = settle_context(inventory.mix, caution.pair.profile, inventory.server, inventory.fixed).max_model_len
+    configurator_of = partial(_configurator, answer.settings, inventory, objective, asked)
+    served, middle = _expectation(answer, inventory, configurator_of(pair))
     assert answer.expected is not None
     if middle is None:  # the middle bears whatever the careful one bears; but models are no law
         return replace(answer, uncertainty=uncertainty)
-    ranges = _ranges(answer, served, middle, pair, partial(_configurator, answer, inventory, objective))
+    ranges = _ranges(answer, served, middle, pair, configurator_of)
     return replace(
         answer,
         expected=replace(middle, refused_share=answer.expected.refused_share),
@@ -105,24 +108,25 @@ def hedged(
 
 
 def _expectation(
-    answer: Recommendation, inventory: Inventory, pair: Pair, objective: Objective
+    answer: Recommendation, inventory: Inventory, configurator: Configurator
 ) -> tuple[Workload, Expectation | None]:
     """The traffic of the admitted adapters, and what is expected of it under the settings of the answer."""
     assert answer.settings is not None
     mix = inventory.only(answer.admission.admitted).mix
     served = mix.take((mix.rate > 0).nonzero()[0])
     try:
-        return served, _configurator(answer, inventory, objective, pair).expect(served, answer.settings.max_loras)
+        return served, configurator.expect(served, answer.settings.max_loras)
     except DoesNotFitError:
         return served, None
 
 
-def _configurator(answer: Recommendation, inventory: Inventory, objective: Objective, pair: Pair) -> Configurator:
-    assert answer.settings is not None
-    settings = answer.settings
+def _configurator(
+    settings: Settings, inventory: Inventory, objective: Objective, max_model_len: int, pair: Pair
+) -> Configurator:
+    """Asks the models of a pair under these settings, with the longest sequence that they were chosen beside."""
     fixed = {
         "max_lora_rank": settings.max_lora_rank,
-        "max_model_len": settings.max_model_len,
+        "max_model_len": max_model_len,
         "gpu_memory_utilization": settings.gpu_memory_utilization,
         "max_num_seqs": settings.max_num_seqs,
         "max_num_batched_tokens": settings.max_num_batched_tokens,

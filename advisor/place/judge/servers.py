@@ -92,7 +92,7 @@ class Servers:
     def warnings(self, gpu_types: Sequence[GpuType]) -> tuple[str, ...]:
         """What is to be told of the settings that hold for every GPU of these types."""
         contexts = (self._contexts[self.problem.gpu_types.index(each)] for each in gpu_types)
-        of_contexts = (warning for context in contexts for warning in context.warnings)
+        of_contexts = (each for context in contexts for each in (*context.warnings, *context.told_of_any))
         of_pairs = (note for each in gpu_types for note in each.pair.notes)
         return tuple(dict.fromkeys((*of_contexts, *of_pairs)))
 
@@ -240,7 +240,10 @@ class Servers:
         inventory = self.problem.inventory
         if not inventory.mix.traffic.rate.any():
             return Context(gpu_type.pair.profile.memory.max_model_len, 0.0, None, ())
-        context = settle_context(inventory.mix, gpu_type.pair.profile, inventory.server, dict(inventory.fixed))
+        profile = gpu_type.pair.profile
+        # All servers take sequences of one length: the model's own wherever they start with it, as if that were asked.
+        server = {"max_model_len": profile.memory.max_model_len, **inventory.server}
+        context = settle_context(inventory.mix, profile, server, dict(inventory.fixed))
         if context.accepted is None:
             raise InputError(f"no request fits into max_model_len {context.max_model_len:,}")
         return context

@@ -15,7 +15,9 @@ from advisor.recommend.answer.reasons import FewerAdapters, Fixed, Missed, NextR
 from advisor.recommend.answer.recommendation import Step
 from advisor.recommend.choice.simultaneous import beside_others
 from advisor.recommend.choice.spare_slots import FEW, WAITING, spare_slots, uneven, waiting
+from advisor.recommend.load import Load
 from advisor.recommend.objective import Expectation, Objective
+from advisor.recommend.server.context import longest_beside
 from advisor.recommend.server.kernel_reach import largest_side, most_slots
 from advisor.recommend.server.launched import with_settings
 from advisor.recommend.server.room import crowded
@@ -79,12 +81,14 @@ class Configurator:
         idle_rank: int = 0,
         host_slots: int | None = None,
         together: Crowd = ALONE,
+        longest: int = 0,
     ) -> None:
         """Load the models.
 
         Settings that are `fixed` stay as they are. Beside the adapters that are asked there may be idle ones, which
         take room in host memory, and slots of their rank. Host memory holds no more than `host_slots` adapters, where
-        that is given. Adapters are asked `together`, at the same moment.
+        that is given. Adapters are asked `together`, at the same moment. Where the slots leave room for sequences of
+        more than `max_model_len` tokens, the server is launched for them, up to the `longest` that is wanted.
 
         Raises:
             InputError: a shipped file is missing or altered.
@@ -94,7 +98,7 @@ class Configurator:
         self.profile = with_settings(pair.profile, self._fixed)
         self._max_model_len = self.profile.memory.max_model_len
         self._idle_adapters, self._idle_rank = idle_adapters, idle_rank
-        self._crowd = together
+        self._crowd, self._longest = together, longest
         self._host_slots = sys.maxsize if host_slots is None else host_slots
         self._side = largest_side(pair)
         self._longest_prompt = pair.models.manifest.range["input_mean"][1]
@@ -195,7 +199,11 @@ class Configurator:
         others = {name: value for name, value in self._fixed.items() if "lora" not in name}
         held = max(min(len(mix) + self._idle_adapters, self._host_slots), max_loras)
         in_host = int(self._fixed.get("max_cpu_loras", held))
-        return self.pair.profile.settings(max_loras=max_loras, max_cpu_loras=in_host, max_lora_rank=rank, others=others)
+        settings = self.pair.profile.settings(
+            max_loras=max_loras, max_cpu_loras=in_host, max_lora_rank=rank, others=others
+        )
+        longest = longest_beside(self._capacity(max_loras, rank), settings.max_model_len, self._longest)
+        return replace(settings, max_model_len=longest)
 
     def _slot_rank(self, mix: Workload) -> Step:
         if "max_lora_rank" in self._fixed:
@@ -278,11 +286,14 @@ class Configurator:
     ) -> Iterator[tuple[int, dict[str, float], Expectation]]:
         """Of these numbers of slots, one after the other: the features with them, and what comes of them."""
         for count, with_slots in zip(slots, measured.with_slots(slots), strict=True):
-            expected = self._expectation(with_slots, mix, self._capacity(count, rank))
+            expected = self._expectation(with_slots, mix, self._settings(mix, count, rank))
             yield count, with_slots, expected
 
-    def _expectation(self, values: Mapping[str, float], mix: Workload, kv_capacity_tokens: int) -> Expectation:
-        predicted, required = beside_others(self._predict(values), values, self._crowd), self._predict.required
+    def _expectation(self, values: Mapping[str, float], mix: Workload, settings: Settings) -> Expectation:
+        predicted, required = self._predict(values), self._predict.required
+        load = Load(self.profile, settings, values, predicted.itl_ms, predicted.ttft_ms)
+        predicted = beside_others(predicted, load, self._crowd)
+        kv_capacity_tokens = self._capacity(settings.max_loras, settings.max_lora_rank)
         chance = predicted.chance
         if chance < required and values["load_share"] <= IDLE and values["input_mean"] > self._longest_prompt:
             chance = max(chance, _idle_chance(values))

@@ -93,6 +93,8 @@ class Selector:
     """Settings that stay, by vLLM's names."""
     weights: Floats | None = None
     """What each adapter takes of host memory, bytes; None where that is not limited, or not known."""
+    longest: int = 0
+    """The longest sequence that is wanted, tokens, where memory does not hold one beside any slots; else 0."""
 
     def select(self) -> tuple[Selection, list[str]]:
         """The adapters that one GPU serves, the mix kept unless another set serves much more; and what to tell."""
@@ -137,6 +139,7 @@ class Selector:
                 idle_rank=int(self.mix.rank[idle].max(initial=0)),
                 host_slots=None if host is None else host.slots,
                 together=together.crowd(self.inventory),
+                longest=self.longest,
             )
             choice = self._choose(configurator, candidates, of, in_host, min(least, of))
         except DoesNotFitError as error:

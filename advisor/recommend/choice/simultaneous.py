@@ -1,36 +1,124 @@
-"""What requests wait for each other that come at the same moment: models take those of adapters as independent."""
+"""What requests do to each other that come at the same moment: models take those of adapters as independent."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import NormalDist
 
 import numpy as np
 
+from advisor.recommend.load import Load
 from advisor.together import Crowd
 from advisor.zoo.predictor import Prediction
 
 MOST_LOAD = 0.95
 """Of a server that is asked for more, what a queue comes to within an hour is for the models to say."""
+SIZES = 15
+"""Groups of prompts, from few tokens to many, that steps are worked out for."""
+_NORMAL = NormalDist()
 
 
-def beside_others(predicted: Prediction, values: Mapping[str, float], crowd: Crowd) -> Prediction:
-    """The prediction with what those wait for each other who are asked at the same moment.
-
-    Models take requests of different adapters as independent. Of k that come at once, the mean one waits for
-    (k - 1) / 2 prompts and the last for all others, and whoever else is there makes that 1 / (1 - load) times as
-    long (the queue M^[k]/G/1). Those that have no slot among them wait for one answer, the next as many for two.
-    """
+def beside_others(predicted: Prediction, load: Load, crowd: Crowd) -> Prediction:
+    """The prediction for a server at such a load, with what those do to each other who are asked at the same moment."""
     if crowd.size == 1:
         return predicted
+    batch = _Batch(predicted, load, crowd)
+    predicted = replace(predicted, itl_ms=batch.itl_ms, percentiles={**predicted.percentiles, **batch.percentiles()})
+    return _later(predicted, load, crowd)
+
+
+def _later(predicted: Prediction, load: Load, crowd: Crowd) -> Prediction:
+    """With the wait for prompts and slots.
+
+    Of k that come at once, the mean one waits for (k - 1) / 2 prompts and the last for all others, and whoever else is
+    there makes that 1 / (1 - load) times as long (the queue M^[k]/G/1). Those that have no slot among them wait for one
+    answer, the next as many for two.
+    """
+    values = load.values
     alone = 1.0 - min(values["load_share"], MOST_LOAD)
-    mean_ms = (crowd.size - 1) / 2 * 1e3 * values["prompt_time"] / alone
-    waits = {"ttft_p50_ms": mean_ms, "ttft_p95_ms": 2 * mean_ms, "ttft_p99_ms": 2 * mean_ms}
-    answers = np.arange(min(crowd.size, int(values["adapters"]))) // int(values["max_loras"])  # that each waits for
-    answer_ms = values["output_mean"] * predicted.itl_ms
+    mean_ms = crowd.mates / 2 * 1e3 * values["prompt_time"] / alone
+    answers = np.arange(min(crowd.size, int(values["adapters"]))) // load.settings.max_loras  # that each waits for
+    answer_ms, waits = values["output_mean"] * predicted.itl_ms, dict[str, float]()
     for name, share in (("ttft_p50_ms", 0.5), ("ttft_p95_ms", 0.05), ("ttft_p99_ms", 0.01)):
         if crowd.share > share:
-            waits[name] += answer_ms * float(np.quantile(answers, 1 - share / crowd.share, method="higher"))
-    mean_ms += crowd.share * answer_ms * float(answers.mean())
+            beyond = share / crowd.share
+            waits[name] = 2 * mean_ms * (1 - beyond) + answer_ms * float(
+                np.quantile(answers, 1 - beyond, method="higher")
+            )
+    mean_ms = crowd.share * (mean_ms + answer_ms * float(answers.mean()))
     percentiles = {name: each + waits.get(name, 0.0) for name, each in predicted.percentiles.items()}
     return replace(predicted, ttft_ms=predicted.ttft_ms + mean_ms, percentiles=percentiles)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Steps that are fuller than those of independent requests, for whoever is answered among a crowd."""
+
+    predicted: Prediction
+    """Of independent requests."""
+    load: Load
+    crowd: Crowd
+
+    @cached_property
+    def mates(self) -> float:
+        """Others of the own group, as far as there are slots for them."""
+        return min(self.crowd.mates, self.load.settings.max_loras - 1.0)
+
+    @cached_property
+    def still_there(self) -> float:
+        """Of these, those that are answered at any moment of an answer: two answers overlap for as long as the shorter
+        one takes, which of log-normal lengths X and Y is E[min(X, Y)] / E[X]."""
+        spread = math.sqrt(math.log1p(self.load.values["output_spread"] ** 2))
+        return self.mates * 2.0 * _NORMAL.cdf(-spread / math.sqrt(2.0))
+
+    @property
+    def itl_ms(self) -> float:
+        """Mean, of all requests."""
+        return self.predicted.itl_ms * self._longer(self.crowd.share * self.still_there)
+
+    def percentiles(self) -> dict[str, float]:
+        """Those of the ITL: at the upper ones all of the group are still there, or its prompts fill the step."""
+        name, shares = "itl_p50_ms", {"itl_p95_ms": 0.05, "itl_p99_ms": 0.01}
+        told = {key: self.predicted.percentiles[key] for key in (name, *shares)}
+        if self.crowd.share >= 0.5:
+            told[name] *= self._longer(self.still_there)
+        steps = sorted(self._prompts(), reverse=True)
+        lengths, parts = [ms for ms, _ in steps], np.cumsum([part for _, part in steps])
+        for key, share in shares.items():
+            if self.crowd.share > share:
+                told[key] *= self._longer(self.mates)
+            if (place := int(np.searchsorted(parts, share))) < len(lengths):
+                told[key] = max(told[key], lengths[place])
+        return told
+
+    def _longer(self, more: float) -> float:
+        """Times as long as a step with whoever runs beside a request is one with so many requests more in it."""
+        load, values = self.load, self.load.values
+        there, active = 1.0 + load.running, max(load.active, 1.0)
+        others = more * max(1.0 - values["active_adapters"] / values["adapters"], 0.0)  # that are not active anyway
+        with_more = min(active + others, load.settings.max_loras)
+        return load.step_ms(there + more, there + more, active=with_more) / load.step_ms(there, there, active=active)
+
+    def _prompts(self) -> Iterator[tuple[float, float]]:
+        """Steps with the prompts of a group: how long each takes, and of all gaps between tokens those that it is.
+
+        Of the group, those are answered already whose prompts came in the steps before; beside them whoever ran.
+        """
+        load, values = self.load, self.load.values
+        running, group = load.running, 1.0 + self.mates
+        gaps = group * (values["output_mean"] - 1.0) / self.crowd.share * SIZES
+        if gaps <= 0:
+            return
+        mean, budget = group * values["input_mean"], max(load.settings.max_num_batched_tokens - running, 1.0)
+        variance = math.log1p(values["input_spread"] ** 2 / group)
+        active = min(load.active + group, load.settings.max_loras)
+        for size in range(SIZES):
+            deviation = math.sqrt(variance) * _NORMAL.inv_cdf((size + 0.5) / SIZES)
+            tokens = mean * math.exp(deviation - variance / 2) * (1.0 - values["prefix_share"])
+            for step in range(math.ceil(tokens / budget)):
+                answered = running + group * min(step * budget / tokens, 1.0)
+                batched = min(budget, tokens - step * budget) + answered
+                yield load.step_ms(batched, answered, active=active), answered / gaps

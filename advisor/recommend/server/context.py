@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from advisor.names import counted
 from advisor.recommend.server.launched import with_settings
 from twin.profile import Profile
-from twin.settings import slot_rank
+from twin.settings import Settings, slot_rank
 from twin.workload import Requests, Workload, draw
 
 SAMPLE = 50_000
@@ -22,6 +23,11 @@ SPREADS = 12.0
 log-normal lengths with a spread of twice the mean one in twenty thousand does not."""
 STEP = 1024
 """A limit is recommended in multiples of so many tokens."""
+FEW_SLOTS = 16
+"""Adapter slots that a limit which nobody asked for has to leave room for."""
+OF_KV_CACHE = 0.8
+"""Of the KV cache, what one sequence may take that no request needs: a cache that turns out somewhat smaller still lets
+the server start, and one such sequence leaves room to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,45 @@ class Context:
     accepted: Workload | None
     """The adapters with the traffic that is not refused; None where all of it is."""
     warnings: tuple[str, ...]
+    wanted: int = 0
+    """The limit in force, where memory does not hold as long a sequence beside more than a few slots; else 0."""
+
+    @property
+    def told_of_any(self) -> tuple[str, ...]:
+        """The same of servers that differ in slots: what is recommended for all of them alike."""
+        if not self.wanted:
+            return ()
+        return (
+            f"one sequence of max_model_len {self.wanted:,} does not fit into the KV cache, and vLLM would not start: "
+            f"{self.max_model_len:,} is recommended, which all requests fit into",
+        )
+
+    def refused_by(self, settings: Settings, workload: Workload) -> float:
+        """Of the requests, those longer than what is launched with."""
+        if settings.max_model_len == self.max_model_len:
+            return self.refused_share
+        return refused_share(workload, settings.max_model_len)
+
+    def told(self, settings: Settings, kv_tokens: int) -> tuple[str, ...]:
+        """What is recommended in place of a limit that memory does not hold: one that is launched with beside a KV
+        cache of so many tokens."""
+        slots, longest = counted(settings.max_loras, "adapter slot"), settings.max_model_len
+        if longest >= self.wanted:
+            return ()
+        which = "which your requests need"
+        if longest > self.max_model_len:
+            which = f"{OF_KV_CACHE:.0%} of it, and your requests need {self.max_model_len:,}"
+        return (
+            f"the KV cache holds {kv_tokens:,} tokens beside {slots}, less than one sequence of max_model_len "
+            f"{self.wanted:,}, and vLLM would not start: {longest:,} is recommended, {which}",
+        )
+
+
+def longest_beside(kv_tokens: int, needed: int, wanted: int) -> int:
+    """As long a sequence as is `wanted`, as far as a KV cache of so many tokens has room, but no less than `needed`."""
+    if kv_tokens >= wanted > 0:
+        return wanted
+    return max(min(math.floor(OF_KV_CACHE * kv_tokens / STEP) * STEP, wanted), needed)
 
 
 def settle_context(
@@ -43,7 +88,9 @@ def settle_context(
     """The limit in force where the requests fit into it, else one that they fit into, at most the model's own.
 
     `workload` has no phases. A limit that is fixed stays, however many requests it refuses. Any other becomes as low as
-    the requests allow where the server would not start with it, as on a part of a GPU.
+    the requests allow where the server would not start with it, as on a part of a GPU, or not with more than a few
+    slots if nobody asked for it: slots are sought beside that, and then the server is launched with as much of what was
+    `wanted` as they leave room for.
     """
     own, warnings = profile.memory.max_model_len, []
     asked = int(fixed.get("max_model_len", server.get("max_model_len", own)))
@@ -52,18 +99,16 @@ def settle_context(
         warnings.append(
             f"max_model_len {asked:,} is above the {own:,} tokens of {profile.pair.model}: vLLM does not start with it"
         )
-    held = _most_kv_tokens(workload, profile, fixed)
-    too_long = held < limit and "max_model_len" not in fixed
+    stated = "max_model_len" in server or "max_model_len" in fixed
+    held = _kv_tokens(workload, profile, fixed, few=False)
+    room = held if stated else _kv_tokens(workload, profile, fixed, few=True)
+    too_long = room < limit and "max_model_len" not in fixed
     if not too_long and _plainly_fit(workload, limit):
         return Context(limit, 0.0, workload, tuple(warnings))
     sample = _sample(workload)
     if too_long and (needed := covering(sample)) <= held:
-        warnings.append(
-            f"beside the fewest adapter slots the KV cache holds {held:,} tokens, less than max_model_len {limit:,}: "
-            f"{needed:,} is recommended, which the requests fit into"
-        )
         refused = 0.0 if _plainly_fit(workload, needed) else _refused(sample, needed)
-        return Context(needed, refused, workload, tuple(warnings))
+        return Context(needed, refused, workload, tuple(warnings), limit)
     if _plainly_fit(workload, limit):
         return Context(limit, 0.0, workload, tuple(warnings))
     refused = _refused(sample, limit)
@@ -111,11 +156,14 @@ def _sample(workload: Workload) -> Requests:
     return draw(plain, SAMPLE / float(traffic.rate.sum()), seed=0)
 
 
-def _most_kv_tokens(workload: Workload, profile: Profile, fixed: Mapping[str, float]) -> int:
-    """Tokens that the KV cache holds beside the fewest slots, of the smallest rank that will do for any adapter."""
-    rank = int(fixed.get("max_lora_rank", slot_rank(float(workload.rank.min()))))
+def _kv_tokens(workload: Workload, profile: Profile, fixed: Mapping[str, float], *, few: bool) -> int:
+    """Tokens that the KV cache holds beside `few` slots of a rank that half of the adapters need; else beside the
+    fewest there can be, of the smallest rank that will do for any adapter."""
+    slots = min(len(workload), FEW_SLOTS) if few else 1
+    needed = float(np.median(workload.rank) if few else workload.rank.min())
+    rank = int(fixed.get("max_lora_rank", slot_rank(needed)))
     memory = with_settings(profile, fixed).memory
-    return memory.kv_capacity_tokens(int(fixed.get("max_loras", 1)), rank, memory.gpu_memory_utilization)
+    return memory.kv_capacity_tokens(int(fixed.get("max_loras", slots)), rank, memory.gpu_memory_utilization)
 
 
 def _tokens(sample: Requests) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

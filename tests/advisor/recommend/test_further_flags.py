@@ -137,3 +137,16 @@ def test_what_prompts_share_is_no_part_of_a_long_step() -> None:
     longest = [int(re.findall(r"a prompt of ([\d,]+)", each)[0].replace(",", "")) for each in (whole, shared)]
     assert longest[0] - longest[1] == pytest.approx(3200, abs=20)
     assert "beyond the shared prefix" in shared and "beyond" not in whole
+
+
+def test_a_group_asked_at_the_same_moment_has_seats_and_fills_steps() -> None:
+    """Of forty that come at once 32 seats were advised, and steps told of a single prompt."""
+    more = {"count": 40, "rate": 0.01, "together": "panel"}
+    (seats,) = (each for each in answer(adapter=more).further if each.flag.startswith("--max-num-seqs="))
+    assert int(seats.flag.partition("=")[2]) >= 64
+    assert "seldom more than 4" in seats.why
+    said = told(answer(adapter=more), "--max-num-batched-tokens=2048")
+    assert "prompts of 8,920 tokens that come at the same moment make steps of up to" in said
+    assert "a prompt of" not in said
+    long = told(answer(mean=4000, adapter={"count": 2, "rate": 0.01, "together": "pair"}), "--max-num-batched-tokens")
+    assert "a prompt of" in long, "one in a hundred is longer than two usual ones"

@@ -202,9 +202,11 @@ def with_context(pair: Pair, max_model_len: int) -> Pair:
 
 def test_memory_takes_slots_away(pair: Pair) -> None:
     """40,000 KV tokens, 128 per slot of rank 64: with 39,000 left for a request, 7 slots."""
-    answer = recommend(of(uniform(60, 0.1, rank=64)), with_context(pair, 39_000), Objective())
+    mix, long = uniform(60, 0.1, rank=64), with_context(pair, 39_000)
+    answer = recommend(of(mix, max_model_len=39_000), long, Objective())
     assert answer.settings is not None
     assert answer.settings.max_loras == 7
+    assert recommend(of(mix), long, Objective()).flags["max_loras"] > 7, "nobody asked for a request that long"
     guard = answer.trace[-1]
     assert guard.output == "max_loras"
     assert guard.rule == (

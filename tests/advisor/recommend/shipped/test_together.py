@@ -10,6 +10,7 @@ import pytest
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
 from advisor.simulation import verified
+from advisor.together import crowd
 from advisor.zoo.pair import Pair
 from tests.advisor.recommend.shipped.questions import inventory, workload
 from twin.service_level import Limit
@@ -42,3 +43,59 @@ def test_the_mean_ttft_is_about_that_of_the_twin(llama: Pair, members: int, rate
     measured = verified(answer, asked, llama.profile, Objective()).verified
     assert answer.expected.ttft_ms == pytest.approx(measured["ttft_ms"], rel=0.35)
     assert answer.expected.ttft_ms > independent.ttft_ms
+
+
+LONE = (223.0, 191.0, 196.0, 181.0)
+SHORT_ANSWERS = (223.0, 191.0, 20.0, 10.0)
+LONG_PROMPTS = (1500.0, 700.0, 196.0, 181.0)
+
+
+@pytest.mark.parametrize(
+    ("members", "rate", "lengths", "others"),
+    [
+        (4, 0.05, LONE, 0),
+        (8, 0.5, LONE, 0),
+        (16, 0.05, LONE, 0),
+        (16, 0.5, LONE, 0),
+        (8, 0.5, SHORT_ANSWERS, 0),
+        (8, 0.5, LONG_PROMPTS, 0),
+        (16, 0.2, LONE, 64),
+    ],
+)
+def test_times_between_tokens_are_of_steps_that_all_of_a_group_are_in(
+    llama: Pair, members: int, rate: float, lengths: tuple[float, ...], others: int
+) -> None:
+    """A P99 of 46 ms was told where the twin has 94, for prompts of sixteen fill whole steps; a mean of 15 for 19."""
+    mix = workload(np.array([rate] * members + [0.05] * others), lengths=lengths)
+    alone = inventory(mix)
+    asked = replace(alone, together=dict.fromkeys(alone.names[:members], "panel"))
+    answer = recommend(asked, llama, Objective())
+    assert answer.expected is not None and not answer.admission.rejected
+    measured = verified(answer, asked, llama.profile, Objective()).verified
+    assert answer.expected.itl_ms == pytest.approx(measured["itl_ms"], rel=0.06)
+    told = answer.expected.percentiles
+    assert told["itl_p50_ms"] == pytest.approx(measured["itl_p50_ms"], rel=0.1)
+    assert told["itl_p95_ms"] == pytest.approx(measured["itl_p95_ms"], rel=0.2)
+    assert told["itl_p99_ms"] == pytest.approx(measured["itl_p99_ms"], rel=0.35)
+
+
+def test_of_a_group_that_is_seldom_asked_as_a_whole_few_wait(llama: Pair) -> None:
+    """One is asked five times as often as the seven others; half of all requests are of nobody's group."""
+    rates = np.array([1.0] + [0.2] * 7 + [0.2] * 12)
+    alone = inventory(workload(rates, lengths=(600.0, 300.0, 100.0, 60.0)))
+    asked = replace(alone, together=dict.fromkeys(alone.names[:8], "panel"))
+    answer = recommend(asked, llama, Objective())
+    assert answer.expected is not None
+    measured = verified(answer, asked, llama.profile, Objective()).verified
+    assert answer.expected.ttft_ms == pytest.approx(measured["ttft_ms"], rel=0.25)
+    assert answer.expected.percentiles["ttft_p50_ms"] == pytest.approx(measured["ttft_p50_ms"], rel=0.35)
+
+
+def test_whoever_is_asked_with_others_has_mates() -> None:
+    alone = inventory(workload(np.array([1.0, 0.2, 0.2, 0.4, 0.4, 0.5])))
+    asked = replace(alone, together={"a-0": "one", "a-1": "one", "a-2": "one", "a-3": "two", "a-4": "two"})
+    found = crowd(asked)
+    # Of 1.4 requests/s of the first group, the busiest finds 0.4 others on average and the others 1.2.
+    assert found.mates == pytest.approx((1.0 * 0.4 + 0.4 * 1.2 + 0.8 * 1.0) / 2.2)
+    assert (found.size, found.share) == (3, pytest.approx(2.2 / 2.7))
+    assert crowd(alone).mates == 0
