@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import sys
+import zlib
 from pathlib import Path
 
 from advisor.errors import InputError
+
+_MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
 def read(path: Path, what: str, most: int) -> bytes:
@@ -42,6 +46,41 @@ def read_text(path: Path, what: str, most: int) -> str:
         return read(path, what, most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start}); {what}") from error
+
+
+def read_export(path: Path, what: str, most: int) -> str:
+    """The text of a file that another program wrote: also packed by gzip, or in UTF-16 with its mark.
+
+    Raises:
+        InputError: as `read_text`; `most` is of what is unpacked, too.
+    """
+    data = read(path, what, most)
+    if data.startswith(b"\x1f\x8b"):
+        data = _unpacked(data, path, what, most)
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8-sig")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        name = "UTF-8" if encoding == "utf-8-sig" else "UTF-16"
+        raise InputError(f"{path}: not {name} text (byte {error.start}); {what}") from error
+
+
+def _unpacked(data: bytes, path: Path, what: str, most: int) -> bytes:
+    """What gzip packed, of one or several members."""
+    parts, size = list[bytes](), 0
+    try:
+        while data:
+            unpacker = zlib.decompressobj(wbits=31)
+            parts.append(unpacker.decompress(data, most + 1 - size))
+            size += len(parts[-1])
+            if size > most:
+                raise InputError(f"{path}: more than {most:,} bytes, unpacked; {what}")
+            if not unpacker.eof:
+                raise InputError(f"{path}: packed by gzip, and cut short; {what}")
+            data = unpacker.unused_data.lstrip(b"\0")
+    except zlib.error as error:
+        raise InputError(f"{path}: packed by gzip, and broken ({error}); {what}") from error
+    return b"".join(parts)
 
 
 def _open(path: Path, what: str) -> int:

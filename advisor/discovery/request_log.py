@@ -9,54 +9,32 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from advisor import input_file
 from advisor.discovery.base_model import asked_name
+from advisor.discovery.moments import seconds
+from advisor.discovery.record import ADAPTER, INPUT, OUTPUT, TEXT, TIME, Layouts
 from advisor.errors import InputError
-from advisor.inventory.document import shown
 from advisor.inventory.schema import MAX_TOKENS
 
 MAX_BYTES = 1024**3
 _WHAT = "a log of requests is CSV with a header, JSON lines, or vLLM's own log with --enable-log-requests"
-_TIMES = (
-    "time", "timestamp", "ts", "arrival", "arrivaltime", "starttime", "requesttime", "receivedat", "createdat",
-    "created", "datetime", "date", "apicallstarttime",
-)  # fmt: skip
-_ADAPTERS = (
-    "adapter", "adaptername", "lora", "loraname", "loraadapter", "targetmodelname", "requestedmodel", "model",
-    "modelname", "modelid",
-)  # fmt: skip
-_INPUTS = (
-    "input", "inputtokens", "prompttokens", "numprompttokens", "inputlen", "promptlen", "inputlength", "promptlength",
-    "contexttokens", "requesttokens", "requestlength",
-)  # fmt: skip
-_OUTPUTS = (
-    "output", "outputtokens", "completiontokens", "generatedtokens", "generationtokens", "numgenerationtokens",
-    "numoutputtokens", "outputlen", "outputlength", "responsetokens", "responselength",
-)  # fmt: skip
-_TEXTS = ("messages", "prompt", "text", "prompttext")
-_STATES = {"status", "state", "outcome", "requeststatus", "responsestatus", "finishreason"}
-_CODES = {"statuscode", "httpstatus", "httpstatuscode", "responsecode", "httpcode", "httpresponsecode"}
-_ERRORS = {
-    "error", "exception", "errormessage", "errorstr", "errorcode", "errortype", "errorinformation", "exceptiontype",
-    "failurereason",
-}  # fmt: skip
-_SUCCESSES = {"success", "succeeded", "successful", "issuccess", "ok"}
-_FAILED = re.compile(r"(fail|err|except|reject|refus|timed? ?out|abort|cancel|throttl)", re.IGNORECASE)
-_NOTHING = ("", "0", "none", "null", "nan", "false", "no", "-", "ok")
-_DEEPEST = 4
-"""Levels of nesting that are looked into; usage stands at the second or third."""
-_EPOCH_MS = 1e11
-"""Above it a number of seconds since 1970 would be in the year 5138: it is in ms."""
+_RECEIVED = "Received request"
+_LEAP = 2024
+_LEAP_YEAR_S = 366 * 86400.0
+_LOOKED_AT = 2000
+"""Records of a collector among which one of vLLM's lines is looked for: a server says much before its first request."""
+_CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?")
+_BLANK = re.compile(r"[\s,]*")
+_FROM_CACHE = "answered from a cache"
 _VLLM = re.compile(
     r"(?P<month>\d\d)-(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d(?:\.\d+)?).{0,80}Received request \S+: (?P<rest>.*)",
     re.DOTALL,
@@ -90,6 +68,8 @@ class Log(NamedTuple):
     """Whether times are times of day (UTC)."""
     failed: Mapping[str, int] = MappingProxyType({})
     """Requests that failed, which are none of those above: how, as the log says it, and how many."""
+    cached: int = 0
+    """Requests that a gateway answered from its own cache, which are none of those above either."""
 
 
 def read(path: Path) -> Log:
@@ -98,39 +78,54 @@ def read(path: Path) -> Log:
     Raises:
         InputError: it cannot be read, is no log, or holds no request.
     """
-    text = input_file.read_text(path, _WHAT, MAX_BYTES)
-    requests, failed, skipped, first = list[Request](), Counter[str](), 0, ""
+    text = input_file.read_export(path, _WHAT, MAX_BYTES)
+    requests, failed, skipped, first, cached = list[Request](), Counter[str](), 0, "", 0
     records, request = _records(text, path)
     for line, record in records:
         try:
             made = request(record)
-            if how := _failure(record):
-                failed[how] += 1
-            else:
-                requests.append(made)
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             skipped += 1
             first = first or f"line {line}: {str(error)[:160]}"
+        else:
+            if isinstance(made, Request):
+                requests.append(made)
+            elif made is _FROM_CACHE:
+                cached += 1
+            else:
+                failed[made] += 1
     if failed and not requests:
         raise InputError(f"{path}: every request here failed ({failed.most_common(1)[0][0]}), so there is no traffic")
     if not requests:
         raise InputError(f"{path}: no request here{f' ({first})' if first else ''}; {_WHAT}")
-    if skipped > (told := len(requests) + failed.total()):
+    if skipped > (told := len(requests) + failed.total() + cached):
         raise InputError(f"{path}: {skipped:,} of {skipped + told:,} records tell no request ({first}); {_WHAT}")
-    return Log(requests, skipped, first, min(each.time_s for each in requests) > 1e8, failed)
+    return Log(requests, skipped, first, min(each.time_s for each in requests) > 1e8, failed, cached)
 
 
-def _records(text: str, path: Path) -> tuple[Iterable[tuple[int, Any]], Callable[[Any], Request]]:
+def _records(text: str, path: Path) -> tuple[Iterable[tuple[int, Any]], Callable[[Any], Request | str]]:
     """The records with their lines, and what makes a request of one."""
     start = text.lstrip()[:1]
     if start == "[" and (listed := _json_list(text)) is not None:
         return enumerate(listed, start=1), _of_table()
     if start == "{":
-        return _json_lines(text), _of_table()
-    if "Received request" in text:
-        lines = text.splitlines()
-        return ((i, line) for i, line in enumerate(lines, start=1) if "Received request" in line), _of_vllm
+        wrapped = _RECEIVED in text and any(_message(record) for _, record in islice(_json(text), _LOOKED_AT))
+        if wrapped:
+            return ((i, record) for i, record in _json(text) if _message(record)), _of_wrapped()
+        return _json(text), _of_table()
+    if _RECEIVED in text:
+        return ((i, line) for i, line in _lines(text) if _RECEIVED in line), _of_vllm()
     return _csv(text, path), _of_table()
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of a text with their numbers, where it breaks them; other signs that look like breaks are none."""
+    number, at = 1, 0
+    while at < len(text):
+        end = text.find("\n", at)
+        end = len(text) if end < 0 else end
+        yield number, text[at:end]
+        number, at = number + 1, end + 1
 
 
 def _json_list(text: str) -> list[Any] | None:
@@ -141,17 +136,49 @@ def _json_list(text: str) -> list[Any] | None:
     return found if isinstance(found, list) else None
 
 
-def _json_lines(text: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            try:
-                yield number, json.loads(line)
-            except (ValueError, RecursionError):
-                yield number, None
+def _json(text: str) -> Iterator[tuple[int, Any]]:
+    """Records of JSON lines, or of JSON that takes several lines for each, such as jq's; None where one is broken."""
+    for number, line in _lines(text):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            if number == 1 and line.strip() in ("{", "[", '{"data": [', '{"data":['):
+                yield from _json_values(text)
+                return
+            record = None
+        if number == 1 and (inner := _only_list(record)):
+            yield from enumerate(inner, start=1)
+        else:
+            yield number, record
+
+
+def _json_values(text: str) -> Iterator[tuple[int, Any]]:
+    """JSON values one after the other, by their numbers."""
+    decoder, number, at = json.JSONDecoder(), 1, 0
+    while at < len(text) and (begin := _BLANK.match(text, at).end()) < len(text):  # type: ignore[union-attr]
+        try:
+            record, at = decoder.raw_decode(text, begin)
+        except (ValueError, RecursionError):
+            yield number, None
+            return
+        for each in _only_list(record) or [record]:
+            yield number, each
+            number += 1
+
+
+def _only_list(record: Any) -> list[Any]:
+    """The records in what an API answers with: a table with a list of tables in it."""
+    if not isinstance(record, dict):
+        return []
+    lists = [each for key, each in record.items() if isinstance(each, list) and key in ("data", "logs", "items")]
+    return lists[0] if len(lists) == 1 and all(isinstance(each, dict) for each in lists[0]) else []
 
 
 def _csv(text: str, path: Path) -> Iterator[tuple[int, Any]]:
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    delimiter = max(",;\t|", key=text.partition("\n")[0].count)
+    csv.field_size_limit(MAX_BYTES)  # a prompt may be longer than what the reader takes unless it is told
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         header = next(reader, [])
@@ -162,131 +189,72 @@ def _csv(text: str, path: Path) -> Iterator[tuple[int, Any]]:
         raise InputError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
 
 
-def _of_vllm(line: str) -> Request:
-    found = _VLLM.search(line)
-    lora = _LORA.search(line)
-    if not found or not lora:
-        raise ValueError("no time and lora_request, as vLLM writes them")
-    # No year stands there; that of a leap year takes every day.
-    moment = datetime.fromisoformat(f"2024-{found['month']}-{found['day']}T{found['clock']}+00:00")
-    return Request(moment.timestamp(), lora["name"] or "", None, None, None)
+def _of_vllm() -> Callable[[Any], Request]:
+    """What makes a request of a line of vLLM's; it follows the years, which no line tells."""
+    last, years = None, 0.0
 
-
-def _of_table() -> Callable[[Any], Request]:
-    """What makes a request of a record with named values; it remembers where the last record had them."""
-    places = dict[tuple[str, ...], tuple[str, ...] | None]()
-
-    def value(record: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-        place = places.get(names)
-        if place is not None and (found := _at(record, place)) is not None:
-            return found
-        place = _place(record, names)
-        if place is not None:
-            places[names] = place
-        return None if place is None else _at(record, place)
-
-    def request(record: Any) -> Request:
-        if not isinstance(record, dict):
-            raise ValueError("not a record with named values")
-        when, name = value(record, _TIMES), value(record, _ADAPTERS)
-        if when is None:
-            raise ValueError("no time (time, timestamp, startTime, created_at, ...)")
-        return Request(
-            _seconds(when),
-            "" if name is None else asked_name(str(name)),
-            _tokens(value(record, _INPUTS)),
-            _tokens(value(record, _OUTPUTS)),
-            _text(value(record, _TEXTS)),
-        )
+    def request(line: Any) -> Request:
+        nonlocal last, years
+        found = _VLLM.search(line)
+        loras = list(_LORA.finditer(line))  # a prompt that stands before it may hold the like
+        if not found or not loras:
+            raise ValueError("no time and lora_request, as vLLM writes them")
+        # No year stands there; that of a leap year takes every day.
+        moment = datetime.fromisoformat(f"{_LEAP}-{found['month']}-{found['day']}T{found['clock']}+00:00").timestamp()
+        if last is not None:
+            years = min((years, years - 1, years + 1), key=lambda each: abs(moment + each * _LEAP_YEAR_S - last))
+        last = moment + years * _LEAP_YEAR_S
+        return Request(last, loras[-1]["name"] or "", None, None, None)
 
     return request
 
 
-def _failure(record: Any) -> str:
-    """How a request failed, by the least nested of what a record says of that; empty where it did not, or none tells.
+def _of_wrapped() -> Callable[[Any], Request]:
+    """What makes a request of a record that a collector of logs wrote around a line of vLLM's."""
+    layouts, of_line = Layouts(), _of_vllm()
 
-    Whatever was refused or broken off was no work, or not the work that its lengths would tell.
-    """
-    level: list[Mapping[str, Any]] = [record] if isinstance(record, dict) else []
-    for _ in range(_DEEPEST):
-        verdicts = [
-            each for table in level for key, value in table.items() if (each := _verdict(key, value)) is not None
-        ]
-        if verdicts:
-            return next(filter(None, verdicts), "")
-        level = [each for table in level for each in table.values() if isinstance(each, dict)]
+    def request(record: Any) -> Request:
+        made = of_line(_message(record))
+        key, when = layouts.of(record).find(TIME)
+        return made if when is None else made._replace(time_s=seconds(when, key))
+
+    return request
+
+
+def _message(record: Any) -> str:
+    """The line of vLLM's that a record holds; empty where it holds none."""
+    for table in (record, *record.values()) if isinstance(record, dict) else ():
+        for value in table.values() if isinstance(table, dict) else ():
+            if isinstance(value, str) and _RECEIVED in value and "lora_request: " in value:
+                return value
     return ""
 
 
-def _verdict(key: str, value: Any) -> str | None:
-    """How a value says that its request failed; empty where it says that it did not, None where it says neither."""
-    name = _plain(key)
-    if name in _ERRORS:
-        return f"{key} {shown(value)}" if _says_anything(value) else None
-    word = str(value).strip().lower() if isinstance(value, str | int | float) else ""
-    if name in _SUCCESSES and word:
-        return f"{key} {shown(value)}" if word in _NOTHING[:-1] else ""
-    if name not in _STATES | _CODES or not word:
-        return None
-    if word.isdecimal() and word.isascii():
-        return f"status {word}" if 400 <= int(word[:9]) < 600 else ""
-    return f"{key} {shown(value)}" if name in _STATES and _FAILED.match(word) else ""
+def _of_table() -> Callable[[Any], Request | str]:
+    """What makes a request of a record with named values, or tells how it failed, or that no server was asked."""
+    layouts = Layouts()
 
+    def request(record: Any) -> Request | str:
+        if not isinstance(record, dict):
+            raise ValueError("not a record with named values")
+        fields = layouts.of(record)
+        key, when = fields.find(TIME)
+        if when is None:
+            raise ValueError("no time (time, timestamp, startTime, created_at, ...)")
+        if isinstance(when, str) and _CLOCK.fullmatch(when.strip()) and (day := record.get("date", record.get("Date"))):
+            when = f"{str(day).strip()} {when.strip()}"
+        made = Request(
+            seconds(when, key),
+            asked_name(str(fields.find(ADAPTER)[1] or "")),
+            _tokens(fields.find(INPUT)[1]),
+            _tokens(fields.find(OUTPUT)[1]),
+            _text(fields.find(TEXT)[1]),
+        )
+        if fields.cached():
+            return _FROM_CACHE
+        return fields.failure() or made
 
-def _says_anything(value: Any) -> bool:
-    if isinstance(value, dict | list):
-        return any(map(_says_anything, value.values() if isinstance(value, dict) else value))
-    return value is not None and str(value).strip().lower() not in _NOTHING
-
-
-def _place(record: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Where a record has one of these names: the least nested, and of those the first of `names`."""
-    level: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), record)]
-    for _ in range(_DEEPEST):
-        found = {
-            _plain(key): (*path, key) for path, table in reversed(level) for key in table if _told(table[key], names)
-        }
-        if place := next((found[name] for name in names if name in found), None):
-            return place
-        level = [((*path, key), each) for path, table in level for key, each in table.items() if isinstance(each, dict)]
-    return None
-
-
-def _told(value: Any, names: tuple[str, ...]) -> bool:
-    """Whether a value can be meant: neither missing nor a table, and a number where tokens are looked for."""
-    if value in (None, "") or isinstance(value, dict):
-        return False
-    if names in (_INPUTS, _OUTPUTS):
-        return isinstance(value, int | float) or (isinstance(value, str) and value.strip().isdecimal())
-    return names is _TEXTS or not isinstance(value, list)
-
-
-def _at(record: Mapping[str, Any], place: tuple[str, ...]) -> Any:
-    value: Any = record
-    for key in place:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-@lru_cache(maxsize=4096)
-def _plain(key: str) -> str:
-    """A key without what spellings differ in: case, and the signs between words."""
-    return re.sub(r"[^a-z0-9]", "", key.casefold())
-
-
-def _seconds(value: Any) -> float:
-    if isinstance(value, bool):
-        raise ValueError(f"{value} is no time")
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        moment = datetime.fromisoformat(str(value).strip().replace(" UTC", "+00:00"))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if not math.isfinite(seconds) or seconds < 0:
-        raise ValueError(f"{value} is no time")
-    while seconds > _EPOCH_MS:  # ms, µs or ns
-        seconds /= 1e3
-    return seconds
+    return request
 
 
 def _tokens(value: Any) -> int | None:

@@ -41,7 +41,7 @@ def read(source: str) -> Page:
     """
     if is_url(source):
         return parse(_decoded(_get(source), source), source)
-    return parse(input_file.read_text(Path(source), _WHAT, MAX_BYTES), source)
+    return parse(input_file.read_export(Path(source), _WHAT, MAX_BYTES), source)
 
 
 def age_s(source: str, at: Page) -> float | None:

@@ -70,6 +70,8 @@ def discover(log: Log, *, base_names: Collection[str], busiest_hour: bool = Fals
         notes.append(f"{log.skipped:,} records tell no request and were passed over; the first: {log.first}")
     if log.failed:
         notes.append(_failures(log.failed))
+    if log.cached:
+        notes.append(f"{counted(log.cached, 'request')} were answered from the gateway's cache, so no server was asked")
     begin, end = _busiest(times)
     peak = (np.searchsorted(times, end) - np.searchsorted(times, begin)) / (end - begin)
     mean = len(times) ** 2 / (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
