@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 RANK = 16
 """vLLM's own default of max_lora_rank, which adapters are mostly made for."""
-SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".log"}
+SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".log", ".gz"}
 """Of logs, as people name them; an inventory's is .toml."""
 
 LogModel = Annotated[str | None, typer.Option("--model", metavar="ID", help="Of a log: the base model")]
@@ -123,11 +123,12 @@ def _rank(text: str, where: str) -> int:
 def _with_ranks(found: Discovery, known: Mapping[str, Adapter]) -> tuple[tuple[Adapter, ...], tuple[str, ...]]:
     """The adapters of a log with ranks, those behind them that it does not name at rate 0; and what was assumed."""
     from advisor.discovery.discovery import Traffic
+    from advisor.discovery.naming import Names
 
-    by_end = {name.rpartition("/")[2].casefold(): each for name, each in known.items()}
+    names = Names(filter(None, known))
     adapters, unknown, seen = list["Adapter"](), list[str](), set[str]()
     for each in found.adapters:
-        other = known.get(each.name) or by_end.get(each.name.rpartition("/")[2].casefold()) or known.get("")
+        other = known.get(names.like(each.name) or "")
         if other is None:
             unknown.append(each.name)
         else:

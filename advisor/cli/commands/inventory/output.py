@@ -84,8 +84,10 @@ class Writer:
 
     def write(self, found: Discovery) -> None:
         """Write it, and tell on stderr what could not be known."""
-        from advisor.discovery import toml_file
+        from advisor.discovery import naming, toml_file
 
+        if self._into is not None:
+            found = naming.as_in(self._text, found)
         for each in found.left_out:
             streams.note(f"left out: {each.where}: {each.reason}")
         for note in found.notes:
