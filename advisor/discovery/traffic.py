@@ -163,8 +163,10 @@ def _busiest(times: Floats) -> tuple[float, float]:
     if times[-1] - times[0] <= HOUR_S:
         return float(times[0]), float(np.nextafter(times[-1], np.inf))
     counts = np.searchsorted(times, times + HOUR_S) - np.arange(len(times))
-    begin = float(min(times[int(np.argmax(counts))], times[-1] - HOUR_S))
-    return begin, begin + HOUR_S
+    begin = float(times[int(np.argmax(counts))])
+    if begin + HOUR_S <= times[-1]:
+        return begin, begin + HOUR_S
+    return float(times[-1] - HOUR_S), float(np.nextafter(times[-1], np.inf))
 
 
 def _beyond(peak: float, known: float, span_s: float) -> float | None:

@@ -94,6 +94,14 @@ def test_the_busiest_hour_gives_the_rates_when_asked() -> None:
     assert any("busiest hour brings" in note for note in told(requests).notes)
 
 
+@pytest.mark.parametrize("since", [0.0, 1_769_860_800.1])
+def test_the_busiest_hour_has_all_its_requests_also_where_the_log_ends(since: float) -> None:
+    requests = [Request(since + at, "sql", 9, 9, None) for at in (0.0, 7200.0, 7201.7)]
+    found = told(requests, busiest_hour=True)
+    assert found.requests == 2
+    assert one(found, "sql").traffic.rate == pytest.approx(2 / 3600)
+
+
 def test_a_prefix_that_all_texts_share_is_told_in_tokens() -> None:
     system = "You answer questions about invoices, shortly. " * 10
     texts = [f"{system}{i * 7919 % 1000}" for i in range(30)]
