@@ -32,6 +32,8 @@ class InFlight:
     shares: Mapping[Resource, float]
     """By what there is a limit of: what they would take if they could, over what there is. Only means, around which
     chance adds some. Above 1 all of it is in use, and requests wait."""
+    slot_each: bool = False
+    """Whether every adapter has a slot, so that none waits for one, however many are in use."""
 
     @property
     def used(self) -> dict[Resource, float]:

@@ -71,6 +71,7 @@ def in_flight(workload: Workload, configuration: Configuration, profile: Profile
             "max_num_seqs": running / settings.max_num_seqs,
             "max_num_batched_tokens": batched / settings.max_num_batched_tokens,
         },
+        slot_each=settings.max_loras >= len(workload),
     )
 
 

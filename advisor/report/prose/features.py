@@ -73,11 +73,11 @@ WORDS: dict[str, Words] = {
     "async_scheduling": Words("steps are scheduled ahead: {}", meaning="1: yes, 0: no"),
     "ttft_limit": Words("the TTFT limit is {}", "s"),
     "steady_share": Words("unevenness leaves {} of the estimate"),
-    "steady_load_share": Words("the load is {} of what is steady by the estimate"),
+    "steady_load_share": Words("traffic is {} of what is steady by the estimate"),
     "prompt_share": Words("a prompt by itself takes {} of the TTFT limit"),
     "dispersion_share": Words("lumps of work take {} of the TTFT limit and half an answer"),
     "load_share": Words(
-        "the load is {} of the estimated limit", meaning="1: all that one {unit} serves in equilibrium"
+        "traffic is {} of what one {unit} serves by the estimate", meaning="1: all of it, in equilibrium"
     ),
     "active_adapters": Words("{} have a request in flight at any moment", "adapters", "estimated"),
     "active_share": Words("{} of the adapters have a request in flight", meaning="estimated"),
@@ -86,7 +86,7 @@ WORDS: dict[str, Words] = {
     "estimated_slots": Words("by the estimate steps are shortest with {}", "slots"),
     "max_loras": Words("there are {}", "adapter slots"),
     "slots_share": Words("adapters in flight fill {} of the slots"),
-    "slots_load_share": Words("the load is {} of what so many slots allow", meaning="estimated"),
+    "slots_load_share": Words("traffic is {} of what so many slots allow", meaning="estimated"),
     "slots_per_adapter": Words("there are {} slots for each adapter"),
     "slots_step": Words("with so many slots a step takes {} times an empty one", meaning="estimated"),
     "slots_kv": Words("with so many slots {} of the KV cache is held", meaning="estimated; 1: all"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from advisor.names import counted, few
+from advisor.names import counted, few, listed
 from advisor.recommend.answer.counted import Counted
 from advisor.recommend.answer.outlook import Binding, InFlight, Lever, Resource
 from advisor.recommend.answer.recommendation import CAREFUL, Admission, Recommendation
@@ -54,14 +54,18 @@ def what_binds(recommendation: Recommendation) -> tuple[str, list[tuple[str, str
     if binds:
         lines.insert(0, ("that is", meaning))
     elif not binding.at_least:
-        lines.append(("would bind", f"{name}: {meaning} (at the limit {_in_use(binding.at_limit)})"))
+        lines.append(
+            ("would bind", f"{name}: {meaning} (at the limit {_in_use(binding.at_limit, binds=binding.what)})")
+        )
     if binding.missed and binding.what != "slot_rank":
         lines.append((f"with {binding.beyond:,}", "; ".join(binding.missed)))
     if (unsure := binding.unsure_up_to) is not None:
         lines.append(("unsure", f"up to {unsure:,} adapters the models rather say yes"))
     now = binding.in_flight
     in_flight = f"{few(now.requests)} requests of {few(now.adapters)} adapters at any moment; {_in_use(now)}"
-    title = f"What binds{end(recommendation)}: {name if binds else 'nothing yet'}"
+    waited_for = [USED[key] for key, share in now.shares.items() if key in USED and share > 1]
+    yet = f"nothing yet{f', but requests wait for {listed(waited_for)}' if waited_for else ''}"
+    title = f"What binds{end(recommendation)}: {name if binds else yet}"
     return title, [*lines, ("in flight", in_flight)]
 
 
@@ -114,13 +118,17 @@ def _load(binding: Binding, with_traffic: str) -> str:
     return f"{binding.load:.0%} of the limit, {most}: {room}"
 
 
-def _in_use(in_flight: InFlight) -> str:
-    shares = {key: in_flight.shares[key] for key in USED}
-    told = (
-        f"{USED[key]} {f'{share:.0%}' if share <= 1 else 'full (requests wait)'}"
-        for key, share in shares.items()
-        if key in ALWAYS or share >= WORTH_TELLING
-    )
+def _in_use(in_flight: InFlight, binds: Resource | None = None) -> str:
+    """What is in use, where something `binds` that more slots would not help."""
+    told = []
+    for key, share in ((key, in_flight.shares[key]) for key in USED):
+        if key == "adapter_slots" and in_flight.slot_each:
+            told.append("a slot for each adapter")
+        elif share > 1:
+            others = binds not in (None, "nothing", "adapter_slots") and key == "adapter_slots"
+            told.append(f"{USED[key]} full (requests wait{'; more slots would serve no more' if others else ''})")
+        elif key in ALWAYS or share >= WORTH_TELLING:
+            told.append(f"{USED[key]} {share:.0%}")
     return f"in use: {', '.join(told)}"
 
 

@@ -350,8 +350,43 @@ def test_what_is_full_is_said_to_be_and_that_requests_wait() -> None:
     shares = {**answer.binding.in_flight.shares, "kv_cache": 1.12}
     crowded = replace(answer.binding, in_flight=replace(answer.binding.in_flight, shares=shares))
     full = replace(answer, binding=crowded)
-    assert "in use: KV cache full (requests wait), adapter slots" in " ".join(write(full, Format.TEXT).split())
+    assert "in use: KV cache full (requests wait), a slot for each adapter" in " ".join(
+        write(full, Format.TEXT).split()
+    )
     assert full.document()["binding"]["in_flight"]["kv_cache"] == 1.0
+
+
+def test_slots_that_requests_wait_for_are_more_than_nothing() -> None:
+    """Eight adapters on two slots: far from a limit of ten seconds, but requests wait; "nothing yet" stood there."""
+    patient = Objective(ttft_limit=Limit(10.0))
+    answer = answered(inventory("\n[fixed]\nmax_loras = 2\n", count=8), patient)
+    assert answer.binding is not None and answer.binding.load < 1 and not answer.admission.rejected
+    assert answer.binding.in_flight.shares["adapter_slots"] > 1
+    told = " ".join(write(answer, Format.TEXT).split())
+    assert "What binds: nothing yet, but requests wait for adapter slots" in told
+    assert "adapter slots full (requests wait)" in told
+    roomy = " ".join(write(answered(inventory(count=8), patient), Format.TEXT).split())
+    assert "What binds: nothing yet load" in roomy
+
+
+def test_slots_of_which_each_adapter_has_one_are_not_used_up() -> None:
+    busy = MIX.replace("rate = 0.1", "rate = 0.8").replace("{count}", "20").replace("{rank}", "16")
+    answer = answered(parse(busy))
+    assert answer.settings is not None and answer.binding is not None
+    assert answer.settings.max_loras == 20 and answer.binding.in_flight.shares["adapter_slots"] > 0.95
+    now = " ".join(write(answer, Format.TEXT).split()).partition("in flight")[2]
+    assert "a slot for each adapter" in now.partition("What would help")[0]
+
+
+def test_full_slots_do_not_bind_where_more_would_not_help() -> None:
+    """At the limit of a part of a GPU requests wait for slots that the rules leave few: compute is what binds."""
+    answer = answered(inventory("\n[fixed]\ngpu_memory_utilization = 0.45\n").only([f"many-{i}" for i in range(20)]))
+    assert answer.binding is not None
+    shares = answer.binding.at_limit.shares
+    told = " ".join(write(answer, Format.TEXT).split())
+    waits = shares["adapter_slots"] > 1
+    assert answer.binding.what != "adapter_slots" or not waits
+    assert ("adapter slots full (requests wait; more slots would serve no more)" in told) == waits
 
 
 @pytest.mark.parametrize("output", ["{ mean = 196, std = 181 }", "{ mean = 1, std = 0 }"])
@@ -379,3 +414,10 @@ def test_log_normal_gaps_leave_more_adapters_in_flight_than_gamma_gaps_do() -> N
     )
     assert gamma.binding is not None and lognormal.binding is not None
     assert lognormal.binding.in_flight.adapters > 1.3 * gamma.binding.in_flight.adapters
+
+
+def test_load_has_one_meaning() -> None:
+    """It is the share of the limit; what the rules compare with estimates is called traffic."""
+    told = write(answered(inventory()), Format.TEXT)
+    assert "load " in told.partition("What would help")[0]
+    assert "the load is" not in told and "traffic is 0." in " ".join(told.split())
