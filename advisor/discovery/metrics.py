@@ -108,7 +108,7 @@ def _of_gateway(
     of_base = [each for name, each in traffic.items() if is_base(name, base)]
     adapters = {name: each for name, each in traffic.items() if not is_base(name, base)}
     total = round(sum(requests.values()))
-    notes = [f"{gateway.name} counted {total:,} requests, by the names of adapters"]
+    notes = [f"{gateway.name} counted {counted(total, 'request')}, by the names of adapters"]
     if of_base:
         own = sum(each.requests or 0 for each in of_base)
         notes.append(f"{own:,} of the {total:,} requests name the base model: traffic without an adapter")
@@ -137,8 +137,8 @@ def _with_server(found: Discovery, page: Page, totals: Traffic, span_s: float | 
     seen = sorted(running | waiting)
     rate = None if span_s is None or totals.requests is None else totals.requests / span_s
     notes = [
-        f"vLLM counted {totals.requests or 0:,} requests{_mean_lengths(totals)}, all under the base model's name: it "
-        "does not tell them by adapter"
+        f"vLLM counted {counted(totals.requests or 0, 'request')}{_mean_lengths(totals)}, all under the base model's "
+        "name: it does not tell them by adapter"
     ]
     if seen:
         which = f"{listed(seen)}"

@@ -23,6 +23,8 @@ _LABEL = re.compile(r"\s*\"?(?P<key>[a-zA-Z_][\w.]*)\"?\s*=\s*\"(?P<text>(?:[^\"
 _ESCAPED = re.compile(r"\\(.)")
 _TYPE = re.compile(r"#\s*TYPE\s+(?P<name>\S+)\s+counter\s*")
 _SUFFIX = re.compile(r"_(?:total|count|sum|bucket|created)$")
+_MOST = 1e18
+"""No counter comes so far: a token a nanosecond for thirty years."""
 _BEGAN = "process_start_time_seconds"
 
 Series = tuple[str, frozenset[tuple[str, str]]]
@@ -106,8 +108,8 @@ def counts(name: str) -> bool:
 
 
 def sample(name: str, labels: Mapping[str, str], value: float) -> Sample | None:
-    """A sample under its common name; None for what tells nothing: values that are no numbers."""
-    return Sample(_SERVER.sub("vllm:", name), labels, value) if math.isfinite(value) and value >= 0 else None
+    """A sample under its common name; None for what tells nothing: values that are no numbers, or no counts."""
+    return Sample(_SERVER.sub("vllm:", name), labels, value) if 0 <= value <= _MOST else None
 
 
 def parse(text: str, where: str) -> Page:

@@ -133,10 +133,15 @@ def _shape(table: Mapping[str, Any], deep: int) -> Shape:
 
 def _layout(record: Mapping[str, Any]) -> _Layout:
     levels = list(_levels(record))
+    by_name = list[dict[str, list[Place]]]()
+    for level in levels:
+        by_name.append({})
+        for place in level:
+            by_name[-1].setdefault(_plain(place[-1]), []).append(place)
     places = {
-        kind: tuple(place for level in levels for name in names for place in level if _plain(place[-1]) == name)
+        kind: tuple(place for level in by_name for name in names for place in level.get(name, ()))
         for kind, names in _NAMES.items()
-    }  # fmt: skip
+    }
     verdicts = tuple(tuple(place for place in level if _plain(place[-1]) in _VERDICTS) for level in levels)
     of_litellm = any(_plain(place[-1]) in _LITELLM for place in levels[0])
     cached = next((place for place in levels[0] if of_litellm and _plain(place[-1]) == "cachehit"), None)

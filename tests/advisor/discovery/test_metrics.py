@@ -199,6 +199,7 @@ A = 'inference_model_request_total{target_model_name="a"}'
         'inference_model_request_total { target_model_name = "a" , model_name = "b} # {" } 30.0',
         f"{A} 30\n{A.replace('name', 'model')} NaN",
         f"{A} 30\nother_total +Inf\nother_seconds -1\n# EOF\n",
+        f"{A} 30\n" + f"{A} 1e308\n" * 3,
     ],
 )
 def test_one_counter_in_any_spelling_is_one_counter(text: str) -> None:
