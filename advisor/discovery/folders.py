@@ -73,7 +73,7 @@ def scan(roots: Sequence[Path], model: str | None) -> Discovery:
                 raise NotServedError(reason)
             adapters.append((each, rank))
             modules[each.folder] = modules_of(config)
-            bases[each.folder] = str(config.get("base_model_name_or_path") or "")
+            bases[each.folder] = _base(str(config.get("base_model_name_or_path") or ""))
         except NotServedError as error:
             left_out.append(LeftOut(str(each.folder / CONFIG), str(error)))
     model = model or _named_most(bases.values())
@@ -212,6 +212,12 @@ def _fits(found: _Found, base: str, model: str | None, left_out: list[LeftOut]) 
         return True
     left_out.append(LeftOut(str(found.folder / CONFIG), f"for another base model, {base}, not {model}"))
     return False
+
+
+def _base(named: str) -> str:
+    """The base model that a configuration names: the hub's name, where it is a path into a hub's cache."""
+    cached = filter(None, (_CACHED.fullmatch(part) for part in re.split(r"[/\\]", named)))
+    return next(("/".join(filter(None, each.groups())) for each in cached), named)
 
 
 def _is_path(base: str) -> bool:

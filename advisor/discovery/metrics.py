@@ -54,6 +54,9 @@ GATEWAYS = (
         )
     ),
 )  # fmt: skip
+_FINISHED = "vllm:request_success_total"
+_BROKEN = ("abort", "error")
+"""How requests ended that vLLM counts among its successes."""
 _FOLDED = "other"
 """What llm-d calls all names beyond the first thousand."""
 
@@ -73,7 +76,7 @@ def discover(page: Page, *, span_s: float | None, base_names: Collection[str], s
     gateway = next((each for each in GATEWAYS if page.of(each.requests)), None)
     server = _of_server(page)
     # vLLM counts under the name that it serves the base model by.
-    served = {each.labels.get("model_name", "") for each in page.of("vllm:request_success_total")} - {""}
+    served = {each.labels.get("model_name", "") for each in page.of(_FINISHED)} - {""}
     base_names = {*base_names, *served}
     if gateway is None and server is None and not _loaded(page):
         raise InputError(
@@ -140,6 +143,8 @@ def _with_server(found: Discovery, page: Page, totals: Traffic, span_s: float | 
         f"vLLM counted {counted(totals.requests or 0, 'request')}{_mean_lengths(totals)}, all under the base model's "
         "name: it does not tell them by adapter"
     ]
+    if broken := round(sum(each.value for each in page.of(_FINISHED) if each.labels.get("finished_reason") in _BROKEN)):
+        notes.append(f"{counted(broken, 'request')} among them were broken off: aborted, or ended by an error")
     if seen:
         which = f"{listed(seen)}"
         if running != waiting:
@@ -170,7 +175,7 @@ def _mean_lengths(totals: Traffic) -> str:
 
 
 def _of_server(page: Page) -> Traffic | None:
-    requests = page.total("vllm:request_success_total")
+    requests = page.total(_FINISHED)
     if (
         requests is None
         and page.total("vllm:prompt_tokens_total") is None

@@ -285,6 +285,18 @@ def test_a_local_base_alone_is_compared_with_none_by_that_name(tmp_path: Path) -
     assert "None" not in note and "/mnt/models/Llama/" in note
 
 
+@pytest.mark.parametrize("sign", ["/", "\\"])
+def test_a_path_into_a_hubs_cache_names_the_base_model(tmp_path: Path, sign: str) -> None:
+    path = sign.join(("", "root", "hub", "models--{}", "snapshots", "0e9e39f2"))
+    write(tmp_path / "ours", base_model_name_or_path=path.format(LLAMA.replace("/", "--")))
+    write(tmp_path / "other", base_model_name_or_path=path.format("Qwen--Qwen2.5-7B-Instruct"))
+    told = scan([tmp_path], LLAMA)
+    assert [each.name for each in told.adapters] == ["ours"]
+    assert "Qwen/Qwen2.5-7B-Instruct" in told.left_out[0].reason
+    assert not any("local path" in note for note in told.notes)
+    assert scan([tmp_path / "ours"], None).model == LLAMA
+
+
 def test_a_mark_before_the_text_is_refused_as_vllms_reader_does(tmp_path: Path) -> None:
     (write(tmp_path / "sql") / CONFIG).write_text(json.dumps(config()), encoding="utf-8-sig")
     told = scan([tmp_path], None)

@@ -86,6 +86,12 @@ def test_vllm_tells_totals_and_names_and_no_adapter_called_like_the_base(prefix:
     assert any("1,000 requests" in note and "base model's name" in note for note in found.notes)
 
 
+def test_requests_that_were_broken_off_are_told() -> None:
+    text = server() + 'vllm:request_success_total{finished_reason="abort",model_name="chat"} 12\n'
+    assert any("12 requests among them were broken off" in note for note in told(text, 10).notes)
+    assert not any("broken off" in note for note in told(server(), 10).notes)
+
+
 def test_running_and_waiting_are_told_apart_where_they_differ() -> None:
     assert any(
         "running: legal-0, support-3; waiting: legal-7" in note for note in told(server(waiting="legal-7")).notes
