@@ -279,7 +279,7 @@ class File(EngineKeys):
         default=None,
         gt=0,
         le=MAX_HOST_GIB,
-        description="above 0: GiB of the host's memory that adapters may take, which bounds max_cpu_loras",
+        description="above 0: GiB of the host's memory that one server's adapters may take, which bounds max_cpu_loras",
     )
     counted_requests: int | None = Field(
         default=None,

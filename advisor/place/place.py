@@ -21,6 +21,7 @@ from advisor.place.fleet.consolidation import consolidated
 from advisor.place.fleet.failure import protected, with_more_kept_back
 from advisor.place.fleet.fleet import Fleet
 from advisor.place.fleet.settling import settle
+from advisor.place.host_memory import with_host_memory
 from advisor.place.judge.servers import Progress, Servers
 from advisor.place.placement import Assignment, Group, Placement
 from advisor.place.problem import BaseGpus, Problem
@@ -84,9 +85,11 @@ def place(
             found = verified(found, problem, progress=progress, mapped=mapped)
         if not found.interrupted:
             found = explained(found, servers)
-        return replace(found, changes=plan(servers, found, previous, positions)) if previous is not None else found
+        if previous is not None:
+            found = replace(found, changes=plan(servers, found, previous, positions))
     except KeyboardInterrupt:
-        return replace(found, interrupted=True)
+        found = replace(found, interrupted=True)
+    return with_host_memory(found, servers)
 
 
 def _made(
@@ -190,10 +193,8 @@ def roomy(assignment: Assignment, servers: Servers) -> Assignment:
 
     A server is started anew to change its flags, and adapters come and go.
     """
-    problem = servers.problem
-    if "max_cpu_loras" in problem.inventory.fixed:
-        return assignment
-    room = math.ceil(ROOM * len(assignment.adapters))
+    host = servers.host(servers.problem.position(assignment.gpu_type))
+    room = host.slots(assignment.adapters, math.ceil(ROOM * len(assignment.adapters)))
     settings = replace(assignment.settings, max_cpu_loras=max(assignment.settings.max_cpu_loras, room))
     own = assignment.gpu_type.pair.profile.memory.max_model_len
     return replace(assignment, settings=settings, flags=settings.flags(own))

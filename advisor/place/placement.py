@@ -14,6 +14,7 @@ from advisor.place.steps import Changes
 from advisor.recommend.answer.counted import Counted
 from advisor.recommend.answer.recommendation import Step
 from advisor.recommend.objective import Expectation
+from advisor.recommend.server.host_memory import HostMemory
 from twin.settings import Settings, arguments
 
 
@@ -68,6 +69,8 @@ class Assignment:
     """Adapters that it takes over when their GPU fails: positions in the inventory, ascending."""
     base: float = 0.0
     """Of requests that name no adapter, the share that comes here."""
+    host_memory: HostMemory | None = None
+    """What its server takes of the memory of the host, where it is known what adapters weigh."""
     base_standby: bool = False
     """Whether it takes over such requests when a GPU fails that they come to."""
 
@@ -219,6 +222,7 @@ def _document(assignment: Assignment, inventory: Inventory) -> dict[str, Any]:
         "token_rate": round(assignment.token_rate, 3),
         "load": round(assignment.load, 4),
         "expected": assignment.figures(),
+        **({} if assignment.host_memory is None else {"host_memory": assignment.host_memory.document()}),
         **({"missed": list(assignment.missed)} if assignment.missed else {}),
         **({"verified": dict(assignment.verified)} if assignment.verified is not None else {}),
     }

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from advisor.place.bound import least_shares
-from advisor.place.judge.servers import Positions, Servers
+from advisor.place.judge.servers import Servers
+from advisor.place.judge.traffic import Positions
 from advisor.place.placement import Assignment, Group, Placement
 from advisor.recommend.choice.order import in_order
 from advisor.recommend.choice.search import enclose

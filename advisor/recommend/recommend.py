@@ -111,7 +111,7 @@ def _recommend(
     admitted = inventory.take(chosen.adapters)
     warnings += _simultaneous(admitted, load_of(pair, choice.configuration), asked=not expected.hours)
     held = host_memory.held(inventory, pair, weights, chosen.adapters, settings)
-    warnings += host_memory.warnings(inventory, held, chosen.host)
+    warnings += host_memory.warnings(inventory, held, chosen.host, len(inventory))
     return Recommendation(
         basis=pair.basis,
         settings=settings,

@@ -55,8 +55,8 @@ class Filler:
         """
         share = self._items.share[self._type]
         candidates = order[self._allowed(order, base)]
-        if (most_adapters := self._servers.most_adapters) is not None:  # who is never asked adds nothing to the sums
-            candidates = candidates[: max(most_adapters - len(base), 0)]
+        if (held := self._servers.host(self._type).most) is not None:  # who is never asked adds nothing to the sums
+            candidates = candidates[: max(held - len(base), 0)]
         sums = float(share[base].sum()) + np.cumsum(share[candidates])
 
         def serves(count: int) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.place.bound.demand import Demand, base_demand, demand_of
+from advisor.place.bound.hosts import hosts
 from advisor.place.bound.relaxation import Relaxation, without_slots
 from advisor.place.judge.servers import Servers
 from advisor.recommend.objective import Objective, ObjectiveName
@@ -21,10 +22,11 @@ TOLERANCE = 1e-6
 """Of a GPU, for what adds up in floating point."""
 
 
-def lower_bound(servers: Servers, placed: Collection[int], *, base: bool = False) -> int:
+def lower_bound(servers: Servers, placed: Collection[int], *, base: bool = False, in_hosts: bool = True) -> int:
     """GPUs that serve these adapters at least, all that they are asked, whatever the placement.
 
-    With `base` they also serve the requests that name no adapter, on the same GPUs or others.
+    With `base` they also serve the requests that name no adapter, on the same GPUs or others. What the memory of hosts
+    takes is left out where adapters need not be `in_hosts`.
     """
     if not placed and not base:
         return 0
@@ -39,8 +41,8 @@ def lower_bound(servers: Servers, placed: Collection[int], *, base: bool = False
     together = [len(group & set(placed)) for group in problem.apart]
     pinned = len({gpu for adapter, gpu in problem.pins.items() if adapter in placed})
     copies = [problem.copies[adapter] for adapter in problem.copies.keys() & set(placed)]
-    in_host = 1 if servers.most_adapters is None else math.ceil(len(placed) / servers.most_adapters)
-    return max(1, bins(shares, float(beside.sum())), in_host, pinned, *together, *copies) + problem.failures
+    of_hosts = hosts(servers, where) if in_hosts else 1
+    return max(1, bins(shares, float(beside.sum())), of_hosts, pinned, *together, *copies) + problem.failures
 
 
 def least_shares(servers: Servers, gpu_type: int) -> Floats:

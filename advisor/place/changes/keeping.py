@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from advisor.place.changes.matching import match
 from advisor.place.changes.previous import Running
-from advisor.place.judge.servers import kinds as alike
+from advisor.place.judge.traffic import kinds as alike
 from advisor.place.placement import Assignment, Placement
 from advisor.place.problem import Problem
 
 
 def kinds(problem: Problem) -> list[int]:
     """A number for each adapter, the same for those that may take each other's place: alike, and allowed anywhere."""
-    found: list[int] = alike(problem.inventory.mix).tolist()
+    found: list[int] = alike(problem.inventory).tolist()
     apart = {adapter for group in problem.apart for adapter in group}
     own = apart | problem.pins.keys() | problem.copies.keys()
     return [len(found) + each if each in own else kind for each, kind in enumerate(found)]

@@ -45,10 +45,18 @@ def protected(placement: Placement, servers: Servers, numbers: Sequence[int] = (
         unit = placement.unit
         which = ", ".join(f"{unit} {each.gpu}" for each in left)
         alone = f"no spare {unit} serves what these do under flags of its own, were they to fail: {which}"
-        warnings = (*warnings, alone)
+        warnings = (*warnings, f"{alone}{_in_host(left, servers)}")
     everyone = sorted((*placement.assignments, *spares), key=lambda each: each.gpu)
     unprotected = tuple(each.gpu for each in left)
     return replace(placement, assignments=tuple(everyone), warnings=warnings, unprotected=unprotected)
+
+
+def _in_host(left: Sequence[Assignment], servers: Servers) -> str:
+    """That host memory does not hold whoever may come from these, where it does not."""
+    host, may_come = servers.host(), sorted({adapter for each in left for adapter in each.adapters})
+    if (held := host.slots(may_come, len(may_come))) >= len(may_come) or host.limit_gib is None:
+        return ""
+    return f"; host memory of {host.limit_gib:g} GiB holds {held:,} of the {len(may_come):,} adapters that may come"
 
 
 def with_more_kept_back(servers: Servers, placement: Placement) -> Problem | None:
@@ -76,7 +84,7 @@ def _spare(
 ) -> tuple[Assignment | None, list[Assignment]]:
     """A server of one of the types for as many of these groups as possible, one at a time, and which these are."""
     best: tuple[Assignment | None, list[Assignment]] = (None, [])
-    for like, settings in _candidates(groups):
+    for like, settings in _candidates(groups, servers):
         if servers.problem.position(like.gpu_type) not in gpu_types:
             continue
         profile = like.gpu_type.pair.profile
@@ -98,21 +106,27 @@ def _spare(
     return best
 
 
-def _candidates(groups: Sequence[Assignment]) -> Iterator[tuple[Assignment, Settings]]:
-    """Settings to try: the largest rank and most slots of all, then those of fewer, then of each as they are."""
+def _candidates(groups: Sequence[Assignment], servers: Servers) -> Iterator[tuple[Assignment, Settings]]:
+    """Settings to try: the largest rank and most slots of all, then those of fewer, then of each as they are.
+
+    Host memory is to hold whoever may come, of any of the groups that those slots are large enough for.
+    """
     ordered = sorted(groups, key=lambda each: (-each.gpu_type.price, -each.settings.max_loras, each.gpu))
     most = max(len(each.adapters) for each in groups)
     seen = set[tuple[int, int, int]]()
     ordered = ordered[:: max(len(ordered) // TRIED, 1)]
     ranks = sorted({each.settings.max_lora_rank for each in groups}, reverse=True)
     for rank in ranks:
+        may_come = {adapter for each in groups if each.settings.max_lora_rank <= rank for adapter in each.adapters}
         for like in ordered:
             key = (id(like.gpu_type), rank, like.settings.max_loras)
             if key in seen or rank < like.settings.max_lora_rank:
                 continue
             seen.add(key)
-            room = max(math.ceil(ROOM * most), like.settings.max_loras)
-            yield like, replace(like.settings, max_lora_rank=rank, max_cpu_loras=room)
+            host, room = servers.host(servers.problem.position(like.gpu_type)), math.ceil(ROOM * most)
+            held = host.slots(sorted(may_come), max(room, like.settings.max_loras))
+            slots = min(like.settings.max_loras, held)
+            yield like, replace(like.settings, max_loras=slots, max_lora_rank=rank, max_cpu_loras=held)
 
 
 def _missed(group: Assignment, like: Assignment, flags: Mapping[str, int | float], servers: Servers) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from advisor.place.judge.servers import Servers, asked_of
+from advisor.place.judge.servers import Servers
+from advisor.place.judge.traffic import asked_of
 from advisor.place.placement import Group
 from advisor.recommend.choice.configuration import Configurator, DoesNotFitError
 
@@ -12,13 +13,14 @@ from advisor.recommend.choice.configuration import Configurator, DoesNotFitError
 def missed_under(servers: Servers, group: Group, flags: Mapping[str, int | float]) -> tuple[str, ...]:
     """What of the objective a group misses on a server that runs with these flags, headroom included.
 
-    More adapters than `max_cpu_loras` are loaded from disk every now and then, which the models know nothing of: there
-    has to be room in host memory for all of them.
+    More adapters than `max_cpu_loras` are read from disk every now and then, which the models know nothing of: there
+    has to be room in host memory for all of them or, where that is limited, for so many that hardly anybody waits.
     """
     problem = servers.problem
     workload = servers.workload(group, scale=1.0 + problem.headroom)
-    if len(workload) > (in_host := int(flags.get("max_cpu_loras", len(workload)))):
-        return (f"max_cpu_loras {in_host} < {len(workload)} adapters",)
+    in_host = int(flags.get("max_cpu_loras", len(workload)))
+    if refused := servers.host(group.gpu_type).refuses_running(group.adapters, workload, in_host):
+        return refused
     if (largest := int(workload.rank.max(initial=0))) > (most := int(flags.get("max_lora_rank", largest))):
         return (f"rank {largest} > max_lora_rank {most}",)
     if not workload.traffic.rate.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from advisor.errors import InputError
 from advisor.features.estimate import estimate
 from advisor.features.served_mix import ServedMix
+from advisor.place.judge.host import Host
+from advisor.place.judge.traffic import Floats, asked_of, kinds, traffic_of
 from advisor.place.placement import Assignment, Group
 from advisor.place.problem import GpuType, Problem
 from advisor.recommend.choice.configuration import Configuration, Configurator, DoesNotFitError
@@ -29,14 +32,6 @@ ten GPUs every second placement would have one. Of the papers' mixes none of 150
 Progress = Callable[[int, int | None], None]
 """Told how many GPUs of how many have been simulated and, while these are sought, how many groups have been judged, of
 nobody knows how many."""
-
-HARDLY_EVER = 1.0 / (365 * 86400)
-"""Requests/s of adapters that are never asked, where one has to be: once a year."""
-SMALLEST_RANK = 8.0
-"""Of the slots of a server without adapters; every vLLM takes it."""
-
-Positions = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +64,8 @@ class Servers:
         self._known: dict[tuple[object, ...], Server] = {}
         self._loads: dict[tuple[object, ...], float] = {}
         self._without_headroom: dict[tuple[object, ...], Configuration] = {}
-        self._kind = kinds(problem.inventory.mix)
+        self._kind = kinds(problem.inventory)
+        self._hosts = [Host.of(problem.inventory, each.pair) for each in problem.gpu_types]
         self.shares: dict[int, Floats] = {}
         """By type of GPU, what each adapter takes of one at least (see `bound`), once that is known."""
         self._contexts = [self._settled(each) for each in problem.gpu_types]
@@ -116,7 +112,7 @@ class Servers:
         group, key = self._with_base(group), self.key(group)
         if key not in self._known:
             self._count.groups += 1
-            self._known[key] = self._in_host(group, self._judged(group))
+            self._known[key] = self._judged(group)
             if self._progress is not None:
                 self._progress(self.evaluations, None)
         return self._known[key]
@@ -135,20 +131,25 @@ class Servers:
         weights = sorted((int(self._kind[adapter]), weight) for adapter, weight in group.weights.items())
         return group.gpu_type, group.max_loras, group.base, tuple(weights), kinds.tobytes()
 
-    @property
-    def most_adapters(self) -> int | None:
-        """On a GPU, where that is fixed: more are loaded from disk now and then, which no model knows of."""
-        most = self.problem.inventory.fixed.get("max_cpu_loras")
-        return None if most is None else int(most)
-
-    def _in_host(self, group: Group, server: Server) -> Server:
-        """The same, refused where host memory does not hold all of the group."""
-        most, count = self.most_adapters, len(group.adapters)
-        if most is None or count <= most:
-            return server
-        return replace(server, missed=(f"max_cpu_loras {most:,} < {count:,} adapters", *server.missed))
+    def host(self, gpu_type: int = 0) -> Host:
+        """That of a server on this type of GPU."""
+        return self._hosts[gpu_type]
 
     def _judged(self, group: Group) -> Server:
+        """By the models, and by what host memory holds."""
+        server, refused = self._by_models(group), self.refused_by_host(group)
+        if server.configuration is None or not refused:
+            return server
+        return replace(server, missed=(*refused, *server.missed))
+
+    def refused_by_host(self, group: Group) -> tuple[str, ...]:
+        """Why host memory does not do for a group; nothing where it does."""
+        host = self.host(group.gpu_type)
+        if not host.limited:
+            return ()
+        return host.refuses(group.adapters, self.workload(group, scale=1.0 + self.problem.headroom))
+
+    def _by_models(self, group: Group) -> Server:
         workload = self.workload(group, scale=1.0 + self.problem.headroom)
         try:
             configuration = self._configure(group, workload, group.max_loras)
@@ -224,8 +225,11 @@ class Servers:
     def _configure(self, group: Group, workload: Workload, max_loras: int | None) -> Configuration:
         gpu_type, asked = self.problem.gpu_types[group.gpu_type], asked_of(workload)
         fixed = self.fixed(group.gpu_type)
+        room = self.host(group.gpu_type).room(group.adapters, workload)
+        if room is not None and room.slots < int(fixed.get("max_loras", 1)):
+            raise DoesNotFitError(room.too_small(int(fixed.get("max_loras", 1))), ())
         if max_loras is not None and "max_loras" not in fixed:
-            fixed["max_loras"] = min(max_loras, max(len(workload), 1))
+            fixed["max_loras"] = min(max_loras, max(len(workload), 1), sys.maxsize if room is None else room.slots)
         idle = np.flatnonzero(workload.rate == 0)
         configurator = Configurator(
             gpu_type.pair,
@@ -233,6 +237,7 @@ class Servers:
             fixed,
             idle_adapters=max(len(workload) - len(asked), 0),
             idle_rank=int(workload.rank[idle].max(initial=0)),
+            host_slots=None if room is None else room.slots,
         )
         return configurator.configure(asked)
 
@@ -265,44 +270,3 @@ class Servers:
 def uneven(values: Mapping[str, float]) -> bool:
     """Whether work comes unevenly, by the features of a server; not where nobody is asked."""
     return "dispersion" in values and values["dispersion"] > UNEVEN * (values["input_mean"] + values["output_mean"])
-
-
-def asked_of(workload: Workload) -> Workload:
-    """Its adapters that are asked at times; if none is, one as if it were once a year: there is a slot at least."""
-    if (asked := np.flatnonzero(workload.rate > 0)).size:
-        return workload.take(asked)
-    if len(workload):
-        largest = workload.take(np.array([int(np.argmax(workload.rank))]))
-        return replace(largest, rate=np.array([HARDLY_EVER]))
-    if workload.base is None:
-        raise ValueError("no adapter, and no request that names none")
-    return replace(workload.base, rank=np.array([SMALLEST_RANK]), rate=np.array([HARDLY_EVER]), base=workload.base)
-
-
-def traffic_of(group: Group, workload: Workload, *, scale: float = 1.0) -> Workload:
-    """What comes to a group of the traffic of all adapters, all rates times `scale`.
-
-    Where a share of an adapter's requests goes elsewhere, whichever they are, gaps vary less: c^2 - 1 by that share.
-    """
-    mine = workload.take(np.array(group.adapters, dtype=np.int64))
-    weights = np.ones(len(group.adapters))
-    if group.weights:
-        weights[:] = [group.weights.get(adapter, 1.0) for adapter in group.adapters]
-    base = None if workload.base is None or not group.base else _part(workload.base, np.array([group.base]), scale)
-    return replace(_part(mine, weights, scale), base=base)
-
-
-def _part(of: Workload, weights: Floats, scale: float) -> Workload:
-    thinned = np.sqrt(1.0 + weights * (of.cv**2 - 1.0))
-    return replace(of, rate=of.rate * weights * scale, cv=np.where(weights < 1.0, thinned, of.cv))
-
-
-def kinds(mix: Workload) -> Positions:
-    """A number for each adapter, the same for those that are alike."""
-    traits = [mix.rank, mix.rate, mix.input_mean, mix.input_std, mix.output_mean, mix.output_std, mix.cv]
-    traits += [each.astype(np.float64) for each in (mix.lognormal_gaps, mix.shared_prefix) if each is not None]
-    for laws in (mix.input_quantiles, mix.output_quantiles, mix.tables):
-        if laws:
-            number = {id(law): float(place) for place, law in enumerate(laws)}
-            traits.append(np.array([number[id(law)] for law in laws]))
-    return np.unique(np.stack(traits), axis=1, return_inverse=True)[1].astype(np.int64).reshape(-1)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from advisor.place.fleet.fleet import Fleet, Gpu
-from advisor.place.judge.servers import Progress, Server, Servers, traffic_of, uneven
+from advisor.place.judge.servers import Progress, Server, Servers, uneven
+from advisor.place.judge.traffic import traffic_of
 from advisor.place.placement import Assignment, Group, Placement
 from advisor.place.problem import Problem
 from advisor.place.verification.cluster import Mapped
@@ -59,6 +60,8 @@ def verified(
     wanted = [(each, _states(each, placement)) for each in placement.assignments if each.verified is None]
     measured = {each.gpu: each for each in placement.assignments}
     worst = mapped(partial(_worst_hour, problem=problem, seeds=seeds), wanted)
+    if progress is not None and wanted:
+        progress(0, len(wanted))
     for number, ((each, _), hour) in enumerate(zip(wanted, worst, strict=True)):
         measured[each.gpu] = replace(each, verified=hour)
         if progress is not None:
@@ -128,14 +131,16 @@ class ExactServers(Servers):
 
     def _judged(self, group: Group) -> Server:
         by_models = super()._judged(group)
-        if by_models.configuration is None:
+        if by_models.configuration is None or self.refused_by_host(group):
             return by_models
         settings = by_models.configuration.settings
         values = by_models.configuration.values
         if not (missed := self._missed(group, settings, values)):
             return Server(by_models.configuration, ())
         workload = self.workload(group, scale=1.0 + self.problem.headroom)
-        for slots in self._other_slots(group, settings.max_loras, len(workload)):
+        room = self.host(group.gpu_type).room(group.adapters, workload)
+        most = len(workload) if room is None else room.slots
+        for slots in self._other_slots(group, settings.max_loras, most):
             others = replace(settings, max_loras=slots, max_cpu_loras=max(settings.max_cpu_loras, slots))
             # The twin first: an hour of it takes half the time of asking the models what to expect.
             if not self._missed(group, others, values):
@@ -143,11 +148,10 @@ class ExactServers(Servers):
                     return Server(self._configure(group, workload, slots), ())
         return Server(by_models.configuration, tuple(missed))
 
-    def _other_slots(self, group: Group, asked: int, adapters: int) -> Iterator[int]:
-        """Slots to try beside those of the models."""
+    def _other_slots(self, group: Group, asked: int, most: int) -> Iterator[int]:
+        """Slots to try beside those of the models, of so many at most."""
         if group.max_loras is None and "max_loras" not in self.problem.inventory.fixed:
-            most = max(adapters, 1)
-            tried = (min(max(round(asked * factor), 1), most) for factor in OTHER_SLOTS)
+            tried = (min(max(round(asked * factor), 1), max(most, 1)) for factor in OTHER_SLOTS)
             yield from (slots for slots in dict.fromkeys(tried) if slots != asked)
 
     def _missed(self, group: Group, settings: Settings, values: Mapping[str, float]) -> list[str]:

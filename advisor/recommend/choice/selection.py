@@ -126,8 +126,7 @@ class Selector:
         """What comes of these candidates, of whom no fewer than `least` are wanted."""
         idle, host = candidates.idle, self._host(candidates)
         if host is not None and host.slots < (slots := int(self.fixed.get("max_loras", 1))):
-            reason = f"host memory of {host.limit_gib:g} GiB holds {host.slots} adapters, fewer than max_loras {slots}"
-            return Selection(candidates, Choice(0, None, (), {}, reason), idle, 0.0)
+            return Selection(candidates, Choice(0, None, (), {}, host.too_small(slots)), idle, 0.0)
         in_host = int(self.fixed.get("max_cpu_loras", len(self.mix))) if host is None else host.admits
         of = min(len(candidates.order), in_host)
         try:

@@ -68,6 +68,10 @@ class HostRoom:
             return f"{holds}: {disk}"
         return f"{holds}, so no more are admitted; were all {adapters:,} served, {disk}"
 
+    def too_small(self, slots: int) -> str:
+        """What is to be said where it holds fewer than there are to be slots."""
+        return f"host memory of {self.limit_gib:g} GiB holds {self.slots} adapters, fewer than max_loras {slots}"
+
 
 @dataclass(frozen=True, slots=True)
 class HostMemory:
@@ -114,10 +118,17 @@ def room(limit_gib: float, weights: Floats, mix: Workload, loading: Loading) -> 
 
     The cache drops who was asked least recently, so that any of them may be in it together: the largest must fit.
     """
-    heaviest = np.cumsum(np.sort(weights)[::-1])
-    slots = int(np.searchsorted(heaviest, limit_gib * GIB, side="right"))
-    if slots >= len(mix):
-        return None
+    slots = fitting(limit_gib, weights)
+    return None if slots >= len(mix) else room_of(limit_gib, slots, mix, loading)
+
+
+def fitting(limit_gib: float, weights: Floats) -> int:
+    """How many of adapters of these weights fit, whichever they are."""
+    return int(np.searchsorted(np.cumsum(np.sort(weights)[::-1]), limit_gib * GIB, side="right"))
+
+
+def room_of(limit_gib: float, slots: int, mix: Workload, loading: Loading) -> HostRoom:
+    """What comes of a mix of more adapters than are held."""
     absent = _absent(mix.rate, slots)
     loads = mix.rate * absent
     disk_ms = loading.disk_base_ms + loading.disk_per_rank_ms * mix.rank
@@ -164,15 +175,15 @@ def held(
     return HostMemory(settings.max_cpu_loras, total / GIB, pair.gpus, inventory.host_memory_gib)
 
 
-def warnings(inventory: Inventory, held: HostMemory | None, host: HostRoom | None) -> Iterator[str]:
-    """What is to be told of host memory."""
+def warnings(inventory: Inventory, held: HostMemory | None, host: HostRoom | None, of: int) -> Iterator[str]:
+    """What is to be told of host memory where it is for so many adapters."""
     limit_gib = inventory.host_memory_gib
     if held is None:
         if limit_gib is not None:
             yield f"host_memory_gib is not heeded: the shape of {inventory.model} is not known"
         return
     if host is not None:
-        yield host.told(len(inventory), held.copies)
+        yield host.told(of, held.copies)
     elif not held.fits:
         yield (
             f"max_cpu_loras {held.adapters:,} takes up to {held.gib:,.1f} GiB of host memory{held.copies}: more than "

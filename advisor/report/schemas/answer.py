@@ -13,6 +13,7 @@ from advisor.report.schemas.parts import (
     FLAG,
     FLAGS,
     GPU_TYPE,
+    HOST_MEMORY,
     INTEGER,
     MEASURED,
     NUMBER,
@@ -97,13 +98,6 @@ def answer_schema() -> Schema:
         max_loras=INTEGER,
         note=TEXT,
     )
-    host = table(
-        "adapters gib",
-        adapters=INTEGER,
-        gib=NUMBER | {"description": "of all worker processes together"},
-        workers=INTEGER | {"description": "processes that each keep a copy: one for each GPU of the server"},
-        limit_gib=NUMBER,
-    )
     neighbour = table(
         "change missed better",
         change=TEXT | {"description": "what is other than in the answer"},
@@ -138,7 +132,7 @@ def answer_schema() -> Schema:
             counted=COUNTED,
             expected=expected,
             without_lora=table("load_ratio", itl_ms=NUMBER, load_ratio=NUMBER),
-            host_memory=host,
+            host_memory=HOST_MEMORY,
             uncertainty=table(
                 "decisive measured_by admitted_by expected_of",
                 decisive=TEXT,

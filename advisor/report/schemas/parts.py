@@ -68,6 +68,14 @@ COUNTED = table(
     requests=INTEGER | {"description": "that the rates were counted from"},
     rates_range=RANGE | {"description": "times those rates, what may really come, nine times of ten"},
 ) | {"description": "what the rates rest on, where they were counted"}
+HOST_MEMORY = table(
+    "adapters gib",
+    adapters=INTEGER | {"description": "max_cpu_loras: those that are held at most"},
+    gib=NUMBER | {"description": "what these weigh, GiB, of all worker processes together"},
+    workers=INTEGER | {"description": "processes that each keep a copy: one for each GPU of the server"},
+    limit_gib=NUMBER | {"description": "what there is, GiB, where the inventory says"},
+)
+"""What a server takes of the memory of its host."""
 WARNINGS = TEXTS | {"description": "what of the inventory the answer does not know, or takes for granted"}
 
 

@@ -13,6 +13,7 @@ from advisor.report.schemas.parts import (
     FIGURES,
     FLAGS,
     GPU_TYPE,
+    HOST_MEMORY,
     INTEGER,
     MEASURED,
     NUMBER,
@@ -121,6 +122,7 @@ def _assignment() -> Schema:
         load=NUMBER | {"description": "tokens/s that come here over the most that the GPU serves of this mix; 1: full"},
         expected=table(" ".join(name for name in FIGURES if name != "itl_ms"), **FIGURES)
         | {"description": "what the models say, of the traffic as the inventory has it"},
+        host_memory=HOST_MEMORY | {"description": "what adapters take of the memory of the server's host at most"},
         missed=TEXTS | {"minItems": 1, "description": "what of the objective it misses by the models, with numbers"},
         verified=verified,
     )

@@ -15,6 +15,7 @@ from advisor.place.place import place
 from advisor.place.placement import Group
 from advisor.place.problem import BaseGpus, GpuType, Problem
 from advisor.place.verification.verification import measure
+from advisor.recommend.server.host_memory import HostMemory
 from advisor.zoo.pair import Pair
 from tests.advisor.inventories import of
 from tests.advisor.place.test_reasons import renamed
@@ -118,7 +119,10 @@ def counted(pair: Pair, _: Path) -> Document:
 
 def of_several_gpus(pair: Pair, _: Path) -> Document:
     flags = {"tensor_parallel_size": 2, "quantization": "fp8", "kv_cache_dtype": "fp8"}
-    return told(Problem(of(traffic(4, 20), max_model_len=1024), (GpuType(replace(pair, flags=flags)),), time_s=TIME_S))
+    problem = Problem(of(traffic(4, 20), max_model_len=1024), (GpuType(replace(pair, flags=flags)),), time_s=TIME_S)
+    answer, taken = place(problem), HostMemory(adapters=25, gib=0.8, workers=2, limit_gib=64.0)
+    served = tuple(replace(each, host_memory=taken) for each in answer.assignments)
+    return replace(answer, assignments=served).document(problem.inventory)
 
 
 def of_several_inventories(pair: Pair, _: Path) -> Document:

@@ -31,7 +31,7 @@ def test_every_gpu_is_simulated(problem: Problem) -> None:
     answer = place(problem, verify=True, progress=lambda done, total: seen.append((done, total)))
     tried = [done for done, total in seen if total is None]
     assert tried == list(range(1, len(tried) + 1)) and len(tried) >= answer.gpus
-    assert [each for each in seen if each[1] is not None] == [(i + 1, answer.gpus) for i in range(answer.gpus)]
+    assert [each for each in seen if each[1] is not None] == [(i, answer.gpus) for i in range(answer.gpus + 1)]
     for each in answer.assignments:
         assert each.verified is not None
         assert each.verified["hours"] == 3

@@ -33,7 +33,7 @@ SCHEMA = placement_schema()
 SOMETIMES = {
     *("inventory", "interrupted", "counted", "with_a_tenth_more", "unused", "base", "changes"),
     *("weights", "standby", "base_standby", "missed", "verified", "itl_ms", "from", "max_model_len"),
-    *("tensor_parallel_size", "quantization", "kv_cache_dtype"),
+    *("tensor_parallel_size", "quantization", "kv_cache_dtype", "host_memory", "workers", "limit_gib"),
 }
 """Keys that a table may do without."""
 ALWAYS = {("with_a_tenth_more", "missed"), ("verified", "missed"), ("verified", "itl_ms"), ("placements", "inventory")}
