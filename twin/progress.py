@@ -25,6 +25,13 @@ class Bar:
         if progress is not None:
             self._task = progress.add_task(what[:LINE], total=total, left="")
 
+    def begin(self, total: float | None) -> None:
+        """Go on with something of another total, of which nothing is done yet; None: nobody knows how much it is."""
+        self._total, self._began = total, time.monotonic()
+        if self._progress is not None:
+            self._progress.update(self._task, completed=0, left="")
+            next(task for task in self._progress.tasks if task.id == self._task).total = total
+
     def show(self, done: float, *, what: str | None = None, left_s: float | None = None) -> None:
         """Say that `done` of the total is done; `left_s` seconds are left, by the pace so far where it is None."""
         if self._progress is None:

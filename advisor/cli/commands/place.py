@@ -134,8 +134,7 @@ def place(
 
     undo_when_killed()
     files = Files(output, tuple(template or ()), tuple(router or ()), routers.checked_url(url or routers.URL), force)
-    for each in files.routers:
-        routers.template_of(each)  # that a name is none is told before there is work to be lost
+    files.check_formats(vllm)
     with _told_that_nothing_is_placed():
         fleets = [
             Fleet(
@@ -162,9 +161,8 @@ def place(
     strangers = earlier.strangers(before or {}, set(fleets[0].inventory.names))
     if strangers:
         answers = [replace(each, warnings=(*each.warnings, earlier.told(strangers))) for each in answers]
-    for fleet, answer in zip(fleets, answers, strict=False):
-        files.write(fleet, answer, Options(vllm, at_run_time), several=len(fleets) > 1)
-    tell(fleets, answers, form)
+    written = files.write(fleets, answers, Options(vllm, at_run_time))
+    tell(fleets, answers, form)  # also where files cannot be written: the answer may have taken long
     if report is not None and answers:
         from advisor.report.page import fleet as page
 
@@ -172,6 +170,8 @@ def place(
     if len(answers) < len(fleets) or any(each.interrupted for each in answers):
         streams.note("interrupted: this is the best placement found by then")
         raise typer.Exit(128 + signal.SIGINT)
+    if not written:
+        raise typer.Exit(2)
     if strangers or any(_is_no(each, strict=strict or gpus is None) for each in answers):
         raise typer.Exit(1)
 
@@ -210,11 +210,16 @@ def _watched(twin: bool) -> Iterator[Progress]:
     from twin.progress import bar
 
     with compiling_noted() if twin else nullcontext(), bar("placing", None) as shown:
+        known: int | None = None
 
         def show(done: int, total: int | None) -> None:
+            nonlocal known
+            if total != known or done == 0:
+                known = total
+                shown.begin(total)
             if total is None:
                 shown.say(f"placing: {counted(done, 'set')} of adapters tried")
             else:
-                shown.say(f"simulating GPUs: {done} of {total}")
+                shown.show(done, what=f"simulating GPUs: {done:,} of {total:,}")
 
         yield show

@@ -17,6 +17,7 @@ from advisor.errors import InputError
 from advisor.names import counted, listed
 
 if TYPE_CHECKING:
+    from advisor.deploy.write.render import LaunchFile
     from advisor.deploy.write.render_context import Options
     from advisor.inventory.inventory import Inventory
     from advisor.place.judge.servers import Progress
@@ -134,31 +135,75 @@ class Files:
             twice = next(each for i, each in enumerate(where) if each in where[:i])
             raise InputError(f"two inventories of one name would write into {twice}; rename one of them")
 
-    def write(self, fleet: Fleet, answer: Placement, options: Options, *, several: bool) -> None:
-        """Write a fleet's files, and tell of adapters that they cannot load.
+    def check_formats(self, vllm: str | None) -> None:
+        """See to it that there is what is asked for, before there is work to be lost.
 
         Raises:
-            InputError: a file is there already, or cannot be written.
+            InputError: no such template, router or version of vLLM.
+        """
+        from advisor.deploy import vllm_version
+        from advisor.deploy.write import render, router
+
+        for each in self.routers:
+            router.template_of(each)
+        for each in self.templates:
+            render.template_of(each)
+        if vllm is not None:
+            vllm_version.release(vllm)
+
+    def write(self, fleets: Sequence[Fleet], answers: Sequence[Placement], options: Options) -> bool:
+        """Write all files that can be, and tell why others cannot; whether there are none of these."""
+        told = zip(fleets, answers, strict=False)  # those that were placed by the time of an interrupt
+        failed = [why for each in told for why in self._write(*each, options, several=len(fleets) > 1)]
+        for why in failed:
+            streams.note(why)
+        return not failed
+
+    def _write(self, fleet: Fleet, answer: Placement, options: Options, *, several: bool) -> list[str]:
+        """Write a fleet's files, and tell of adapters that they cannot load; what could not be written, and why.
+
+        What a format cannot say keeps that format's files out, not the others'.
         """
         if self.directory is None:
-            return
+            return []
         if not answer.assignments:
             streams.note("nothing to write: no adapter is on a GPU")
-            return
-        from advisor.deploy.write import router
-        from advisor.deploy.write.fleet import launch_files
+            return []
         from advisor.deploy.write.render import FileThereError, write
 
-        files = launch_files(answer, fleet.inventory, self.templates, options)
-        files += [router.render(each, answer, fleet.inventory, self.url) for each in self.routers]
+        files, failed = self._rendered(fleet, answer, options)
         directory = self.of(fleet, several=several)
         try:
-            paths = write(files, directory, replace=self.replace)
+            paths = write(files, directory, replace=self.replace) if files else []
         except FileThereError as error:
-            raise InputError(f"{error}; --force replaces it") from error
+            return [*failed, f"{error}; --force replaces it"]
+        except InputError as error:
+            return [*failed, str(error)]
         streams.note(f"wrote {counted(len(paths), 'file')} to {directory}")
         if self.templates and not options.at_run_time:
             _tell_unsourced(answer, fleet.inventory)
+        return failed
+
+    def _rendered(self, fleet: Fleet, answer: Placement, options: Options) -> tuple[list[LaunchFile], list[str]]:
+        """The files of all templates and routers that can be, and why others cannot."""
+        from advisor.deploy.write import router
+        from advisor.deploy.write.fleet import launch_files
+
+        def of_template(name: str) -> list[LaunchFile]:
+            return launch_files(answer, fleet.inventory, (name,), options)
+
+        def of_router(name: str) -> list[LaunchFile]:
+            return [router.render(name, answer, fleet.inventory, self.url)]
+
+        files: list[LaunchFile] = []
+        failed: list[str] = []
+        makers = [*((each, of_template) for each in self.templates), *((each, of_router) for each in self.routers)]
+        for name, make in makers:
+            try:
+                files += make(name)
+            except InputError as error:
+                failed.append(f"{error}; nothing is written for {name}")
+        return files, failed
 
 
 def _tell_unsourced(answer: Placement, inventory: Inventory) -> None:

@@ -44,8 +44,7 @@ def render(
     """
     if not recommendation.feasible:
         raise InputError(f"nothing to render: {recommendation.reason}")
-    ours = {known: text for known, text in template.shipped().items() if name in _names(known)}
-    file, text = next(iter(ours.items())) if ours else (Path(name).name, template.read(Path(name)))
+    file, text, ours = template_of(name)
     named = ".".join(filter(None, [options.server, file.removesuffix(template.SUFFIX) or file]))
     fill = template.fill if ours else confined.fill
     try:
@@ -56,6 +55,18 @@ def render(
         line = f":{error.line}" if error.line else ""
         raise InputError(f"{name}{line}: mistake in the template: {error}") from error
     return LaunchFile(named, rendered)
+
+
+def template_of(name: str) -> tuple[str, str, bool]:
+    """The file and text of a template, and whether it is a shipped one.
+
+    Raises:
+        InputError: there is none.
+    """
+    for file, text in template.shipped().items():
+        if name in _names(file):
+            return file, text, True
+    return Path(name).name, template.read(Path(name)), False
 
 
 def unsourced(recommendation: Recommendation, inventory: Inventory) -> tuple[str, ...]:

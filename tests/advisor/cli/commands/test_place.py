@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -182,18 +183,33 @@ def test_files_for_every_gpu_and_the_router(run: Run, tmp_path: Path) -> None:
     routes = json.loads((out / "router.json").read_text())
     assert routes["servers"] == {f"gpu-{gpu}": f"http://gpu-{gpu}:8000" for gpu in range(gpus)}
     again = run(*words)
-    assert (again.returncode, again.stdout) == (2, "")
+    assert (again.returncode, again.stdout) == (2, done.stdout)
     assert "already there; --force replaces it" in again.stderr
     assert run(*words, "--force", "--url", "http://10.0.0.1{gpu}:80").returncode == 0
     assert json.loads((out / "router.json").read_text())["servers"]["gpu-1"] == "http://10.0.0.11:80"
 
 
-def test_nothing_is_written_where_something_cannot_be(run: Run, tmp_path: Path) -> None:
-    path = inventories.write(tmp_path, PLAIN.replace('"tenant"', '"a*b"'))
-    done = run("place", path, "-t", "compose", "--router", "litellm", "-o", tmp_path / "launch")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "'a*b': LiteLLM takes names without * and not of os.environ/ alone" in done.stderr
-    assert not (tmp_path / "launch").exists()
+def test_a_name_that_one_format_cannot_say_costs_no_more_than_that_format(run: Run, tmp_path: Path) -> None:
+    path, out = inventories.write(tmp_path, PLAIN.replace('"tenant"', '"a*b"')), tmp_path / "launch"
+    words = ["place", path, "-t", "compose", "--router", "litellm", "--router", "json", "-o"]
+    done = run(*words, out)
+    assert (done.returncode, done.stdout) == (2, run("place", path).stdout)
+    refused = "'a*b': LiteLLM takes names without * and not of os.environ/ alone; nothing is written for litellm"
+    assert refused in done.stderr
+    assert {each.name for each in out.iterdir()} == {"gpu-0.compose.yaml", "router.json"}
+    own = tmp_path / "own.txt.j2"
+    own.write_text("{{ adapters[0].name | only('[a-z]+', 'lower case', 'Ours') }}")
+    done = run("place", path, "-t", own, "--router", "litellm", "-o", tmp_path / "none")
+    assert (done.returncode, done.stdout) == (2, run("place", path).stdout)
+    assert done.stderr.count("nothing is written for") == 2
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_answer_is_told_where_its_files_cannot_be_written(run: Run, tmp_path: Path) -> None:
+    path = inventories.write(tmp_path, PLAIN)
+    done = run("place", path, "--format", "json", "-t", "compose", "-o", path)
+    assert (done.returncode, json.loads(done.stdout)) == (2, answer(run, path))
+    assert "cannot write: not a directory" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -204,6 +220,7 @@ def test_nothing_is_written_where_something_cannot_be(run: Run, tmp_path: Path) 
         (["--algorithm", "pcking"], "no algorithm 'pcking'; did you mean 'packing'?; there are "),
         (["--router", "ngnix", "-o", "x"], "no router 'ngnix'; did you mean 'nginx'?"),
         (["-t", "compse", "-o", "x"], "compse: cannot read: No such file or directory"),
+        (["-t", "compose", "-o", "x", "--vllm", "soon"], "vLLM 'soon': not a version, such as 0.32 or 0.32.0"),
         (["--url", "localhost"], "not where a server answers: 'localhost'"),
         (["--gpus", "0"], "Input should be greater than or equal to 1"),
         (["--gpus", "1", "--n-plus-one"], "one GPU may fail, so that two are needed at least"),
@@ -300,14 +317,20 @@ def test_interrupted_it_says_what_it_has(zoo: Path, tmp_path: Path) -> None:
 
 
 def test_bars_are_drawn_on_a_terminal_alone(zoo: Path, tmp_path: Path) -> None:
-    """Progress goes to stderr, and nothing but text to a stdout that is none."""
+    """Progress goes to stderr, of what is simulated as the share of the GPUs, and nothing but text to stdout."""
     leader, follower = pty.openpty()
-    command = [COMMAND, "place", inventories.write(tmp_path), "--verify", "--zoo", zoo]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=follower, check=False, timeout=300)
-    os.close(follower)
-    os.close(leader)
-    assert done.returncode == 0
-    assert b"\x1b" not in done.stdout
+    command = [COMMAND, "place", inventories.write(tmp_path, BUSY), "--verify", "--zoo", zoo]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=follower, env=os.environ | {"TERM": "xterm"}) as work:
+        os.close(follower)
+        drawn = b""
+        with contextlib.suppress(OSError):  # the terminal has no other end any more
+            while part := os.read(leader, 4096):
+                drawn += part
+        os.close(leader)
+        assert work.stdout is not None and b"\x1b" not in work.stdout.read()
+    assert work.returncode == 0
+    assert re.search(rb"simulating GPUs: [0-9]+ of [0-9]+", drawn)
+    assert re.search("(━+\\S*){2}.* about 0 min left .*simulating GPUs".encode(), drawn)
 
 
 def test_without_the_letters_for_bars(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
