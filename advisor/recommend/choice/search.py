@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from advisor.recommend.answer.reasons import Asked, Kept, Missed, Quotient
 from advisor.recommend.answer.recommendation import Step
+from advisor.recommend.choice.base_traffic import too_much
 from advisor.recommend.choice.configuration import Configuration, Configurator, DoesNotFitError
 from advisor.zoo.tree import load_tree
 from twin.workload import Workload
@@ -79,16 +80,15 @@ def choose(
         reason = f"not even one adapter meets the objective {objective.name}: with 1, {'; '.join(one_more)}"
         each = values["token_rate_mean"]
         beside = f" beside {base:,.0f} tokens/s of requests that name no adapter" if base else ""
-        if base >= values["estimated_load"] * (1 - NOTHING_LEFT):
-            reason = f"requests that name no adapter bring {base:,.0f} tokens/s, alone more than one {unit} serves"
-        else:
-            if of == 1:
-                reason = f"not even the one adapter is served, of {each:,.0f} tokens/s{beside}: {'; '.join(one_more)}"
-            elif limit < 1:
-                reason = f"one adapter of this mix brings {each:,.1f} tokens/s, more than one {unit} serves{beside}"
-                reason = f"{reason}: {one_more[0]}"
-            if each > FILLS * values["estimated_load"]:
-                reason += f"; `advisor place` shares its requests among {unit}s"
+        if base >= values["estimated_load"] * (1 - NOTHING_LEFT):  # rules of a mix know nothing of that
+            return Choice(0, None, (), values, too_much(configurator, everyone))
+        if of == 1:
+            reason = f"not even the one adapter is served, of {each:,.0f} tokens/s{beside}: {'; '.join(one_more)}"
+        elif limit < 1:
+            reason = f"one adapter of this mix brings {each:,.1f} tokens/s, more than one {unit} serves{beside}"
+            reason = f"{reason}: {one_more[0]}"
+        if each > FILLS * values["estimated_load"]:
+            reason += f"; `advisor place` shares its requests among {unit}s"
         return Choice(0, None, tuple(trace), values, reason)
     if one_more or size > limit:
         end = Missed(size + 1, tuple(one_more)) if one_more else Kept(size)

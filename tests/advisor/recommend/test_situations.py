@@ -131,7 +131,11 @@ SITUATIONS = {
         [adapters(10)], ("base model", "name no adapter"), more={"base": {"rate": 5.0}}
     ),
     "a base model that leaves nothing": Situation(
-        [adapters(10)], ("alone more than one GPU serves",), feasible=False, all=False, more={"base": {"rate": 200.0}}
+        [adapters(10)],
+        ("alone more than one GPU serves, which is about", "`advisor place` spreads them"),
+        feasible=False,
+        all=False,
+        more={"base": {"rate": 200.0}},
     ),
     "documents of 60,000 tokens": Situation(
         [adapters(3, rate=0.003)], ("outside", "--max-num-batched-tokens"), more={"lengths": lengths(40_000, 500)}

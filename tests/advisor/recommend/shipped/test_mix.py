@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
+import re
+from dataclasses import replace
 
+import numpy as np
+import pytest
+
+from advisor.inventory.inventory import Inventory
 from advisor.recommend.choice.configuration import Configurator
 from advisor.recommend.objective import Objective, ObjectiveName
 from advisor.recommend.recommend import recommend
@@ -59,3 +65,16 @@ def test_a_giant_comes_first_where_that_serves_much_more(llama: Pair) -> None:
     assert "a-60" in answer.admission.admitted
     assert answer.admission.adapters > 30
     assert "come before the others" in answer.admission.principle
+
+
+def test_of_base_traffic_that_is_too_much_it_is_told_how_much_one_gpu_serves(llama: Pair) -> None:
+    def beside(rate: float) -> Inventory:
+        return inventory(replace(workload(np.full(4, 0.01)), base=workload(np.array([rate]))))
+
+    reason = str(recommend(beside(200.0), llama, Objective()).reason)
+    (told,) = re.findall(r"about ([\d.]+) of these 200 requests/s \(([\d,]+) tokens/s\): some (\d+) GPUs", reason)
+    rate, tokens, gpus = told
+    assert float(tokens.replace(",", "")) == pytest.approx(float(rate) * (223 + 196), rel=0.02)
+    assert int(gpus) == math.ceil(200 / float(rate))
+    assert recommend(beside(0.9 * float(rate)), llama, Objective()).feasible
+    assert not recommend(beside(1.2 * float(rate)), llama, Objective()).feasible
