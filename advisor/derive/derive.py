@@ -39,8 +39,10 @@ SERVING: Mapping[Generation, Serving] = {
     "0.8.5": Serving(max_num_seqs=2048, max_num_batched_tokens=2048),
     "current": Serving(max_num_seqs=1024, max_num_batched_tokens=8192),
 }
-"""Settings; of current versions vLLM's own defaults on GPUs of 70 GiB and more. From 160 GiB on steps have up to
-16,384 tokens, of which the shipped models know nothing."""
+"""Settings; of current versions vLLM's own defaults on GPUs of 70 GiB and more. From 0.28 on steps have up to 16,384
+tokens on GPUs of 160 GiB and more, of which the shipped models know nothing."""
+LARGE_GIB, LARGE_SINCE, LARGE_TOKENS = 160.0, (0, 28), 16_384
+"""On such GPUs, from such a version on, vLLM's own steps have up to so many tokens (vllm-project/vllm #51726)."""
 SMALL = Serving(max_num_seqs=256, max_num_batched_tokens=2048)
 """vLLM's defaults on smaller GPUs, and on every A100."""
 SMALL_GIB, SLOWER = 70.0, "a100"
@@ -286,6 +288,12 @@ def _notes(subject: Subject) -> list[str]:
     if shape.sliding_layers:
         notes.append(
             f"{shape.sliding_layers} of {shape.layers} layers look back over a window only: the KV cache holds more"
+        )
+    if subject.gpu.memory_gib >= LARGE_GIB and is_current(subject.vllm, LARGE_SINCE):
+        notes.append(
+            f"vLLM's own max_num_batched_tokens on a {subject.gpu_name} is {LARGE_TOKENS:,} from "
+            f"{'.'.join(map(str, LARGE_SINCE))} on; {_serving(subject).max_num_batched_tokens:,} is what the figures "
+            "are of, for the models know no larger steps"
         )
     return notes
 

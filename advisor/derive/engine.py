@@ -98,8 +98,8 @@ def _is_newer(vllm: str) -> bool:
     return Version(vllm).release[:2] > Version(CURRENT).release[:2]
 
 
-def is_current(vllm: str) -> bool:
-    """Whether a version is of the current generation, not of the one that was measured (0.8).
+def is_current(vllm: str, since: tuple[int, int] = FIRST_CURRENT) -> bool:
+    """Whether a version is of the current generation, not of the one that was measured (0.8); or of a later release.
 
     Raises:
         InputError: no version, or an older one.
@@ -112,4 +112,4 @@ def is_current(vllm: str) -> bool:
         raise InputError(f"{vllm!r} is not a version of vLLM, such as 0.33") from None
     if release < MEASURED:
         raise InputError(f"vLLM {vllm} is older than 0.8, of which nothing is known")
-    return release >= FIRST_CURRENT
+    return release >= since
