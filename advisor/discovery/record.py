@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from advisor.inventory.document import shown
 
-TIME, ADAPTER, INPUT, OUTPUT, TEXT = "time", "adapter", "input", "output", "text"
+TIME, ADAPTER, INPUT, OUTPUT, TEXT, IDENTITY = "time", "adapter", "input", "output", "text", "identity"
 """Kinds of values."""
 _TIMES = (
     "time", "timestamp", "ts", "arrival", "arrivaltime", "starttime", "requesttime", "receivedat", "createdat",
@@ -40,8 +40,9 @@ _OUTPUTS = (
     "llmtokencountcompletion", "completionlen", "completionlength", "generatedlen", "evalcount",
 )  # fmt: skip
 _TEXTS = ("messages", "prompt", "text", "prompttext")
+_IDENTITIES = ("requestid", "reqid", "xrequestid", "litellmcallid")
 _NAMES: Mapping[str, tuple[str, ...]] = {
-    TIME: _TIMES, ADAPTER: _ADAPTERS, INPUT: _INPUTS, OUTPUT: _OUTPUTS, TEXT: _TEXTS
+    TIME: _TIMES, ADAPTER: _ADAPTERS, INPUT: _INPUTS, OUTPUT: _OUTPUTS, TEXT: _TEXTS, IDENTITY: _IDENTITIES,
 }  # fmt: skip
 _STATES = {"status", "state", "outcome", "requeststatus", "responsestatus", "finishreason"}
 _CODES = {"statuscode", "httpstatus", "httpstatuscode", "responsecode", "httpcode", "httpresponsecode"}

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 from advisor import input_file
 from advisor.discovery.base_model import asked_name
 from advisor.discovery.moments import seconds
-from advisor.discovery.record import ADAPTER, INPUT, OUTPUT, TEXT, TIME, Layouts
+from advisor.discovery.record import ADAPTER, IDENTITY, INPUT, OUTPUT, TEXT, TIME, Layouts
+from advisor.discovery.request import Request, Requests
 from advisor.errors import InputError
 from advisor.inventory.schema import MAX_TOKENS
 
@@ -41,19 +42,9 @@ _VLLM = re.compile(
 )
 _LORA = re.compile(r"lora_request: (?:None|LoRARequest\(.{0,40}?lora_name='(?P<name>(?:[^'\\]|\\.)*)')")
 
-
-class Request(NamedTuple):
-    """A request as a log has it."""
-
-    time_s: float
-    """Seconds, since 1970 or since the log's own beginning."""
-    name: str
-    """Whom it asks; empty for the base model."""
-    input: int | None
-    """Tokens, where the log tells."""
-    output: int | None
-    text: str | None
-    """What it says, where the log holds it."""
+_Told = tuple[Request | str, Any]
+"""A request, or how it failed; and what tells it from others."""
+_Maker = Callable[[Any], _Told]
 
 
 class Log(NamedTuple):
@@ -70,6 +61,8 @@ class Log(NamedTuple):
     """Requests that failed, which are none of those above: how, as the log says it, and how many."""
     cached: int = 0
     """Requests that a gateway answered from its own cache, which are none of those above either."""
+    repeated: int = 0
+    """Records that tell of a request that another record told of."""
 
 
 def read(path: Path) -> Log:
@@ -79,31 +72,33 @@ def read(path: Path) -> Log:
         InputError: it cannot be read, is no log, or holds no request.
     """
     text = input_file.read_export(path, _WHAT, MAX_BYTES)
-    requests, failed, skipped, first, cached = list[Request](), Counter[str](), 0, "", 0
+    gathered, failed, skipped, first, cached = Requests(), Counter[str](), 0, "", 0
     records, request = _records(text, path)
     for line, record in records:
         try:
-            made = request(record)
+            made, identity = request(record)
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             skipped += 1
             first = first or f"line {line}: {str(error)[:160]}"
         else:
             if isinstance(made, Request):
-                requests.append(made)
+                gathered.add(made, identity)
             elif made is _FROM_CACHE:
                 cached += 1
             else:
+                gathered.fail(identity)
                 failed[made] += 1
+    requests = gathered.all()
     if failed and not requests:
         raise InputError(f"{path}: every request here failed ({failed.most_common(1)[0][0]}), so there is no traffic")
     if not requests:
         raise InputError(f"{path}: no request here{f' ({first})' if first else ''}; {_WHAT}")
-    if skipped > (told := len(requests) + failed.total() + cached):
+    if skipped > (told := len(requests) + gathered.repeated + failed.total() + cached):
         raise InputError(f"{path}: {skipped:,} of {skipped + told:,} records tell no request ({first}); {_WHAT}")
-    return Log(requests, skipped, first, min(each.time_s for each in requests) > 1e8, failed, cached)
+    return Log(requests, skipped, first, min(each.time_s for each in requests) > 1e8, failed, cached, gathered.repeated)
 
 
-def _records(text: str, path: Path) -> tuple[Iterable[tuple[int, Any]], Callable[[Any], Request | str]]:
+def _records(text: str, path: Path) -> tuple[Iterable[tuple[int, Any]], _Maker]:
     """The records with their lines, and what makes a request of one."""
     start = text.lstrip()[:1]
     if start == "[" and (listed := _json_list(text)) is not None:
@@ -189,11 +184,11 @@ def _csv(text: str, path: Path) -> Iterator[tuple[int, Any]]:
         raise InputError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
 
 
-def _of_vllm() -> Callable[[Any], Request]:
+def _of_vllm() -> _Maker:
     """What makes a request of a line of vLLM's; it follows the years, which no line tells."""
     last, years = None, 0.0
 
-    def request(line: Any) -> Request:
+    def request(line: Any) -> _Told:
         nonlocal last, years
         found = _VLLM.search(line)
         loras = list(_LORA.finditer(line))  # a prompt that stands before it may hold the like
@@ -204,19 +199,21 @@ def _of_vllm() -> Callable[[Any], Request]:
         if last is not None:
             years = min((years, years - 1, years + 1), key=lambda each: abs(moment + each * _LEAP_YEAR_S - last))
         last = moment + years * _LEAP_YEAR_S
-        return Request(last, loras[-1]["name"] or "", None, None, None)
+        return Request(last, loras[-1]["name"] or "", None, None, None), None
 
     return request
 
 
-def _of_wrapped() -> Callable[[Any], Request]:
+def _of_wrapped() -> _Maker:
     """What makes a request of a record that a collector of logs wrote around a line of vLLM's."""
     layouts, of_line = Layouts(), _of_vllm()
 
-    def request(record: Any) -> Request:
-        made = of_line(_message(record))
+    def request(record: Any) -> _Told:
+        made, _ = of_line(_message(record))
         key, when = layouts.of(record).find(TIME)
-        return made if when is None else made._replace(time_s=seconds(when, key))
+        if when is not None and isinstance(made, Request):
+            made = made._replace(time_s=seconds(when, key))
+        return made, None
 
     return request
 
@@ -230,11 +227,11 @@ def _message(record: Any) -> str:
     return ""
 
 
-def _of_table() -> Callable[[Any], Request | str]:
+def _of_table() -> _Maker:
     """What makes a request of a record with named values, or tells how it failed, or that no server was asked."""
     layouts = Layouts()
 
-    def request(record: Any) -> Request | str:
+    def request(record: Any) -> _Told:
         if not isinstance(record, dict):
             raise ValueError("not a record with named values")
         fields = layouts.of(record)
@@ -250,9 +247,8 @@ def _of_table() -> Callable[[Any], Request | str]:
             _tokens(fields.find(OUTPUT)[1]),
             _text(fields.find(TEXT)[1]),
         )
-        if fields.cached():
-            return _FROM_CACHE
-        return fields.failure() or made
+        how = _FROM_CACHE if fields.cached() else fields.failure()
+        return how or made, fields.find(IDENTITY)[1]
 
     return request
 

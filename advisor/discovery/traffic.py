@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advisor.discovery.base_model import is_base
 from advisor.discovery.discovery import Adapter, Discovery, Phase, Tokens, Traffic
-from advisor.discovery.request_log import Log, Request
+from advisor.discovery.request import Request
+from advisor.discovery.request_log import Log
 from advisor.errors import InputError
 from advisor.names import counted, listed
 
@@ -65,13 +66,7 @@ def discover(log: Log, *, base_names: Collection[str], busiest_hour: bool = Fals
             f"the requests of the log span {(times[-1] - times[0]) / DAY_S:,.0f} days: are all times of one kind, "
             "seconds or dates?"
         )
-    notes = [f"{len(requests):,} requests in {_told_span(times[-1] - times[0])}"]
-    if log.skipped:
-        notes.append(f"{log.skipped:,} records tell no request and were passed over; the first: {log.first}")
-    if log.failed:
-        notes.append(_failures(log.failed))
-    if log.cached:
-        notes.append(f"{counted(log.cached, 'request')} were answered from the gateway's cache, so no server was asked")
+    notes = [f"{len(requests):,} requests in {_told_span(times[-1] - times[0])}", *_not_counted(log)]
     begin, end = _busiest(times)
     peak = (np.searchsorted(times, end) - np.searchsorted(times, begin)) / (end - begin)
     mean = len(times) ** 2 / (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
@@ -221,6 +216,18 @@ def _prefix(requests: Sequence[Request]) -> int | None:
     a_character = sum(tokens for _, tokens in told) / sum(len(text) for text, _ in told)
     tokens = min(int(shared * a_character), *(tokens - 1 for _, tokens in told))
     return tokens if tokens >= LEAST_PREFIX else None
+
+
+def _not_counted(log: Log) -> Iterator[str]:
+    """What is said of the records that are no requests of their own."""
+    if log.skipped:
+        yield f"{log.skipped:,} records tell no request and were passed over; the first: {log.first}"
+    if log.failed:
+        yield _failures(log.failed)
+    if log.repeated:
+        yield f"{counted(log.repeated, 'record')} tell of a request told before, by its id: they are not counted again"
+    if log.cached:
+        yield f"{counted(log.cached, 'request')} were answered from the gateway's cache, so no server was asked"
 
 
 def _failures(failed: Mapping[str, int]) -> str:

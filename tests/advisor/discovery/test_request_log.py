@@ -166,6 +166,30 @@ def test_what_litellm_answers_from_its_cache_is_no_traffic(tmp_path: Path) -> No
     assert any("2 requests were answered from the gateway's cache" in note for note in discovered(log).notes)
 
 
+def test_records_of_one_request_are_one_request(tmp_path: Path) -> None:
+    records = [
+        {"time": 0, "request_id": "r-1", "model": "sql", "event": "begin", "prompt_tokens": 9},
+        {"time": 1, "request_id": "r-1", "event": "piece", "completion_tokens": 3},
+        {"time": 2, "request_id": "r-2", "model": "sql", "event": "begin"},
+        {"time": 3, "request_id": "r-1", "event": "end", "completion_tokens": 7, "status": 200},
+        {"time": 4, "request_id": "r-2", "event": "end", "status": 500},
+        {"time": 5, "model": "sql"},
+        {"time": 6, "model": "sql"},
+        {"time": 7, "request_id": "r-2", "model": "sql", "event": "again"},
+    ]
+    log = written(tmp_path, lines(*records))
+    assert rows(log) == [("sql", 9, 7), ("sql", None, None), ("sql", None, None), ("sql", None, None)]
+    assert [each.time_s for each in log.requests] == [0, 5, 6, 7]
+    assert (log.repeated, sum(log.failed.values())) == (2, 1)
+    assert any("2 records tell of a request told before" in note for note in discovered(log).notes)
+
+
+@pytest.mark.parametrize("identity", ["-", "", None, "same", 0])
+def test_an_identity_that_tells_nothing_joins_no_requests(identity: Any, tmp_path: Path) -> None:
+    records = [{"time": 4000 * i, "request_id": identity, "model": "sql"} for i in range(3)]
+    assert len(written(tmp_path, lines(*records)).requests) == 3
+
+
 def discovered(log: Log) -> Any:
     return traffic.discover(log, base_names={BASE})
 
