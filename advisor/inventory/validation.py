@@ -55,7 +55,11 @@ def _remedy(key: str, known: Mapping[str, object]) -> str:
 def _right(model: type[BaseModel], location: Location) -> str:
     *outer, key = location
     if isinstance(key, int):
-        return f"a table with {', '.join(_fields(model, location))}"
+        field = _fields(model, outer[:-1])[str(outer[-1])]
+        of_tables = any(_models(field.annotation))
+        return (
+            f"a table with {', '.join(_fields(model, location))}" if of_tables else f"an entry of {field.description}"
+        )
     return str(_fields(model, outer)[key].description)
 
 

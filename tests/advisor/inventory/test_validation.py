@@ -231,6 +231,16 @@ def test_a_value_of_any_type_anywhere_gives_one_line(value: Any, place: str) -> 
         ("[[adapters]]", "[base_traffic]\nrate = 1\n[[adapters]]", "unknown key 'base_traffic'; did you mean 'base'?"),
         ("[[adapters]]", "[[adaptors]]", "unknown key 'adaptors'; did you mean 'adapters'?"),
         ("[lengths]", "[server]\nmax_lora_rank = 24\n[lengths]", "inventory:5: server: max_lora_rank is 24, but must"),
+        (
+            "rank = 16",
+            'rank = 16\ntarget_modules = ["q_proj", 3]',
+            "target_modules: entry 2 is 3, but must be an entry of a list of the modules",
+        ),
+        (
+            "rank = 16",
+            'rank = 16\ntarget_modules = ["v\\u0000oj"]',
+            "target_modules: entry 1 is 'v\\x00oj', but must be",
+        ),
         ("rank = 16", "rank = 1" + "0" * 5000, "not readable as TOML"),
         ("rank = 16", "rank = " + "[" * 9000, "not readable as TOML"),
         ("rank = 16", "rank = ", "not valid TOML"),
