@@ -54,18 +54,26 @@ def read_export(path: Path, what: str, most: int) -> str:
     Raises:
         InputError: as `read_text`; `most` is of what is unpacked, too.
     """
-    data = read(path, what, most)
+    return decoded(read(path, what, most), path, what, most)
+
+
+def decoded(data: bytes, where: Path | str, what: str, most: int) -> str:
+    """The text of what another program wrote, as `read_export` has it.
+
+    Raises:
+        InputError: it is not UTF-8, or broken, or unpacks to more than `most` bytes.
+    """
     if data.startswith(b"\x1f\x8b"):
-        data = _unpacked(data, path, what, most)
+        data = _unpacked(data, where, what, most)
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8-sig")
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         name = "UTF-8" if encoding == "utf-8-sig" else "UTF-16"
-        raise InputError(f"{path}: not {name} text (byte {error.start}); {what}") from error
+        raise InputError(f"{where}: not {name} text (byte {error.start}); {what}") from error
 
 
-def _unpacked(data: bytes, path: Path, what: str, most: int) -> bytes:
+def _unpacked(data: bytes, where: Path | str, what: str, most: int) -> bytes:
     """What gzip packed, of one or several members."""
     parts, size = list[bytes](), 0
     try:
@@ -74,12 +82,12 @@ def _unpacked(data: bytes, path: Path, what: str, most: int) -> bytes:
             parts.append(unpacker.decompress(data, most + 1 - size))
             size += len(parts[-1])
             if size > most:
-                raise InputError(f"{path}: more than {most:,} bytes, unpacked; {what}")
+                raise InputError(f"{where}: more than {most:,} bytes, unpacked; {what}")
             if not unpacker.eof:
-                raise InputError(f"{path}: packed by gzip, and cut short; {what}")
+                raise InputError(f"{where}: packed by gzip, and cut short; {what}")
             data = unpacker.unused_data.lstrip(b"\0")
     except zlib.error as error:
-        raise InputError(f"{path}: packed by gzip, and broken ({error}); {what}") from error
+        raise InputError(f"{where}: packed by gzip, and broken ({error}); {what}") from error
     return b"".join(parts)
 
 

@@ -40,7 +40,7 @@ def read(source: str) -> Page:
         InputError: it cannot be read, or is no page of metrics.
     """
     if is_url(source):
-        return parse(_decoded(_get(source), source), source)
+        return parse(input_file.decoded(_get(source), source, _WHAT, MAX_BYTES), source)
     return parse(input_file.read_export(Path(source), _WHAT, MAX_BYTES), source)
 
 
@@ -56,22 +56,25 @@ def over(server: str, span_s: float) -> Page:
     Raises:
         InputError: it does not answer, or not as Prometheus does, or knows no metric that tells of adapters.
     """
-    known = set(_ask(server, "label/__name__/values", {}))
-    wanted = [name for name in sorted(known) if _tells(name)]
-    samples = [
-        sample(name, {k: v for k, v in each["metric"].items() if k != "__name__"}, float(each["value"][1]))
-        for name in wanted
-        for each in _ask(server, "query", {"query": _over(name, span_s)})["result"]
-    ]
+    try:
+        known = {str(name) for name in _ask(server, "label/__name__/values", {})}
+        samples = [
+            sample(name, _labels(each["metric"]), float(each["value"][1]))
+            for name in sorted(known)
+            if _tells(name)
+            for each in _ask(server, "query", {"query": _over(name, span_s)})["result"]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        raise _no_prometheus(server) from None
     return page(samples, server)
 
 
-def hourly(server: str, metric: str, span_s: float) -> list[float]:
-    """Requests/s of a counter, hour by hour, over the last `span_s` seconds."""
-    now = time.time()
-    hours = {"query": f"sum(rate({{__name__={json.dumps(metric)}}}[1h]))", "start": now - span_s + 3600, "end": now}
-    result = _ask(server, "query_range", {**hours, "step": 3600})["result"]
-    return [float(value) for _, value in result[0]["values"]] if result else []
+def _labels(metric: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in metric.items() if key != "__name__"}
+
+
+def _no_prometheus(server: str) -> InputError:
+    return InputError(f"{server}: does not answer as Prometheus does; a URL such as http://prometheus:9090 is needed")
 
 
 def _tells(name: str) -> bool:
@@ -91,14 +94,12 @@ def _ask(server: str, what: str, parameters: Mapping[str, Any]) -> Any:
     """The data that Prometheus' API answers with."""
     url = f"{server.rstrip('/')}/api/v1/{what}" + (f"?{urllib.parse.urlencode(parameters)}" if parameters else "")
     try:
-        answer = json.loads(_decoded(_get(url), server))
+        answer = json.loads(input_file.decoded(_get(url), server, _WHAT, MAX_BYTES))
         if answer["status"] != "success":
             raise InputError(f"{server}: Prometheus refuses {what}: {answer.get('error', 'no reason given')}")
         return answer["data"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise InputError(
-            f"{server}: does not answer as Prometheus does; a URL such as http://prometheus:9090 is needed"
-        ) from None
+        raise _no_prometheus(server) from None
 
 
 def _get(url: str) -> bytes:
@@ -113,10 +114,3 @@ def _get(url: str) -> bytes:
     if len(data) > MAX_BYTES:
         raise InputError(f"{url}: more than {MAX_BYTES:,} bytes; {_WHAT}")
     return data
-
-
-def _decoded(data: bytes, where: str) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: not UTF-8 text (byte {error.start}); {_WHAT}") from None
