@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advisor.inventory.inventory import Inventory
 from twin.arrivals import Floats
@@ -53,6 +56,19 @@ def crowd(inventory: Inventory) -> Crowd:
         shares = rate[members] / rate[members[0]]  # of the moments of the busiest, at which the others are asked
         mates += float(rate[members] @ (shares.sum() - shares)) / theirs
     return Crowd(max(map(len, found)), theirs / float(inventory.workload.traffic.rate.sum()), mates)
+
+
+def crowds(inventory: Inventory, order: NDArray[np.int64]) -> Callable[[int], Crowd]:
+    """Who is asked at the same moment among the first so many adapters of an order; of more than it has, all of it."""
+    if not inventory.together:
+        return alone
+    return cache(lambda size: crowd(inventory.take(np.sort(order[:size]))))
+
+
+def alone(adapters: int) -> Crowd:
+    """That each of so many is asked by itself."""
+    del adapters
+    return Crowd()
 
 
 def drawn(inventory: Inventory, duration_s: float, seed: int) -> Requests:

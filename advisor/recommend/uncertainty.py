@@ -92,8 +92,9 @@ def hedged(
             reason += f"; by {MIDDLE} {counted(up_to, 'adapter')} would be served"
         return replace(answer, reason=reason, uncertainty=uncertainty)
     asked = settle_context(inventory.mix, caution.pair.profile, inventory.server, inventory.fixed).max_model_len
-    configurator_of = partial(_configurator, answer.settings, inventory, objective, asked)
-    served, middle = _expectation(answer, inventory, configurator_of(pair))
+    admitted = inventory.only(answer.admission.admitted)
+    configurator_of = partial(_configurator, answer.settings, admitted, objective, asked)
+    served, middle = _expectation(answer, admitted, configurator_of(pair))
     assert answer.expected is not None
     if middle is None:  # the middle bears whatever the careful one bears; but models are no law
         return replace(answer, uncertainty=uncertainty)
@@ -108,11 +109,11 @@ def hedged(
 
 
 def _expectation(
-    answer: Recommendation, inventory: Inventory, configurator: Configurator
+    answer: Recommendation, admitted: Inventory, configurator: Configurator
 ) -> tuple[Workload, Expectation | None]:
     """The traffic of the admitted adapters, and what is expected of it under the settings of the answer."""
     assert answer.settings is not None
-    mix = inventory.only(answer.admission.admitted).mix
+    mix = admitted.mix
     served = mix.take((mix.rate > 0).nonzero()[0])
     try:
         return served, configurator.expect(served, answer.settings.max_loras)
@@ -121,7 +122,7 @@ def _expectation(
 
 
 def _configurator(
-    settings: Settings, inventory: Inventory, objective: Objective, max_model_len: int, pair: Pair
+    settings: Settings, admitted: Inventory, objective: Objective, max_model_len: int, pair: Pair
 ) -> Configurator:
     """Asks the models of a pair under these settings, with the longest sequence that they were chosen beside."""
     fixed = {
@@ -131,7 +132,8 @@ def _configurator(
         "max_num_seqs": settings.max_num_seqs,
         "max_num_batched_tokens": settings.max_num_batched_tokens,
     }
-    return Configurator(pair, objective, fixed, together=together.crowd(inventory))
+    crowd = together.crowd(admitted)
+    return Configurator(pair, objective, fixed, together=lambda _: crowd)
 
 
 def _ranges(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from advisor.features.vector import Measured
 from advisor.recommend.answer.reasons import FewerAdapters, Fixed, Missed, NextRank, Shorter, SlotsMemory
 from advisor.recommend.answer.recommendation import Step
-from advisor.recommend.choice.simultaneous import beside_others
+from advisor.recommend.choice.simultaneous import MARGIN, beside_others
 from advisor.recommend.choice.spare_slots import FEW, WAITING, spare_slots, uneven, waiting
 from advisor.recommend.load import Load
 from advisor.recommend.objective import Expectation, Objective
@@ -21,7 +21,7 @@ from advisor.recommend.server.context import longest_beside
 from advisor.recommend.server.kernel_reach import largest_side, most_slots
 from advisor.recommend.server.launched import with_settings
 from advisor.recommend.server.room import crowded
-from advisor.together import Crowd
+from advisor.together import Crowd, alone
 from advisor.zoo.pair import Pair
 from advisor.zoo.predictor import load_predictor
 from advisor.zoo.tree import load_tree
@@ -29,8 +29,6 @@ from twin.service_level import STARVED_BELOW
 from twin.settings import Settings, slot_rank
 from twin.workload import Workload
 
-ALONE = Crowd()
-"""Every adapter is asked by itself."""
 OTHER_SLOTS = (1.25, 1.6, 2.2, 3.5, 0.8, 0.7, 0.6, 0.4)
 """Times the slots of the rules: what is tried where these would miss the objective."""
 FEWER_SLOTS = (0.85, 0.7, 0.6, 0.5, 0.4, 0.3)
@@ -80,15 +78,16 @@ class Configurator:
         idle_adapters: int = 0,
         idle_rank: int = 0,
         host_slots: int | None = None,
-        together: Crowd = ALONE,
+        together: Callable[[int], Crowd] = alone,
         longest: int = 0,
     ) -> None:
         """Load the models.
 
         Settings that are `fixed` stay as they are. Beside the adapters that are asked there may be idle ones, which
         take room in host memory, and slots of their rank. Host memory holds no more than `host_slots` adapters, where
-        that is given. Adapters are asked `together`, at the same moment. Where the slots leave room for sequences of
-        more than `max_model_len` tokens, the server is launched for them, up to the `longest` that is wanted.
+        that is given. Adapters are asked `together`, at the same moment, who of them hangs on how many are
+        served. Where the slots leave room for sequences of more than `max_model_len` tokens, the server is launched for
+        them, up to the `longest` that is wanted.
 
         Raises:
             InputError: a shipped file is missing or altered.
@@ -98,7 +97,7 @@ class Configurator:
         self.profile = with_settings(pair.profile, self._fixed)
         self._max_model_len = self.profile.memory.max_model_len
         self._idle_adapters, self._idle_rank = idle_adapters, idle_rank
-        self._crowd, self._longest = together, longest
+        self._crowds, self._longest = together, longest
         self._host_slots = sys.maxsize if host_slots is None else host_slots
         self._side = largest_side(pair)
         self._longest_prompt = pair.models.manifest.range["input_mean"][1]
@@ -172,7 +171,7 @@ class Configurator:
         most = min(most, self._reached(int(trace[0].result)))
         fitting = self._within_memory(most, int(trace[0].result), trace)
         most = most if fitting is None else int(fitting.result)
-        return range(most if "max_loras" in self._fixed else min(self._crowd.size, most), most + 1)
+        return range(most if "max_loras" in self._fixed else min(self._crowds(len(mix)).size, most), most + 1)
 
     def settings(self, mix: Workload, max_loras: int) -> Settings:
         """The settings of a server for all adapters of `mix` with so many slots."""
@@ -192,7 +191,7 @@ class Configurator:
         if "max_loras" in self._fixed or self.objective.trees != "steady" or uneven(values):
             return []
         active = values["active_adapters"]
-        least = max(active + SPREADS * math.sqrt(active), FEW, self._crowd.size)
+        least = max(active + SPREADS * math.sqrt(active), FEW, self._crowds(int(values["adapters"])).size)
         return [slots for slots in (round(asked * share) for share in FEWER_SLOTS) if least <= slots < asked]
 
     def _settings(self, mix: Workload, max_loras: int, rank: int) -> Settings:
@@ -223,8 +222,9 @@ class Configurator:
             yield Step("max_loras", (*decision.reasons, FewerAdapters(most, wanted)), most)
             return
         yield Step("max_loras", decision.reasons, wanted)
-        if self._crowd.size > 1 and (seated := min(wanted + self._crowd.size - 1, most)) > wanted:
-            yield Step("max_loras", (f"{self._crowd.size} adapters are asked at the same moment, a slot each",), seated)
+        size = self._crowds(len(mix)).size
+        if size > 1 and (seated := min(wanted + size - 1, most)) > wanted:
+            yield Step("max_loras", (f"{size} adapters are asked at the same moment, a slot each",), seated)
         elif self.objective.trees == "steady" and (wanted <= FEW or uneven(measured.values)):
             slots = range(wanted, most + 1)
             yield from spare_slots(measured, mix, slots, lambda each: self._capacity(each, rank), self._max_model_len)
@@ -292,7 +292,10 @@ class Configurator:
     def _expectation(self, values: Mapping[str, float], mix: Workload, settings: Settings) -> Expectation:
         predicted, required = self._predict(values), self._predict.required
         load = Load(self.profile, settings, values, predicted.itl_ms, predicted.ttft_ms)
-        predicted = beside_others(predicted, load, self._crowd)
+        crowd, margins = self._crowds(len(mix)), self._predict.margins
+        predicted = beside_others(predicted, load, crowd)
+        if crowd.size > 1:
+            margins = {**margins, "ttft_ms": max(margins.get("ttft_ms", 1.0), MARGIN)}
         kv_capacity_tokens = self._capacity(settings.max_loras, settings.max_lora_rank)
         chance = predicted.chance
         if chance < required and values["load_share"] <= IDLE and values["input_mean"] > self._longest_prompt:
@@ -313,7 +316,7 @@ class Configurator:
             chance=chance,
             required_chance=required,
             percentiles=predicted.percentiles,
-            margins=self._predict.margins,
+            margins=margins,
             shortages=crowded(values, kv_capacity_tokens) if self.objective.trees == "steady" else (),
             one_token=bool((mix.traffic.output_mean[mix.traffic.rate > 0] <= 1.0).all()),
         )

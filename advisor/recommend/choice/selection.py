@@ -137,7 +137,7 @@ class Selector:
                 idle_adapters=len(idle),
                 idle_rank=int(self.mix.rank[idle].max(initial=0)),
                 host_slots=None if host is None else host.slots,
-                together=together.crowd(self.inventory),
+                together=together.crowds(self.inventory, candidates.order),
                 longest=self.longest,
             )
             choice = self._choose(configurator, candidates, of, in_host, min(least, of))
@@ -151,7 +151,7 @@ class Selector:
     def _choose(self, configurator: Configurator, candidates: Candidates, of: int, in_host: int, least: int) -> Choice:
         """How many of the first `of` candidates to admit, and how to serve them, beside idle ones up to `in_host`."""
         del in_host  # idle adapters change nothing that the models know
-        which = "that are asked and not left out"
+        which = "that are asked and not left out" if of == len(candidates.order) else "that host memory has room for"
         if of == int((self.mix.rate > 0).sum()):
             which = "in the inventory" if of == len(self.mix) else "that are asked"
         return choose(configurator, lambda size: self.mix.take(candidates.order[:size]), of, which, least=least)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from advisor.inventory.inventory import Inventory
-from advisor.recommend.answer.outlook import Binding
+from advisor.recommend.answer.outlook import Binding, Resource
 from advisor.recommend.answer.reasons import Missed
 from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Objective
@@ -51,6 +51,8 @@ def _binding(inventory: Inventory, pair: Pair, objective: Objective, answer: Rec
         return replace(found, what="slot_rank")
     ends = [step.reasons[0] for step in answer.trace if step.output == "admission_limit"]
     missed = next((reason for reason in ends if isinstance(reason, Missed)), Missed(found.beyond, found.missed))
+    if found.what == "nothing":  # by themselves those that are admitted are far from any limit; one more is not
+        found = replace(found, what=_missed(missed.misses))
     return replace(
         found,
         adapters=found.admitted,
@@ -60,6 +62,12 @@ def _binding(inventory: Inventory, pair: Pair, objective: Objective, answer: Rec
         missed=missed.misses,
         at_limit=found.in_flight,
     )
+
+
+def _missed(missed: tuple[str, ...]) -> Resource:
+    """What a limit that is missed says of what binds."""
+    limits: dict[str, Resource] = {"TTFT": "ttft_limit", "ITL": "itl_limit"}
+    return next((limit for name, limit in limits.items() if any(each.startswith(name) for each in missed)), "compute")
 
 
 def _slots_alone(

@@ -56,7 +56,7 @@ class Mix:
             idle_adapters=len(idle),
             idle_rank=int(everyone.rank[idle].max(initial=0)),
             host_slots=in_host,
-            together=together.crowd(inventory),
+            together=together.crowds(inventory, asked[self._order]),
         )
         in_host = int(fixed.get("max_cpu_loras", MOST_TIMES * len(everyone) if in_host is None else in_host))
         held = len(idle) if in_host >= len(everyone) else 0  # some are on disk, and more would give way

@@ -9,9 +9,12 @@ import pytest
 
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
+from advisor.recommend.what_if.explore import explored
+from advisor.report import Format, write
 from advisor.simulation import verified
 from advisor.together import crowd
 from advisor.zoo.pair import Pair
+from advisor.zoo.pairs import find_pair
 from tests.advisor.recommend.shipped.questions import inventory, workload
 from twin.service_level import Limit
 
@@ -99,3 +102,29 @@ def test_whoever_is_asked_with_others_has_mates() -> None:
     assert found.mates == pytest.approx((1.0 * 0.4 + 0.4 * 1.2 + 0.8 * 1.0) / 2.2)
     assert (found.size, found.share) == (3, pytest.approx(2.2 / 2.7))
     assert crowd(alone).mates == 0
+
+
+@pytest.mark.parametrize("derived", [False, True])
+def test_of_a_group_that_is_not_served_as_a_whole_the_rest_is_as_large_as_it_is(llama: Pair, derived: bool) -> None:
+    """One of twelve was admitted, and waited for eleven others that were not."""
+    mix = workload(np.full(30, 0.05), lengths=(6000.0, 2000.0, 20.0, 10.0))
+    asked = replace(inventory(mix), together=dict.fromkeys(inventory(mix).names, "panel"))
+    pair = find_pair(asked.model, "l40s") if derived else llama
+    impatient = Objective(ttft_limit=Limit(2.0))
+    answer = explored(asked, pair, impatient, recommend(asked, pair, impatient))
+    assert answer.expected is not None
+    assert 2 < answer.admission.adapters < 30
+    measured = verified(answer, asked, pair.profile, impatient).verified
+    assert measured["steady"]
+    assert answer.expected.ttft_ms == pytest.approx(measured["ttft_ms"], rel=0.3)
+    assert answer.expected.ttft_ms > (400 if derived else 1000)
+    assert answer.binding is not None and answer.binding.what != "nothing"
+
+
+def test_what_host_memory_leaves_out_is_not_told_as_asked_and_admitted(llama: Pair) -> None:
+    """ "26 adapters admitted: all that are asked and not left out" was said where 74 others are asked."""
+    asked = replace(inventory(workload(np.full(100, 0.02))), host_memory_gib=2.0)
+    answer = recommend(asked, llama, Objective())
+    assert 0 < answer.admission.adapters < 100
+    text = " ".join(write(answer, Format.TEXT).split())
+    assert f"{answer.admission.adapters} adapters admitted: all that host memory has room for" in text
