@@ -86,7 +86,7 @@ def into(text: str, found: Discovery, where: str) -> str:
     if "model" not in _parsed(text, where) and found.model is not None:
         text = f"{_line('model', found.model)}\n{text}"
     try:
-        document = tomlkit.parse(text)
+        document = tomlkit.parse(f"{text.rstrip()}\n" if text.strip() else text)
     except TOMLKitError as error:
         raise InputError(f"{where}: not valid TOML: {error}") from None
     entries = _entries(document)
@@ -106,7 +106,7 @@ def into(text: str, found: Discovery, where: str) -> str:
             entry["rate"] = 0
     for adapter in found.adapters:
         if adapter.name not in seen:
-            entries.append(_write(tomlkit.table(), _values(adapter)))
+            _append(entries, adapter)
     if found.phases:
         if "phases" not in document:
             document.add(tomlkit.nl())
@@ -115,6 +115,15 @@ def into(text: str, found: Discovery, where: str) -> str:
             document["phases"].append(_write(tomlkit.table(), _phase(phase)))
     _drop_answered(document, document.get("base"), *entries)
     return tomlkit.dumps(document)
+
+
+def _append(entries: Any, adapter: Adapter) -> None:
+    """A new entry at the end, with an empty line before it."""
+    import tomlkit
+
+    if entries and not entries[-1].as_string().endswith("\n\n"):
+        entries[-1].add(tomlkit.nl())
+    entries.append(_write(tomlkit.table(), _values(adapter)))
 
 
 def _entries(document: Any) -> Any:

@@ -143,3 +143,11 @@ def test_a_model_that_the_file_lacks_is_written_first() -> None:
 def test_what_cannot_be_added_to_is_an_error_in_one_line(text: str) -> None:
     with pytest.raises(InputError):
         toml_file.into(text, FOUND, "file")
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "\n\n[base]\nrate = 1\n"])
+def test_a_new_entry_stands_apart_from_the_one_before_it(end: str) -> None:
+    text = 'model = "m"\n\n[[adapters]]\nname = "old"\nrank = 8\nrate = 1' + end
+    written = toml_file.into(text, Discovery((Adapter("a", 8), Adapter("b", 8))), "i")
+    assert [each["name"] for each in tomli.loads(written)["adapters"]] == ["old", "a", "b"]
+    assert written.count("\n\n[[adapters]]") == 3 and "\n\n\n" not in written
