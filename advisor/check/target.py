@@ -151,11 +151,16 @@ class Target:
     @cached_property
     def covering_len(self) -> int:
         """The max_model_len that is recommended or, where none is, one that 99.9 % of the requests fit into."""
-        from advisor.recommend.server.context import covering_len
-
         advice = self.recommendation.settings
         if advice and advice.max_model_len < self.profile.memory.max_model_len:
             return advice.max_model_len
+        return self.needed_len
+
+    @cached_property
+    def needed_len(self) -> int:
+        """A max_model_len that 99.9 % of the requests fit into, and no more than they need."""
+        from advisor.recommend.server.context import covering_len
+
         return min(covering_len(self.inventory.mix), self.profile.memory.max_model_len)
 
     def refused_share(self, longest: int) -> float | None:

@@ -147,6 +147,24 @@ def test_a_long_context_that_costs_slots_is_told() -> None:
     assert "AD304" not in codes(check(GOOD, target()))
 
 
+def test_a_context_is_long_by_what_requests_need_not_by_what_memory_allows() -> None:
+    """On a small GPU a length is recommended that is much longer than requests need; one that costs slots is told."""
+    small = f"""
+        model = "{MODEL}"
+        gpu = "rtx-4090"
+        lengths = {{ input = {{ mean = 223, std = 191 }}, output = {{ mean = 196, std = 181 }} }}
+        [[adapters]]
+        name = "a"
+        count = 8
+        rank = 16
+        rate = 0.05
+    """
+    settings = "--max-loras 1 --max-cpu-loras 8 --max-lora-rank 16"
+    found = only(f"{ON} {settings} --max-model-len 31500", "AD304", inventory=small)
+    assert "your requests fit into 3,072 tokens" in found.why
+    assert found.fix is not None and "21504" in found.fix.message
+
+
 @pytest.mark.parametrize(
     ("command", "code"),
     [

@@ -28,9 +28,10 @@ def check(server: Server) -> Iterator[Finding]:
     share, longest = settings.get("gpu_memory_utilization"), int(settings.get("max_model_len", own))
     wanted = max(int(settings["max_loras"]), len(target.served))
     fit = target.most_slots(wanted, rank, longest, share)
-    if fit >= min(wanted, target.wanted_slots) or longest < FAR * (needed := target.covering_len):
+    if fit >= (asked := min(wanted, target.wanted_slots)) or longest < FAR * (needed := target.needed_len):
         return
-    more = target.most_slots(wanted, rank, needed, share)
+    more, advised = target.most_slots(wanted, rank, needed, share), target.covering_len
+    enough = advised <= longest and target.most_slots(wanted, rank, advised, share) >= min(asked, more)
     stands = server.says("max_model_len") if server.given("max_model_len") else f"the model's max_model_len {own:,}"
     yield RULE.finding(
         server,
@@ -38,5 +39,5 @@ def check(server: Server) -> Iterator[Finding]:
         server.place("max_model_len"),
         why=f"the KV cache must hold one request of that length; your requests fit into {needed:,} tokens, "
         f"which leave room for {more:,} slots",
-        fix=server.written(max_model_len=needed),
+        fix=server.written(max_model_len=advised if enough else needed),
     )
