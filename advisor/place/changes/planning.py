@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from advisor.place.changes.copies import Copies
 from advisor.place.changes.keeping import same_type
 from advisor.place.changes.previous import Running
 from advisor.place.judge.running import missed_under
@@ -56,6 +57,7 @@ class _Planner:
             there = {positions[name] for name in running.adapters if name in positions}
             gpu_type = by_pair.get(running.pair or "", self._type.get(gpu, 0))
             self._now[gpu] = _State(there, dict(running.flags), gpu_type, running.base)
+        self._copies = Copies(placement, previous, positions)
         self._steps: list[Step] = []
         self._detours: list[int] = []
         self._paused: list[int] = []
@@ -95,6 +97,7 @@ class _Planner:
             detours=tuple(self._detours),
             overloaded=overloaded,
             forced=tuple(dict.fromkeys(self._forced)),
+            together=self._copies.together,
         )
 
     def _held(self, gpu: int) -> bool:
@@ -138,7 +141,11 @@ class _Planner:
             return False
         if dict(running.flags) == dict(assignment.flags):
             return True
-        return not assignment.standby and self._holds(gpu, set(assignment.adapters))
+        state, final = self._now[gpu], self._copies.final
+        weights = {each: final[each] for each in assignment.adapters if each in final}
+        return not assignment.standby and self._holds_under(
+            state.gpu_type, assignment.adapters, state.fixed, state.base, weights
+        )
 
     def _final_flags(self, gpu: int) -> dict[str, int | float]:
         return dict(self._new[gpu].flags)
@@ -170,7 +177,13 @@ class _Planner:
         ready = [
             gpu
             for gpu in sorted(restarting)
-            if self._holds_under(self._type[gpu], self._now[gpu].adapters, self._final_flags(gpu), self._share(gpu))
+            if self._holds_under(
+                self._type[gpu],
+                self._now[gpu].adapters,
+                self._final_flags(gpu),
+                self._share(gpu),
+                self._weights(gpu, self._now[gpu].adapters),
+            )
         ]
         for gpu in ready:
             self._steps.append(Step("restart", gpu))
@@ -200,7 +213,10 @@ class _Planner:
         return bool(some)
 
     def _go(self, adapter: int, gpu: Place, new: Mapping[int, set[int]], detour: bool = False) -> None:
-        source = self._leaving(adapter, new, gpu)
+        places = sum(adapter in state.adapters for state in self._now.values())
+        # Copies that are more than there were come first, so that none has more than its share when others move.
+        more = not detour and self._copies.missing(adapter, places)
+        source = None if more else self._leaving(adapter, new, gpu)
         known = source is not None or adapter in self._paused
         self._steps.append(Step("move" if known else "add", gpu, adapter, source=source))
         self._now[gpu].adapters.add(adapter)
@@ -273,21 +289,26 @@ class _Planner:
 
     def _holds(self, gpu: Place, adapters: set[int]) -> bool:
         state = self._now[gpu]
-        return self._holds_under(state.gpu_type, adapters, state.fixed, state.base)
+        return self._holds_under(state.gpu_type, adapters, state.fixed, state.base, self._weights(gpu, adapters))
 
     def _holds_under(
-        self, gpu_type: int, adapters: Iterable[int], flags: Mapping[str, int | float] | None, base: float
+        self,
+        gpu_type: int,
+        adapters: Iterable[int],
+        flags: Mapping[str, int | float] | None,
+        base: float,
+        weights: Mapping[int, float],
     ) -> bool:
         """Whether a server with these flags keeps the objective with these adapters."""
-        group = Group(tuple(sorted(adapters)), gpu_type, self._weights(adapters), base=base)
-        key = (group.gpu_type, group.adapters, base, tuple(sorted((flags or {}).items())), flags is None)
+        group = Group(tuple(sorted(adapters)), gpu_type, weights, base=base)
+        shares = tuple(sorted(weights.items()))
+        key = (group.gpu_type, group.adapters, shares, base, tuple(sorted((flags or {}).items())), flags is None)
         if key not in self._judged:
             self._judged[key] = self._judge(group, flags)
         return self._judged[key]
 
-    def _weights(self, adapters: Iterable[int]) -> dict[int, float]:
-        shared = {adapter: share for each in self._new.values() for adapter, share in each.weights.items()}
-        return {adapter: shared[adapter] for adapter in adapters if adapter in shared}
+    def _weights(self, gpu: Place, adapters: Iterable[int]) -> dict[int, float]:
+        return self._copies.weights(gpu, adapters, {place: state.adapters for place, state in self._now.items()})
 
     def _judge(self, group: Group, flags: Mapping[str, int | float] | None) -> bool:
         if not group.adapters and not group.base:

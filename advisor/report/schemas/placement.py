@@ -143,6 +143,8 @@ def _changes() -> Schema:
         "detours": adapters | {"description": "names of adapters that wait on another GPU until there is room"},
         "overloaded_before": gpus | {"description": "GPUs that miss the objective before the first step"},
         "overloaded_meanwhile": gpus | {"description": "GPUs that miss it on the way, as there is no other"},
+        "routed_together": adapters
+        | {"description": "names of adapters whose new copies are sent requests only once all of them are loaded"},
     }
     move = table(
         "step adapter to",

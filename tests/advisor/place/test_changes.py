@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
+from advisor.place.changes.copies import Copies
 from advisor.place.changes.previous import Running, read
 from advisor.place.judge.running import missed_under
 from advisor.place.judge.servers import Servers
@@ -22,7 +23,9 @@ from advisor.place.place import place
 from advisor.place.placement import Group, Placement
 from advisor.place.problem import GpuType, Problem
 from advisor.place.steps import SPARE
+from advisor.report.placement import write
 from advisor.zoo.pair import Pair
+from tests.advisor.deploy.placements import placed
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
 from twin.workload import Workload
@@ -114,6 +117,108 @@ def test_steps_lead_to_the_new_placement(
     assert all(not each.missed for each in answer.assignments)
     assert place(later, previous=previous) == answer
     json.dumps(answer.document(later.inventory))
+
+
+def spread(answer: Placement, previous: dict[int, Running], problem: Problem) -> int:
+    """Does the steps as a router spreads requests evenly over the copies that it knows; how many states it looked at.
+
+    It knows new copies once as many are loaded as there are to be.
+    """
+    servers, position = Servers(problem), {name: i for i, name in enumerate(problem.inventory.names)}
+    new = {each.gpu: each for each in answer.assignments}
+    there: dict[Any, set[int]] = {gpu: {position[name] for name in each.adapters} for gpu, each in previous.items()}
+    flags: dict[Any, Any] = {gpu: each.flags for gpu, each in previous.items()}
+    old, wanted = {gpu: set(adapters) for gpu, adapters in there.items()}, Counter[int]()
+    for each in answer.assignments:
+        wanted.update(each.adapters)
+    changes, seen = answer.changes, 0
+    assert changes is not None
+    for step in changes.steps:
+        if step.what in ("start", "restart"):
+            there.setdefault(step.gpu, set())
+            flags[step.gpu] = None if step.gpu == SPARE else new[step.gpu].flags  # type: ignore[index]
+        elif step.what == "stop":
+            del there[step.gpu]
+        elif step.what == "remove":
+            there[step.gpu].remove(step.adapter)  # type: ignore[arg-type]
+        else:
+            there[step.gpu].add(step.adapter)  # type: ignore[arg-type]
+            if step.source is not None:
+                there[step.source].remove(step.adapter)  # type: ignore[arg-type]
+        for gpu in (each for each in there.keys() - {*changes.overloaded, *changes.forced} if there[each]):
+            shares = dict[int, float]()
+            for adapter in there[gpu]:
+                copies = [other for other in there if adapter in there[other]]
+                if len(copies) < wanted[adapter]:
+                    copies = [other for other in copies if adapter in old.get(other, ())]
+                shares[adapter] = 1 / len(copies) if gpu in copies else 0.0
+            group, fixed = Group(tuple(sorted(there[gpu])), weights=shares), flags[gpu]
+            missed = servers.judge(group).missed if fixed is None else missed_under(servers, group, fixed)
+            assert not missed, (step, gpu, missed)
+            seen += 1
+    return seen
+
+
+def with_giant(pair: Pair, seed: int) -> tuple[Workload, np.ndarray[tuple[int], np.dtype[np.bool_]], float]:
+    """Thirty adapters, which of them is the first, and about the most requests/s of that one that a GPU serves."""
+    mix, giant = random_mix(np.random.default_rng(seed), 30), np.arange(30) == 0
+    servers = Servers(Problem(of(replace(mix, rate=np.where(giant, 1.0, mix.rate * 2))), (GpuType(pair),)))
+    bears = 0.1
+    while not servers.judge(Group((0,), weights={0: 1.03 * bears})).missed:
+        bears *= 1.03
+    return mix, giant, bears
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("times", [2.6, 4.0])
+def test_no_copy_gets_more_than_it_bears_until_all_are_there(
+    pair: Pair, tmp_path: Path, seed: int, times: float
+) -> None:
+    mix, giant, bears = with_giant(pair, seed)
+
+    def problem(rate: float) -> Problem:
+        rates = np.where(giant, rate, mix.rate * 2)
+        return Problem(of(replace(mix, rate=rates)), (GpuType(pair),), time_s=0.2, replicas=True)
+
+    previous = saved(place(problem(0.8 * bears)), problem(1.0).inventory, tmp_path)
+    later = problem(times * bears)
+    answer = place(later, previous=previous)
+    assert answer.changes is not None and answer.changes.together == (0,) and not answer.unplaced
+    assert spread(answer, previous, later)
+    assert "only once all of the adapter's are loaded" in " ".join(write(answer, later.inventory).split())
+
+
+def test_a_copy_keeps_what_comes_to_it_until_as_many_are_there_as_there_are_to_be(pair: Pair) -> None:
+    quarter = {0: 0.25}
+    _, new = placed(pair, ["giant", "small"], {0: {**quarter, 1: 1.0}, 1: quarter, 2: quarter, 3: quarter})
+    copies = Copies(new, {0: Running(("giant",), {}, None)}, {"giant": 0, "small": 1})
+    assert copies.together == (0,) and copies.final == quarter
+    for there in range(1, 4):
+        now: dict[Any, set[int]] = {gpu: {0} if gpu < there else set() for gpu in range(4)}
+        assert copies.missing(0, there)
+        assert copies.weights(0, {0, 1}, now) == {0: 1.0}
+        # Where it comes to as the last of them, it gets its part.
+        assert copies.weights(3, {0}, now) == quarter
+    assert not copies.missing(0, 4) and copies.weights(0, {0, 1}, {gpu: {0} for gpu in range(4)}) == quarter
+    halves = Running(("giant",), {}, None, weights={"giant": 0.5})
+    assert Copies(new, {0: halves, 1: halves, 2: halves}, {"giant": 0}).together == ()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_others_come_where_a_giant_was_only_once_its_copies_are_there(pair: Pair, tmp_path: Path, seed: int) -> None:
+    mix, giant, bears = with_giant(pair, seed)
+    inventory = of(replace(mix, rate=np.where(giant, bears, mix.rate * 2)))
+    before = Problem(inventory, (GpuType(pair),), time_s=0.2, pins={0: 0})
+    previous = saved(place(before), inventory, tmp_path)
+    others = [each for each in range(1, 30) if inventory.names[each] not in previous[0].adapters]
+    # The GPU of the giant waits for the fewest adapters, so that its turn is the first.
+    pins = {0: 0, **dict.fromkeys(others[:4], 0), **{each: 2 + i % 2 for i, each in enumerate(others[4:])}}
+    later = replace(before, copies={0: 4}, pins=pins)
+    answer = place(later, previous=previous)
+    assert answer.changes is not None and not answer.changes.overloaded and not answer.changes.forced
+    assert answer.changes.together == (0,) and spread(answer, previous, later)
+    on = [step.adapter for step in answer.changes.steps if step.what in ("move", "add")]
+    assert set(on) > {0}
 
 
 def test_full_gpus_change_places_by_way_of_a_spare_one_that_is_stopped(pair: Pair, tmp_path: Path) -> None:
