@@ -17,19 +17,20 @@ _TIMES = (
     "starttimems", "startms", "epochms", "timestampus", "timeus", "timestampns", "timens", "tsns", "startns",
     "starttimens", "starttimeunixnano", "starttimeunixnanos", "times", "timeseconds", "timestamps", "arrivals",
     "arrivaltimes", "epoch", "unixtime", "start", "startedat", "requestedat", "requesttimestamp", "submittime",
-    "submittedat", "eventtime", "asctime",
+    "submittedat", "eventtime", "asctime", "arrivedat", "queuedat", "requeststarttime", "starttimestamp",
+    "requeststart", "begin", "begintime",
 )  # fmt: skip
 _ADAPTERS = (
     "adapter", "adaptername", "lora", "loraname", "loraadapter", "loraadaptername", "adapterid", "targetmodelname",
     "targetmodel", "requestedmodel", "model", "modelname", "modelid", "requestmodel", "genairequestmodel",
-    "genairesponsemodel", "llmmodelname", "modelgroup",
+    "genairesponsemodel", "llmmodelname", "modelgroup", "loraid", "loraadapterid",
 )  # fmt: skip
 _INPUTS = (
     "input", "inputtokens", "prompttokens", "numprompttokens", "inputlen", "promptlen", "inputlength", "promptlength",
     "contexttokens", "requesttokens", "requestlength", "tokensin", "intokens", "inputtokencount", "prompttokencount",
     "numinputtokens", "nprompttokens", "ninputtokens", "totalinputtokens", "totalprompttokens", "tokensprompt",
     "inputsequencelength", "isl", "genaiusageinputtokens", "genaiusageprompttokens", "usageinputtokens",
-    "usageprompttokens", "llmtokencountprompt", "promptevalcount",
+    "usageprompttokens", "llmtokencountprompt", "prefilltokens", "prefilllength", "prompttokenslen", "promptevalcount",
 )  # fmt: skip
 _OUTPUTS = (
     "output", "outputtokens", "completiontokens", "generatedtokens", "generationtokens", "numgenerationtokens",
@@ -37,7 +38,8 @@ _OUTPUTS = (
     "outputtokencount", "completiontokencount", "numcompletiontokens", "numgeneratedtokens", "ncompletiontokens",
     "noutputtokens", "totaloutputtokens", "totalcompletiontokens", "tokenscompletion", "outputsequencelength", "osl",
     "genaiusageoutputtokens", "genaiusagecompletiontokens", "usageoutputtokens", "usagecompletiontokens",
-    "llmtokencountcompletion", "completionlen", "completionlength", "generatedlen", "evalcount",
+    "llmtokencountcompletion", "completionlen", "completionlength", "generatedlen", "evalcount", "genlen", "gentokens",
+    "numgentokens", "generatedtokencount", "generationlength", "generationlen", "decodetokens", "decodelength",
 )  # fmt: skip
 _TEXTS = ("messages", "prompt", "text", "prompttext")
 _IDENTITIES = ("requestid", "reqid", "xrequestid", "litellmcallid")

@@ -129,6 +129,22 @@ def test_a_table_of_very_many_columns_is_read_in_seconds(tmp_path: Path) -> None
     assert time.process_time() - began < 5
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "TIMESTAMP,model_id,ContextTokens,GeneratedTokens",
+        "start_timestamp,lora_id,prefill_tokens,decode_tokens",
+        "arrived_at,LoRA_Adapter,prompt_len,gen_len",
+        "@timestamp,requested_model,usage.prompt_tokens,usage.completion_tokens",
+        "request.start_time,gen_ai.request.model,gen_ai.usage.input_tokens,gen_ai.usage.output_tokens",
+        "epoch,target_model,ISL,OSL",
+    ],
+)
+def test_columns_go_by_many_names(header: str, tmp_path: Path) -> None:
+    log = written(tmp_path, f"{header}\n1769860800,sql,100,50\n1769860801,legal,90,40\n")
+    assert rows(log) == [("sql", 100, 50), ("legal", 90, 40)] and log.clock
+
+
 def test_a_sign_that_looks_like_a_line_break_breaks_no_record(tmp_path: Path) -> None:
     record = {"time": 0, "model": "sql", "prompt": "a\u2028b\x85c"}
     text = "".join(json.dumps(record | {"time": i}, ensure_ascii=False) + "\n" for i in range(3))
