@@ -330,7 +330,9 @@ def test_bars_are_drawn_on_a_terminal_alone(zoo: Path, tmp_path: Path) -> None:
         assert work.stdout is not None and b"\x1b" not in work.stdout.read()
     assert work.returncode == 0
     assert re.search(rb"simulating GPUs: [0-9]+ of [0-9]+", drawn)
-    assert re.search("(━+\\S*){2}.* about 0 min left .*simulating GPUs".encode(), drawn)
+    # What nobody knows the end of is drawn character by character, a share in one piece.
+    assert re.search("━{5}[^\r\n]*simulating GPUs", drawn.decode(errors="replace"))
+    assert not re.search("━{5}[^\r\n]*sets? of adapters tried", drawn.decode(errors="replace"))
 
 
 def test_without_the_letters_for_bars(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
