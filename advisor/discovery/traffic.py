@@ -14,7 +14,7 @@ from advisor.discovery.discovery import Adapter, Discovery, Phase, Tokens, Traff
 from advisor.discovery.request import Request
 from advisor.discovery.request_log import Log
 from advisor.errors import InputError
-from advisor.names import counted, listed
+from advisor.names import counted, few, listed
 
 Floats = NDArray[np.float64]
 Course = tuple[Floats, Floats]
@@ -35,6 +35,8 @@ POISSON = 0.2
 PERCENTILES = (1, 10, 25, 50, 75, 90, 99)
 ENOUGH_FOR_TAILS = 500
 """Requests from which the first and last percent are known."""
+SILENT_S = 3 * DAY_S
+"""Longer than a weekend without a request, and a log may have lost some."""
 MOST_PHASES = 8
 LIKE = 0.15
 """Hours of the day whose rates differ by less, as shares of the mean, make one phase."""
@@ -66,7 +68,7 @@ def discover(log: Log, *, base_names: Collection[str], busiest_hour: bool = Fals
             f"the requests of the log span {(times[-1] - times[0]) / DAY_S:,.0f} days: are all times of one kind, "
             "seconds or dates?"
         )
-    notes = [f"{len(requests):,} requests in {_told_span(times[-1] - times[0])}", *_not_counted(log)]
+    notes = [f"{len(requests):,} requests in {_told_span(times[-1] - times[0])}", *_not_counted(log), *_silence(times)]
     begin, end = _busiest(times)
     peak = (np.searchsorted(times, end) - np.searchsorted(times, begin)) / (end - begin)
     mean = len(times) ** 2 / (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
@@ -74,7 +76,7 @@ def discover(log: Log, *, base_names: Collection[str], busiest_hour: bool = Fals
     if busiest_hour:
         requests = requests[int(np.searchsorted(times, begin)) : int(np.searchsorted(times, end))]
         times, span_s = np.array([each.time_s for each in requests]), end - begin
-        notes.append(f"rates are those of the busiest hour, {peak / mean:.2g} times the mean of the log")
+        notes.append(f"rates are those of the busiest hour, {few(peak / mean)} times the mean of the log")
     else:
         # One mean gap after the last request, as for a replay.
         span_s = (times[-1] - times[0]) * len(times) / (len(times) - 1)
@@ -82,7 +84,7 @@ def discover(log: Log, *, base_names: Collection[str], busiest_hour: bool = Fals
         beyond = _beyond(peak, mean * max((each.scale for each in phases), default=1.0), end - begin)
         if peak > 1.5 * mean:
             notes.append(
-                f"the busiest hour brings {peak / mean:.2g} times the mean; rates of that hour alone can be asked for"
+                f"the busiest hour brings {few(peak / mean)} times the mean; rates of that hour alone can be asked for"
             )
     by_name = defaultdict[str, list[Request]](list)
     for each in requests:
@@ -91,9 +93,11 @@ def discover(log: Log, *, base_names: Collection[str], busiest_hour: bool = Fals
     course = _course(times)
     adapters = {name: _traffic(of_it, span_s, course) for name, of_it in by_name.items()}
     lengths = Traffic(input=_tokens(requests, "input", 1), output=_tokens(requests, "output", 1))
-    few = [name for name, each in adapters.items() if each.input is None or each.output is None]
-    if few and lengths.input is not None:
-        notes.append(f"fewer than {ENOUGH} requests with lengths of {listed(sorted(few))}: those of all stand for them")
+    scarce = [name for name, each in adapters.items() if each.input is None or each.output is None]
+    if scarce and lengths.input is not None:
+        notes.append(
+            f"fewer than {ENOUGH} requests with lengths of {listed(sorted(scarce))}: those of all stand for them"
+        )
     if not base and base_names:
         notes.append("no request asks the base model")
     if lengths.input is None or lengths.output is None:
@@ -216,6 +220,13 @@ def _prefix(requests: Sequence[Request]) -> int | None:
     a_character = sum(tokens for _, tokens in told) / sum(len(text) for text, _ in told)
     tokens = min(int(shared * a_character), *(tokens - 1 for _, tokens in told))
     return tokens if tokens >= LEAST_PREFIX else None
+
+
+def _silence(times: Floats) -> Iterator[str]:
+    """That a log tells nothing for so long that nobody may have logged."""
+    gap, span = float(np.diff(times).max()), float(times[-1] - times[0])
+    if gap >= SILENT_S or (len(times) >= _EXAMPLES and gap >= span / 2):
+        yield f"no request for {_told_span(gap)} in between: if none was logged meanwhile, rates are too low"
 
 
 def _not_counted(log: Log) -> Iterator[str]:

@@ -103,6 +103,16 @@ def test_the_busiest_hour_has_all_its_requests_also_where_the_log_ends(since: fl
     assert one(found, "sql").traffic.rate == pytest.approx(2 / 3600)
 
 
+def test_a_long_silence_is_told() -> None:
+    even = [Request(5.0 * i, "sql", 9, 9, None) for i in range(100)]
+    later = [each._replace(time_s=each.time_s + 20 * DAY) for each in even]
+    notes = told([*even, *later]).notes
+    assert any("no request for 20 days in between" in note for note in notes)
+    assert any("hour brings 239 times the mean" in note for note in notes)
+    assert any("no request for 50 minutes" in note for note in told([*even, even[0]._replace(time_s=3495.0)]).notes)
+    assert not any("in between" in note for each in (even, day(3), even[:3]) for note in told(each).notes)
+
+
 def test_a_prefix_that_all_texts_share_is_told_in_tokens() -> None:
     system = "You answer questions about invoices, shortly. " * 10
     texts = [f"{system}{i * 7919 % 1000}" for i in range(30)]

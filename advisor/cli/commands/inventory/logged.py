@@ -14,7 +14,7 @@ import typer
 from advisor.cli.commands.inventory.output import base_names
 from advisor.cli.terminal import streams
 from advisor.errors import InputError
-from advisor.names import counted, listed
+from advisor.names import counted, few, listed
 
 if TYPE_CHECKING:
     from advisor.discovery.discovery import Adapter, Discovery
@@ -72,7 +72,7 @@ def _surpassed(found: Discovery) -> Iterator[str]:
     if found.busiest_hour is not None:
         rates = "the hours of an average day" if found.phases else "the whole log"
         yield (
-            f"rates are those of {rates}, and the busiest hour brought {found.busiest_hour:.2g} times as much as they "
+            f"rates are those of {rates}, and the busiest hour brought {few(found.busiest_hour)} times as much as they "
             "say at most: --busiest-hour answers for that one"
         )
 
