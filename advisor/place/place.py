@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import count
 
+from advisor import together
 from advisor.errors import InputError
+from advisor.inventory.inventory import Inventory
 from advisor.nearest import nearest
 from advisor.place.algorithms import ALGORITHMS, Algorithm
 from advisor.place.bound import lower_bound
@@ -183,9 +185,20 @@ def placement(found: Found, algorithm: str) -> Placement:
         algorithm=algorithm,
         seed=servers.problem.seed,
         interrupted=found.interrupted,
-        warnings=tuple(dict.fromkeys((*servers.warnings(used), *not_learned))),
+        warnings=tuple(dict.fromkeys((*servers.warnings(used), *not_learned, *_at_once(servers.problem.inventory)))),
         counted=Counted.of(servers.problem.inventory.counted_requests),
     )
+
+
+def _at_once(inventory: Inventory) -> Iterator[str]:
+    """That nothing here knows of requests that fan out to several adapters."""
+    if found := together.groups(inventory):
+        adapters = sum(map(len, found))
+        yield (
+            f"{adapters:,} adapters are asked at the same moment as others (together), and placed as if they were "
+            "asked independently: those of a group that share a server wait for each other's prompts, which only recommend "
+            "counts"
+        )
 
 
 def roomy(assignment: Assignment, servers: Servers) -> Assignment:

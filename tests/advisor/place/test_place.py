@@ -38,3 +38,11 @@ def test_a_placement_says_what_of_the_traffic_its_models_do_not_know(pair: Pair)
     told = place(Problem(of(mix), (GpuType(pair),))).warnings
     assert any(warning.startswith("gaps are log-normal for 10 adapters") for warning in told)
     assert any("this is for the busiest minute, which brings 1.3 times the mean" in warning for warning in told)
+
+
+def test_a_placement_says_that_it_knows_of_no_fan_out(pair: Pair) -> None:
+    asked = of(random_mix(np.random.default_rng(1), 10))
+    panel = replace(asked, together=dict.fromkeys(asked.names[:4], "panel"))
+    (told,) = (each for each in place(Problem(panel, (GpuType(pair),))).warnings if "same moment" in each)
+    assert told.startswith("4 adapters are asked at the same moment as others")
+    assert not any("same moment" in each for each in place(Problem(asked, (GpuType(pair),))).warnings)
