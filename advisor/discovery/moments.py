@@ -12,6 +12,8 @@ EPOCH_MS = 1e11
 """Above it a number of seconds since 1970 would be in the year 5138: it is in ms."""
 _UNITS = {"ms": 1e-3, "millis": 1e-3, "us": 1e-6, "ns": 1e-9, "nanos": 1e-9}
 _ZONE = re.compile(r"\s*(?:UTC|GMT|Z)$")
+_LONGEST = 64
+"""Characters of a date in any spelling."""
 _FORMATS = ("%d/%b/%Y:%H:%M:%S %z", "%a %b %d %H:%M:%S %Y", "%Y/%m/%d %H:%M:%S.%f", "%Y/%m/%d %H:%M:%S")
 """Of web servers, of C, and of Go."""
 
@@ -42,6 +44,8 @@ def seconds(value: Any, key: str = "") -> float:
 
 
 def _date(text: str) -> float:
+    if len(text) > _LONGEST:
+        raise ValueError(f"{text[:20]!r}... is no time")
     moment = _parsed(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 

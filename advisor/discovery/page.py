@@ -15,11 +15,11 @@ from advisor.errors import InputError
 _SERVER = re.compile(r"^(?:[a-z0-9]+_)*vllm[:_]")
 """The prefix of vLLM's own metrics: vllm:, ray_vllm_, kserve_vllm:, and vllm_ where colons were taken out."""
 _LINE = re.compile(
-    r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:.]*)\s*(?:\{(?P<labels>(?:[^\"}]|\"(?:[^\"\\]|\\.)*\")*)\})?"
-    r"\s*(?P<value>[-+.\w]+)(?:\s+[-+.\w]+)?\s*(?:#.*)?"
+    r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:.]*+)\s*+(?:\{(?P<labels>(?:[^\"}]|\"(?:[^\"\\]|\\.)*+\")*+)\}\s*+)?+"
+    r"(?P<value>[-+.\w]++)(?:\s++[-+.\w]++)?+\s*+(?:#.*)?"
 )
 """A sample: name, labels, value; a time and an exemplar may follow."""
-_LABEL = re.compile(r"\s*\"?(?P<key>[a-zA-Z_][\w.]*)\"?\s*=\s*\"(?P<text>(?:[^\"\\]|\\.)*)\"\s*(?:,|$)")
+_LABEL = re.compile(r"\s*+\"?(?P<key>[a-zA-Z_][\w.]*+)\"?\s*+=\s*+\"(?P<text>(?:[^\"\\]|\\.)*+)\"\s*+(?:,|$)")
 _ESCAPED = re.compile(r"\\(.)")
 _TYPE = re.compile(r"#\s*TYPE\s+(?P<name>\S+)\s+counter\s*")
 _SUFFIX = re.compile(r"_(?:total|count|sum|bucket|created)$")

@@ -282,3 +282,13 @@ def test_a_page_of_thousands_of_adapters_is_read_in_seconds() -> None:
     began = time.process_time()
     assert len(told(text, 3600).adapters) == 2000 - 1
     assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize(
+    "text", ["a" + " " * 200_000 + "x y z", "a 1" + " " * 200_000 + "x y z", 'a{b="' + "\\" * 200_001]
+)
+def test_a_line_that_is_none_is_known_as_such_at_once(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(InputError):
+        told(text)
+    assert time.process_time() - began < 2
