@@ -196,8 +196,8 @@ def _at_once(inventory: Inventory) -> Iterator[str]:
         adapters = sum(map(len, found))
         yield (
             f"{adapters:,} adapters are asked at the same moment as others (together), and placed as if they were "
-            "asked independently: those of a group that share a server wait for each other's prompts, which only recommend "
-            "counts"
+            "asked independently: those of a group that share a server wait for each other's prompts, which only "
+            "recommend counts"
         )
 
 
