@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -14,14 +13,10 @@ from advisor.errors import InputError
 
 _SERVER = re.compile(r"^(?:[a-z0-9]+_)*vllm[:_]")
 """The prefix of vLLM's own metrics: vllm:, ray_vllm_, kserve_vllm:, and vllm_ where colons were taken out."""
-_LINE = re.compile(
-    r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:.]*+)\s*+(?:\{(?P<labels>(?:[^\"}]|\"(?:[^\"\\]|\\.)*+\")*+)\}\s*+)?+"
-    r"(?P<value>[-+.\w]++)(?:\s++[-+.\w]++)?+\s*+(?:#.*)?"
-)
-"""A sample: name, labels, value; a time and an exemplar may follow."""
-_LABEL = re.compile(r"\s*+\"?(?P<key>[a-zA-Z_][\w.]*+)\"?\s*+=\s*+\"(?P<text>(?:[^\"\\]|\\.)*+)\"\s*+(?:,|$)")
-_ESCAPED = re.compile(r"\\(.)")
-_TYPE = re.compile(r"#\s*TYPE\s+(?P<name>\S+)\s+counter\s*")
+_BROKEN = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What the parser raises where a line is none."""
+_EXEMPLAR = re.compile(r"(?<=[\w.]) # \{.*$", re.MULTILINE)
+"""An example of what was counted, behind a sample."""
 _SUFFIX = re.compile(r"_(?:total|count|sum|bucket|created)$")
 _MOST = 1e18
 """No counter comes so far: a token a nanosecond for thirty years."""
@@ -118,44 +113,29 @@ def parse(text: str, where: str) -> Page:
     Raises:
         InputError: it is none.
     """
-    counters, samples = set[str](), list[Sample | None]()
-    for number, raw in enumerate(text.split("\n"), start=1):
-        line = raw.strip()
-        if line.startswith("#"):
-            if counter := _TYPE.fullmatch(line):
-                counters.add(counter["name"])
-        elif line:
-            samples.append(_sample(line, counters, f"{where}:{number}"))
-    return page(samples, where)
-
-
-def _sample(line: str, counters: set[str], where: str) -> Sample | None:
-    found = _LINE.fullmatch(line)
+    # Prometheus' own format holds OpenMetrics', but for exemplars; who parses the latter refuses what no reader minds.
+    text = _EXEMPLAR.sub("", text.replace("\r", ""))
     try:
-        value = float(found["value"]) if found else math.nan
-        labels = _labels(found["labels"] or "") if found else {}
-    except ValueError:
-        found = None
-    if found is None:
-        raise InputError(f"{where}: not a page of metrics in Prometheus' text format: {line[:80]!r}")
-    name = found["name"]
-    # What a page says is a counter is one, also where its name does not end as those of counters do.
-    return sample(f"{name}_total" if name in counters and not name.endswith("_total") else name, labels, value)
+        return page(_samples(text), where)
+    except _BROKEN:
+        lines = enumerate(text.split("\n"), start=1)
+        number, line = next((each for each in lines if not _readable(each[1])), (1, text))
+        raise InputError(f"{where}:{number}: not a page of metrics in Prometheus' text format: {line[:80]!r}") from None
 
 
-def _labels(text: str) -> dict[str, str]:
-    labels, at, end = dict[str, str](), 0, len(text.rstrip())
-    while at < end:
-        found = _LABEL.match(text, at)
-        if found is None:
-            raise ValueError(text)
-        labels[found["key"]] = _plain(found["text"])
-        at = found.end()
-    return labels
+def _samples(text: str) -> list[Sample | None]:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    families = text_string_to_metric_families(text)
+    return [sample(each.name, each.labels, float(each.value)) for family in families for each in family.samples]
 
 
-def _plain(text: str) -> str:
-    return _ESCAPED.sub(lambda found: "\n" if found[1] == "n" else found[1], text) if "\\" in text else text
+def _readable(line: str) -> bool:
+    try:
+        _samples(line)
+    except _BROKEN:
+        return False
+    return True
 
 
 def page(samples: Iterable[Sample | None], where: str) -> Page:
