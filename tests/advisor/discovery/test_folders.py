@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.discovery.folders import CONFIG, scan
-from advisor.discovery.peft import NotServedError, rank_of
+from advisor.discovery.adapters.folders import CONFIG, scan
+from advisor.discovery.adapters.peft import NotServedError, rank_of
 from advisor.errors import InputError
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"

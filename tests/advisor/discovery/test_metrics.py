@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from advisor.discovery.discovery import Discovery
-from advisor.discovery.metrics import discover
-from advisor.discovery.page import parse
+from advisor.discovery.pages.metrics import discover
+from advisor.discovery.pages.page import parse
 from advisor.errors import InputError
 
 BASE = "meta-llama/Llama-3.1-8B-Instruct"

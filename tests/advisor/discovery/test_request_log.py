@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from advisor.discovery import traffic
-from advisor.discovery.moments import seconds
-from advisor.discovery.request_log import Log, read
+from advisor.discovery.logs import traffic
+from advisor.discovery.logs.moments import seconds
+from advisor.discovery.logs.request_log import Log, read
 from advisor.errors import InputError
 
 BASE = "meta-llama/Llama-3.1-8B-Instruct"
@@ -106,7 +106,7 @@ def test_what_cannot_be_unpacked_is_an_error_in_one_line(data: bytes, said: str,
 
 
 def test_what_gzip_unpacks_to_has_a_limit_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("advisor.discovery.request_log.MAX_BYTES", 10_000)
+    monkeypatch.setattr("advisor.discovery.logs.request_log.MAX_BYTES", 10_000)
     with pytest.raises(InputError, match=r"more than 10,000 bytes, unpacked"):
         written(tmp_path, gzip.compress(bytes(1_000_000)))
 

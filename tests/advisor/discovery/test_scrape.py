@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from advisor.discovery.scrape import over, read
+from advisor.discovery.pages.scrape import over, read
 from advisor.errors import InputError
 
 PAGE = b'inference_model_request_total{target_model_name="a"} 30\n'

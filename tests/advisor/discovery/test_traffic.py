@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.discovery import request_log, traffic
 from advisor.discovery.discovery import Adapter, Discovery
+from advisor.discovery.logs import request_log, traffic
+from advisor.discovery.logs.request_log import Log
 from advisor.discovery.request import Request
-from advisor.discovery.request_log import Log
 from advisor.errors import InputError
 
 BASE = "meta-llama/Llama-3.1-8B-Instruct"

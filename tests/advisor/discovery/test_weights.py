@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.discovery.folders import scan
+from advisor.discovery.adapters.folders import scan
 from tests.advisor.discovery.test_folders import write
 
 

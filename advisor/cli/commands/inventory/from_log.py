@@ -27,6 +27,6 @@ def from_log(
 ) -> None:
     """Read rates, lengths, burstiness, the day's phases and shared prefixes by adapter from a log of requests."""
     writer = Writer(model=model, gpu=gpu, output=output, into=into, force=force, form=form)
-    from advisor.discovery import request_log, traffic
+    from advisor.discovery.logs import request_log, traffic
 
     writer.write(traffic.discover(request_log.read(log), base_names=writer.base_names(), busiest_hour=busiest_hour))

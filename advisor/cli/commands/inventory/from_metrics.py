@@ -51,7 +51,7 @@ def from_metrics(
     if earlier and len(earlier) != len(sources):
         raise typer.BadParameter("--earlier is needed once for each page, in the same order")
     writer = Writer(model=model, gpu=gpu, output=output, into=into, force=force, form=form)
-    from advisor.discovery import metrics, scrape
+    from advisor.discovery.pages import metrics, scrape
     from advisor.errors import InputError
 
     notes = list[str]()

@@ -53,7 +53,8 @@ def logged(
         return None
     if model is None or gpu is None:
         raise typer.BadParameter(f"{path}: a log of requests needs --model ID and --gpu NAME, for it names neither")
-    from advisor.discovery import request_log, toml_file, traffic
+    from advisor.discovery import toml_file
+    from advisor.discovery.logs import request_log, traffic
     from advisor.inventory.inventory import parse
 
     found = traffic.discover(request_log.read(path), base_names=base_names(model), busiest_hour=busiest_hour)
@@ -97,7 +98,7 @@ def _known(ranks: str | None, model: str) -> Mapping[str, Adapter]:
         return {"": Adapter("", _rank(ranks, "--ranks"))}
     path = Path(ranks)
     if path.is_dir():
-        from advisor.discovery.folders import scan
+        from advisor.discovery.adapters.folders import scan
 
         found = scan([path], model)
         for each in found.left_out:

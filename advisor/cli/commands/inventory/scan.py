@@ -23,7 +23,7 @@ def scan(
 ) -> None:
     """Find PEFT adapters in folders, with the ranks that vLLM gives them; tell which ones it would refuse."""
     writer = Writer(model=model, gpu=gpu, output=output, into=into, force=force, form=form)
-    from advisor.discovery.folders import scan as scanned
+    from advisor.discovery.adapters.folders import scan as scanned
 
     found = scanned(folders, writer.model)
     writer.write(found)

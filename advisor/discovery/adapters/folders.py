@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from advisor import input_file
-from advisor.discovery import weights
+from advisor.discovery.adapters import weights
+from advisor.discovery.adapters.peft import NotServedError, modules_of, rank_of
 from advisor.discovery.base_model import fits
 from advisor.discovery.discovery import Adapter, Discovery, LeftOut
-from advisor.discovery.peft import NotServedError, modules_of, rank_of
 from advisor.errors import InputError
 from advisor.names import listed
 from twin.progress import watched

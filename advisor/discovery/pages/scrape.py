@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from advisor import input_file
-from advisor.discovery.metrics import GATEWAYS
-from advisor.discovery.page import Page, counts, page, parse, sample
+from advisor.discovery.pages.metrics import GATEWAYS
+from advisor.discovery.pages.page import Page, counts, page, parse, sample
 from advisor.errors import InputError
 
 MAX_BYTES = 64 * 1024**2

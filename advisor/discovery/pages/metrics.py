@@ -11,8 +11,8 @@ import numpy as np
 
 from advisor.discovery.base_model import asked_name, is_base
 from advisor.discovery.discovery import Adapter, Discovery, Tokens, Traffic
-from advisor.discovery.histogram import shares, with_spread
-from advisor.discovery.page import Page, Sample
+from advisor.discovery.pages.histogram import shares, with_spread
+from advisor.discovery.pages.page import Page, Sample
 from advisor.errors import InputError
 from advisor.names import counted, listed
 

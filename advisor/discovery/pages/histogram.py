@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from advisor.discovery.discovery import Tokens
-from advisor.discovery.page import Sample
+from advisor.discovery.pages.page import Sample
 from twin.lengths import SHAREGPT, normal_share
 
 _ASSUMED_SPREAD = SHAREGPT.input_std / SHAREGPT.input_mean

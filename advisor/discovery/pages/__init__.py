@@ -1,0 +1,1 @@
+"""Pages of metrics: of vLLM, of the gateways before it, of a Prometheus server; and what they tell of traffic."""
