@@ -64,7 +64,7 @@ class Changes:
     """GPUs that do not keep the objective before the first step."""
     forced: tuple[int, ...] = ()
     """GPUs that do not keep it on the way, for there is no other way."""
-    together: tuple[int, ...] = ()
+    routed_together: tuple[int, ...] = ()
     """Adapters whose new copies are to be sent requests only once all of them are loaded."""
 
     @property
@@ -86,6 +86,6 @@ class Changes:
             "detours": [names[each] for each in self.detours],
             "overloaded_before": list(self.overloaded),
             "overloaded_meanwhile": list(self.forced),
-            "routed_together": [names[each] for each in self.together],
+            "routed_together": [names[each] for each in self.routed_together],
             "steps": [step.document(inventory) for step in self.steps],
         }

@@ -294,8 +294,8 @@ def _changes(changes: Changes | None, inventory: Inventory, unit: str) -> list[s
         lines.append(f"overloaded before the first step: {_numbered(unit, changes.overloaded)}")
     if changes.forced:
         lines.append(f"overloaded on the way, there is no other: {_numbered(unit, changes.forced)}")
-    if changes.together:
-        who = listed([names[each] for each in changes.together])
+    if changes.routed_together:
+        who = listed([names[each] for each in changes.routed_together])
         lines.append(f"route to new copies only once all of the adapter's are loaded, or the first get too much: {who}")
     number = len(str(len(changes.steps)))
     steps = list(_runs(changes.steps))

@@ -47,7 +47,7 @@ class Copies:
         return self._share
 
     @property
-    def together(self) -> tuple[int, ...]:
+    def routed_together(self) -> tuple[int, ...]:
         """Those of which several copies are new: none is to be sent requests before the last of them is there."""
         before = Counter(adapter for _, adapter in self._before)
         return tuple(sorted(each for each, wanted in self._wanted.items() if wanted - before[each] > 1))

@@ -97,7 +97,7 @@ class _Planner:
             detours=tuple(self._detours),
             overloaded=overloaded,
             forced=tuple(dict.fromkeys(self._forced)),
-            together=self._copies.together,
+            routed_together=self._copies.routed_together,
         )
 
     def _held(self, gpu: int) -> bool:

@@ -183,7 +183,7 @@ def test_no_copy_gets_more_than_it_bears_until_all_are_there(
     previous = saved(place(problem(0.8 * bears)), problem(1.0).inventory, tmp_path)
     later = problem(times * bears)
     answer = place(later, previous=previous)
-    assert answer.changes is not None and answer.changes.together == (0,) and not answer.unplaced
+    assert answer.changes is not None and answer.changes.routed_together == (0,) and not answer.unplaced
     assert spread(answer, previous, later)
     assert "only once all of the adapter's are loaded" in " ".join(write(answer, later.inventory).split())
 
@@ -192,7 +192,7 @@ def test_a_copy_keeps_what_comes_to_it_until_as_many_are_there_as_there_are_to_b
     quarter = {0: 0.25}
     _, new = placed(pair, ["giant", "small"], {0: {**quarter, 1: 1.0}, 1: quarter, 2: quarter, 3: quarter})
     copies = Copies(new, {0: Running(("giant",), {}, None)}, {"giant": 0, "small": 1})
-    assert copies.together == (0,) and copies.final == quarter
+    assert copies.routed_together == (0,) and copies.final == quarter
     for there in range(1, 4):
         now: dict[Any, set[int]] = {gpu: {0} if gpu < there else set() for gpu in range(4)}
         assert copies.missing(0, there)
@@ -201,7 +201,7 @@ def test_a_copy_keeps_what_comes_to_it_until_as_many_are_there_as_there_are_to_b
         assert copies.weights(3, {0}, now) == quarter
     assert not copies.missing(0, 4) and copies.weights(0, {0, 1}, {gpu: {0} for gpu in range(4)}) == quarter
     halves = Running(("giant",), {}, None, weights={"giant": 0.5})
-    assert Copies(new, {0: halves, 1: halves, 2: halves}, {"giant": 0}).together == ()
+    assert Copies(new, {0: halves, 1: halves, 2: halves}, {"giant": 0}).routed_together == ()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -216,7 +216,7 @@ def test_others_come_where_a_giant_was_only_once_its_copies_are_there(pair: Pair
     later = replace(before, copies={0: 4}, pins=pins)
     answer = place(later, previous=previous)
     assert answer.changes is not None and not answer.changes.overloaded and not answer.changes.forced
-    assert answer.changes.together == (0,) and spread(answer, previous, later)
+    assert answer.changes.routed_together == (0,) and spread(answer, previous, later)
     on = [step.adapter for step in answer.changes.steps if step.what in ("move", "add")]
     assert set(on) > {0}
 
