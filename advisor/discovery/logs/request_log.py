@@ -22,7 +22,7 @@ from advisor import input_file
 from advisor.discovery.base_model import asked_name
 from advisor.discovery.logs.moments import seconds
 from advisor.discovery.logs.record import ADAPTER, IDENTITY, INPUT, OUTPUT, TEXT, TIME, Layouts
-from advisor.discovery.request import Request, Requests
+from advisor.discovery.logs.request import Request, Requests
 from advisor.errors import InputError
 from advisor.inventory.schema import MAX_TOKENS
 

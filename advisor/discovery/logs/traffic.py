@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from advisor.discovery.base_model import is_base
 from advisor.discovery.discovery import Adapter, Discovery, Phase, Tokens, Traffic
+from advisor.discovery.logs.request import Request
 from advisor.discovery.logs.request_log import Log
-from advisor.discovery.request import Request
 from advisor.errors import InputError
 from advisor.names import counted, few, listed
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from advisor.discovery.discovery import Adapter, Discovery
 from advisor.discovery.logs import request_log, traffic
+from advisor.discovery.logs.request import Request
 from advisor.discovery.logs.request_log import Log
-from advisor.discovery.request import Request
 from advisor.errors import InputError
 
 BASE = "meta-llama/Llama-3.1-8B-Instruct"
