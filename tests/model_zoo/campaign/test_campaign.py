@@ -136,7 +136,7 @@ def test_a_campaign_begins_anew_when_the_code_of_the_twin_changes(
         dataclasses.replace(few, simulate=counted).explorations()
         return len(simulated)
 
-    first, scheduler = simulations(), tmp_path / "twin/engine/scheduler.py"
+    first, scheduler = simulations(), tmp_path / "twin/engine/scheduler/scheduler.py"
     assert first > 0
     assert simulations() == 0
     scheduler.write_text(f"# Another comment.\n{scheduler.read_text()}")

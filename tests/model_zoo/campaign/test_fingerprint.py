@@ -23,7 +23,12 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "file",
-    ["twin/engine/scheduler.py", "twin/lengths.py", "advisor/features/estimate.py", "model_zoo/campaign/grid.py"],
+    [
+        "twin/engine/scheduler/scheduler.py",
+        "twin/lengths.py",
+        "advisor/features/estimate.py",
+        "model_zoo/campaign/grid.py",
+    ],
 )
 def test_another_statement_in_what_a_run_depends_on_is_another_campaign(copy: Path, file: str) -> None:
     before = code_and_libraries(SEARCH, copy)
@@ -35,7 +40,7 @@ def test_another_statement_in_what_a_run_depends_on_is_another_campaign(copy: Pa
 
 def test_comments_docstrings_and_what_runs_do_not_import_change_nothing(copy: Path) -> None:
     before = code_and_libraries(SEARCH, copy)
-    scheduler, docs = copy / "twin/engine/scheduler.py", '"""Of a constant."""'
+    scheduler, docs = copy / "twin/engine/scheduler/scheduler.py", '"""Of a constant."""'
     scheduler.write_text(f"# A comment.\n\n\n{scheduler.read_text()}\n{docs}\n")
     for other in (
         "twin/engine/simulator.py",
