@@ -107,7 +107,7 @@ class _Models:
     def __init__(self, runs: Table[SimulatedRun], jobs: int) -> None:
         self.mixes = _mixes(runs)
         self.ensembles = {output: fit_ensemble(runs, output) for output in MEANS}
-        ended = outcomes(runs, "steady")
+        ended = _steady(runs)
         self.classifier = fit_classifier(ended)
         odds = out_of_fold(ended, ended.target(lambda outcome: outcome.met), classifier(ended), jobs)
         self.required, self.guess = required_chance(ended, odds), best_guess(ended, odds)
@@ -131,8 +131,7 @@ class _Models:
 
     def _admissions(self, unseen: Table[SimulatedRun], chance: float) -> list[_Admission]:
         """Of every mix that reaches its limit."""
-        ended = outcomes(unseen, "steady")
-        ended = ended.where(np.array([one.objective == STEADY for one in ended.labels], dtype=np.bool_))
+        ended = _steady(unseen)
         odds = with_room(ended, np.asarray(self.classifier.predict(ended.x), dtype=np.float64))
         found = []
         for rows in rows_of_mixes(ended):
@@ -141,6 +140,12 @@ class _Models:
                 chosen = recommended(ended, odds, rows, chance)
                 found.append(_Admission(limit.adapters, None if chosen is None else ended.labels[chosen]))
         return found
+
+
+def _steady(runs: Table[SimulatedRun]) -> Table[Outcome]:
+    """Whether runs are steady within the usual limit; sets are compared on that one alone."""
+    ended = outcomes(runs, "steady")
+    return ended.where(np.array([one.objective == STEADY for one in ended.labels], dtype=np.bool_))
 
 
 def _served_under(profile: Profile, profiles: Profiles, runs: Table[SimulatedRun]) -> Table[SimulatedRun]:
