@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import NormalDist
@@ -82,7 +81,7 @@ class _Batch:
     @property
     def prompts_ms(self) -> float:
         """What all prompts of a group take, on average."""
-        return sum(ms for ms, _ in self._prompts()) / SIZES
+        return sum(ms for ms, _ in self._prompts) / SIZES
 
     @property
     def itl_ms(self) -> float:
@@ -95,7 +94,7 @@ class _Batch:
         told = {key: self.predicted.percentiles[key] for key in (name, *shares)}
         if self.crowd.share >= 0.5:
             told[name] *= self._longer(self.still_there)
-        steps = sorted(self._prompts(), reverse=True)
+        steps = sorted(self._prompts, reverse=True)
         lengths, parts = [ms for ms, _ in steps], np.cumsum([part for _, part in steps])
         for key, share in shares.items():
             if self.crowd.share > share:
@@ -112,7 +111,8 @@ class _Batch:
         with_more = min(active + others, load.settings.max_loras)
         return load.step_ms(there + more, there + more, active=with_more) / load.step_ms(there, there, active=active)
 
-    def _prompts(self) -> Iterator[tuple[float, float]]:
+    @cached_property
+    def _prompts(self) -> tuple[tuple[float, float], ...]:
         """Steps with the prompts of a group: how long each takes, and of all gaps between tokens those that it is.
 
         Of the group, those are answered already whose prompts came in the steps before; beside them whoever ran.
@@ -122,11 +122,12 @@ class _Batch:
         gaps = group * max(values["output_mean"] - 1.0, 0.0) / self.crowd.share * SIZES
         mean, budget = group * values["input_mean"], max(load.settings.max_num_batched_tokens - running, 1.0)
         variance = math.log1p(values["input_spread"] ** 2 / group)
-        active = min(load.active + group, load.settings.max_loras)
+        active, steps = min(load.active + group, load.settings.max_loras), list[tuple[float, float]]()
         for size in range(SIZES):
             deviation = math.sqrt(variance) * _NORMAL.inv_cdf((size + 0.5) / SIZES)
             tokens = mean * math.exp(deviation - variance / 2) * (1.0 - values["prefix_share"])
             for step in range(math.ceil(tokens / budget)):
                 answered = running + group * min(step * budget / tokens, 1.0)
                 batched = min(budget, tokens - step * budget) + answered
-                yield load.step_ms(batched, answered, active=active), answered / gaps if gaps else 0.0
+                steps.append((load.step_ms(batched, answered, active=active), answered / gaps if gaps else 0.0))
+        return tuple(steps)
