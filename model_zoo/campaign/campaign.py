@@ -20,7 +20,6 @@ from model_zoo.campaign.profiles import Profiles
 from model_zoo.campaign.runs import Objective, Simulate, SimulatedRun, Simulator
 from model_zoo.campaign.search import Exploration, Findings, explore_grid, explore_limits, explore_points
 from model_zoo.notes import note
-from twin.engine.simulation import simulate
 from twin.progress import watched
 
 CONNECT_S = 30
@@ -59,7 +58,8 @@ class Campaign:
     """Folder that finished mixes are kept in."""
     jobs: int
     """Processes; -1 is one for every core."""
-    simulate: Simulate = simulate
+    simulate: Simulate | None = None
+    """What simulates, in place of the twin."""
     scheduler: str = ""
     """Address of the Dask scheduler whose workers simulate, as tcp://host:8786; empty: processes of this machine."""
 

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,10 +14,12 @@ import numpy as np
 from advisor.features.estimate import Estimate, estimate
 from advisor.features.served_mix import ServedMix
 from model_zoo.campaign.grid import TYPICAL, Recipe
-from twin.engine.simulation import LoraWork, Measures, simulate
+from twin.engine import simulation as twin
+from twin.engine.simulation import LoraWork, Measures
 from twin.profile import Profile
 from twin.service_level import TTFT_LIMIT_S, Limit, steady
 from twin.settings import Settings, slot_rank
+from twin.workload import Requests, Workload, draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +103,16 @@ class Simulator:
     """Serves one mix on servers of all sizes, each configuration once."""
 
     def __init__(
-        self, profile: Profile, recipe: Recipe, *, duration_s: float, seed: int, simulate: Simulate = simulate
+        self, profile: Profile, recipe: Recipe, *, duration_s: float, seed: int, simulate: Simulate | None = None
     ) -> None:
-        self.profile, self.recipe, self._simulate = profile, recipe, simulate
+        """By the twin, unless something else is to `simulate`."""
+        self.profile, self.recipe = profile, recipe
+        self._simulate = simulate or partial(twin.simulate, draw=self._draw)
         self._duration_s = duration_s
         # A seed for each mix: what chance does to one would otherwise be done to all.
         self._seed = int(np.random.SeedSequence([seed, recipe.number]).generate_state(1)[0])
         self._runs: dict[tuple[int, int], SimulatedRun] = {}
+        self._drawn: dict[int, Requests] = {}
 
     @property
     def runs(self) -> list[SimulatedRun]:
@@ -145,6 +150,12 @@ class Simulator:
             )
             self._runs[key] = SimulatedRun(adapters, max_loras, measures)
         return self._runs[key]
+
+    def _draw(self, mix: Workload, duration_s: float, seed: int) -> Requests:
+        """The requests of so many adapters, drawn once: they are the same whatever the slots."""
+        if len(mix) not in self._drawn:
+            self._drawn[len(mix)] = draw(mix, duration_s, seed)
+        return self._drawn[len(mix)]
 
 
 def serving_settings(profile: Profile, adapters: int, max_loras: int, max_rank: float) -> Settings:

@@ -97,9 +97,12 @@ def judge(models: Models, pairs: Pairs, tables: tuple[Tables, Tables], unseen: F
     runs = train.runs
     most = campaign.grid.max_adapters
     examples = {each: [Example(explored, DEFAULTS[each]) for explored in unseen.searched] for each in OBJECTIVE_NAMES}
-    recommendations = {each: recommend_all(examples[each], pairs, most) for each in OBJECTIVE_NAMES}
+    recommendations = {each: recommend_all(examples[each], pairs, most, jobs=campaign.jobs) for each in OBJECTIVE_NAMES}
     # What `published` recommends is a best guess already.
-    guesses = {**recommendations, "steady": recommend_all(examples["steady"], _bold(pairs, models.guess), most)}
+    guesses = {
+        **recommendations,
+        "steady": recommend_all(examples["steady"], _bold(pairs, models.guess), most, jobs=campaign.jobs),
+    }
     again = _again(recommendations, campaign)
     at_points = unseen.at_points or unseen.searched
     theirs = [each for each in at_points if each.recipe.kind == "papers"][:TRIED]
@@ -180,12 +183,13 @@ def given_away(recommendations: Sequence[Recommendation], guesses: Sequence[int]
 def _try_latency(steady: Sequence[Recommendation], pairs: Pairs, campaign: Campaign) -> list[Line]:
     objectives = tightened(steady)
     examples = [Example(each, objectives[each.recipe][0]) for each in campaign.limits(objectives)]
-    return try_all(recommend_all(examples, pairs, campaign.grid.max_adapters), campaign)
+    return try_all(recommend_all(examples, pairs, campaign.grid.max_adapters, jobs=campaign.jobs), campaign)
 
 
 def _try_points(at_points: Sequence[Exploration], name: ObjectiveName, pairs: Pairs, campaign: Campaign) -> list[Line]:
     objective = DEFAULTS[name]
-    recommendations = recommend_all([Example(each, objective) for each in at_points], pairs, POINTS[-1], POINTS)
+    examples = [Example(each, objective) for each in at_points]
+    recommendations = recommend_all(examples, pairs, POINTS[-1], POINTS, campaign.jobs)
     within = [one for one in recommendations if load_limit(one.explored.runs, objective).bounded]
     first, *_ = try_all(within, campaign)
     return [*try_all(recommendations, campaign), replace(first, what=f"{first.what}, where the grid holds the limit")]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from advisor.recommend import objective as advisors
 from advisor.recommend.choice.configuration import Configurator
@@ -24,9 +25,12 @@ from model_zoo.training.dataset import Table
 from model_zoo.training.fit import Floats, Models
 from model_zoo.training.labels import SlotChoice, best_run, load_limit
 from twin.accuracy import smape
+from twin.progress import watched
 from twin.service_level import Limit
 
 RECOMMENDED, RULES = "recommended", "by the rules alone"
+SHARES = 16
+"""Parts that mixes are dealt to, for whichever process is free: so many that none is left waiting for long."""
 TIGHT = 0.75
 """The ITL limit that `latency` is tried with, as a share of the ITL of a server filled to its steady limit."""
 
@@ -99,28 +103,42 @@ def try_slots(
 
 
 def recommend_all(
-    examples: Iterable[Example], pairs: Pairs, most: int, points: Sequence[int] = ()
+    examples: Iterable[Example], pairs: Pairs, most: int, points: Sequence[int] = (), jobs: int = 1
 ) -> list[Recommendation]:
     """What the advisor recommends, adapters out of `most` and slots, for the mixes that reached their limit.
 
     Where there are `points`, what it admits is cut down to the largest of them that it covers, and mixes that do not
-    reach their limit within them are answered too.
+    reach their limit within them are answered too. So many processes do it, each of which loads the models once.
     """
-    recommendations = []
+    examples = list(examples)
+    shares = [examples[first::SHARES] for first in range(SHARES)]
+    found = Parallel(n_jobs=jobs, return_as="generator")(
+        delayed(_recommended)(share, pairs, most, points) for share in shares if share
+    )
+    recommended: list[Recommendation | None] = [None] * len(examples)
+    for first, of_share in enumerate(watched(found, "recommending", min(SHARES, len(examples)))):
+        recommended[first::SHARES] = of_share
+    return [one for one in recommended if one is not None]
+
+
+def _recommended(
+    examples: Iterable[Example], pairs: Pairs, most: int, points: Sequence[int]
+) -> list[Recommendation | None]:
+    """None for mixes that did not reach their limit."""
+    recommendations: list[Recommendation | None] = []
     for explored, objective in examples:
         limit = load_limit(explored.runs, objective)
-        if limit.bounded or (points and limit.adapters):
-            mix, configurator = (
-                explored.recipe.adapters,
-                Configurator(pairs.of(explored.recipe), _as_advisors(objective)),
-            )
-            chosen = choose(configurator, mix, most)
-            covered = max((point for point in points if point <= chosen.size), default=0)
-            if covered:
-                chosen = choose(configurator, mix, covered)
-            slots = chosen.configuration.settings.max_loras if chosen.configuration else 0
-            best = best_run([run for run in explored.runs if run.adapters == limit.adapters and objective.met_by(run)])
-            recommendations.append(Recommendation(explored, objective, chosen.size, slots, best))
+        if not (limit.bounded or (points and limit.adapters)):
+            recommendations.append(None)
+            continue
+        mix, configurator = explored.recipe.adapters, Configurator(pairs.of(explored.recipe), _as_advisors(objective))
+        chosen = choose(configurator, mix, most)
+        covered = max((point for point in points if point <= chosen.size), default=0)
+        if covered:
+            chosen = choose(configurator, mix, covered)
+        slots = chosen.configuration.settings.max_loras if chosen.configuration else 0
+        best = best_run([run for run in explored.runs if run.adapters == limit.adapters and objective.met_by(run)])
+        recommendations.append(Recommendation(explored, objective, chosen.size, slots, best))
     return recommendations
 
 

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GroupKFold
 
 from advisor.features.vector import SERVING_FEATURES, STEADY_FEATURES, under_limit, wait_share
 from advisor.recommend.server.room import roomy
 from model_zoo.campaign.runs import Objective, ObjectiveName, SimulatedRun, objectives_named
-from model_zoo.training.boosting import LogOdds
+from model_zoo.training.boosting import Fit, LogOdds
 from model_zoo.training.dataset import Table
 from model_zoo.training.labels import load_limit
 from twin.accuracy import smape
@@ -100,18 +99,12 @@ def _under(table: Table[SimulatedRun], limit_s: float) -> NDArray[np.float32]:
     )
 
 
-def fit_classifier(table: Table[Outcome]) -> LogOdds:
-    """Fit the log-odds that a configuration meets its objective; a tighter limit never makes it likelier.
+def classifier_fit(table: Table[Outcome]) -> Fit:
+    """That of the log-odds that a configuration meets its objective; a tighter limit never makes it likelier.
 
-    Raises:
-        ZooError: all met their objective, or none.
+    It raises a `ZooError` where all met their objective, or none.
     """
-    return classifier(table).fit(table.x, table.target(lambda outcome: outcome.met))
-
-
-def classifier(table: Table[Outcome]) -> LogOdds:
-    """What `fit_classifier` fits."""
-    return LogOdds(
+    model = LogOdds(
         HistGradientBoostingClassifier(
             **TREES[table.labels[0].objective.name],
             learning_rate=0.12,
@@ -123,19 +116,20 @@ def classifier(table: Table[Outcome]) -> LogOdds:
             random_state=0,
         )
     )
+    return Fit(model, table.x, table.target(lambda outcome: outcome.met))
 
 
-def out_of_fold(table: Table[Any], y: Floats, model: RegressorMixin, jobs: int = 1) -> Floats:
-    """Out-of-fold predictions of `y`, no mix in two folds, shape (rows,); fitted by so many processes.
+def out_of_fold(table: Table[Any], fit: Fit, jobs: int = 1) -> Floats:
+    """Out-of-fold predictions of a fit to a table, no mix in two folds, shape (rows,); fitted by so many processes.
 
     Raises:
-        ZooError: `model` is a `LogOdds`, and what is left is all alike.
+        ZooError: the model is a `LogOdds`, and what is left is all alike.
     """
-    predictions = np.empty(len(y))
+    predictions = np.empty(len(fit.y))
     mixes = np.array([recipe.number for recipe in table.recipes])
-    folds = list(GroupKFold(min(FOLDS, len(np.unique(mixes)))).split(table.x, groups=mixes))
+    folds = list(GroupKFold(min(FOLDS, len(np.unique(mixes)))).split(fit.x, groups=mixes))
     fitted = Parallel(n_jobs=jobs, return_as="generator")(
-        delayed(_fitted_to_the_rest)(model, table.x[rest], table.x[fold], y[rest]) for rest, fold in folds
+        delayed(_predicted)(Fit(fit.model, fit.x[rest], fit.y[rest]), fit.x[fold]) for rest, fold in folds
     )
     for (_, fold), predicted in zip(
         folds, watched(fitted, "fitting without some of the mixes", len(folds)), strict=True
@@ -144,8 +138,8 @@ def out_of_fold(table: Table[Any], y: Floats, model: RegressorMixin, jobs: int =
     return predictions
 
 
-def _fitted_to_the_rest(model: RegressorMixin, known: NDArray[np.float32], x: NDArray[np.float32], y: Floats) -> Floats:
-    return np.asarray(model.fit(known, y).predict(x), dtype=np.float64)
+def _predicted(fit: Fit, x: NDArray[np.float32]) -> Floats:
+    return np.asarray(fit.fitted().predict(x), dtype=np.float64)
 
 
 def required_chance(table: Table[Outcome], odds: Floats) -> float:

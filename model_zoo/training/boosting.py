@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from model_zoo.errors import ZooError
+from twin.progress import watched
 
 SETTINGS = {
     "max_iter": 120,
@@ -50,3 +53,28 @@ class LogOdds(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, x: Any) -> Any:
         """The log-odds, shape (rows,)."""
         return self.classifier_.decision_function(x)
+
+
+class Fit(NamedTuple):
+    """A model that is still to be fitted, and what to."""
+
+    model: RegressorMixin
+    x: Any
+    """Shape (rows, features)."""
+    y: Any
+    """Shape (rows,)."""
+
+    def fitted(self) -> Any:
+        """The model, fitted."""
+        return self.model.fit(self.x, self.y)
+
+
+def fitted(fits: Iterable[Fit], jobs: int) -> list[Any]:
+    """The models of fits, in their order, by so many processes.
+
+    Raises:
+        ZooError: a `LogOdds` has nothing to tell apart.
+    """
+    fits = list(fits)
+    models = Parallel(n_jobs=jobs, return_as="generator")(delayed(Fit.fitted)(each) for each in fits)
+    return list(watched(models, "fitting", len(fits)))

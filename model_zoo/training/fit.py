@@ -20,15 +20,13 @@ from advisor.zoo.manifest import EnsembleOutput
 from model_zoo.campaign.runs import OBJECTIVE_NAMES, STEADY, ObjectiveName, SimulatedRun
 from model_zoo.errors import ZooError
 from model_zoo.training.admission import (
-    Outcome,
     best_guess,
-    classifier,
-    fit_classifier,
+    classifier_fit,
     out_of_fold,
     outcomes,
     required_chance,
 )
-from model_zoo.training.boosting import LIGHT, LogOdds, regressor
+from model_zoo.training.boosting import LIGHT, Fit, LogOdds, fitted, regressor
 from model_zoo.training.dataset import Table, Tables
 from model_zoo.training.labels import LoadLimit, SlotChoice
 
@@ -115,7 +113,7 @@ class Models:
 
 
 def fit(tables: Tables, jobs: int = 1) -> Models:
-    """Fit all models; those that are only tried on mixes left out, by so many processes.
+    """Fit all models, by so many processes.
 
     Raises:
         ZooError: nothing to fit one of them on.
@@ -123,10 +121,13 @@ def fit(tables: Tables, jobs: int = 1) -> Models:
     runs = tables.runs
     load_limit = {each: fit_tree(table, _token_rate, "load_limit", each) for each, table in tables.limits.items()}
     max_loras = {each: fit_tree(table, _best_slots, "max_loras", each) for each, table in tables.slots.items()}
-    ensembles = {output: fit_ensemble(runs, output) for output in TARGETS}
     ended = {each: outcomes(runs, each) for each in OBJECTIVE_NAMES}
-    likely = {each: fit_classifier(table) for each, table in ended.items()}
-    odds = {each: _odds(table, jobs) for each, table in ended.items()}
+    classifiers = {each: classifier_fit(table) for each, table in ended.items()}
+    expecting = {output: ensemble_fit(runs, output) for output in TARGETS}
+    models = fitted([*classifiers.values(), *expecting.values()], jobs)  # those that take longest come first
+    likely = dict(zip(classifiers, models, strict=False))
+    ensembles = dict(zip(expecting, models[len(likely) :], strict=True))
+    odds = {each: out_of_fold(table, classifiers[each], jobs) for each, table in ended.items()}
     required: dict[ObjectiveName, float] = {
         "steady": required_chance(ended["steady"], odds["steady"]),
         "published": best_guess(ended["published"], odds["published"]),
@@ -142,11 +143,6 @@ def _token_rate(limit: LoadLimit) -> float:
 
 def _best_slots(choice: SlotChoice) -> float:
     return choice.best.max_loras
-
-
-def _odds(ended: Table[Outcome], jobs: int) -> Floats:
-    """Log-odds by classifiers that have not seen the mix."""
-    return out_of_fold(ended, ended.target(lambda outcome: outcome.met), classifier(ended), jobs)
 
 
 def fit_tree(
@@ -168,9 +164,9 @@ def fit_tree(
     return TimesTree(tree, times, table.features)
 
 
-def fit_ensemble(table: Table[SimulatedRun], output: EnsembleOutput) -> HistGradientBoostingRegressor:
-    """Fit gradient-boosted trees."""
-    return regressor(**_settings(output)).fit(table.x, logarithms(table, output))
+def ensemble_fit(table: Table[SimulatedRun], output: EnsembleOutput) -> Fit:
+    """That of gradient-boosted trees to what `logarithms` says."""
+    return Fit(regressor(**_settings(output)), table.x, logarithms(table, output))
 
 
 def _settings(output: EnsembleOutput) -> dict[str, float]:
@@ -197,7 +193,7 @@ def _scale(table: Table[SimulatedRun], output: EnsembleOutput) -> Floats:
 def margin(table: Table[SimulatedRun], output: EnsembleOutput, jobs: int = 1) -> float:
     """By how much a time in a steady hour exceeds the out-of-fold prediction, in one hour of 20."""
     true = table.target(TARGETS[output])
-    learned = out_of_fold(table, logarithms(table, output), regressor(**_settings(output)), jobs)
+    learned = out_of_fold(table, ensemble_fit(table, output), jobs)
     predicted = np.exp(learned) * _scale(table, output)
     steady = np.array([STEADY.met_by(run) for run in table.labels])
     return float(f"{max(np.quantile((true / predicted)[steady], KEPT), 1.0):.3f}") if steady.any() else 1.0

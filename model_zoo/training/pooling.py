@@ -17,8 +17,7 @@ from model_zoo.campaign.runs import STEADY, SimulatedRun
 from model_zoo.training.admission import (
     Outcome,
     best_guess,
-    classifier,
-    fit_classifier,
+    classifier_fit,
     out_of_fold,
     outcomes,
     recommended,
@@ -26,9 +25,10 @@ from model_zoo.training.admission import (
     rows_of_mixes,
     with_room,
 )
+from model_zoo.training.boosting import fitted
 from model_zoo.training.comparison import MEANS
 from model_zoo.training.dataset import Table, Tables
-from model_zoo.training.fit import TARGETS, fit_ensemble, predict
+from model_zoo.training.fit import TARGETS, ensemble_fit, predict
 from model_zoo.training.labels import load_limit
 from twin.accuracy import smape
 from twin.profile import Profile
@@ -77,7 +77,7 @@ class _Admission(NamedTuple):
 
 
 def pooled(train: Tables, held_out: Tables, profiles: Profiles, jobs: int = 1) -> Iterator[Score]:
-    """The scores, pair by pair; models that are only tried on mixes left out are fitted by so many processes."""
+    """The scores, pair by pair; models are fitted by so many processes."""
     common = _Models(train.runs, jobs)
     for profile in profiles.measured:
         own, unseen = (_served_under(profile, profiles, tables.runs) for tables in (train, held_out))
@@ -106,10 +106,11 @@ class _Models:
 
     def __init__(self, runs: Table[SimulatedRun], jobs: int) -> None:
         self.mixes = _mixes(runs)
-        self.ensembles = {output: fit_ensemble(runs, output) for output in MEANS}
         ended = _steady(runs)
-        self.classifier = fit_classifier(ended)
-        odds = out_of_fold(ended, ended.target(lambda outcome: outcome.met), classifier(ended), jobs)
+        likely = classifier_fit(ended)
+        self.classifier, *ensembles = fitted([likely, *(ensemble_fit(runs, output) for output in MEANS)], jobs)
+        self.ensembles = dict(zip(MEANS, ensembles, strict=True))
+        odds = out_of_fold(ended, likely, jobs)
         self.required, self.guess = required_chance(ended, odds), best_guess(ended, odds)
 
     def judged(self, pair: str, name: str, unseen: Table[SimulatedRun]) -> Score:

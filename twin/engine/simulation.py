@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -121,6 +122,10 @@ class Measures:
         return not self.oom and service_level.steady(starved=self.starved, ttft_ms=ttft_ms, ttft_limit=ttft_limit)
 
 
+Draw = Callable[[Workload, float, int], Requests]
+"""Draws the requests of a workload, for so many seconds and from a seed."""
+
+
 def simulate(
     profile: Profile,
     server: Settings,
@@ -130,12 +135,14 @@ def simulate(
     seed: int = 0,
     max_connections: int = 0,
     cold: bool = False,
+    draw: Draw = draw,
 ) -> Measures:
     """Serve `workload` for `duration_s` seconds; the same seed gives the same measures.
 
-    `max_connections` is the number of requests in the system at which the client can send no more, as happens to a
-    load generator that runs out of ports; 0 is no limit. A `cold` server has no adapter in memory at the start: each is
-    read from disk for the first of its requests.
+    Whoever serves the same requests by several servers may `draw` them once. `max_connections` is the number of
+    requests in the system at which the client can send no more, as happens to a load generator that runs out of ports;
+    0 is no limit. A `cold` server has no adapter in memory at the start: each is read from disk for the first of its
+    requests.
     """
     started = time.perf_counter()
     requests = draw(workload, duration_s, seed)
