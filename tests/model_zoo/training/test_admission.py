@@ -62,7 +62,7 @@ def test_few_answers_may_miss_and_no_more() -> None:
 def test_configurations_that_crowd_a_small_kv_cache_are_none_that_miss() -> None:
     """They are not recommended, however likely: of the 40 that miss as above none counts."""
     wrong = np.array([9.0, 9.0, log_odds(0.75)] * 40)
-    crowded, roomy = (table([[True, True, False]] * 40, (20.0, free)) for free in (2.9, 3.1))
+    crowded, roomy = (table([[True, True, False]] * 40, (20.0, free)) for free in (0.9, 1.1))
     assert required_chance(crowded, wrong) == REQUIRED[0]
     assert required_chance(roomy, wrong) > 0.75
 
