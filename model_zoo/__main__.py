@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from advisor.errors import InputError
+from advisor.zoo.models import load_models
 from advisor.zoo.pair import PROFILE
 from advisor.zoo.pairs import load_zoo
 from model_zoo.campaign.grid import GRIDS, Grid, GridName
@@ -111,6 +112,30 @@ def compare(
     train, held_out = tabulate(findings, profiles, campaign.grid.max_adapters, jobs).split()
     for title, section in compared(train, held_out, campaign):
         typer.echo(f"{title}\n\n{section}\n")
+
+
+@app.command()
+def exact(
+    *,
+    grid: Annotated[GridName, typer.Option(help="workloads that the models were made with")] = GridName.COMMON,
+    mixes: Annotated[
+        int | None, typer.Option(min=1, help="only the first so many of the grid", show_default="all")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="seed of mixes")] = 0,
+    jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
+    zoo: Annotated[Path, typer.Option(help="zoo that profiles are taken from")] = SHIPPED,
+    models: Annotated[Path, typer.Option(help="folder of models for any pair")] = COMMON,
+) -> None:
+    """Print what the models give away beside the exact search, on held-out mixes, in hours that neither has asked."""
+    from model_zoo.campaign.campaign import Campaign
+    from model_zoo.campaign.profiles import Profiles
+    from model_zoo.evaluation.beside_exact import ABOUT, beside_exact, table_of
+    from model_zoo.evaluation.trials import Pairs
+
+    profiles = Profiles(tuple(_profile(zoo, name) for name in _pairs(zoo)), drawn=True, seed=seed)
+    campaign = Campaign(profiles, _grid(grid, mixes), seed=seed, work=Path(), jobs=jobs)
+    served = list(beside_exact(campaign, Pairs(profiles, load_models(models))))
+    typer.echo(f"{ABOUT}\n\n{table_of(served)}")
 
 
 @app.command()

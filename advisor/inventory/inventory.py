@@ -24,6 +24,7 @@ from advisor.inventory.consistency import check
 from advisor.inventory.schema import Adapter, Base, File, Length, ReplayFile
 from advisor.inventory.validation import RefusedError, explain
 from twin.lengths import Quantiles, Table
+from twin.profile import Pair
 from twin.workload import Workload
 
 T = TypeVar("T")
@@ -82,6 +83,12 @@ class Inventory:
     """Modules that adapters touch, of those of which the file says."""
     engine: Engine = PLAIN
     """How the LLM is run."""
+
+    @classmethod
+    def of_workload(cls, workload: Workload, pair: Pair) -> Inventory:
+        """The adapters of a workload, told apart by their numbers, under a pair."""
+        names = tuple(f"adapter-{i}" for i in range(len(workload)))
+        return cls(pair.model, pair.gpu, names, (None,) * len(workload), workload, {})
 
     def __len__(self) -> int:
         return len(self.names)

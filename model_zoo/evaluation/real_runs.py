@@ -102,9 +102,7 @@ def _of_mix(pair: Pair, runs: Sequence[MeasuredRun], objective: Objective) -> It
 def _inventory(pair: Pair, runs: Sequence[MeasuredRun]) -> Inventory:
     """All adapters of the mix: those of the run that served the most."""
     largest = max((run for run in runs if not run.measured.oom), key=lambda run: run.adapters)
-    names = tuple(f"adapter-{i}" for i in range(largest.adapters))
-    sources = (None,) * largest.adapters
-    return Inventory(pair.model, pair.gpu, names, sources, largest.workload, {})
+    return Inventory.of_workload(largest.workload, pair.profile.pair)
 
 
 def _distance(one: int, other: int) -> float:

@@ -48,7 +48,7 @@ def cases(pairs: tuple[Pair, ...], gpus: float, clients: Path | None, only: str 
     for number, (kind, name, mix) in enumerate(_mixes(clients)):
         pair = pairs[number % len(pairs)]
         if only in name:
-            yield Case(name, kind, _inventory(_scaled(mix, pair, gpus), pair), pair)
+            yield Case(name, kind, Inventory.of_workload(_scaled(mix, pair, gpus), pair.profile.pair), pair)
 
 
 def _mixes(clients: Path | None) -> Iterator[tuple[str, str, Workload]]:
@@ -77,11 +77,6 @@ def _scaled(mix: Workload, pair: Pair, gpus: float) -> Workload:
     if count < len(mix):
         where = np.unique(np.linspace(0, len(mix) - 1, count).astype(np.int64))
     return mix.take(where)
-
-
-def _inventory(mix: Workload, pair: Pair) -> Inventory:
-    names = tuple(f"adapter-{i}" for i in range(len(mix)))
-    return Inventory(pair.model, pair.gpu, names, (None,) * len(mix), mix, {})
 
 
 def _services(path: Path) -> Iterator[tuple[str, Workload]]:

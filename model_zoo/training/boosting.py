@@ -65,8 +65,8 @@ class Fit(NamedTuple):
     """Shape (rows,)."""
 
     def fitted(self) -> Any:
-        """The model, fitted."""
-        return self.model.fit(self.x, self.y)
+        """A copy of the model, fitted: one process may fit it to several folds."""
+        return clone(self.model).fit(self.x, self.y)
 
 
 def fitted(fits: Iterable[Fit], jobs: int) -> list[Any]:
