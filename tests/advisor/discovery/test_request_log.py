@@ -78,8 +78,8 @@ PLAIN = "time,adapter,input,output\n0,sql,100,50\n10,,120,60\n20,legal,90,\n"
         PLAIN.encode("utf-16"),
         b"\xfe\xff" + PLAIN.encode("utf-16-be"),
         PLAIN.replace("\n", "\r\n").encode(),
-        gzip.compress(PLAIN.encode()),
-        gzip.compress(PLAIN[:40].encode()) + gzip.compress(PLAIN[40:].encode()),
+        gzip.compress(PLAIN.encode(), mtime=0),
+        gzip.compress(PLAIN[:40].encode(), mtime=0) + gzip.compress(PLAIN[40:].encode(), mtime=0),
         PLAIN.replace(",", "|").encode(),
         PLAIN.replace("100", "100.0").replace("60", " 60.0").encode(),
         b"timestamp,LoRA Adapter,gen_ai.usage.input_tokens,Tokens Out\n0,sql,100,50\n10,,120,60\n20,legal,90,\n",
@@ -92,7 +92,7 @@ def test_one_table_in_any_wrapping_is_one_table(data: bytes, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (gzip.compress(PLAIN.encode())[:-9], "cut short"),
+        (gzip.compress(PLAIN.encode(), mtime=0)[:-9], "cut short"),
         (b"\x1f\x8b" + bytes(50), "packed by gzip, and broken"),
         (PLAIN.encode("utf-16")[:-1], "not UTF-16"),
         (b"\x28\xb5\x2f\xfd" + b"\xff" * 9, "not UTF-8"),
