@@ -6,7 +6,7 @@ import datetime
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,8 +21,14 @@ from model_zoo.notes import note
 from twin.profile import Profile, ProfileError, load
 from twin.service_level import TTFT_LIMIT_S
 
+if TYPE_CHECKING:
+    from model_zoo.campaign.profiles import Profiles
+
 SHIPPED = Path(__file__).parent / "pairs"
 COMMON = Path(__file__).parent / "common"
+
+Mixes = Annotated[int | None, typer.Option(min=1, help="only the first so many of the grid", show_default="all")]
+Jobs = Annotated[int, typer.Option(help="processes; -1: one for every core")]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -41,11 +47,9 @@ def build(
     grid: Annotated[
         GridName | None, typer.Option(help="workloads to train on", show_default="wide; common without --pair")
     ] = None,
-    mixes: Annotated[
-        int | None, typer.Option(min=1, help="only the first so many of the grid", show_default="all")
-    ] = None,
+    mixes: Mixes = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of mixes and simulations")] = 0,
-    jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
+    jobs: Jobs = -1,
     dask: Annotated[str, typer.Option(help="simulate on the workers of this Dask scheduler: tcp://host:8786")] = "",
     date: Annotated[str, typer.Option(help="day to note down, YYYY-MM-DD", show_default="today")] = "",
     runs: Annotated[Path | None, typer.Option(help="measured runs to judge the answers by, see calibrate.runs")] = None,
@@ -71,7 +75,7 @@ def build(
     wanted = [Profiles((_profile(zoo, name),), seed=seed) for name in pair or ()]
     named = grid or (GridName.WIDE if pair else GridName.COMMON)
     chosen = _grid(named, mixes)
-    for profiles in wanted or [Profiles(tuple(_profile(zoo, name) for name in _pairs(zoo)), drawn=True, seed=seed)]:
+    for profiles in wanted or [_profiles(zoo, seed)]:
         one = f" --pair {profiles.name}" if pair else ""
         command = f"python -m model_zoo build{one} --grid {named}"
         command += f" --mixes {mixes}" if mixes is not None else ""
@@ -91,21 +95,18 @@ def build(
 def compare(
     *,
     grid: Annotated[GridName, typer.Option(help="workloads that models were made with")] = GridName.COMMON,
-    mixes: Annotated[
-        int | None, typer.Option(min=1, help="only the first so many of the grid", show_default="all")
-    ] = None,
+    mixes: Mixes = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of mixes and simulations")] = 0,
-    jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
+    jobs: Jobs = -1,
     zoo: Annotated[Path, typer.Option(help="zoo that the profile is taken from")] = SHIPPED,
     work: Annotated[Path, typer.Option(help="where finished mixes are kept")] = Path("build/zoo"),
 ) -> None:
     """Print how other models do: those of a pair's own mixes beside one set for all, and every family of models."""
     from model_zoo.campaign.campaign import Campaign
-    from model_zoo.campaign.profiles import Profiles
     from model_zoo.pair import compared
     from model_zoo.training.dataset import tabulate
 
-    profiles = Profiles(tuple(_profile(zoo, name) for name in _pairs(zoo)), drawn=True, seed=seed)
+    profiles = _profiles(zoo, seed)
     campaign = Campaign(profiles, _grid(grid, mixes), seed=seed, work=work, jobs=jobs)
     with locked(campaign.folder):
         findings = campaign.findings()
@@ -118,21 +119,18 @@ def compare(
 def exact(
     *,
     grid: Annotated[GridName, typer.Option(help="workloads that the models were made with")] = GridName.COMMON,
-    mixes: Annotated[
-        int | None, typer.Option(min=1, help="only the first so many of the grid", show_default="all")
-    ] = None,
+    mixes: Mixes = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of mixes")] = 0,
-    jobs: Annotated[int, typer.Option(help="processes; -1: one for every core")] = -1,
+    jobs: Jobs = -1,
     zoo: Annotated[Path, typer.Option(help="zoo that profiles are taken from")] = SHIPPED,
     models: Annotated[Path, typer.Option(help="folder of models for any pair")] = COMMON,
 ) -> None:
     """Print what the models give away beside the exact search, on held-out mixes, in hours that neither has asked."""
     from model_zoo.campaign.campaign import Campaign
-    from model_zoo.campaign.profiles import Profiles
     from model_zoo.evaluation.beside_exact import ABOUT, beside_exact, table_of
     from model_zoo.evaluation.trials import Pairs
 
-    profiles = Profiles(tuple(_profile(zoo, name) for name in _pairs(zoo)), drawn=True, seed=seed)
+    profiles = _profiles(zoo, seed)
     campaign = Campaign(profiles, _grid(grid, mixes), seed=seed, work=Path(), jobs=jobs)
     served = list(beside_exact(campaign, Pairs(profiles, load_models(models))))
     typer.echo(f"{ABOUT}\n\n{table_of(served)}")
@@ -171,6 +169,13 @@ def _grid(name: GridName, mixes: int | None) -> Grid:
     if mixes > grid.mixes:
         raise ZooError(f"--mixes {mixes}: the grid {name} has {grid.mixes}")
     return replace(grid, mixes=mixes)
+
+
+def _profiles(zoo: Path, seed: int) -> Profiles:
+    """Those of a zoo, and others drawn: what models for any pair are of."""
+    from model_zoo.campaign.profiles import Profiles
+
+    return Profiles(tuple(_profile(zoo, name) for name in _pairs(zoo)), drawn=True, seed=seed)
 
 
 def _pairs(zoo: Path) -> list[str]:

@@ -26,6 +26,11 @@ from twin.progress import watched
 
 TIMES = 2.0
 """Adapters of an inventory, in those that the estimate says one GPU serves."""
+ABOUT = (
+    f"Mixes held out, answered by the models and by the exact search, each in {len(UNSEEN)} hours that no one asked."
+)
+"""What the table shows."""
+COLUMNS = ["kind", "mixes", "given away %", "median %", "hours missed %", "mixes with such %", "exact: hours missed %"]
 
 
 class Served(NamedTuple):
@@ -67,12 +72,6 @@ def table_of(served: Sequence[Served]) -> str:
     """By kind of mix: what is given away, and how often the objective is missed, %."""
     kinds = ["all", *dict.fromkeys(sorted(each.kind for each in served))]
     return table([_line(kind, [each for each in served if kind in ("all", each.kind)]) for kind in kinds], COLUMNS)
-
-
-COLUMNS = ["kind", "mixes", "given away %", "median %", "hours missed %", "mixes with such %", "exact: hours missed %"]
-ABOUT = (
-    f"Mixes held out, answered by the models and by the exact search, each in {len(UNSEEN)} hours that no one asked."
-)
 
 
 def _line(kind: str, served: Sequence[Served]) -> dict[str, Any]:
