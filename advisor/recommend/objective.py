@@ -17,6 +17,9 @@ mean keeps the same, or the nearest of these; the percentile is judged beside it
 
 PERCENTILES_OFF = 2.0
 """Times what is predicted of a P95 or P99 is what a simulated hour may bring, or the inverse of that."""
+HAIR = 1e-9
+"""Times that differ by such a share read alike: products of decimal numbers are off by less, and digits that are shown
+differ by more."""
 SECOND_MS = 1e3
 
 
@@ -185,7 +188,8 @@ def _above(value_ms: float, limit: Limit) -> str:
 def _rounded(value_ms: float, limit: Limit, unit_ms: float) -> float:
     """A time beyond its limit to within a unit, rounded up where it would else read as if it kept it."""
     rounded = round(value_ms / unit_ms) * unit_ms
-    return rounded if rounded > 1e3 * limit.seconds else math.ceil(value_ms / unit_ms) * unit_ms
+    reads_longer = rounded > 1e3 * limit.seconds * (1 + HAIR)
+    return rounded if reads_longer else math.ceil(value_ms / unit_ms) * unit_ms
 
 
 def _below(chance: float, required: float) -> str:
