@@ -32,6 +32,7 @@ TIMES = np.arange(0, 120, 5)
     size=st.integers(1, 200),
     near=st.floats(0.01, 1e5),
 )
+@example(seed=1, number=40, size=1, near=200.0)  # seven servers of these have two balances
 @example(seed=361031, number=57, size=149, near=10.0)  # what is found falls steeply with what is assumed
 def test_it_does_not_matter_where_a_balance_is_sought_first(*, seed: int, number: int, size: int, near: float) -> None:
     served = ServedMix(MIXES[number].adapters(size), draw(LLAMA, 20_000.0, np.random.default_rng(seed)))
@@ -39,8 +40,12 @@ def test_it_does_not_matter_where_a_balance_is_sought_first(*, seed: int, number
     found = balance(served, RULES, TIMES, np.zeros(shape)).adapters
     elsewhere = balance(served, RULES, TIMES, np.full(shape, near)).adapters
     apart = np.abs(elsewhere - found) > 1e-6 * found
-    # Some servers have more than one balance: with few adapters nothing is loaded, with many all is.
-    assert np.count_nonzero(apart) <= found.size // 20
+    # Some servers have more than one balance: with few adapters nothing is loaded, with many all is. They stay where
+    # they are when sought from there.
+    assert np.count_nonzero(apart) <= found.size // 10
+    for each in (found, elsewhere):
+        again = balance(served, RULES, TIMES, each).adapters
+        np.testing.assert_allclose(again[apart], each[apart], rtol=1e-6)
     assert np.all(np.isfinite(found))
     assert np.all(found >= 0.0)
 
