@@ -47,7 +47,7 @@ CV = (0.4, 10.0)
 
 WITH_BASE = 0.3
 """Share of the mixes, those of the papers' kind left out, with requests that name no adapter."""
-BASE_SHARE = (0.05, 0.6)
+BASE_SHARE = (0.05, 0.95)
 """Of their tokens, what such requests bring."""
 WITH_PREFIX = 0.3
 """Share of those mixes whose prompts begin alike."""

@@ -82,7 +82,9 @@ class Objective(NamedTuple):
 STEADY = Objective("steady", TTFT_LIMIT_S)
 """The default objective."""
 PUBLISHED = Objective("published", TTFT_LIMIT_S)
-OBJECTIVES = (*(Objective("steady", limit) for limit in (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)), PUBLISHED)
+TIGHTER_S, LAXER_S = (0.5, 1.0), (5.0, 10.0, 30.0)
+"""TTFT limits below and above the default one."""
+OBJECTIVES = (*(Objective("steady", limit) for limit in (*TIGHTER_S, TTFT_LIMIT_S, *LAXER_S)), PUBLISHED)
 
 OBJECTIVE_NAMES: tuple[ObjectiveName, ...] = ("steady", "published")
 
@@ -97,6 +99,15 @@ Simulate = Callable[..., Measures]
 def objectives_named(name: ObjectiveName) -> list[Objective]:
     """All with this name."""
     return [objective for objective in OBJECTIVES if objective.name == name]
+
+
+def searched(recipe: Recipe) -> list[Objective]:
+    """The objectives whose limits a mix is searched for: the defaults, a tighter one and a laxer one, in turn.
+
+    Models learn more from twice as many mixes than from twice as many limits of each.
+    """
+    tighter, laxer = (limits[recipe.number % len(limits)] for limits in (TIGHTER_S, LAXER_S))
+    return [each for each in OBJECTIVES if each == PUBLISHED or each.ttft_limit_s in (tighter, TTFT_LIMIT_S, laxer)]
 
 
 class Simulator:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model_zoo.campaign.grid import Grid, Recipe
-from model_zoo.campaign.runs import OBJECTIVES, PUBLISHED, STEADY, Objective, SimulatedRun, Simulator, most_slots
+from model_zoo.campaign.runs import PUBLISHED, STEADY, Objective, SimulatedRun, Simulator, most_slots, searched
 
 SHARES = (1.0, 0.85, 0.6, 0.3)
 """Of the most adapters served steadily: where every number of slots is tried."""
@@ -18,7 +18,7 @@ OVERLOADS = (1.4, 4.0)
 """Times the most adapters that do not starve: how a server fares beyond its limit."""
 OVERLOADED_SLOTS = 4
 """Every so many-th number of slots is tried there."""
-SCATTERED, REACH = 8, (0.02, 1.3)
+SCATTERED, REACH = 4, (0.02, 1.3)
 """Runs anywhere, at shares of the limit within this reach, with any slots up to one for each adapter."""
 MARGIN = 1.1
 """Slots are safe for N adapters when they also serve this many times as many."""
@@ -89,13 +89,13 @@ def _allowed_slots(simulator: Simulator, grid: Grid) -> list[int]:
 
 
 def explore(simulator: Simulator, slots: Sequence[int], max_adapters: int) -> None:
-    """Run a mix until the limit of every objective is known to one step of the ladder, the slots at shares of it, and
-    some configurations anywhere below and beyond.
+    """Run a mix until the limits it is `searched` for are known to one step of the ladder, the slots at shares of
+    them, and some configurations anywhere below and beyond.
     """
     if not slots:
         return
     steps = ladder(max_adapters)
-    limits = dict.fromkeys(OBJECTIVES, -1)
+    limits = dict.fromkeys(searched(simulator.recipe), -1)
     # From the middle outwards: the earlier the best is found, the fewer runs the others take.
     outwards = sorted(slots, key=lambda count: abs(math.log(count / simulator.estimated_slots)))
     raise_limits(limits, simulator, outwards, steps)
