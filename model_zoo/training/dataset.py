@@ -24,7 +24,7 @@ from advisor.features.vector import (
 )
 from model_zoo.campaign.grid import Recipe
 from model_zoo.campaign.profiles import Profiles
-from model_zoo.campaign.runs import OBJECTIVE_NAMES, OBJECTIVES, STEADY, ObjectiveName, SimulatedRun, objectives_named
+from model_zoo.campaign.runs import OBJECTIVE_NAMES, OBJECTIVES, STEADY, ObjectiveName, SimulatedRun, searched
 from model_zoo.campaign.search import Exploration, Findings
 from model_zoo.training.labels import LoadLimit, SlotChoice, load_limit, slot_choices
 from twin.profile import Profile
@@ -132,9 +132,9 @@ class Tables:
     """All that the models of a pair are trained or judged on."""
 
     limits: dict[ObjectiveName, Table[LoadLimit]]
-    """Load limits of the mixes that reached theirs, for every TTFT limit."""
+    """Load limits of the mixes that reached theirs, for the TTFT limits that each is searched for."""
     slots: dict[ObjectiveName, Table[SlotChoice]]
-    """Best slots, for numbers of adapters up to the limit and for every TTFT limit."""
+    """Best slots, for numbers of adapters up to the limit and for these TTFT limits."""
     serving: Table[SimulatedRun]
     """Runs of the search in which answers were written: most of them close to a limit or beyond."""
     points: Table[SimulatedRun]
@@ -230,7 +230,7 @@ def _at_points(explored: Exploration, profile: Profile) -> Table[SimulatedRun]:
 
 def _limits(explored: Exploration, measured: _Measured, name: ObjectiveName, max_adapters: int) -> Table[LoadLimit]:
     """The inventory that a limit is asked for shows more adapters than can be admitted; how many more, differs."""
-    limits = [load_limit(explored.runs, objective) for objective in objectives_named(name)]
+    limits = [load_limit(explored.runs, objective) for objective in searched(explored.recipe) if objective.name == name]
     most = max((limit.adapters for limit in limits), default=0)
     sizes = list(_inventory_sizes(explored.recipe, most, max_adapters))
     rows = [
@@ -240,10 +240,13 @@ def _limits(explored: Exploration, measured: _Measured, name: ObjectiveName, max
 
 
 def _slots(explored: Exploration, measured: _Measured, name: ObjectiveName, max_adapters: int) -> Table[SlotChoice]:
+    """One adapter has one slot, whatever else; beside others that are asked equally often, it would teach them so."""
     rows = [
         (explored.recipe, measured.at(choice.adapters, objective.ttft_limit_s), choice)
-        for objective in objectives_named(name)
+        for objective in searched(explored.recipe)
+        if objective.name == name
         for choice in slot_choices(explored, objective, max_adapters)
+        if choice.adapters > 1
     ]
     return Table.from_rows(SLOTS_FEATURES, rows)
 

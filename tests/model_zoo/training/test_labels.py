@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from model_zoo.campaign.runs import OBJECTIVE_NAMES, PUBLISHED, STEADY, Objectiv
 from model_zoo.campaign.search import Exploration, Findings
 from model_zoo.evaluation.report import DEFAULTS
 from model_zoo.training.dataset import tabulate
-from model_zoo.training.labels import fully_tried, load_limit, slot_choices
+from model_zoo.training.labels import best_run, fully_tried, load_limit, slot_choices
 from twin.engine.simulation import Measures
 from twin.profile import Profile
 
@@ -97,6 +98,15 @@ def test_slots_that_tie_in_throughput_are_told_apart_by_latency() -> None:
     )
     choices = slot_choices(explored, STEADY, 1024)
     assert [(choice.adapters, choice.best.max_loras) for choice in choices] == [(32, 16), (34, 8)]
+
+
+def test_slots_alike_in_latency_are_told_apart_by_how_long_requests_wait() -> None:
+    """Two slots for eight adapters and a limit of ten seconds: steps are 3 % shorter, and requests wait two seconds."""
+    waiting, roomy = run(8, 2, itl_ms=14.1, ttft_ms=2100), run(8, 8, itl_ms=14.6, ttft_ms=32)
+    slower = run(8, 16, itl_ms=15.2, ttft_ms=30)
+    assert best_run([waiting, roomy, slower]) is roomy
+    one_token = [run(8, slots, itl_ms=math.nan, ttft_ms=ttft) for slots, ttft in ((2, 50), (4, 40), (8, 40))]
+    assert best_run(one_token) is one_token[1]
 
 
 def test_slots_that_would_starve_a_few_more_adapters_are_avoided() -> None:
