@@ -21,7 +21,7 @@ from advisor.features.presence import peakedness
 from advisor.features.queueing import Number, dispersion, queue_time, utilisation
 from advisor.features.served_mix import ServedMix
 from advisor.features.tokens import shared_tokens
-from advisor.features.waits import LEAST_DEVIATION, WAITS, waits
+from advisor.features.waits import LEAST_DEVIATION, waits
 from twin.profile import Profile
 from twin.workload import Workload
 
@@ -120,7 +120,7 @@ TIMES: dict[str, str] = {
     "steady_load_share": "token_rate / steady_load",
     "prompt_share": "prompt_time / ttft_limit",
     "dispersion_share": "dispersion_time / (ttft_limit + answer_time / 2)",
-    "wait_share": "all four waits and prompt_time / ttft_limit",
+    "first_token_share": "first_token_time / ttft_limit",
 }
 """What depends on the limit of the TTFT as well."""
 SCALES: dict[str, str] = {
@@ -189,7 +189,7 @@ def measure_limits(of: Estimates, ttft_limits_s: Sequence[float]) -> list[dict[s
 
 
 def under_limit(values: Mapping[str, Number], ttft_limit_s: Number) -> dict[str, Number]:
-    """The features that depend on the limit, but for `wait_share`, given the others: numbers or arrays.
+    """The features that depend on the limit, but for `first_token_share`, given the others: numbers or arrays.
 
     What comes within a wait up to the limit and half an answer evens out.
     """
@@ -227,6 +227,7 @@ def measure_slots(values: Mapping[str, float], of: Estimates, max_loras: Sequenc
         buffer_s = max(room, 0.0) / values["rate"] * load_share  # of the most tokens/s
         queue_s = queue_time(values["dispersion_time"] * values["estimated_load"] / values["token_rate"], load_share)
         waited = waits(values, served, state, slots=slots, kv_tokens=kv_tokens)
+        first_ms = step_ms + slot_ms * slots + 1e3 * (values["prompt_time"] + sum(waited.values()))
         found.append(
             {
                 **values,
@@ -248,16 +249,16 @@ def measure_slots(values: Mapping[str, float], of: Estimates, max_loras: Sequenc
                 "wait_time": queue_s * math.exp(-buffer_s / queue_s),
                 "peakedness": state.peakedness,
                 **waited,
-                "wait_share": wait_share({**values, **waited}),
-                "first_token_time": step_ms + slot_ms * slots + 1e3 * (values["prompt_time"] + sum(waited.values())),
+                "first_token_time": first_ms,
+                "first_token_share": first_token_share({**values, "first_token_time": first_ms}),
             }
         )
     return found
 
 
-def wait_share(values: Mapping[str, Number]) -> Number:
+def first_token_share(values: Mapping[str, Number]) -> Number:
     """The feature of this name, given the others: numbers or arrays."""
-    return sum(values[name] for name in (*WAITS, "prompt_time")) / values["ttft_limit"]
+    return values["first_token_time"] / (1e3 * values["ttft_limit"])
 
 
 def vector(values: dict[str, float], names: Sequence[str]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,11 +11,11 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GroupKFold
 
-from advisor.features.vector import SERVING_FEATURES, STEADY_FEATURES, under_limit, wait_share
+from advisor.features.vector import SERVING_FEATURES, STEADY_FEATURES, first_token_share, under_limit
 from advisor.recommend.server.room import roomy
-from model_zoo.campaign.runs import Objective, ObjectiveName, SimulatedRun, objectives_named
+from model_zoo.campaign.runs import Objective, ObjectiveName, SimulatedRun, objectives_named, searched
 from model_zoo.training.boosting import Fit, LogOdds
-from model_zoo.training.dataset import Table
+from model_zoo.training.dataset import LIMITS_S, Table
 from model_zoo.training.labels import load_limit
 from twin.accuracy import smape
 from twin.progress import watched
@@ -31,6 +32,10 @@ MONOTONE: dict[str, int] = {
     **dict.fromkeys(("load_share", "slots_load_share", "steady_load_share"), -1),
 }
 """A laxer limit never makes a steady hour less likely, nor more load likelier."""
+DRAWN, NEAR = 3, (-1.0, 1.5)
+"""So many limits are drawn for every run, by their logarithm so much below or above the TTFT estimated: three limits of
+each mix and three such teach more than six fixed ones (log loss of mixes held out whose prompts take a third of the
+limit and more: 0.291, and 0.299), for they are near what decides in every mix."""
 FOLDS = 5
 TREES: dict[ObjectiveName, dict[str, int]] = {
     "steady": {"max_iter": 200, "max_leaf_nodes": 48},
@@ -60,9 +65,9 @@ REQUIRED = (
     0.99,
 )
 """Chances that may be required of a recommendation."""
-MISSED = 0.035
-"""Share of the steady recommendations by out-of-fold predictions that may miss their objective. Of those for mixes held
-out, 6.8 % missed where this was 4.5 %: the advisor looks for the largest number that is likely enough among more."""
+MISSED = 0.04
+"""Share of the steady recommendations by out-of-fold predictions that may miss their objective; a twentieth of those
+for mixes held out may."""
 GUESSES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 """Chances that may be required of a best guess."""
 EVEN = 0.5
@@ -78,24 +83,45 @@ class Outcome(NamedTuple):
 
 
 def outcomes(table: Table[SimulatedRun], name: ObjectiveName) -> Table[Outcome]:
-    """Every run once for every limit that the objective of this name is learned with."""
-    objectives = objectives_named(name)
+    """Every run once for every objective of this name."""
+    return Table.joined([_under(table, name, [objective] * len(table.labels)) for objective in objectives_named(name)])
+
+
+def learned(table: Table[SimulatedRun], name: ObjectiveName) -> Table[Outcome]:
+    """What a classifier learns from: every run once for every objective that its mix is `searched` for and, where there
+    is a limit, for `DRAWN` limits near the TTFT that the estimate expects, whatever the mix: there it is decided.
+    """
+    wanted = {recipe.number: searched(recipe) for recipe in table.recipes}
+    parts = [
+        _under(part, name, [objective] * len(part.labels))
+        for objective in objectives_named(name)
+        for part in [table.where(np.array([objective in wanted[each.number] for each in table.recipes], np.bool_))]
+    ]
+    if name == "steady":
+        random = np.random.default_rng(0)
+        parts += [_under(table, name, [Objective(name, s) for s in _drawn(table, random)]) for _ in range(DRAWN)]
+    return Table.joined(parts)
+
+
+def _drawn(table: Table[SimulatedRun], random: np.random.Generator) -> list[float]:
+    """A limit for every run: near the TTFT estimated for it or, where no limit that is learned is, any."""
+    near = table.column("first_token_time") / 1e3 * np.exp(random.uniform(*NEAR, len(table.labels)))
+    least, most = LIMITS_S[0], LIMITS_S[-1]
+    anywhere = least * (most / least) ** random.uniform(size=len(table.labels))
+    return np.where((near > least) & (near < most), near, anywhere).tolist()
+
+
+def _under(table: Table[SimulatedRun], name: ObjectiveName, objectives: Sequence[Objective]) -> Table[Outcome]:
+    """What came of runs, each asked about an objective of its own."""
+    limits_s = np.array([objective.ttft_limit_s for objective in objectives])
+    values = {each: table.column(each) for each in table.features} | {"ttft_limit": limits_s}
+    times = {**under_limit(values, values["ttft_limit"]), "first_token_share": first_token_share(values)}
+    further = [times[name] for name in FEATURES[name][len(table.features) :]]
     return Table(
         FEATURES[name],
-        np.concatenate([_under(table, objective.ttft_limit_s)[:, : len(FEATURES[name])] for objective in objectives]),
-        recipes=table.recipes * len(objectives),
-        labels=tuple(
-            Outcome(objective, run, objective.met_by(run)) for objective in objectives for run in table.labels
-        ),
-    )
-
-
-def _under(table: Table[SimulatedRun], limit_s: float) -> NDArray[np.float32]:
-    """The features of runs when they are asked about a limit, `STEADY_FEATURES`."""
-    values = {name: table.column(name) for name in table.features} | {"ttft_limit": np.full(len(table.x), limit_s)}
-    times = {**under_limit(values, values["ttft_limit"]), "wait_share": wait_share(values)}
-    return np.column_stack([table.x, *(times[name] for name in STEADY_FEATURES[len(table.features) :])]).astype(
-        np.float32
+        np.column_stack([table.x, *further]).astype(np.float32),
+        table.recipes,
+        tuple(Outcome(each, run, each.met_by(run)) for each, run in zip(objectives, table.labels, strict=True)),
     )
 
 
@@ -184,11 +210,11 @@ def with_room(table: Table[Outcome], odds: Floats) -> Floats:
 
 
 def rows_of_mixes(table: Table[Outcome]) -> list[list[int]]:
-    """The rows of every mix and objective."""
+    """The rows of every mix and each objective that it is searched for: of the others, few are close to the limit."""
     rows: dict[tuple[int, Objective], list[int]] = {}
     for i, (recipe, outcome) in enumerate(zip(table.recipes, table.labels, strict=True)):
         rows.setdefault((recipe.number, outcome.objective), []).append(i)
-    return list(rows.values())
+    return [of_mix for (_, objective), of_mix in rows.items() if objective in searched(table.recipes[of_mix[0]])]
 
 
 def recommended(table: Table[Outcome], odds: Floats, rows: list[int], chance: float) -> int | None:

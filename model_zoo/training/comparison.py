@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from advisor.zoo.manifest import EnsembleOutput
 from model_zoo.campaign.runs import OBJECTIVE_NAMES
-from model_zoo.training.admission import outcomes
+from model_zoo.training.admission import learned
 from model_zoo.training.dataset import Table, Tables
 from model_zoo.training.families import FAMILIES, FamilyName
 from model_zoo.training.fit import TIMES, logarithms
@@ -100,7 +100,7 @@ def tasks(tables: Tables) -> Iterator[Task]:
     for output in MEANS:
         yield _task(output, runs, logarithms(runs, output), "log")
     for each, what in (("steady", "steady or not"), ("published", "starved or not")):
-        table = outcomes(runs, each)
+        table = learned(runs, each)
         yield _task(what, table, table.target(lambda outcome: outcome.met), "class")
 
 

@@ -104,7 +104,7 @@ WORDS: dict[str, Words] = {
     "kv_wait": Words("requests wait {} for room in the KV cache", "s", "estimated"),
     "seat_wait": Words("requests wait {} for a seat in the batch", "s", "estimated"),
     "prompt_wait": Words("requests wait {} for prompts before them", "s", "estimated"),
-    "wait_share": Words("waits and the own prompt take {} of the TTFT limit", meaning="estimated"),
+    "first_token_share": Words("a first token takes {} of the TTFT limit", meaning="estimated"),
     "first_token_time": Words("a first token takes {}", "ms", "estimated"),
     "step_time": Words("a step takes {}", "ms", "estimated"),
 }

@@ -5,8 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from model_zoo.campaign.grid import sample
-from model_zoo.campaign.runs import STEADY, SimulatedRun
-from model_zoo.training.admission import FEATURES, REQUIRED, Outcome, best_guess, outcomes, required_chance
+from model_zoo.campaign.runs import STEADY, SimulatedRun, objectives_named, searched
+from model_zoo.training.admission import (
+    DRAWN,
+    FEATURES,
+    REQUIRED,
+    Outcome,
+    best_guess,
+    learned,
+    outcomes,
+    required_chance,
+    rows_of_mixes,
+)
 from model_zoo.training.dataset import Table
 from tests.model_zoo.training.test_labels import run
 
@@ -87,3 +97,23 @@ def test_every_run_is_told_of_under_every_limit_and_a_looser_one_is_never_worse(
     assert np.all(np.diff(limits, axis=0) > 0)
     assert np.all(np.diff(met, axis=0) >= 0)
     assert met.sum(axis=0).tolist() == [6, 3, 1]
+
+
+def test_runs_are_learned_under_the_limits_of_their_mix_and_some_near_the_ttft_estimated() -> None:
+    recipes = sample(12, seed=0)
+    features = FEATURES["published"]
+    x = np.ones((12, len(features)), dtype=np.float32)
+    x[:, features.index("first_token_time")] = np.geomspace(1, 1e5, 12)  # ms
+    table = Table(features, x, tuple(recipes), tuple(run(8, 8, ttft_ms=2500) for _ in recipes))
+    found = learned(table, "steady")
+    fixed, drawn = found.labels[: -12 * DRAWN], found.labels[-12 * DRAWN :]
+    wanted = {(recipe.number, each) for recipe in recipes for each in searched(recipe) if each.name == "steady"}
+    assert {(recipe.number, one.objective) for recipe, one in zip(found.recipes, fixed, strict=False)} == wanted
+    assert [one.met for one in found.labels] == [one.objective.ttft_limit_s >= 2.5 for one in found.labels]
+    assert all(0.5 <= one.objective.ttft_limit_s <= 30.0 for one in drawn)
+    share = found.column("first_token_share")[-12 * DRAWN :].reshape(DRAWN, 12)
+    near = np.abs(np.log(share[:, 7:9]))  # TTFTs of 1.5 and 4.3 s
+    assert near.max() < 1.6
+    assert len(rows_of_mixes(found)) == len(wanted), "recommendations are asked for under the limits that were searched"
+    assert learned(table, "published").labels == outcomes(table, "published").labels
+    assert {one.objective for one in outcomes(table, "steady").labels} == set(objectives_named("steady"))
