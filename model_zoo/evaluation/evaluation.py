@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.zoo.manifest import EnsembleOutput
 from model_zoo.campaign.grid import KINDS, Kind, Recipe
 from model_zoo.campaign.runs import STEADY, ObjectiveName, SimulatedRun
 from model_zoo.training.admission import outcomes
@@ -78,12 +79,14 @@ def judge_serving(table: Table[SimulatedRun], train: Table[SimulatedRun], models
     def throughput(what: str, rows: Bools) -> Line:
         return Line(what, int(rows.sum()), relative_errors(served[rows], (share * offered)[rows]))
 
+    def time(output: EnsembleOutput, what: str, rows: Bools) -> Line:
+        true = table.target(TARGETS[output])
+        return Line(what, int(rows.sum()), relative_errors(true[rows], predicted[output][rows]))
+
+    steady = np.array([STEADY.met_by(run) for run in table.labels], dtype=np.bool_)
     return [
         throughput("throughput", some),
-        *(
-            Line(words(output), len(share), relative_errors(table.target(TARGETS[output]), time_ms))
-            for output, time_ms in predicted.items()
-        ),
+        *(time(output, words(output), np.full_like(some, True)) for output in predicted),
         _classified("steady or not, all TTFT limits", table, models, "steady"),
         _classified("starved or not", table, models, "published"),
         Line(
@@ -91,6 +94,9 @@ def judge_serving(table: Table[SimulatedRun], train: Table[SimulatedRun], models
             len(share),
             {"macro_f1": macro_f1(_starved(table), offered > _best_threshold(train))},
         ),
+        throughput("throughput, steady hours", some & steady),
+        time("itl_ms", "ITL, steady hours", steady),
+        time("ttft_ms", "TTFT, steady hours", steady),
         *(
             line
             for kind, rows in _by_kind(table.recipes).items()
