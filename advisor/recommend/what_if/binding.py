@@ -19,6 +19,8 @@ SPREADS = 3.0
 TIGHT = 0.8
 """Of what there is, the share in use on average from which on it counts as what runs out: requests come unevenly, so
 that at times all of it is in use."""
+HALF = 0.5
+"""Of the seats, a smaller share in use on average does not run out where the models know twice as many."""
 BEST_GUESS = 0.5
 """A chance from which on the models rather hold that an hour keeps the objective than that it does not."""
 UNSURE = 1.1
@@ -92,6 +94,8 @@ def _runs_out(mix: Mix, limit: int, beyond: int, at_limit: InFlight) -> tuple[Re
         what = fullest
     elif here is not None and here.memory_bound:  # fewer slots than the rules would have
         what = "adapter_slots"
+    elif "max_num_seqs" not in mix.fixed and _larger_batch_bears(mix, limit, at_limit, here):
+        what = "max_num_seqs"
     elif (unsure_up_to := _guessed(mix, limit)) is not None:
         what = "certainty"
     return what, unsure_up_to
@@ -104,6 +108,16 @@ def _seats_fill(at_limit: InFlight, here: Configuration | None) -> bool:
     seats = here.settings.max_num_seqs
     running = at_limit.shares["max_num_seqs"] * seats
     return running + SPREADS * math.sqrt(running) >= seats
+
+
+def _larger_batch_bears(mix: Mix, limit: int, at_limit: InFlight, here: Configuration | None) -> bool:
+    """Whether with twice the seats one GPU serves more than the models are unsure of: what is in flight on average says
+    little of how many come at once.
+    """
+    if here is None or at_limit.shares["max_num_seqs"] < HALF:
+        return False
+    twice = 2 * here.settings.max_num_seqs
+    return twice <= here.settings.max_num_batched_tokens and mix.bears(math.ceil(UNSURE * limit), max_num_seqs=twice)
 
 
 def _fullest(at_limit: InFlight, *, slots: bool) -> Resource:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -49,15 +50,16 @@ class Mix:
         self._workload = everyone.take(asked)
         self._order = admission_order(self._workload, tuple(inventory.names[i] for i in asked))
         in_host = _in_host(inventory, pair, everyone)
-        self.configurator = Configurator(
+        self._configured_with = partial(
+            Configurator,
             pair,
             objective,
-            fixed,
             idle_adapters=len(idle),
             idle_rank=int(everyone.rank[idle].max(initial=0)),
             host_slots=in_host,
             together=together.crowds(inventory, asked[self._order]),
         )
+        self.configurator = self._configured_with(fixed=fixed)
         in_host = int(fixed.get("max_cpu_loras", MOST_TIMES * len(everyone) if in_host is None else in_host))
         held = len(idle) if in_host >= len(everyone) else 0  # some are on disk, and more would give way
         self.most = max(min(MOST_TIMES * len(asked), in_host - held), len(asked))
@@ -80,6 +82,14 @@ class Mix:
         """What of the objective so many adapters miss."""
         found = self._configured(size)
         return [str(found)] if isinstance(found, DoesNotFitError) else self.objective.misses(found.expected)
+
+    def bears(self, size: int, **fixed: int) -> bool:
+        """Whether so many adapters meet the objective on a server with these settings in place of its own."""
+        try:
+            found = self._configured_with(fixed={**self.fixed, **fixed}).configure(self.some(size))
+        except DoesNotFitError:
+            return False
+        return not self.objective.misses(found.expected)
 
     def limit(self, start: int) -> tuple[int, int]:
         """The most adapters that one GPU takes, sought upwards from a size, and how many were found to be too many.
