@@ -40,7 +40,7 @@ test-vllm: $(VENV)/.dev $(VLLM_CPU)/.ready  ## the real CPU engine: launch files
 		$(BIN)/python -m pytest -s tests/vllm
 
 zoo: $(VENV)/.dev  ## simulate, train and write the models for any pair anew
-	$(BIN)/python -m model_zoo build --mixes 2688 --seed 1 $(addprefix --runs=,$(wildcard $(DATA)/validation/optimum_search.csv))
+	$(BIN)/python -m model_zoo build --mixes 3584 --seed 1 $(addprefix --runs=,$(wildcard $(DATA)/validation/optimum_search.csv))
 
 zoo-small: $(VENV)/.dev  ## the same with few workloads, into build/zoo-small
 	$(BIN)/python -m model_zoo build --grid small -o build/zoo-small

@@ -57,7 +57,8 @@ LONG_PROMPTS = (1500.0, 700.0, 196.0, 181.0)
     ("members", "rate", "lengths", "others"),
     [
         (4, 0.05, LONE, 0),
-        (8, 0.5, LONE, 0),
+        (8, 0.4, LONE, 0),
+        (10, 0.5, LONE, 0),  # between these two prompts of the group come to be one gap in a hundred: 22 ms, 67 ms
         (16, 0.05, LONE, 0),
         (16, 0.5, LONE, 0),
         (8, 0.5, SHORT_ANSWERS, 0),
