@@ -15,7 +15,6 @@ from advisor.features.estimate import State
 from advisor.features.queueing import piled_up, wait_time
 from advisor.features.served_mix import ServedMix
 
-WAITS = ("slot_wait", "kv_wait", "seat_wait", "prompt_wait")
 LEAST_DEVIATION = 0.3
 """Adapters in flight by which chance moves a server at least: they are whole ones."""
 
@@ -23,8 +22,8 @@ LEAST_DEVIATION = 0.3
 def waits(
     values: Mapping[str, float], served: ServedMix, state: State, *, slots: int, kv_tokens: float
 ) -> dict[str, float]:
-    """The features of these names, s on average over an hour, of a server in that state with so many slots and a KV
-    cache of so many tokens; `values` are the features that do not depend on the slots.
+    """The features `slot_wait`, `kv_wait`, `seat_wait` and `prompt_wait`, s on average over an hour, of a server in that
+    state with so many slots and a KV cache of so many tokens; `values` are those that do not depend on the slots.
     """
     active, answer_s = state.active_adapters, values["output_mean"] * state.step_ms / 1e3
     # Long answers: the hour begins with none, and ends before as many run as would in the end.

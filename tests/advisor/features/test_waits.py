@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.features.vector import measure
-from advisor.features.waits import WAITS
 from advisor.zoo.pair import PROFILE, shipped
 from model_zoo.campaign.grid import sample
 from twin.engine.simulation import simulate
@@ -20,6 +19,7 @@ from twin.workload import Workload
 
 LLAMA = load(shipped() / "llama-3.1-8b-instruct--h100-64gb" / PROFILE)
 MIXES = sample(64, seed=3)
+WAITS = ("slot_wait", "kv_wait", "seat_wait", "prompt_wait")
 
 
 def alike(count: int, rate: float, prompt: float, answer: float) -> Workload:
