@@ -122,14 +122,21 @@ def test_a_lever_brings_what_the_changed_inventory_is_answered(
     assert found.everyone == (not again.admission.rejected)
 
 
+def small_gpu(model: str, gpu: str, tokens: tuple[int, int, int, int], count: int, rate: float) -> Inventory:
+    """Adapters alike on a GPU of 256 seats; tokens are mean and deviation of prompts, then of answers."""
+    asked, asked_std, answered_with, answered_std = tokens
+    return parse(
+        f'model = "{model}"\ngpu = "{gpu}"\n'
+        f"[lengths]\ninput = {{ mean = {asked}, std = {asked_std} }}\n"
+        f"output = {{ mean = {answered_with}, std = {answered_std} }}\n"
+        f'[[adapters]]\nname = "t"\ncount = {count}\nrank = 16\nrate = {rate}\n'
+    )
+
+
 def test_a_batch_that_is_full_is_made_larger() -> None:
     """It was "no more requests are served at once", and nothing of how many more there could be. Seven tenths of the
     seats are in use on average here; "compute" was told, and twice the seats serve a sixth more."""
-    asked = parse(
-        'model = "Llama-3.2-1B-Instruct"\ngpu = "l4"\n'
-        "[lengths]\ninput = { mean = 100, std = 100 }\noutput = { mean = 400, std = 400 }\n"
-        '[[adapters]]\nname = "t"\ncount = 60\nrank = 16\nrate = 0.6\n'
-    )
+    asked = small_gpu("Llama-3.2-1B-Instruct", "l4", (100, 100, 400, 400), 60, 0.6)
     pair = find_pair(asked.model, asked.gpu, None, asked.engine)
     answer = explored(asked, pair, Objective(), recommend(asked, pair, Objective()))
     assert answer.binding is not None and answer.binding.what == "max_num_seqs"
@@ -141,11 +148,7 @@ def test_a_batch_that_is_full_is_made_larger() -> None:
 
 def test_a_batch_with_free_seats_is_not_what_binds() -> None:
     """Of 236 adapters on an A10G half of the seats are in use, and twice as many would serve 7 % more."""
-    asked = parse(
-        'model = "Qwen2.5-1.5B-Instruct"\ngpu = "a10g"\n'
-        "[lengths]\ninput = { mean = 223, std = 191 }\noutput = { mean = 196, std = 181 }\n"
-        '[[adapters]]\nname = "t"\ncount = 300\nrank = 16\nrate = 0.04\n'
-    )
+    asked = small_gpu("Qwen2.5-1.5B-Instruct", "a10g", (223, 191, 196, 181), 300, 0.04)
     pair = find_pair(asked.model, asked.gpu, None, asked.engine)
     answer = explored(asked, pair, Objective(), recommend(asked, pair, Objective()))
     assert answer.binding is not None and answer.binding.what == "compute"
