@@ -81,7 +81,7 @@ def test_the_kinds_have_their_shares() -> None:
 def test_some_mixes_have_base_traffic_of_all_shares() -> None:
     shares = np.array([recipe.base_share for recipe in WIDE if recipe.kind != "papers"])
     assert (shares > 0).mean() == pytest.approx(WITH_BASE, abs=0.06)
-    assert np.quantile(shares[shares > 0], [0.05, 0.5, 0.95]) == pytest.approx([0.095, 0.5, 0.905], abs=0.1)
+    assert np.quantile(shares[shares > 0], [0.05, 0.5, 0.95]) == pytest.approx([0.095, 0.5, 0.905], abs=0.08)
 
 
 def test_some_mixes_have_prompts_that_begin_alike() -> None:
