@@ -22,8 +22,8 @@ LEAST_DEVIATION = 0.3
 def waits(
     values: Mapping[str, float], served: ServedMix, state: State, *, slots: int, kv_tokens: float
 ) -> dict[str, float]:
-    """The features `slot_wait`, `kv_wait`, `seat_wait` and `prompt_wait`, s on average over an hour, of a server in that
-    state with so many slots and a KV cache of so many tokens; `values` are those that do not depend on the slots.
+    """The features `slot_wait`, `kv_wait`, `seat_wait` and `prompt_wait`, s on average over an hour, of a server in
+    that state with so many slots and a KV cache of so many tokens; `values` are those that do not depend on the slots.
     """
     active, answer_s = state.active_adapters, values["output_mean"] * state.step_ms / 1e3
     # Long answers: the hour begins with none, and ends before as many run as would in the end.
