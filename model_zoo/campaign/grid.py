@@ -45,6 +45,8 @@ TOKENS = {"input": (10.0, 30_000.0), "output": (1.0, 16_000.0)}
 CV = (0.4, 10.0)
 """Where the variation of an adapter's gaps is cut off."""
 
+EVEN = 1 / 3
+"""Share of the alike, bursty and varied mixes whose adapters are all asked equally often, as most inventories say."""
 WITH_BASE = 0.3
 """Share of the mixes, those of the papers' kind left out, with requests that name no adapter."""
 BASE_SHARE = (0.05, 0.95)
@@ -262,8 +264,8 @@ def sample(count: int, seed: int) -> list[Recipe]:
     """The first `count` mixes of a space-filling sequence (scrambled Sobol), a quarter of the papers' kind.
 
     Of the others each kind has three sixteenths: all adapters with Poisson arrivals and `alike` in lengths, `bursty`
-    with gap variations from 1 to 5, `varied` in lengths, or both and skewed as in `production`. Three in ten of them
-    have base traffic, and as many prompts that begin alike.
+    with gap variations from 1 to 5, `varied` in lengths, or both and skewed as in `production`. A third of those but
+    the last kind have even rates. Three in ten of these have base traffic, and as many prompts that begin alike.
     """
     points = qmc.Sobol(17, scramble=True, rng=np.random.default_rng(seed)).random_base2((count - 1).bit_length())
     recipes = [_recipe(number, point) for number, point in enumerate(points[:count])]
@@ -271,12 +273,14 @@ def sample(count: int, seed: int) -> list[Recipe]:
 
 
 def _with_traits(recipe: Recipe, seed: int) -> Recipe:
-    """What a mix has of base traffic and of shared prefixes: nothing in most."""
-    if recipe.kind == "papers":
+    """What a mix has of base traffic, of shared prefixes and of even rates: nothing in most."""
+    if isinstance(recipe.rates, Classes):  # as the papers' are
         return recipe
-    base, prefix = np.random.default_rng([seed, recipe.number, 5]).random(2).tolist()
+    base, prefix, even = np.random.default_rng([seed, recipe.number, 5]).random(3).tolist()
+    level = even < EVEN and recipe.kind != "production"
     return replace(
         recipe,
+        rates=Classes((recipe.rates.mean,)) if level else recipe.rates,
         base_share=_between(base / WITH_BASE, *BASE_SHARE),
         prefix_share=_between(prefix / WITH_PREFIX, *PREFIX_SHARE),
     )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from model_zoo.campaign.grid import (
     BASE_SHARE,
+    EVEN,
     GRIDS,
     INPUT_MEAN,
     MAX_ADAPTERS,
@@ -76,6 +77,16 @@ def test_the_kinds_have_their_shares() -> None:
     kinds = Counter(recipe.kind for recipe in WIDE)
     assert kinds.pop("papers") == pytest.approx(len(WIDE) / 4, rel=0.05)
     assert all(count == pytest.approx(len(WIDE) * 3 / 16, rel=0.05) for count in kinds.values())
+
+
+def test_some_mixes_have_even_rates_of_every_size() -> None:
+    spread = [recipe for recipe in WIDE if recipe.kind in ("alike", "bursty", "varied")]
+    even = [recipe for recipe in spread if np.ptp(recipe.adapters(64).rate) == 0]
+    assert len(even) / len(spread) == pytest.approx(EVEN, abs=0.05)
+    assert {recipe.kind for recipe in even} == {"alike", "bursty", "varied"}
+    load = [recipe.adapters(64).offered_tok_s / 64 for recipe in even]
+    assert min(load) < 2 * TOKEN_RATE[0]
+    assert max(load) > TOKEN_RATE[1] / 2
 
 
 def test_some_mixes_have_base_traffic_of_all_shares() -> None:
