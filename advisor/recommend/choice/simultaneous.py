@@ -81,12 +81,19 @@ class _Batch:
     @property
     def prompts_ms(self) -> float:
         """What all prompts of a group take, on average."""
-        return sum(ms for ms, _ in self._prompts) / SIZES
+        return sum(ms for ms, *_ in self._prompts) / SIZES
 
     @property
     def itl_ms(self) -> float:
-        """Mean, of all requests."""
-        return self.predicted.itl_ms * self._longer(self.crowd.share * self.still_there)
+        """Mean, of all requests: those of a group who are answered already wait for the others' prompts."""
+        load, running = self.load, self.load.running
+        plain_ms = load.step_ms(1.0 + running, 1.0 + running, active=max(load.active, 1.0))
+        waited = sum(
+            part * (1.0 - running / answered) * max(ms - plain_ms, 0.0)
+            for ms, part, answered in self._prompts
+            if answered > running  # in the first step of a group none of it is answered
+        )
+        return self.predicted.itl_ms * self._longer(self.crowd.share * self.still_there) + waited
 
     def percentiles(self) -> dict[str, float]:
         """Those of the ITL: at the upper ones all of the group are still there, or its prompts fill the step."""
@@ -95,7 +102,7 @@ class _Batch:
         if self.crowd.share >= 0.5:
             told[name] *= self._longer(self.still_there)
         steps = sorted(self._prompts, reverse=True)
-        lengths, parts = [ms for ms, _ in steps], np.cumsum([part for _, part in steps])
+        lengths, parts = [ms for ms, *_ in steps], np.cumsum([part for _, part, _ in steps])
         for key, share in shares.items():
             if self.crowd.share > share:
                 told[key] *= self._longer(self.mates)
@@ -112,8 +119,9 @@ class _Batch:
         return load.step_ms(there + more, there + more, active=with_more) / load.step_ms(there, there, active=active)
 
     @cached_property
-    def _prompts(self) -> tuple[tuple[float, float], ...]:
-        """Steps with the prompts of a group: how long each takes, and of all gaps between tokens those that it is.
+    def _prompts(self) -> tuple[tuple[float, float, float], ...]:
+        """Steps with the prompts of a group: how long each takes, of all gaps between tokens those that it is, and how
+        many requests are being answered.
 
         Of the group, those are answered already whose prompts came in the steps before; beside them whoever ran.
         """
@@ -122,12 +130,13 @@ class _Batch:
         gaps = group * max(values["output_mean"] - 1.0, 0.0) / self.crowd.share * SIZES
         mean, budget = group * values["input_mean"], max(load.settings.max_num_batched_tokens - running, 1.0)
         variance = math.log1p(values["input_spread"] ** 2 / group)
-        active, steps = min(load.active + group, load.settings.max_loras), list[tuple[float, float]]()
+        active, steps = min(load.active + group, load.settings.max_loras), list[tuple[float, float, float]]()
         for size in range(SIZES):
             deviation = math.sqrt(variance) * _NORMAL.inv_cdf((size + 0.5) / SIZES)
             tokens = mean * math.exp(deviation - variance / 2) * (1.0 - values["prefix_share"])
             for step in range(math.ceil(tokens / budget)):
                 answered = running + group * min(step * budget / tokens, 1.0)
                 batched = min(budget, tokens - step * budget) + answered
-                steps.append((load.step_ms(batched, answered, active=active), answered / gaps if gaps else 0.0))
+                ms = load.step_ms(batched, answered, active=active)
+                steps.append((ms, answered / gaps if gaps else 0.0, answered))
         return tuple(steps)
