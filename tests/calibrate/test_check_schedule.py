@@ -14,7 +14,7 @@ import pytest
 
 from calibrate.recording.recordings import Recordings, encode, read
 
-RECORDED = Path(__file__).parents[1] / "twin" / "recordings"
+RECORDED = Path(__file__).parents[1] / "twin" / "engine" / "recordings"
 WORKLOADS = 2
 
 

@@ -15,10 +15,10 @@ import yaml
 from advisor.deploy.write.render_context import Options
 from advisor.zoo import pairs
 from advisor.zoo.pair import Pair
-from tests.advisor.deploy.rendered import HOSTILE, text, undollared
-from tests.advisor.deploy.test_quoting import systemd_word
-from tests.advisor.deploy.test_scripts import NOTE, asked, run, write
-from tests.advisor.deploy.test_templates import exec_start_words
+from tests.advisor.deploy.write.rendered import HOSTILE, text, undollared
+from tests.advisor.deploy.write.test_quoting import systemd_word
+from tests.advisor.deploy.write.test_scripts import NOTE, asked, run, write
+from tests.advisor.deploy.write.test_templates import exec_start_words
 from tests.advisor.small_zoo import NAME, build
 
 SERVE = """

@@ -22,7 +22,7 @@ from advisor.deploy.write.render_context import Options
 from advisor.zoo import pairs
 from calibrate.dummy_model import TINY, write_model
 from calibrate.live.server.adapters import Lora, read_decoder, write_adapters
-from tests.advisor.deploy.rendered import text
+from tests.advisor.deploy.write.rendered import text
 from tests.advisor.small_zoo import NAME, build
 
 VLLM = Path(os.environ["ADVISOR_TEST_VLLM"]).absolute()

@@ -25,7 +25,7 @@ from advisor.place.problem import GpuType, Problem
 from advisor.place.steps import SPARE
 from advisor.report.placement import write
 from advisor.zoo.pair import Pair
-from tests.advisor.deploy.placements import placed
+from tests.advisor.deploy.write.placements import placed
 from tests.advisor.inventories import of
 from tests.advisor.small_zoo import random_mix
 from twin.workload import Workload

@@ -16,7 +16,7 @@ import pytest
 
 from tests.advisor import inventories
 from tests.advisor.cli.command import COMMAND
-from tests.advisor.deploy.test_render import ENDLESS
+from tests.advisor.deploy.write.test_render import ENDLESS
 from tests.advisor.inventories import PLAIN
 
 Done = subprocess.CompletedProcess[str]

@@ -13,7 +13,7 @@ import pytest
 
 from advisor.deploy.write.render_context import by_share
 from advisor.zoo.pair import Pair
-from tests.advisor.deploy.rendered import HOSTILE, text
+from tests.advisor.deploy.write.rendered import HOSTILE, text
 
 RESULT = json.dumps(
     {"total_token_throughput": 1234.56, "mean_itl_ms": 20.04, "mean_ttft_ms": 99.95, "completed": 9, "num_prompts": 10}

@@ -18,9 +18,9 @@ from advisor.deploy.write import router
 from advisor.inventory.inventory import Inventory
 from advisor.place.placement import Placement
 from advisor.zoo.pair import Pair
-from tests.advisor.deploy.placements import placed
-from tests.advisor.deploy.rendered import HOSTILE
-from tests.advisor.deploy.test_gateways import BIN, free_port, started
+from tests.advisor.deploy.routing.test_gateways import BIN, free_port, started
+from tests.advisor.deploy.write.placements import placed
+from tests.advisor.deploy.write.rendered import HOSTILE
 
 MODEL = "example/Tiny-1B"
 LOCAL = "http://127.0.0.1:80{gpu:02}"

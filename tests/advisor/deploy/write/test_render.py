@@ -19,7 +19,7 @@ from advisor.deploy.write import confined, render
 from advisor.errors import InputError
 from advisor.recommend.answer.recommendation import Recommendation
 from advisor.zoo.pair import Pair
-from tests.advisor.deploy.rendered import HOSTILE, NAMES, modules, serving, text, undollared
+from tests.advisor.deploy.write.rendered import HOSTILE, NAMES, modules, serving, text, undollared
 
 
 def wanted(names: list[str]) -> list[dict[str, str]]:

@@ -8,9 +8,9 @@ import yaml
 from advisor.deploy.write import template
 from advisor.deploy.write.fleet import launch_files
 from advisor.zoo.pair import Pair
-from tests.advisor.deploy.placements import placed
-from tests.advisor.deploy.rendered import modules, undollared
-from tests.advisor.deploy.test_templates import FORMATS, read
+from tests.advisor.deploy.write.placements import placed
+from tests.advisor.deploy.write.rendered import modules, undollared
+from tests.advisor.deploy.write.test_templates import FORMATS, read
 
 NAMES = ["a", "b", "both"]
 GPUS = {0: {0: 1.0, 2: 0.75}, 7: {1: 1.0, 2: 0.25}}

@@ -12,7 +12,7 @@ from advisor.deploy.write import template
 from advisor.deploy.write.render_context import AS_MEASURED, Options
 from advisor.recommend.answer.recommendation import RUNTIME
 from advisor.zoo.pair import Pair
-from tests.advisor.deploy.rendered import NAMES, text
+from tests.advisor.deploy.write.rendered import NAMES, text
 
 SIMPLE = st.from_regex("[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 PLAIN_NAMES = st.lists(SIMPLE, min_size=1, max_size=20, unique=True)

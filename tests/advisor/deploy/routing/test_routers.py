@@ -18,9 +18,9 @@ from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.place.placement import Placement
 from advisor.zoo.pair import Pair
-from tests.advisor.deploy.placements import placed
-from tests.advisor.deploy.rendered import NAMES
-from tests.advisor.deploy.test_templates import nginx
+from tests.advisor.deploy.write.placements import placed
+from tests.advisor.deploy.write.rendered import NAMES
+from tests.advisor.deploy.write.test_templates import nginx
 
 Routes = dict[str, dict[str, float]]
 """Adapter -> server -> share of its requests; 0 for a standby."""

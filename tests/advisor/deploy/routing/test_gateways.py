@@ -21,7 +21,7 @@ import pytest
 from advisor.deploy.write import template
 from advisor.deploy.write.render_context import AS_MEASURED, context
 from advisor.zoo.pair import Pair
-from tests.advisor.deploy.rendered import serving
+from tests.advisor.deploy.write.rendered import serving
 
 BIN = Path(sys.executable).parent
 IN_FLIGHT, ALL, ONE = 4, 20, 5

@@ -14,8 +14,8 @@ from advisor.deploy.write.mounts import mounts
 from advisor.deploy.write.render_context import AS_MEASURED, Options
 from advisor.errors import InputError
 from advisor.zoo.pair import Pair
-from tests.advisor.deploy.rendered import HOSTILE, text, undollared
-from tests.advisor.deploy.test_templates import read
+from tests.advisor.deploy.write.rendered import HOSTILE, text, undollared
+from tests.advisor.deploy.write.test_templates import read
 
 Mounted = list[tuple[str, str]]
 """Each folder of the machine, and where the container finds it."""

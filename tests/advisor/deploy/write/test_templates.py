@@ -27,8 +27,8 @@ from advisor.deploy.write import template
 from advisor.deploy.write.render_context import AS_MEASURED, Options
 from advisor.errors import InputError
 from advisor.zoo.pair import Pair
-from tests.advisor.deploy.rendered import NAMES, modules, text, undollared
-from tests.advisor.deploy.test_quoting import systemd_word
+from tests.advisor.deploy.write.rendered import NAMES, modules, text, undollared
+from tests.advisor.deploy.write.test_quoting import systemd_word
 
 BIN = Path(sys.executable).parent
 """Where programs are that come as Python packages."""
