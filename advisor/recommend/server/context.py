@@ -106,9 +106,10 @@ def settle_context(
     if not too_long and _plainly_fit(workload, limit):
         return Context(limit, 0.0, workload, tuple(warnings))
     sample = _sample(workload)
-    if too_long and (needed := covering(sample)) <= held:
+    if too_long and (needed := min(covering(sample), limit)) <= held:
         refused = 0.0 if _plainly_fit(workload, needed) else _refused(sample, needed)
-        return Context(needed, refused, workload, tuple(warnings), limit)
+        if refused <= TOLERATED:
+            return Context(needed, refused, workload, tuple(warnings), limit)
     if _plainly_fit(workload, limit):
         return Context(limit, 0.0, workload, tuple(warnings))
     refused = _refused(sample, limit)

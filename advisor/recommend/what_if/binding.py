@@ -31,8 +31,10 @@ def binding(mix: Mix, profile: Profile) -> Binding | None:
     """What binds as adapters are added to a mix that is served; None where it is not."""
     admitted = len(mix)
     limit, beyond = mix.limit(admitted)
+    if limit < admitted:
+        return None
     here, there = mix.configuration(admitted), mix.configuration(limit)
-    if here is None or there is None or limit < admitted:
+    if here is None or there is None:
         return None
     at_least, no_more = limit == mix.most, limit == mix.most and mix.most < MOST_TIMES * len(mix)
     at_limit = in_flight(mix.some(limit), there, profile)
