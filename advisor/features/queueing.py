@@ -18,6 +18,10 @@ Number: TypeAlias = Any
 """A number or an array of numbers."""
 HOUR_S = 3600.0
 """What models answer for."""
+MANY = 64.0
+"""Servers beyond which the limit of Erlang's formula is near enough, and he takes long."""
+LEAST_PEAKED = 1e-3
+"""Variance over mean below which nothing comes by chance."""
 FAR = 8.0
 """Standard deviations beyond which nothing is met with."""
 WANDERS = 2 / 3 * math.sqrt(2 / math.pi)
@@ -35,26 +39,31 @@ def dispersion(mix: Workload) -> float:
     return float(variance) / mix.offered_tok_s
 
 
-def share_waiting(servers: int, busy: float) -> float:
+def share_waiting(servers: float, busy: float) -> float:
     """Share of the arrivals that wait for one of so many servers, of which `busy` would be busy if there were enough.
 
-    Erlang's C formula (Poisson arrivals), by the recursion of his B formula; 1 where there are too few.
+    Erlang's C formula (Poisson arrivals), by the recursion of his B formula, of many servers in the limit; 1 where
+    there are too few. Servers need not be whole: below one, those that find it busy go by the power that it is.
     """
     if busy >= servers:
         return 1.0
-    blocked = 1.0
-    for count in range(1, servers + 1):
-        blocked = busy * blocked / (count + busy * blocked)
+    if servers > MANY:
+        return chance_of_waiting((servers - busy) / math.sqrt(max(busy, 1e-12)))
+    whole = math.floor(servers)
+    part = servers - whole
+    blocked = (busy / (1.0 + busy)) ** part
+    for count in range(1, whole + 1):
+        blocked = busy * blocked / (count + part + busy * blocked)
     return blocked / (1.0 - busy / servers * (1.0 - blocked))
 
 
-def chance_of_waiting(spare: Number) -> Number:
+def chance_of_waiting(spare: float) -> float:
     """Share of the arrivals that wait for one of many servers, of which `spare` standard deviations are free.
 
-    Halfin and Whitt's limit of Erlang's C formula for many servers, of a number or an array; 1 where none are free.
+    Halfin and Whitt's limit of Erlang's C formula for many servers; 1 where none are free.
     """
-    spare = np.clip(spare, 0.0, FAR)
-    return 1.0 / (1.0 + spare * math.sqrt(2 * math.pi) * np.exp(spare**2 / 2) * normal(spare))
+    spare = min(max(spare, 0.0), FAR)
+    return 1.0 / (1.0 + spare * math.sqrt(2 * math.pi) * math.exp(spare**2 / 2) * float(normal(spare)))
 
 
 def normal(x: Number) -> Number:
@@ -64,16 +73,16 @@ def normal(x: Number) -> Number:
     return 1.0 - np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) * series
 
 
-def wait_time(servers: Number, busy: Number, deviation: Number, between_s: Number) -> Number:
+def wait_time(servers: float, busy: float, variance: float, between_s: float) -> float:
     """Time that an arrival waits for one of many servers, s on average over an hour.
 
-    `busy` servers would be if there were enough, with such a standard deviation, and all of them together one is
-    released every `between_s` when all are taken. That of a queue with many servers (M/M/k), of bursts as many times
-    longer as `deviation` is above Poisson's (Hayward's approximation), and no longer than in an hour it gets.
+    `busy` servers would be if there were enough, with such a variance, and all of them together one is released every
+    `between_s` when all are taken. That of a queue with as many servers (M/M/k), of bursts as many times longer as the
+    variance is above Poisson's (Hayward's approximation), and no longer than in an hour it gets.
     """
-    peaked = deviation**2 / np.maximum(busy, 1e-12)
-    spare = (servers - busy) / np.maximum(deviation, 1e-6)
-    return chance_of_waiting(spare) * piled_up(2.0 * between_s * peaked, busy / servers)
+    peaked = max(variance / max(busy, 1e-12), LEAST_PEAKED)
+    waiting = share_waiting(servers / peaked, busy / peaked)
+    return waiting * float(piled_up(2.0 * between_s * peaked, busy / servers))
 
 
 def utilisation(dispersion_s: Number, window_s: Number) -> Number:

@@ -125,7 +125,7 @@ TIMES: dict[str, str] = {
 """What depends on the limit of the TTFT as well."""
 SCALES: dict[str, str] = {
     "step_time": "ms per step with that many slots, estimated",
-    "first_token_time": "ms of a step, of a mean prompt, and of all four waits",
+    "first_token_time": "ms of a step, of a mean prompt, of all four waits and of hold-ups",
 }
 """What predicted times are multiples of."""
 UNITS: dict[str, str] = {**INVENTORY, **LIMITS, **PROPORTIONS, **OF_MIX, **OF_LOAD, **OF_SLOTS, **TIMES, **SCALES}
@@ -222,12 +222,16 @@ def measure_slots(values: Mapping[str, float], of: Estimates, max_loras: Sequenc
         sizes = math.sqrt(1.0 + (values["input_spread"] ** 2 + values["output_spread"] ** 2) / 2)
         in_batch = min(active, slots)
         leaving = profile.front_end.merged_per_adapter * in_batch * (1 - in_batch / max(values["adapters"], in_batch))
+        held_up = leaving / (1 + leaving)
+        held_up_s = held_up * profile.front_end.stall_every_s
         load_share = values["token_rate"] / served.load(with_slots.max_adapters)
         room = min(kv_tokens / request_tokens, float(profile.serving.max_num_seqs)) - running
         buffer_s = max(room, 0.0) / values["rate"] * load_share  # of the most tokens/s
         queue_s = queue_time(values["dispersion_time"] * values["estimated_load"] / values["token_rate"], load_share)
         waited = waits(values, served, state, slots=slots, kv_tokens=kv_tokens)
-        first_ms = step_ms + slot_ms * slots + 1e3 * (values["prompt_time"] + sum(waited.values()))
+        first_ms = (
+            step_ms + slot_ms * slots + 1e3 * (values["prompt_time"] + sum(waited.values()) + held_up * held_up_s)
+        )
         found.append(
             {
                 **values,
@@ -241,8 +245,8 @@ def measure_slots(values: Mapping[str, float], of: Estimates, max_loras: Sequenc
                 "slots_spare": (slots - active) / max(state.deviation, LEAST_DEVIATION),
                 "kv_spare": (kv_tokens - held) / (request_tokens * come * sizes),
                 "seats_spare": (profile.serving.max_num_seqs - running) / come,
-                "held_up": leaving / (1 + leaving),
-                "held_up_time": leaving / (1 + leaving) * profile.front_end.stall_every_s,
+                "held_up": held_up,
+                "held_up_time": held_up_s,
                 "step_time": step_ms,
                 "queue_time": queue_s,
                 "buffer_time": buffer_s,

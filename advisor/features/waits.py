@@ -29,12 +29,12 @@ def waits(
     # Long answers: the hour begins with none, and ends before as many run as would in the end.
     running = values["rate"] * answer_s * -math.expm1(-queueing.HOUR_S / answer_s)
     seats, room, uneven = float(served.profile.serving.max_num_seqs), *_room(values, served, active, kv_tokens)
-    in_seats, in_room = (math.sqrt(running * (state.peakedness + more)) for more in (0.0, uneven))
+    in_seats, in_room = (running * (state.peakedness + more) for more in (0.0, uneven))
     prompts = values["prompt_load"]
     return {
         "slot_wait": 0.0 if slots >= len(served.mix) else _for_slots(served, state, slots, answer_s),
-        "kv_wait": float(wait_time(room, running, in_room, answer_s / room)),
-        "seat_wait": float(wait_time(seats, running, in_seats, answer_s / seats)),
+        "kv_wait": wait_time(room, running, in_room, answer_s / room),
+        "seat_wait": wait_time(seats, running, in_seats, answer_s / seats),
         "prompt_wait": float(piled_up(2.0 * (prompts * values["prompt_residual"] + values["burst_time"]), prompts)),
     }
 
@@ -45,10 +45,11 @@ def _for_slots(served: ServedMix, state: State, slots: int, answer_s: float) -> 
     So they wait as machines do for repair, one of `slots` that takes as long as an answer: no longer than the others
     take that are asked meanwhile. Adapters asked unevenly are as few alike ones as have as uneven rates.
     """
-    each_s, deviation = answer_s / slots, max(state.deviation, LEAST_DEVIATION)
+    each_s = answer_s / slots
     between_s = served.alike / (served.rate * len(served.mix))
     by_turns = max(served.alike * each_s - between_s - answer_s, 0.0)
-    by_chance, most = float(wait_time(slots, state.active_adapters, deviation, each_s)), deviation * each_s
+    by_chance = wait_time(slots, state.active_adapters, state.deviation**2, each_s)
+    most = max(state.deviation, LEAST_DEVIATION) * each_s
     return by_turns + by_chance * most / max(by_chance + most, 1e-300)
 
 

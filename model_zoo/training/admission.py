@@ -65,7 +65,7 @@ REQUIRED = (
     0.99,
 )
 """Chances that may be required of a recommendation."""
-MISSED = 0.04
+MISSED = 0.035
 """Share of the steady recommendations by out-of-fold predictions that may miss their objective; a twentieth of those
 for mixes held out may."""
 GUESSES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
