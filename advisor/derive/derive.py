@@ -13,6 +13,7 @@ from advisor.derive.memory import MemoryModel
 from advisor.derive.model_shape import ModelShape
 from advisor.derive.operators import Operators
 from advisor.derive.packing import packed
+from advisor.derive.shards import MAX_GPUS, counts, obstacle
 from advisor.derive.step import GRAPH_TOKENS, HOST_LEAST_MS, HOST_MS, KNEES, StepModel
 from advisor.errors import InputError
 from twin.behaviour import behaviour_of
@@ -143,21 +144,22 @@ def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, c
 
 
 def _check(subject: Subject) -> None:
-    shape, gpus = subject.shape, subject.tensor_parallel
-    if shape.heads % gpus:
-        raise InputError(f"{shape.heads} attention heads are not shared by {gpus} GPUs: vLLM does not start")
-    if subject.precision == "fp8" and not subject.gpu.fp8_tflops:
-        raise InputError(f"{subject.gpu_name} multiplies no fp8; bf16 and int4 are derived for it")
-    if shape.experts:
+    if subject.shape.experts:
         raise InputError(
             f"{subject.model} has experts: what LoRA costs on them changes with every version of vLLM, and is not "
             "derived; python -m calibrate run measures it on your GPU"
         )
+    if left := obstacle(subject.shape, subject.tensor_parallel):
+        *others, last = map(str, counts(subject.shape, MAX_GPUS))
+        fine = f"{', '.join(others)} or {last}" if others else last
+        raise InputError(f"{subject.model}: {left}: vLLM does not start; tensor_parallel may be {fine}")
+    if subject.precision == "fp8" and not subject.gpu.fp8_tflops:
+        raise InputError(f"{subject.gpu_name} multiplies no fp8; bf16 and int4 are derived for it")
 
 
 def _would_fit(subject: Subject) -> str:
     """The fewest GPUs on which it fits, with the bits that it has and with fewer."""
-    found = []
+    found, within = [], [gpus for gpus in (1, 2, 4, 8) if obstacle(subject.shape, gpus) is None]
     for precision in WEIGHT_BYTES:
         if WEIGHT_BYTES[precision] > WEIGHT_BYTES[subject.precision]:
             continue
@@ -165,14 +167,16 @@ def _would_fit(subject: Subject) -> str:
             continue
         bits = {"fp8": 'quantization = "fp8"', "int4": "a checkpoint in 4 bits (AWQ, GPTQ)"}.get(precision, "")
         bits = bits if precision != subject.precision else ""
-        for gpus in (1, 2, 4, 8):
+        for gpus in within:
             other = replace(subject, precision=precision, tensor_parallel=gpus)
             memory = _memory(other).memory(UTILIZATION[other.generation], max_num_seqs=_serving(other).max_num_seqs)
-            if subject.shape.heads % gpus == 0 and memory.kv_tokens_base >= ROOMY_KV_TOKENS:
+            if memory.kv_tokens_base >= ROOMY_KV_TOKENS:
                 several = f"tensor_parallel = {gpus}" if gpus > 1 else ""
                 found.append(" with ".join(filter(None, [bits, several])))
                 break
-    return f"would fit: {', or '.join(filter(None, found))}" if any(found) else "nothing less would fit eight of them"
+    if any(found):
+        return f"would fit: {', or '.join(filter(None, found))}"
+    return f"neither fewer bits nor {within[-1]} of them would do" if within[1:] else "fewer bits would not do either"
 
 
 def _memory(subject: Subject) -> MemoryModel:

@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstra
 from advisor.derive.engine import Engine, KvDtype, is_current
 from advisor.derive.gpu import OwnGpu, catalogue, meant
 from advisor.derive.packing import Quantization
+from advisor.derive.shards import MAX_GPUS
 from advisor.errors import InputError
 from advisor.inventory.validation import RefusedError
 
-MAX_GPUS = 64
-"""Of one server: more than any machine has."""
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00]*\z")]
 _Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
