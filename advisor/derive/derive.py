@@ -11,6 +11,8 @@ from advisor.derive.engine import CURRENT, Generation, is_current
 from advisor.derive.gpu import WEIGHT_BYTES, Gpu, Precision, catalogue
 from advisor.derive.memory import MemoryModel
 from advisor.derive.model_shape import ModelShape
+from advisor.derive.network import crossing
+from advisor.derive.network import note as over_network
 from advisor.derive.operators import Operators
 from advisor.derive.packing import packed
 from advisor.derive.shards import MAX_GPUS, counts, obstacle
@@ -232,6 +234,15 @@ def _step(
         intervals["step.base_ms"] = (terms["base_ms"] * (1 - off) - host, terms["base_ms"] * (1 + off) + host)
     for name in ("per_request_ms", "per_eager_token_ms"):
         intervals[f"step.{name}"] = (terms[name] * (1 - 2 * off), terms[name] * (1 + 2 * off))
+    if across := crossing(subject.shape, subject.tensor_parallel):
+        of_tokens = (across.per_token_ms, across.most_per_token_ms)
+        for name, (middle, most) in {
+            "base_ms": (across.base_ms, across.most_base_ms),
+            "per_request_ms": of_tokens,
+            "per_eager_token_ms": of_tokens,
+        }.items():
+            low, high = intervals[f"step.{name}"]
+            terms[name], intervals[f"step.{name}"] = terms[name] + middle, (low, high + most)
     terms |= of_lora
     intervals |= {f"step.{name}": interval for name, interval in of_lora_intervals.items()}
     return Step.model_validate({name: float(f"{value:.6g}") for name, value in terms.items()}), intervals
@@ -286,7 +297,8 @@ def _sources(subject: Subject, measured: Profile) -> dict[str, str]:
 
 
 def _notes(subject: Subject) -> list[str]:
-    notes, shape = [], subject.shape
+    shape = subject.shape
+    notes = [*filter(None, [over_network(shape, subject.tensor_parallel)])]
     if subject.gpu_name != MEASURED_ON and not subject.gpu.clock_ghz:
         notes.append(f"LoRA's kernels were never measured on a {subject.gpu_name}, and its clock is not known")
     if shape.sliding_layers:
