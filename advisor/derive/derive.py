@@ -18,6 +18,7 @@ from advisor.derive.packing import packed
 from advisor.derive.shards import MAX_GPUS, counts, obstacle
 from advisor.derive.step import GRAPH_TOKENS, HOST_LEAST_MS, HOST_MS, KNEES, StepModel
 from advisor.errors import InputError
+from advisor.names import either
 from twin.behaviour import behaviour_of
 from twin.profile import LORA_TERMS, Derivation, FrontEnd, Loading, Pair, Profile, Scheduling, Serving, Step
 
@@ -152,8 +153,7 @@ def _check(subject: Subject) -> None:
             "derived; python -m calibrate run measures it on your GPU"
         )
     if left := obstacle(subject.shape, subject.tensor_parallel):
-        *others, last = map(str, counts(subject.shape, MAX_GPUS))
-        fine = f"{', '.join(others)} or {last}" if others else last
+        fine = either([str(count) for count in counts(subject.shape, MAX_GPUS)])
         raise InputError(f"{subject.model}: {left}: vLLM does not start; tensor_parallel may be {fine}")
     if subject.precision == "fp8" and not subject.gpu.fp8_tflops:
         raise InputError(f"{subject.gpu_name} multiplies no fp8; bf16 and int4 are derived for it")

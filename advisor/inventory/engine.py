@@ -17,7 +17,7 @@ from pydantic import (
 
 from advisor.derive.engine import Engine, KvDtype, is_current
 from advisor.derive.figures import BOUNDS
-from advisor.derive.gpu import OwnGpu, catalogue, meant
+from advisor.derive.gpu import OwnGpu, catalogue, hint, meant
 from advisor.derive.packing import Quantization
 from advisor.derive.shards import MAX_GPUS
 from advisor.errors import InputError
@@ -80,7 +80,8 @@ class GpuFigures(BaseModel):
         """
         found = meant(self.like)
         if not found:
-            raise RefusedError(f"like is {self.like!r}, but must be one of {', '.join(catalogue().gpus)}", "like")
+            known = ", ".join(catalogue().gpus)
+            raise RefusedError(f"like is {self.like!r}, but must be one of {known}{hint(self.like)}", "like")
         return OwnGpu(
             self.name,
             memory_gib=self.memory_gib,
