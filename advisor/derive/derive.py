@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from advisor.derive import lora, model_shape
+from advisor.derive import fp8, lora, model_shape
 from advisor.derive.engine import CURRENT, Generation, is_current
 from advisor.derive.gpu import WEIGHT_BYTES, Gpu, Precision, catalogue
-from advisor.derive.memory import MemoryModel
+from advisor.derive.memory import GIB, MemoryModel
 from advisor.derive.model_shape import ModelShape
 from advisor.derive.network import crossing
 from advisor.derive.network import note as over_network
@@ -155,8 +155,9 @@ def _check(subject: Subject) -> None:
     if left := obstacle(subject.shape, subject.tensor_parallel):
         fine = either([str(count) for count in counts(subject.shape, MAX_GPUS)])
         raise InputError(f"{subject.model}: {left}: vLLM does not start; tensor_parallel may be {fine}")
-    if subject.precision == "fp8" and not subject.gpu.fp8_tflops:
-        raise InputError(f"{subject.gpu_name} multiplies no fp8; bf16 and int4 are derived for it")
+    own = subject.gpu_name not in catalogue().gpus
+    if subject.precision == "fp8" and (refused := fp8.refusal(subject.gpu_name, subject.gpu, own=own)):
+        raise InputError(refused)
 
 
 def _would_fit(subject: Subject) -> str:
@@ -301,6 +302,10 @@ def _notes(subject: Subject) -> list[str]:
     notes = [*filter(None, [over_network(shape, subject.tensor_parallel)])]
     if subject.gpu_name != MEASURED_ON and not subject.gpu.clock_ghz:
         notes.append(f"LoRA's kernels were never measured on a {subject.gpu_name}, and its clock is not known")
+    if subject.precision == "fp8":
+        notes += [*fp8.of_weights(subject.gpu_name, subject.gpu), *_while_loading(subject)]
+    if subject.kv_bytes == 1.0:
+        notes += fp8.of_cache(subject.gpu_name, subject.gpu)
     if shape.sliding_layers:
         notes.append(
             f"{shape.sliding_layers} of {shape.layers} layers look back over a window only: the KV cache holds more"
@@ -312,6 +317,19 @@ def _notes(subject: Subject) -> list[str]:
             "are of, for the models know no larger steps"
         )
     return notes
+
+
+def _while_loading(subject: Subject) -> Iterator[str]:
+    """Of weights that vLLM packs itself, whether they fit before they are packed."""
+    if packed(subject.model) is not None or is_current(subject.vllm, fp8.STREAMED_SINCE):
+        return
+    gib = _memory(replace(subject, precision="bf16")).weight_bytes / GIB
+    if gib > subject.gpu.memory_gib:
+        since = ".".join(map(str, fp8.STREAMED_SINCE))
+        yield (
+            f"before {since} vLLM packs weights into fp8 when all are on the GPU in 16 bits, {gib:.1f} GiB of "
+            f"{subject.gpu.memory_gib:g}: the checkpoint has to be packed already"
+        )
 
 
 def _rounded(interval: tuple[float, float]) -> tuple[float, float]:
