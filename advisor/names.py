@@ -18,6 +18,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def either(names: Sequence[str]) -> str:
+    """Names of which one is to be chosen: "1, 2 or 4"."""
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
 def few(number: float) -> str:
     """A mean number of things, with a decimal where they are few, and as many as it takes where there is hardly one."""
     if 0 < number < 0.095:

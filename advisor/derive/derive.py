@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from advisor.derive import lora, model_shape
+from advisor.derive import fp8, lora, model_shape
 from advisor.derive.engine import CURRENT, Generation, is_current
 from advisor.derive.gpu import WEIGHT_BYTES, Gpu, Precision, catalogue
-from advisor.derive.memory import MemoryModel
+from advisor.derive.memory import GIB, MemoryModel
 from advisor.derive.model_shape import ModelShape
+from advisor.derive.network import crossing
+from advisor.derive.network import note as over_network
 from advisor.derive.operators import Operators
 from advisor.derive.packing import packed
+from advisor.derive.shards import MAX_GPUS, counts, obstacle
 from advisor.derive.step import GRAPH_TOKENS, HOST_LEAST_MS, HOST_MS, KNEES, StepModel
 from advisor.errors import InputError
+from advisor.names import either
 from twin.behaviour import behaviour_of
 from twin.profile import LORA_TERMS, Derivation, FrontEnd, Loading, Pair, Profile, Scheduling, Serving, Step
 
@@ -143,21 +147,22 @@ def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, c
 
 
 def _check(subject: Subject) -> None:
-    shape, gpus = subject.shape, subject.tensor_parallel
-    if shape.heads % gpus:
-        raise InputError(f"{shape.heads} attention heads are not shared by {gpus} GPUs: vLLM does not start")
-    if subject.precision == "fp8" and not subject.gpu.fp8_tflops:
-        raise InputError(f"{subject.gpu_name} multiplies no fp8; bf16 and int4 are derived for it")
-    if shape.experts:
+    if subject.shape.experts:
         raise InputError(
             f"{subject.model} has experts: what LoRA costs on them changes with every version of vLLM, and is not "
             "derived; python -m calibrate run measures it on your GPU"
         )
+    if left := obstacle(subject.shape, subject.tensor_parallel):
+        fine = either([str(count) for count in counts(subject.shape, MAX_GPUS)])
+        raise InputError(f"{subject.model}: {left}: vLLM does not start; tensor_parallel may be {fine}")
+    own = subject.gpu_name not in catalogue().gpus
+    if subject.precision == "fp8" and (refused := fp8.refusal(subject.gpu_name, subject.gpu, own=own)):
+        raise InputError(refused)
 
 
 def _would_fit(subject: Subject) -> str:
     """The fewest GPUs on which it fits, with the bits that it has and with fewer."""
-    found = []
+    found, within = [], [gpus for gpus in (1, 2, 4, 8) if obstacle(subject.shape, gpus) is None]
     for precision in WEIGHT_BYTES:
         if WEIGHT_BYTES[precision] > WEIGHT_BYTES[subject.precision]:
             continue
@@ -165,14 +170,16 @@ def _would_fit(subject: Subject) -> str:
             continue
         bits = {"fp8": 'quantization = "fp8"', "int4": "a checkpoint in 4 bits (AWQ, GPTQ)"}.get(precision, "")
         bits = bits if precision != subject.precision else ""
-        for gpus in (1, 2, 4, 8):
+        for gpus in within:
             other = replace(subject, precision=precision, tensor_parallel=gpus)
             memory = _memory(other).memory(UTILIZATION[other.generation], max_num_seqs=_serving(other).max_num_seqs)
-            if subject.shape.heads % gpus == 0 and memory.kv_tokens_base >= ROOMY_KV_TOKENS:
+            if memory.kv_tokens_base >= ROOMY_KV_TOKENS:
                 several = f"tensor_parallel = {gpus}" if gpus > 1 else ""
                 found.append(" with ".join(filter(None, [bits, several])))
                 break
-    return f"would fit: {', or '.join(filter(None, found))}" if any(found) else "nothing less would fit eight of them"
+    if any(found):
+        return f"would fit: {', or '.join(filter(None, found))}"
+    return f"neither fewer bits nor {within[-1]} of them would do" if within[1:] else "fewer bits would not do either"
 
 
 def _memory(subject: Subject) -> MemoryModel:
@@ -228,6 +235,15 @@ def _step(
         intervals["step.base_ms"] = (terms["base_ms"] * (1 - off) - host, terms["base_ms"] * (1 + off) + host)
     for name in ("per_request_ms", "per_eager_token_ms"):
         intervals[f"step.{name}"] = (terms[name] * (1 - 2 * off), terms[name] * (1 + 2 * off))
+    if across := crossing(subject.shape, subject.tensor_parallel):
+        of_tokens = (across.per_token_ms, across.most_per_token_ms)
+        for name, (middle, most) in {
+            "base_ms": (across.base_ms, across.most_base_ms),
+            "per_request_ms": of_tokens,
+            "per_eager_token_ms": of_tokens,
+        }.items():
+            low, high = intervals[f"step.{name}"]
+            terms[name], intervals[f"step.{name}"] = terms[name] + middle, (low, high + most)
     terms |= of_lora
     intervals |= {f"step.{name}": interval for name, interval in of_lora_intervals.items()}
     return Step.model_validate({name: float(f"{value:.6g}") for name, value in terms.items()}), intervals
@@ -282,9 +298,14 @@ def _sources(subject: Subject, measured: Profile) -> dict[str, str]:
 
 
 def _notes(subject: Subject) -> list[str]:
-    notes, shape = [], subject.shape
+    shape = subject.shape
+    notes = [*filter(None, [over_network(shape, subject.tensor_parallel)])]
     if subject.gpu_name != MEASURED_ON and not subject.gpu.clock_ghz:
         notes.append(f"LoRA's kernels were never measured on a {subject.gpu_name}, and its clock is not known")
+    if subject.precision == "fp8":
+        notes += [*fp8.of_weights(subject.gpu_name, subject.gpu), *_while_loading(subject)]
+    if subject.kv_bytes == 1.0:
+        notes += fp8.of_cache(subject.gpu_name, subject.gpu)
     if shape.sliding_layers:
         notes.append(
             f"{shape.sliding_layers} of {shape.layers} layers look back over a window only: the KV cache holds more"
@@ -296,6 +317,19 @@ def _notes(subject: Subject) -> list[str]:
             "are of, for the models know no larger steps"
         )
     return notes
+
+
+def _while_loading(subject: Subject) -> Iterator[str]:
+    """Of weights that vLLM packs itself, whether they fit before they are packed."""
+    if packed(subject.model) is not None or is_current(subject.vllm, fp8.STREAMED_SINCE):
+        return
+    gib = _memory(replace(subject, precision="bf16")).weight_bytes / GIB
+    if gib > subject.gpu.memory_gib:
+        since = ".".join(map(str, fp8.STREAMED_SINCE))
+        yield (
+            f"before {since} vLLM packs weights into fp8 when all are on the GPU in 16 bits, {gib:.1f} GiB of "
+            f"{subject.gpu.memory_gib:g}: the checkpoint has to be packed already"
+        )
 
 
 def _rounded(interval: tuple[float, float]) -> tuple[float, float]:

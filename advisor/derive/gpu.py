@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,8 +11,9 @@ from typing import Annotated, Literal
 import tomli
 from pydantic import BaseModel, ConfigDict, Field
 
+from advisor.derive import gpu_name
 from advisor.errors import InputError
-from advisor.nearest import nearest
+from advisor.names import either
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1.5, allow_inf_nan=False)]
@@ -23,14 +23,6 @@ WEIGHT_BYTES: Mapping[Precision, float] = {"bf16": 2.0, "fp8": 1.0, "int4": 0.53
 """Bytes a weight; int4 with a scale and a zero for each group of 128."""
 PCIE_GB_S = 32.0
 """Between GPUs that nothing faster connects, GB/s in one direction: PCIe 4 with 16 lanes."""
-MEMORY_OFF = 0.08
-"""How far what a driver reports may be from the memory in a GPU's name: GiB for GB, and what the driver keeps."""
-_TELL_NOTHING = {
-    *("nvidia", "tesla", "geforce", "amd", "instinct", "rtx", "gpu", "tensor", "core", "mega", "generation", "edition"),
-    *("sxm", "sxm2", "sxm3", "sxm4", "sxm5", "sxm6", "oam", "hbm2", "hbm2e", "hbm3", "hbm3e", "gddr6", "gddr7"),
-    *("ampere", "ada", "lovelace", "hopper", "blackwell", "server", "workstation"),
-}
-"""Words in GPUs' names that no other GPU of the catalogue differs by."""
 
 
 class _Section(BaseModel):
@@ -152,31 +144,27 @@ def short_name(name: str) -> str:
     """
     if found := meant(name):
         return found[0]
-    gpus, (words, _) = catalogue().gpus, _words(name)
-    near = nearest(name, gpus) or next((known for known in gpus if words and words <= _words(known)[0]), None)
-    hint = f"; did you mean {near!r}?" if near else ""
     raise InputError(
-        f"no GPU {name!r} in the catalogue{hint}; known GPUs: {', '.join(gpus)}; of any other, give the figures of its "
-        "data sheet in a table [gpu]"
+        f"no GPU {name!r} in the catalogue{hint(name)}; known GPUs: {', '.join(catalogue().gpus)}; of any other, give "
+        "the figures of its data sheet in a table [gpu]"
     )
 
 
 def meant(name: str) -> list[str]:
     """The GPUs of the catalogue that people call so, by short name, the one with the largest memory first."""
-    gpus = catalogue().gpus
-    if name.casefold() in gpus:
-        return [name.casefold()]
-    words, memory_gb = _words(name)
-    alike = {known for known in gpus if _words(known)[0] == words}
-    alike = alike or {known for known in gpus if _words(known)[0] == words - {"pcie"}}
-    if memory_gb is not None:
-        alike = {known for known in alike if abs(gpus[known].memory_gib - memory_gb) <= MEMORY_OFF * memory_gb}
-    return sorted(alike, key=lambda known: -gpus[known].memory_gib)
+    return gpu_name.meant(name, _memories())
 
 
-def _words(name: str) -> tuple[frozenset[str], float | None]:
-    """The words that tell a GPU from others, and its memory in GB where the name has it."""
-    found = re.findall(r"[a-z]+[0-9]+[a-z]*|[0-9]+ ?gi?b\b|[0-9]+|[a-z]+", name.casefold().replace("_", "-"))
-    sizes = [float(word.rstrip("gib ")) for word in found if word.endswith("b") and word[0].isdigit()]
-    words = {word for word in found if word not in _TELL_NOTHING and not (word.endswith("b") and word[0].isdigit())}
-    return frozenset(words), sizes[0] if sizes else None
+def candidates(name: str) -> list[str]:
+    """Those, and then the others of the family that the name leaves open."""
+    return gpu_name.candidates(name, _memories())
+
+
+def hint(name: str) -> str:
+    """What goes on after a name that is no GPU's: those that it may be; nothing where it resembles none."""
+    near = either([repr(known) for known in gpu_name.near(name, _memories())])
+    return f"; did you mean {near}?" if near else ""
+
+
+def _memories() -> gpu_name.Memories:
+    return {name: each.memory_gib for name, each in catalogue().gpus.items()}

@@ -29,6 +29,7 @@ from collections.abc import Mapping
 from advisor.derive.engine import Generation
 from advisor.derive.gpu import Gpu
 from advisor.derive.model_shape import ModelShape
+from advisor.derive.shards import shards
 from twin.profile import LORA_TERMS
 
 CURRENT_MS: Mapping[str, tuple[float, float, float]] = {
@@ -83,9 +84,9 @@ def uncertainty(*, same_model: bool, same_gpu: bool, gpu: Gpu) -> float:
 
 def _work(shape: ModelShape, gpus: int, generation: Generation) -> Mapping[str, float]:
     """What each term goes with, on one of so many GPUs."""
-    products = shape.linears
-    inputs = sum(each.inputs / (gpus if each.row_parallel else 1) for each in products)
-    outputs = [each.outputs / (1 if each.row_parallel else gpus) for each in products]
+    products = shards(shape, gpus)
+    inputs = sum(each.inputs for each in products)
+    outputs = [each.outputs for each in products]
     tiles = sum(math.ceil(each / OUTPUTS) for each in outputs)
     of_a_layer = {
         "per_slot_shrink_ms": len(products),

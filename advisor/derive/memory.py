@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from advisor.derive.gpu import WEIGHT_BYTES, Gpu, Precision
 from advisor.derive.model_shape import ModelShape
+from advisor.derive.shards import parameters, shards
 from twin.profile import Memory
 
 GIB = 2.0**30
@@ -45,8 +46,8 @@ class MemoryModel:
     @property
     def weight_bytes(self) -> float:
         """Of this GPU's part; embeddings stay in 16 bits whatever the others are packed into."""
-        body = self.shape.body_parameters * WEIGHT_BYTES[self.precision]
-        return (body + 2 * self.shape.embedding_parameters) / self.tensor_parallel
+        body = parameters(self.shape, self.tensor_parallel) * WEIGHT_BYTES[self.precision]
+        return body + 2 * self.shape.embedding_parameters / self.tensor_parallel
 
     def slot_rank_bytes(self) -> float:
         """A slot's bytes per unit of `max_lora_rank`: both factors of every matrix, in 16 bits.
@@ -54,11 +55,7 @@ class MemoryModel:
         Of a matrix that is split by its outputs, every GPU holds the whole first factor and its part of the second; of
         one that is split by its inputs, its part of the first and the whole second.
         """
-        gpus = self.tensor_parallel
-        sides = sum(
-            each.inputs / gpus + each.outputs if each.row_parallel else each.inputs + each.outputs / gpus
-            for each in self.shape.linears
-        )
+        sides = sum(each.inputs + each.outputs for each in shards(self.shape, self.tensor_parallel))
         total = self.shape.layers * sides
         if self.shape.kind in EMBEDDED:
             total += 2 * (self.shape.vocabulary + self.shape.hidden)

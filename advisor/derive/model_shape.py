@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,9 +12,8 @@ from typing import Any, NamedTuple
 
 import tomli
 
-from advisor.derive.model_name import bare, same_model
+from advisor.derive.model_name import hint, same_model
 from advisor.errors import InputError
-from advisor.nearest import longer, nearest
 
 MAX_BYTES = 4 * 1024**2
 GATED = {
@@ -235,18 +233,12 @@ def hub_id(model: str) -> str:
     Raises:
         InputError: the catalogue has none of this name; the message names the nearest, and the way out.
     """
+    wanted = model.rstrip("/")
     for name in catalogue():
-        if same_model(model.rstrip("/"), name):
+        if same_model(wanted, name):
             return name
-    known = {bare(name): name for name in catalogue()}
-    wanted = bare(model.rstrip("/"))
-    begun = [each for each in known if each.startswith(wanted) or wanted.startswith(each)]
-    near = dict.fromkeys([*begun, *longer(wanted, known), *get_close_matches(wanted, known, n=3, cutoff=0.7)])
-    hint = f"; near are {', '.join(known[each] for each in [*near][:3])}" if near else ""
-    if misspelt := nearest(wanted, known):
-        hint = f"; did you mean {known[misspelt]!r}?"
     raise InputError(
-        f"no model {model!r} in the catalogue{hint}; any other is derived from its config.json: "
+        f"no model {model!r} in the catalogue{hint(wanted, catalogue())}; any other is derived from its config.json: "
         "model_config in an inventory, --config of `python -m calibrate derive`"
     )
 

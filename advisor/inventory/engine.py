@@ -5,18 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    TypeAdapter,
+    model_validator,
+)
 
 from advisor.derive.engine import Engine, KvDtype, is_current
-from advisor.derive.gpu import OwnGpu, catalogue, meant
+from advisor.derive.figures import BOUNDS
+from advisor.derive.gpu import OwnGpu, catalogue, hint, meant
 from advisor.derive.packing import Quantization
+from advisor.derive.shards import MAX_GPUS
 from advisor.errors import InputError
+from advisor.inventory.document import shown
 from advisor.inventory.validation import RefusedError
 
-MAX_GPUS = 64
-"""Of one server: more than any machine has."""
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00]*\z")]
-_Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+
+
+def _within(name: str) -> Any:
+    """The bounds of a figure, which the JSON Schema has, too."""
+    return Field(ge=BOUNDS[name].low, le=BOUNDS[name].high, allow_inf_nan=False)
 
 
 class GpuFigures(BaseModel):
@@ -25,19 +38,39 @@ class GpuFigures(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     name: _Text = Field(description="a text: what the answer calls it")
-    memory_gib: _Positive = Field(description="the GiB that its driver reports, above 0 and up to 1,000,000")
-    bandwidth_gb_s: _Positive = Field(description="its memory's GB/s, above 0 and up to 1,000,000")
-    bf16_tflops: _Positive = Field(description="dense TFLOP/s in bf16, above 0 and up to 1,000,000")
-    fp8_tflops: _Positive | None = Field(
-        default=None, description="dense TFLOP/s in fp8, above 0 and up to 1,000,000; left out where it has none"
+    memory_gib: Annotated[float, _within("memory_gib")] = Field(
+        description=f"the GiB that its driver reports, {BOUNDS['memory_gib'].words}"
     )
-    link_gb_s: _Positive | None = Field(
-        default=None, description="GB/s to another GPU of the machine, in one direction, above 0 and up to 1,000,000"
+    bandwidth_gb_s: Annotated[float, _within("bandwidth_gb_s")] = Field(
+        description=f"its memory's GB/s, {BOUNDS['bandwidth_gb_s'].words}"
     )
-    clock_ghz: _Positive | None = Field(default=None, description="its highest clock in GHz, above 0")
+    bf16_tflops: Annotated[float, _within("bf16_tflops")] = Field(
+        description=f"dense TFLOP/s in bf16, {BOUNDS['bf16_tflops'].words}"
+    )
+    fp8_tflops: Annotated[float, _within("fp8_tflops")] | None = Field(
+        default=None, description=f"dense TFLOP/s in fp8, {BOUNDS['fp8_tflops'].words}; left out where it has none"
+    )
+    link_gb_s: Annotated[float, _within("link_gb_s")] | None = Field(
+        default=None,
+        description=f"GB/s to another GPU of the machine, in one direction, {BOUNDS['link_gb_s'].words}",
+    )
+    clock_ghz: Annotated[float, _within("clock_ghz")] | None = Field(
+        default=None, description=f"its highest clock in GHz, {BOUNDS['clock_ghz'].words}"
+    )
     like: _Text = Field(
         description='the GPU of the catalogue whose kind it resembles, such as "l40s": `advisor pairs` can list them'
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_these_units(cls, given: Any) -> Any:
+        """The table as it is given, unless a figure is in another unit: then the message names that."""
+        for name, bounds in BOUNDS.items():
+            value = given.get(name)
+            if isinstance(value, int | float) and (slip := bounds.slip(value)):
+                right = cls.model_fields[name].description
+                raise RefusedError(f"{name} is {shown(value)}, but must be {right}; write {slip}", name)
+        return given
 
     def own(self) -> OwnGpu:
         """In the terms of derivation.
@@ -47,7 +80,8 @@ class GpuFigures(BaseModel):
         """
         found = meant(self.like)
         if not found:
-            raise RefusedError(f"like is {self.like!r}, but must be one of {', '.join(catalogue().gpus)}", "like")
+            known = ", ".join(catalogue().gpus)
+            raise RefusedError(f"like is {self.like!r}, but must be one of {known}{hint(self.like)}", "like")
         return OwnGpu(
             self.name,
             memory_gib=self.memory_gib,

@@ -7,7 +7,7 @@ from typing import Any
 from advisor.inventory.schema import MAX_TOKENS, File
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-VERSION = 1
+VERSION = 2
 """Raised when a file that was valid no longer is."""
 _TOKENS = {"type": "number", "minimum": 1, "maximum": MAX_TOKENS}
 _LENGTH = {

@@ -60,6 +60,8 @@ def _gpu_notes(gpu: str, engine: Engine) -> Iterator[str]:
         if engine.gpus > 1 and engine.gpu.link_gb_s is None:
             yield f"[gpu] has no link_gb_s: {gpus.PCIE_GB_S:g} GB/s are taken, as PCIe 4 has between GPUs"
         return
-    first, *others = gpus.meant(gpu)
+    first, *others = gpus.candidates(gpu)
     if others:
-        yield f"GPU {gpu} is taken as {first}; there is {' and '.join(others)} as well"
+        *some, last = others
+        there = f"there are {', '.join(some)} and {last}" if some else f"there is {last}"
+        yield f"GPU {gpu} is taken as {first}; {there} as well"

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from advisor.derive.engine import CURRENT
+from advisor.derive.shards import MAX_GPUS
 from calibrate import output as out
 from calibrate.errors import CalibrationError
 
@@ -48,7 +49,7 @@ def derive(
         typer.Option(help="CSV of measured steps and KV caches to show beside it (`calibrate/derive/beside.py`)"),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="the model's config.json, where the catalogue lacks it")] = None,
-    tensor_parallel: Annotated[int, typer.Option(min=1, max=64, help="GPUs that the server spans")] = 1,
+    tensor_parallel: Annotated[int, typer.Option(min=1, max=MAX_GPUS, help="GPUs that the server spans")] = 1,
     weights: Annotated[Weights, typer.Option(help="int4: AWQ, GPTQ, bitsandbytes")] = Weights.BF16,
     kv_cache: Annotated[Kv, typer.Option(help="what the KV cache holds")] = Kv.BF16,
     vllm: Annotated[str, typer.Option(metavar="VERSION", help="what is to serve it")] = CURRENT,

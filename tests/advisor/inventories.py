@@ -98,12 +98,12 @@ engines = st.fixed_dictionaries(
         "gpu": st.fixed_dictionaries(
             {
                 "name": names,
-                "memory_gib": st.floats(1, 1000),
-                "bandwidth_gb_s": st.floats(1, 10_000),
-                "bf16_tflops": st.integers(1, 5000),
+                "memory_gib": st.floats(2, 1000),
+                "bandwidth_gb_s": st.floats(50, 10_000),
+                "bf16_tflops": st.integers(5, 5000),
                 "like": st.sampled_from(["l40s", "A100", "NVIDIA H100 80GB HBM3"]),
             },
-            optional={"fp8_tflops": st.floats(1, 1e4), "link_gb_s": st.floats(1, 2000)},
+            optional={"fp8_tflops": st.floats(10, 1e4), "link_gb_s": st.floats(2, 2000)},
         ),
     },
 )

@@ -82,7 +82,7 @@ def test_names_of_models_as_people_write_them(model: str, found: str) -> None:
         ("Lama-3.1-8B-Instruct", "h100-64gb", "did you mean 'meta-llama/Llama-3.1-8B-Instruct'?"),
         ("Llama3.1-8B-Instruct", "h100-64gb", "did you mean 'meta-llama/Llama-3.1-8B-Instruct'?"),
         ("nobody/knows-this", "h100-64gb", "in the catalogue; any other is derived from its config.json: model_config"),
-        ("Llama-3.1-8B-Instruct", "a100-64gb", "did you mean 'a100-40gb'?"),
+        ("Llama-3.1-8B-Instruct", "a100-64gb", "did you mean 'a100-40gb', 'a100-80gb' or 'h100-64gb'?"),
         ("Llama-3.1-8B-Instruct", "RTX 2080", "in the catalogue; known GPUs: a100-40gb, "),
         ("Llama-3.1-8B-Instruct", "", "table [gpu]"),
     ],
@@ -122,6 +122,8 @@ def test_names_of_gpus_as_people_write_them(written: str, meant: str) -> None:
 def test_a_name_that_several_gpus_have_is_told_how_it_was_understood() -> None:
     (note,) = pairs.find_pair("meta-llama/Llama-3.2-3B-Instruct", "A100").notes
     assert note == "GPU A100 is taken as a100-80gb; there is a100-40gb as well"
+    (note,) = pairs.find_pair("meta-llama/Llama-3.2-3B-Instruct", "H100").notes
+    assert note == "GPU H100 is taken as h100-80gb; there are h100-64gb, h100-pcie and h100-nvl as well"
 
 
 def test_measured_beats_derived_and_is_of_the_version_that_is_asked_for() -> None:
