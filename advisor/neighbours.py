@@ -32,22 +32,35 @@ def compared(
 ) -> Recommendation:
     """A verified recommendation, with what the twin measures of its neighbours and whether one of them is better.
 
+    `profile` is what adapters are admitted by: of a pair that nobody measured that of the careful end, which serves the
+    answer then, too.
+
     Raises:
         InputError: the twin is not installed.
     """
     verified = recommendation.verified
     if verified is None or recommendation.settings is None:
         return recommendation
-    inventory = in_busiest_hour(inventory)
+    inventory, here, told_here = in_busiest_hour(inventory), verified, {}
+    if recommendation.uncertainty is not None:
+        served = inventory.only(recommendation.admission.admitted)
+        simulation = Simulation(
+            recommendation.basis.pair, recommendation.basis, served, profile, recommendation.settings
+        )
+        here = simulation.measure(seed=0, objective=objective)
+        told_here = {"careful_end": {**_told(here), "missed": here["missed"]}}
     found, loadable = [], int((inventory.workload.rank <= recommendation.settings.max_lora_rank).sum())
     for what, adapters, server in _neighbours(recommendation, recommendation.settings, inventory, profile):
         simulation = Simulation(what, recommendation.basis, adapters, profile, server)
         measures = simulation.measure(seed=0, objective=objective)
-        told = {key: measures[key] for key in KEYS if measures[key] is not None}
-        better = not measures["missed"] and _better(measures, verified, len(adapters), recommendation, loadable)
-        found.append({"change": what, **told, "missed": measures["missed"], "better": better})
-    best = not verified["missed"] and not any(each["better"] for each in found)
-    return replace(recommendation, verified={**verified, "neighbours": found, "best": best})
+        better = not measures["missed"] and _better(measures, here, len(adapters), recommendation, loadable)
+        found.append({"change": what, **_told(measures), "missed": measures["missed"], "better": better})
+    best = not here["missed"] and not any(each["better"] for each in found)
+    return replace(recommendation, verified={**verified, **told_here, "neighbours": found, "best": best})
+
+
+def _told(measures: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: measures[key] for key in KEYS if measures[key] is not None}
 
 
 def _better(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+
+import numpy as np
 
 from advisor.exact.hours import Hour, Hours, mean
 from advisor.exact.search import HELD_IN, SEARCHED_WITH, search, search_all
@@ -20,31 +22,61 @@ from advisor.recommend.choice.search import Choice
 from advisor.recommend.choice.selection import Candidates, Selection, Selector
 from advisor.recommend.objective import Expectation, Objective
 from advisor.recommend.recommend import recommend
-from advisor.recommend.uncertainty import careful
+from advisor.recommend.uncertainty import hedged
 from advisor.simulation import DURATION_S
 from advisor.zoo.pair import Pair
 from advisor.zoo.predictor import PERCENTILES
+
+EXPECTED_IN = 8
+"""Hours of a derived pair's middle, and of each end of what is not known of it, that an expectation is the mean of."""
 
 
 def exactly(inventory: Inventory, pair: Pair, objective: Objective, told: Callable[[str], None]) -> Recommendation:
     """How many adapters are admitted, with what slots, and what to expect, by the digital twin alone.
 
-    An interrupt ends the search: the answer is the best found by then. `told` is told what is being simulated.
+    Of a pair that nobody measured the careful end is searched, as the models are asked of it, then the middle, and what
+    is expected are hours of the middle. An interrupt ends the search: the answer is the best found by then. `told` is
+    told what is being simulated.
 
     Raises:
         InputError: the twin is not installed, a shipped file is missing or altered, or vLLM refuses the fixed settings.
         KeyboardInterrupt: nothing that holds had been found.
     """
-    pair = careful(pair, inventory)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        hours = Hours.of(inventory, pair, objective, threads, told)
-        answer = recommend(inventory, pair, objective, partial(ExactSelector, hours=hours))
+        searched = partial(_searched, threads=threads, told=told)
+        if pair.profile.derivation is None or not (inventory.mix.rate > 0).any():
+            return searched(inventory, pair, objective)
+        return hedged(inventory, pair, objective, searched, partial(_simulated, threads=threads))
+
+
+def _searched(
+    inventory: Inventory, pair: Pair, objective: Objective, *, threads: Executor, told: Callable[[str], None]
+) -> Recommendation:
+    """The same of a Profile that is taken as it is."""
+    hours = Hours.of(inventory, pair, objective, threads, told)
+    answer = recommend(inventory, pair, objective, partial(ExactSelector, hours=hours))
     if hours.interrupted and not answer.feasible:
         raise KeyboardInterrupt
     orders = tuple(tuple(inventory.names[each] for each in order) for order in hours.orders)
     seeds = () if answer.expected is None else tuple(HELD_IN[: answer.expected.hours])
     runs = tuple(hour.document() for hour in hours)
     return replace(answer, exact=Exact(hours.duration_s, seeds, orders, hours.chosen, runs, hours.interrupted))
+
+
+def _simulated(
+    answer: Recommendation, admitted: Inventory, objective: Objective, longest: int, *, threads: Executor
+) -> Callable[[Pair], Expectation]:
+    """What hours of an answer are like on the server of a pair."""
+    del longest  # the answer's settings have it
+    everyone, seeds = np.arange(len(admitted)), HELD_IN[:EXPECTED_IN]
+
+    def expected(pair: Pair) -> Expectation:
+        assert answer.settings is not None and answer.expected is not None
+        hours = Hours.of(admitted, pair, objective, threads, lambda _: None)
+        found = hours.simulate(everyone, answer.settings, seeds, order=0, adapters=len(admitted))
+        return _expected(answer.expected, found)
+
+    return expected
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ mean keeps the same, or the nearest of these; the percentile is judged beside it
 
 PERCENTILES_OFF = 2.0
 """Times what is predicted of a P95 or P99 is what a simulated hour may bring, or the inverse of that."""
+BEST_GUESS = 0.5
+"""A chance from which on the models rather hold that an hour keeps the objective than that it does not."""
 HAIR = 1e-9
 """Times that differ by such a share read alike: products of decimal numbers are off by less, and digits that are shown
 differ by more."""
@@ -71,6 +73,11 @@ class Expectation:
     def likely(self) -> bool:
         """Whether the objective is likely enough to be kept."""
         return self.chance >= self.required_chance
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the objective is rather kept than not, but not likely enough."""
+        return BEST_GUESS <= self.chance < self.required_chance
 
     @property
     def starved(self) -> bool:

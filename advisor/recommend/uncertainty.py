@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 from advisor import together
 from advisor.derive.uncertainty import MEMORY, cautious, extremes, interval, moved
@@ -38,9 +37,8 @@ class Caution:
 
 def cautious_pair(pair: Pair, inventory: Inventory) -> Caution:
     """The pair with the Profile that nine of ten servers do no worse than with this mix."""
-    mix = inventory.mix
-    asked = mix.take((mix.rate > 0).nonzero()[0])
-    limit = settle_context(mix, pair.profile, inventory.server, inventory.fixed).max_model_len
+    asked = _asked(inventory)
+    limit = settle_context(inventory.mix, pair.profile, inventory.server, inventory.fixed).max_model_len
 
     def served(profile: Profile) -> float:
         return math.log(
@@ -49,6 +47,11 @@ def cautious_pair(pair: Pair, inventory: Inventory) -> Caution:
 
     found = cautious(pair.profile, served)
     return Caution(replace(pair, profile=found.profile), found.decisive.name, found.decisive.measured_by)
+
+
+def admitting(pair: Pair, inventory: Inventory) -> Pair:
+    """The pair by which adapters are admitted: of one that nobody measured that of the careful end."""
+    return pair if pair.profile.derivation is None else careful(pair, inventory)
 
 
 def careful(pair: Pair, inventory: Inventory) -> Pair:
@@ -69,11 +72,38 @@ def careful(pair: Pair, inventory: Inventory) -> Pair:
     return replace(caution.pair, notes=tuple(notes))
 
 
+Expecting = Callable[[Recommendation, Inventory, Objective, int], Callable[[Pair], Expectation]]
+"""Of an answer, the inventory of those whom it admits, an objective, and the longest sequence that was asked for: what
+serving them is like under its settings on the server of a pair."""
+
+
+def by_models(
+    answer: Recommendation, admitted: Inventory, objective: Objective, longest: int
+) -> Callable[[Pair], Expectation]:
+    """What the models expect; that raises a `DoesNotFitError` where the server does not start."""
+    assert answer.settings is not None
+    settings, served, crowd = answer.settings, _asked(admitted), together.crowd(admitted)
+    fixed = {
+        "max_lora_rank": settings.max_lora_rank,
+        "max_model_len": longest,
+        "gpu_memory_utilization": settings.gpu_memory_utilization,
+        "max_num_seqs": settings.max_num_seqs,
+        "max_num_batched_tokens": settings.max_num_batched_tokens,
+    }
+
+    def expected(pair: Pair) -> Expectation:
+        configurator = Configurator(pair, objective, fixed, together=lambda _: crowd)
+        return configurator.expect(served, settings.max_loras)
+
+    return expected
+
+
 def hedged(
     inventory: Inventory,
     pair: Pair,
     objective: Objective,
     recommend: Callable[[Inventory, Pair, Objective], Recommendation],
+    expecting: Expecting = by_models,
 ) -> Recommendation:
     """What `recommend` says of the careful Profile, with what is expected of the middle one, and how far that is off.
 
@@ -82,8 +112,9 @@ def hedged(
     """
     caution = cautious_pair(pair, inventory)
     answer = recommend(inventory, caution.pair, objective)
+    interrupted = answer.exact is not None and answer.exact.interrupted
     everyone = answer.admission.adapters == answer.admission.of
-    hopeful = answer if everyone else recommend(inventory, pair, objective)
+    hopeful = answer if everyone or interrupted else recommend(inventory, pair, objective)
     up_to = max(hopeful.admission.adapters, answer.admission.adapters)
     uncertainty = Uncertainty(up_to, caution.decisive, caution.measured_by)
     if answer.settings is None:
@@ -91,72 +122,44 @@ def hedged(
         if hopeful.settings is not None:
             reason += f"; by {MIDDLE} {counted(up_to, 'adapter')} would be served"
         return replace(answer, reason=reason, uncertainty=uncertainty)
-    asked = settle_context(inventory.mix, caution.pair.profile, inventory.server, inventory.fixed).max_model_len
-    admitted = inventory.only(answer.admission.admitted)
-    configurator_of = partial(_configurator, answer.settings, admitted, objective, asked)
-    served, middle = _expectation(answer, admitted, configurator_of(pair))
-    assert answer.expected is not None
-    if middle is None:  # the middle bears whatever the careful one bears; but models are no law
+    if interrupted:
         return replace(answer, uncertainty=uncertainty)
-    ranges = _ranges(answer, served, middle, pair, configurator_of)
+    longest = settle_context(inventory.mix, caution.pair.profile, inventory.server, inventory.fixed).max_model_len
+    admitted = inventory.only(answer.admission.admitted)
+    expected = expecting(answer, admitted, objective, longest)
+    assert answer.expected is not None
+    try:
+        middle = expected(pair)
+    except DoesNotFitError:  # the middle bears whatever the careful one bears; but models are no law
+        return replace(answer, uncertainty=uncertainty)
     return replace(
         answer,
         expected=replace(middle, refused_share=answer.expected.refused_share),
         steady=answer.steady,
-        without_lora=without_lora(served, pair.profile, answer.settings),
-        uncertainty=replace(uncertainty, ranges=ranges),
+        without_lora=without_lora(_asked(admitted), pair.profile, answer.settings),
+        uncertainty=replace(uncertainty, ranges=_ranges(answer.settings, middle, pair, expected)),
     )
 
 
-def _expectation(
-    answer: Recommendation, admitted: Inventory, configurator: Configurator
-) -> tuple[Workload, Expectation | None]:
-    """The traffic of the admitted adapters, and what is expected of it under the settings of the answer."""
-    assert answer.settings is not None
-    mix = admitted.mix
-    served = mix.take((mix.rate > 0).nonzero()[0])
-    try:
-        return served, configurator.expect(served, answer.settings.max_loras)
-    except DoesNotFitError:
-        return served, None
-
-
-def _configurator(
-    settings: Settings, admitted: Inventory, objective: Objective, max_model_len: int, pair: Pair
-) -> Configurator:
-    """Asks the models of a pair under these settings, with the longest sequence that they were chosen beside."""
-    fixed = {
-        "max_lora_rank": settings.max_lora_rank,
-        "max_model_len": max_model_len,
-        "gpu_memory_utilization": settings.gpu_memory_utilization,
-        "max_num_seqs": settings.max_num_seqs,
-        "max_num_batched_tokens": settings.max_num_batched_tokens,
-    }
-    crowd = together.crowd(admitted)
-    return Configurator(pair, objective, fixed, together=lambda _: crowd)
+def _asked(inventory: Inventory) -> Workload:
+    """The traffic of those that are asked at times."""
+    mix = inventory.mix
+    return mix.take((mix.rate > 0).nonzero()[0])
 
 
 def _ranges(
-    answer: Recommendation,
-    served: Workload,
-    middle: Expectation,
-    pair: Pair,
-    configurator_of: Callable[[Pair], Configurator],
+    settings: Settings, middle: Expectation, pair: Pair, expected: Callable[[Pair], Expectation]
 ) -> dict[str, tuple[float, float]]:
     """Lowest and highest likely ITL, TTFT and size of the KV cache."""
-    assert answer.settings is not None
-    settings = answer.settings
-
-    def expected(profile: Profile) -> Expectation:
-        configurator = configurator_of(replace(pair, profile=profile))
-        return configurator.expect(served, settings.max_loras)
 
     def capacity(way: float) -> int:
         memory = moved(pair.profile, {MEMORY: way}).memory
-        slots, rank = settings.max_loras, settings.max_lora_rank
-        return memory.kv_capacity_tokens(slots, rank, settings.gpu_memory_utilization)
+        return memory.kv_capacity_tokens(settings.max_loras, settings.max_lora_rank, settings.gpu_memory_utilization)
 
-    ends = [(expected(best), expected(worst)) for best, worst in extremes(pair.profile)]
+    ends = [
+        (expected(replace(pair, profile=best)), expected(replace(pair, profile=worst)))
+        for best, worst in extremes(pair.profile)
+    ]
     return {
         "itl_ms": interval(middle.itl_ms, [(best.itl_ms, worst.itl_ms) for best, worst in ends]),
         "ttft_ms": interval(middle.ttft_ms, [(best.ttft_ms, worst.ttft_ms) for best, worst in ends]),

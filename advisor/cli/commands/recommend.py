@@ -87,10 +87,12 @@ def recommend(
     if verify and answer.feasible:
         from advisor.cli.terminal.compiling import compiling_noted
         from advisor.neighbours import compared
+        from advisor.recommend.uncertainty import admitting
         from advisor.simulation import verified
 
         with compiling_noted():
-            answer = compared(verified(answer, loaded, pair.profile, wanted), loaded, pair.profile, wanted)
+            answer = verified(answer, loaded, pair.profile, wanted)
+            answer = compared(answer, loaded, admitting(pair, loaded).profile, wanted)
     text = {"width": streams.width() or streams.WIDTH, "full_trace": trace is Trace.FULL} if form is Format.TEXT else {}
     streams.write(write(answer, form, **text))
     if report is not None or chart:

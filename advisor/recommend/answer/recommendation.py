@@ -214,8 +214,10 @@ class Recommendation:
 
     @property
     def disproved(self) -> bool:
-        """Whether the digital twin found the objective missed."""
-        return self.verified is not None and bool(self.verified["missed"])
+        """Whether the digital twin found the objective missed, by the middle of a pair or at the careful end."""
+        if self.verified is None:
+            return False
+        return bool(self.verified["missed"] or self.verified.get("careful_end", {}).get("missed"))
 
     @property
     def args(self) -> list[str]:

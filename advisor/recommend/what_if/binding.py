@@ -9,7 +9,7 @@ from advisor.features.presence import mean_in_flight
 from advisor.features.tokens import held_tokens, shared_tokens
 from advisor.recommend.answer.outlook import Binding, InFlight, Resource
 from advisor.recommend.choice.configuration import Configuration
-from advisor.recommend.objective import Objective
+from advisor.recommend.objective import BEST_GUESS, Objective
 from advisor.recommend.what_if.mix import MOST_TIMES, Mix
 from twin.profile import Profile
 from twin.workload import Workload
@@ -21,8 +21,6 @@ TIGHT = 0.8
 that at times all of it is in use."""
 HALF = 0.5
 """Of the seats, a smaller share in use on average does not run out where the models know twice as many."""
-BEST_GUESS = 0.5
-"""A chance from which on the models rather hold that an hour keeps the objective than that it does not."""
 UNSURE = 1.1
 """So many times the adapters that are recommended and more are a best guess where certainty binds."""
 

@@ -9,9 +9,10 @@ from advisor.recommend.answer.outlook import Binding, Resource
 from advisor.recommend.answer.reasons import Missed
 from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.objective import Objective
+from advisor.recommend.uncertainty import admitting
 from advisor.recommend.what_if.binding import binding
 from advisor.recommend.what_if.levers import levers, unfixed
-from advisor.recommend.what_if.mix import Mix, admitting
+from advisor.recommend.what_if.mix import Mix
 from advisor.zoo.pair import Pair
 from twin.settings import slot_rank
 

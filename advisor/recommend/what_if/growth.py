@@ -14,7 +14,8 @@ from advisor.recommend.answer.recommendation import Recommendation
 from advisor.recommend.choice.configuration import DoesNotFitError
 from advisor.recommend.choice.search import largest
 from advisor.recommend.objective import Objective
-from advisor.recommend.what_if.mix import MOST_TIMES, Mix, admitting
+from advisor.recommend.uncertainty import admitting
+from advisor.recommend.what_if.mix import MOST_TIMES, Mix
 from advisor.zoo.pair import Pair
 
 POINTS = 24

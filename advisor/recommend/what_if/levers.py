@@ -18,7 +18,8 @@ from advisor.recommend.objective import MOST_TTFT_LIMIT_S, Objective, ObjectiveN
 from advisor.recommend.recommend import recommend
 from advisor.recommend.server.context import TOLERATED, covering_len, refused_share
 from advisor.recommend.server.launched import refusal
-from advisor.recommend.what_if.mix import Mix, admitting
+from advisor.recommend.uncertainty import admitting
+from advisor.recommend.what_if.mix import Mix
 from advisor.zoo.pair import Pair
 from twin.service_level import Limit, words
 from twin.settings import LORA_RANKS, slot_rank

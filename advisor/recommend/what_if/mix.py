@@ -14,7 +14,6 @@ from advisor.recommend.choice.order import admission_order
 from advisor.recommend.objective import Objective
 from advisor.recommend.server import host_memory
 from advisor.recommend.server.context import settle_context
-from advisor.recommend.uncertainty import careful
 from advisor.zoo.pair import Pair
 from twin.settings import LORA_RANKS
 from twin.workload import Workload
@@ -23,11 +22,6 @@ MOST_TIMES = 8
 """So many times the adapters that there are is as far as anyone looks ahead."""
 STRIDE, EXACT = 1.25, 0.02
 """A limit is sought in strides of so many times, then to within such a share."""
-
-
-def admitting(pair: Pair, inventory: Inventory) -> Pair:
-    """The pair by which adapters are admitted: of one that nobody measured the careful one."""
-    return pair if pair.profile.derivation is None else careful(pair, inventory)
 
 
 class Mix:

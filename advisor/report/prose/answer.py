@@ -162,9 +162,13 @@ def verified(recommendation: Recommendation) -> tuple[str, list[Row]]:
         return "", []
     missed = [("missed", each) for each in measures["missed"]]
     beside = [(each["change"], _beside(each)) for each in measures.get("neighbours", ())]
+    at_end = ""
+    if "careful_end" in measures:  # what adapters are admitted by, and neighbours are compared at
+        at_end = f" at {CAREFUL}"
+        beside = [(CAREFUL.removeprefix("the "), _beside(measures["careful_end"])), *beside]
     if "best" in measures:
         better = [each["change"] for each in measures["neighbours"] if each["better"]]
-        beside.append(("the best", f"no: better are {' and '.join(better)}" if better else _best(measures)))
+        beside.append(("the best", f"no: better{at_end} are {' and '.join(better)}" if better else _best(measures)))
     middle = "" if recommendation.uncertainty is None else f" of {MIDDLE}"
     return f"Digital twin{middle}: {_state(measures)}", [*_figures(measures), *missed, *beside]
 

@@ -31,6 +31,8 @@ from advisor.report.schemas.parts import (
 
 VERSION = 1
 """Raised when a key goes, or means something else; keys may be added without that."""
+BESIDE = ("throughput_tok_s", "itl_ms", "ttft_ms", "missed")
+"""What is told of servers that are simulated beside the answer."""
 
 
 def answer_schema() -> Schema:
@@ -101,12 +103,14 @@ def answer_schema() -> Schema:
     neighbour = table(
         "change missed better",
         change=TEXT | {"description": "what is other than in the answer"},
-        **{name: MEASURED[name] for name in ("throughput_tok_s", "itl_ms", "ttft_ms", "missed")},
+        **{name: MEASURED[name] for name in BESIDE},
         better=TRUTH | {"description": "whether it is to be preferred"},
     )
     verified = table(
         ALWAYS_MEASURED,
         **MEASURED,
+        careful_end=table("missed", **{name: MEASURED[name] for name in BESIDE})
+        | {"description": "of a derived pair: the answer at the careful end, where the neighbours are served, too"},
         neighbours=rows(neighbour, "answers near this one"),
         best=TRUTH | {"description": "whether the answer holds, and none of them is better"},
     ) | {"description": "what the digital twin measured; left out of it is what nothing came of"}
