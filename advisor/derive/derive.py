@@ -287,7 +287,8 @@ def _notes(subject: Subject) -> list[str]:
         notes.append(f"LoRA's kernels were never measured on a {subject.gpu_name}, and its clock is not known")
     if shape.sliding_layers:
         notes.append(
-            f"{shape.sliding_layers} of {shape.layers} layers look back over a window only: the KV cache holds more"
+            f"{shape.sliding_layers} of {shape.layers} layers look back over a window of {shape.window:,} tokens only, "
+            "which is not counted: the KV cache holds more"
         )
     if subject.gpu.memory_gib >= LARGE_GIB and is_current(subject.vllm, LARGE_SINCE):
         notes.append(

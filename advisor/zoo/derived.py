@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from advisor.derive import gpu as gpus
-from advisor.derive import model_shape
+from advisor.derive import model_config, model_shape
 from advisor.derive.derive import Subject, derive
 from advisor.derive.engine import CURRENT, Engine
-from advisor.derive.packing import in_configuration, packed, precision_of
+from advisor.derive.gpu import Precision
+from advisor.derive.model_config import ModelConfig
+from advisor.derive.packing import Packed, packed, precision_of
+from advisor.derive.quantization import precision_in
+from advisor.errors import InputError
 from advisor.zoo.models import common_models
 from advisor.zoo.pair import Pair, load_pair, shipped
 
@@ -33,9 +38,9 @@ def derived_pair(model: str, gpu: str, engine: Engine) -> Pair:
 def _subject(model: str, gpu: str, engine: Engine) -> Subject:
     of_name = packed(model)
     if engine.config is not None:
-        config = model_shape.load(engine.config)
-        shape, name = model_shape.of_file(engine.config, config), model
-        of_checkpoint = of_name.precision if of_name else in_configuration(config)
+        config, name = model_config.read(engine.config), model
+        shape = model_shape.shape_of(config)
+        of_checkpoint = _of_checkpoint(engine.config, config, of_name)
     else:
         name = model_shape.hub_id(of_name.base if of_name else model)
         shape = model_shape.catalogue()[name]
@@ -51,6 +56,17 @@ def _subject(model: str, gpu: str, engine: Engine) -> Subject:
         kv_bytes=engine.kv_bytes,
         vllm=engine.vllm or CURRENT,
     )
+
+
+def _of_checkpoint(path: Path, config: ModelConfig, of_name: Packed | None) -> Precision | None:
+    """What the weights are packed into, by the configuration or, where that says nothing, by the name."""
+    try:
+        of_file = precision_in(config)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    if of_name is None or of_file in (None, of_name.precision):
+        return of_file or (of_name.precision if of_name else None)
+    raise InputError(f"{path}: weights of {of_file}, where the name of the model says {of_name.precision}")
 
 
 def _gpu_notes(gpu: str, engine: Engine) -> Iterator[str]:

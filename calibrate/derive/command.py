@@ -61,7 +61,7 @@ def derive(
 ) -> None:
     """Compute the profile of a pair that nobody measured, with how far each constant may be off."""
     from advisor.derive import gpu as gpus
-    from advisor.derive import model_shape
+    from advisor.derive import model_config, model_shape
     from advisor.derive.derive import Subject
     from advisor.derive.derive import derive as derived
     from advisor.zoo.pair import PROFILE, shipped
@@ -72,7 +72,7 @@ def derive(
     donor = load(measured or shipped() / MEASURED / PROFILE)
     subject = Subject(
         model=model,
-        shape=model_shape.find(model) if config is None else model_shape.read(config),
+        shape=model_shape.find(model) if config is None else model_shape.shape_of(model_config.read(config)),
         gpu_name=gpus.short_name(gpu),
         gpu=gpus.find(gpu),
         tensor_parallel=tensor_parallel,
