@@ -7,29 +7,20 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 
 import tomli
 
 from advisor.derive import model_config
 from advisor.derive.model_config import ModelConfig
 from advisor.derive.model_name import bare, same_model
+from advisor.derive.modules import Linear, of_kind
 from advisor.derive.windows import windows_of
 from advisor.errors import InputError
 from advisor.nearest import longer, nearest
 
 MAX_MODEL_LEN = 2048
 """Tokens that vLLM takes for the longest sequence where neither configuration nor its class says any."""
-
-
-class Linear(NamedTuple):
-    """A matrix that a token is multiplied with, and that an adapter may add to."""
-
-    name: str
-    inputs: int
-    outputs: int
-    row_parallel: bool
-    """Split by its inputs under tensor parallelism, not by its outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +56,10 @@ class ModelShape:
 
     @property
     def linears(self) -> tuple[Linear, ...]:
-        """The matrices of a layer's attention and of its dense MLP (none where all layers have experts)."""
+        """The matrices of a layer's attention and of its dense MLP (none where all layers have experts).
+
+        They are what adapters are on: several that the model has as one are one.
+        """
         q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
         attention = (
             Linear("q_proj", self.hidden, q, False),
@@ -73,7 +67,7 @@ class ModelShape:
             Linear("v_proj", self.hidden, kv, False),
             Linear("o_proj", q, self.hidden, True),
         )
-        return attention if self.experts else (*attention, *self.mlp(self.intermediate))
+        return of_kind(attention if self.experts else (*attention, *self.mlp(self.intermediate)), self.kind)
 
     def mlp(self, intermediate: int) -> tuple[Linear, ...]:
         """The matrices of a gated MLP."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor import input_file
+from advisor.derive import model_shape
 from advisor.derive.model_name import same_model
 from advisor.derive.model_shape import ModelShape
 from advisor.derive.packing import packed
@@ -63,6 +64,16 @@ class Pair:
         """Whether it is for this LLM, named by its Hugging Face id, the pair's short name, or the LLM's part of it."""
         short = (self.name.lower(), self.name.lower().partition("--")[0])
         return model.lower() in short or same_model(model, self.model)
+
+    @property
+    def shape(self) -> ModelShape | None:
+        """Of its LLM; None where nobody told it."""
+        if self.derived_from is not None:
+            return self.derived_from
+        try:
+            return model_shape.find(self.model)
+        except InputError:
+            return None
 
     @property
     def basis(self) -> Basis:
