@@ -76,5 +76,5 @@ def precision_of(quantization: Quantization | None, of_name: Precision | None, m
             'write quantization = "fp8" or "gptq"'
         )
     if of_name not in (None, named):
-        raise InputError(f"quantization {quantization} is {named}, but {model} is {of_name} by its name")
+        raise InputError(f"quantization {quantization} is {named}, but {model} holds {of_name}")
     return named

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from advisor.derive.model_config import FULL, ModelConfig
+from twin.profile import Profile
 
 ONE_IN: Mapping[str, int] = {
     **dict.fromkeys(("gemma2", "gpt_oss"), 2),
@@ -22,6 +23,8 @@ SWITCHED = {"qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "smollm3"}
 """Types that have a window only where use_sliding_window is true, whatever sliding_window says."""
 FIRST_WHOLE = {"qwen2", "qwen2_moe", "qwen3"}
 """Of these, types whose first max_window_layers layers look back all the way."""
+COUNTED = " if all its layers looked back all the way"
+"""What ends a sentence that a server does not start, where windows are not counted: with them it may."""
 
 
 class Windows(NamedTuple):
@@ -41,6 +44,11 @@ def windows_of(config: ModelConfig) -> Windows:
     if config.model_type in SWITCHED and not config.use_sliding_window:
         return Windows()
     return Windows(found, window) if (found := _layers(config)) else Windows()
+
+
+def are_left_out(profile: Profile) -> bool:
+    """Whether a Profile counts layers as if they looked back all the way that look back over a window only."""
+    return profile.derivation is not None and profile.derivation.windowed_layers > 0
 
 
 def _layers(config: ModelConfig) -> int:
