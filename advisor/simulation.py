@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from advisor import replay, together
+from advisor.derive.windows import COUNTED, are_left_out
 from advisor.errors import InputError
 from advisor.inventory import inventory as inventories
 from advisor.inventory.inventory import Inventory
@@ -103,8 +104,9 @@ class Simulation:
     def refusal(self, kv_capacity_tokens: int) -> str:
         """Why a server does not start whose KV cache holds so many tokens, and what would let it."""
         server, mix = self.server, self.inventory.mix
+        as_counted = COUNTED if are_left_out(self.profile) else ""
         why = (
-            f"{self.name}: the server does not start: {counted(server.max_loras, 'slot')} of rank "
+            f"{self.name}: the server does not start{as_counted}: {counted(server.max_loras, 'slot')} of rank "
             f"{server.max_lora_rank} leave {kv_capacity_tokens:,} tokens of KV cache, less than max_model_len "
             f"{server.max_model_len:,}"
         )

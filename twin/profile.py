@@ -225,6 +225,14 @@ class Derivation(_Section):
 
     gpus: int = Field(default=1, ge=1, description="that a server spans (tensor_parallel_size)")
     weights: str = Field(description="what the weights are packed into: bf16, fp8, int4")
+    packed: bool = Field(default=False, description="whether the checkpoint holds them so, as it says itself")
+    kv_cache: str = Field(default="bf16", description="what the KV cache holds: bf16, fp8")
+    parameters: int = Field(default=0, ge=0, description="of the model's shape; 0 where an older version derived it")
+    windowed_layers: int = Field(
+        default=0,
+        ge=0,
+        description="layers that look back over a window only, counted as if they looked back all the way",
+    )
     intervals: dict[str, tuple[float, float]] = Field(
         description="lowest and highest likely value of a constant, by 'section.name'"
     )

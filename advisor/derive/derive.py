@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from advisor.derive import fp8, lora, model_shape
-from advisor.derive.engine import CURRENT, Generation, is_current
+from advisor.derive.engine import CURRENT, WIDE, Generation, is_current
 from advisor.derive.gpu import WEIGHT_BYTES, Gpu, Precision, catalogue
 from advisor.derive.memory import GIB, MemoryModel
 from advisor.derive.model_shape import ModelShape
@@ -65,6 +65,8 @@ class Subject:
     gpu: Gpu
     tensor_parallel: int = 1
     precision: Precision = "bf16"
+    packed: bool = False
+    """Whether the checkpoint holds its weights so, by its name or its configuration."""
     kv_bytes: float = 2.0
     vllm: str = CURRENT
     """The version that is to serve it."""
@@ -138,6 +140,10 @@ def derive(subject: Subject, measured: Profile, measured_shape: ModelShape, *, c
         derivation=Derivation(
             gpus=subject.tensor_parallel,
             weights=subject.precision,
+            packed=subject.packed,
+            kv_cache="bf16" if subject.kv_bytes == WIDE else "fp8",
+            parameters=subject.shape.parameters,
+            windowed_layers=subject.shape.sliding_layers,
             intervals={place: _rounded(interval) for place, interval in intervals.items()},
             sources=_sources(subject, measured),
             notes=_notes(subject),
@@ -308,7 +314,8 @@ def _notes(subject: Subject) -> list[str]:
         notes += fp8.of_cache(subject.gpu_name, subject.gpu)
     if shape.sliding_layers:
         notes.append(
-            f"{shape.sliding_layers} of {shape.layers} layers look back over a window only: the KV cache holds more"
+            f"{shape.sliding_layers} of {shape.layers} layers look back over a window of {shape.window:,} tokens only, "
+            "which is not counted: the KV cache holds more"
         )
     if subject.gpu.memory_gib >= LARGE_GIB and is_current(subject.vllm, LARGE_SINCE):
         notes.append(

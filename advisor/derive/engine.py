@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from advisor.derive.gpu import OwnGpu
-from advisor.derive.packing import PRECISIONS, WHILE_LOADING, Quantization, packed
+from advisor.derive.packing import PRECISIONS, WHILE_LOADING, Quantization
 from advisor.errors import InputError
 
 Generation = Literal["0.8.5", "current"]
@@ -66,17 +66,22 @@ class Engine:
             found["kv_cache_dtype"] = str(self.kv_cache_dtype)
         return found
 
-    def notes(self, model: str) -> Iterator[str]:
-        """What whoever launches it should know."""
+    def notes(self, model: str, weights: str, *, packed: bool) -> Iterator[str]:
+        """What whoever launches a model should know whose weights are of so many bits, and whose checkpoint is said to
+        be `packed` so or not.
+        """
         if self.vllm is not None and is_current(self.vllm) and _is_newer(self.vllm):
             yield f"vLLM {self.vllm} is newer than {CURRENT}, the newest that is known here, and taken to be like it"
         method = self.quantization
-        if method is None:
-            return
-        if method not in WHILE_LOADING and packed(model) is None:
+        if not packed and (weights == "int4" if method is None else method not in WHILE_LOADING):
+            bare = model.rstrip("/").rpartition("/")[2]
+            like = "FP8" if weights == "fp8" else "GPTQ-Int4" if (method or "").startswith("gptq") else "AWQ"
+            why = "the weights are taken as 4-bit integers"
+            if method is not None:
+                why = f"vLLM packs no weights into {method} while it loads them"
             yield (
-                f"vLLM packs no weights into {method} while it loads them: the model has to be a checkpoint that is "
-                f"packed so, which the name {model} does not say"
+                f"{why}: the model has to be a checkpoint that is packed so, such as one called {bare}-{like}, which "
+                f"the name {model} does not say"
             )
         if method in ("awq", "gptq"):
             yield (

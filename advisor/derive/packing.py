@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from advisor.derive.gpu import Precision
 from advisor.errors import InputError
@@ -61,36 +61,6 @@ def packed(model: str) -> Packed | None:
     return Packed(bare[: found.start()], "int4" if found["int4"] else "fp8")
 
 
-def in_configuration(config: Mapping[str, Any]) -> Precision | None:
-    """What a model's config.json says of its weights; None where it says nothing.
-
-    Raises:
-        InputError: they are packed in a way whose cost is not derived.
-    """
-    found = config.get("quantization_config")
-    if not isinstance(found, dict):
-        return None
-    method, bits = str(found.get("quant_method", "")), found.get("bits") or found.get("w_bit")
-    if found.get("load_in_4bit"):
-        bits = 4
-    if method == "compressed-tensors":
-        weights = _weights(found.get("config_groups"))
-        method = {"float": "fp8", "int": "gptq"}.get(str(weights.get("type")), method)
-        bits = weights.get("num_bits")
-    precision = PRECISIONS.get(method)
-    if precision is None or bits not in (None, 8 if precision == "fp8" else 4):
-        what = f"{bits} bits by {method}" if bits else repr(method)
-        raise InputError(f"quantization_config: weights of {what} are not derived; bf16, fp8 and 4-bit integers are")
-    return precision
-
-
-def _weights(groups: object) -> Mapping[str, Any]:
-    """What compressed-tensors says of the weights of the first group of layers."""
-    first = next(iter(groups.values()), None) if isinstance(groups, dict) else None
-    weights = first.get("weights") if isinstance(first, dict) else None
-    return weights if isinstance(weights, dict) else {}
-
-
 def precision_of(quantization: Quantization | None, of_name: Precision | None, model: str) -> Precision:
     """The bits of the weights, out of vLLM's name of the method and of what the checkpoint's name says.
 
@@ -106,5 +76,5 @@ def precision_of(quantization: Quantization | None, of_name: Precision | None, m
             'write quantization = "fp8" or "gptq"'
         )
     if of_name not in (None, named):
-        raise InputError(f"quantization {quantization} is {named}, but {model} is {of_name} by its name")
+        raise InputError(f"quantization {quantization} is {named}, but {model} holds {of_name}")
     return named

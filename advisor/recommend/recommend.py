@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from advisor.derive import modules
 from advisor.errors import InputError
 from advisor.features.vector import ESTIMATES, MIX_FEATURES, PROPORTIONS, SERVING_FEATURES, UNITS
 from advisor.inventory.inventory import Inventory
@@ -61,7 +62,8 @@ def _recommend(
     context = settle_context(inventory.mix, profile, inventory.server, fixed)
     if context.max_model_len != profile.memory.max_model_len:
         fixed["max_model_len"] = context.max_model_len
-    warnings = [*context.warnings, *pair.notes]
+    of_modules = modules.notes(inventory.target_modules.values(), pair.shape, pair.model)
+    warnings = [*context.warnings, *pair.notes, *of_modules]
     if selector is Selector:
         warnings += unlearned(inventory.workload, pair)
     if context.accepted is None:

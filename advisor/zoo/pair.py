@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from advisor import input_file
+from advisor.derive import model_shape
+from advisor.derive.engine import PLAIN, Engine, KvDtype
 from advisor.derive.model_name import same_model
 from advisor.derive.model_shape import ModelShape
-from advisor.derive.packing import packed
+from advisor.derive.packing import PRECISIONS, Quantization, packed
 from advisor.errors import InputError
 from advisor.zoo.basis import Basis
 from advisor.zoo.models import MANIFEST, MAX_BYTES, Models, common_models, load_models
@@ -32,7 +34,7 @@ class Pair:
     notes: tuple[str, ...] = ()
     """What was left out of account, or taken for granted."""
     derived_from: ModelShape | None = None
-    """The shape of its LLM, where it was derived from that."""
+    """The shape of its LLM, where it was derived from that or a configuration tells it."""
 
     @property
     def name(self) -> str:
@@ -57,12 +59,63 @@ class Pair:
     @property
     def gpus(self) -> int:
         """That a server spans."""
-        return 1 if self.profile.derivation is None else self.profile.derivation.gpus
+        return self.engine.gpus
 
     def serves(self, model: str) -> bool:
         """Whether it is for this LLM, named by its Hugging Face id, the pair's short name, or the LLM's part of it."""
         short = (self.name.lower(), self.name.lower().partition("--")[0])
         return model.lower() in short or same_model(model, self.model)
+
+    @property
+    def weights(self) -> str:
+        """What the weights are packed into: bf16, fp8, int4."""
+        if self.profile.derivation is not None:
+            return self.profile.derivation.weights
+        of_name, method = packed(self.model), self.engine.quantization
+        return of_name.precision if of_name else PRECISIONS.get(method, "bf16") if method else "bf16"
+
+    @property
+    def packed(self) -> bool:
+        """Whether the checkpoint is said to hold its weights so."""
+        derivation = self.profile.derivation
+        return packed(self.model) is not None or (derivation is not None and derivation.packed)
+
+    @property
+    def engine(self) -> Engine:
+        """How its server is run, as its Profile says."""
+        derivation = self.profile.derivation
+        if derivation is None:
+            return _measured(self.profile)
+        return Engine(
+            tensor_parallel=derivation.gpus,
+            quantization="fp8" if self.weights == "fp8" and not self.packed else None,
+            kv_cache_dtype="fp8" if derivation.kv_cache == "fp8" else None,
+        )
+
+    def run(self, engine: Engine = PLAIN) -> Pair:
+        """The pair with what its server has to be told, and whoever launches it has to know; `engine` says more of that
+        than the Profile does, and nothing else.
+        """
+        own, derivation = self.engine, self.profile.derivation
+        run = replace(
+            own,
+            tensor_parallel=engine.tensor_parallel or own.tensor_parallel,
+            quantization=engine.quantization or own.quantization,
+            kv_cache_dtype=engine.kv_cache_dtype or own.kv_cache_dtype,
+            vllm=engine.vllm,
+        )
+        notes = (*(derivation.notes if derivation else ()), *run.notes(self.model, self.weights, packed=self.packed))
+        return replace(self, flags=run.flags(), notes=notes)
+
+    @property
+    def shape(self) -> ModelShape | None:
+        """Of its LLM; None where nobody told it."""
+        if self.derived_from is not None:
+            return self.derived_from
+        try:
+            return model_shape.find(self.model)
+        except InputError:
+            return None
 
     @property
     def basis(self) -> Basis:
@@ -111,17 +164,16 @@ def load_pair(directory: Path) -> Pair:
         profile = parse_profile(data, str(path))
     except ProfileError as error:
         raise InputError(str(error)) from error
-    return Pair(profile, models, _flags(profile))
+    return Pair(profile, models).run()
 
 
-def _flags(profile: Profile) -> dict[str, int | str]:
-    """What a derived Profile says of how its server is run."""
-    found: dict[str, int | str] = {}
-    derivation = profile.derivation
-    if derivation is None:
-        return found
-    if derivation.gpus > 1:
-        found["tensor_parallel_size"] = derivation.gpus
-    if derivation.weights == "fp8" and packed(profile.pair.model) is None:
-        found["quantization"] = "fp8"
-    return found
+def _measured(profile: Profile) -> Engine:
+    """How the servers were run that a Profile was measured on, as far as flags said that."""
+    flags = profile.provenance.flags if profile.provenance else []
+    told = dict(flag.removeprefix("--").replace("_", "-").split("=", 1) for flag in flags if "=" in flag)
+    several = told.get("tensor-parallel-size", "")
+    return Engine(
+        tensor_parallel=int(several) if several.isdecimal() else None,
+        quantization=cast("Quantization | None", told.get("quantization")),  # whatever vLLM took
+        kv_cache_dtype=cast("KvDtype | None", told.get("kv-cache-dtype")),
+    )

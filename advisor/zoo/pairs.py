@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from advisor.derive.checkpoint import of_file
 from advisor.derive.engine import PLAIN, WIDE, Engine
 from advisor.derive.gpu import meant
 from advisor.derive.model_name import bare
-from advisor.derive.packing import packed
 from advisor.errors import InputError
 from advisor.nearest import nearest
-from advisor.zoo.derived import derived_pair
+from advisor.zoo.derived import derived_pair, is_of
 from advisor.zoo.models import MANIFEST
 from advisor.zoo.pair import PROFILE, Pair, load_pair, shipped
 
@@ -61,9 +61,12 @@ def find_pair(model: str, gpu: str, folder: Path | None = None, engine: Engine =
     """
     zoo = load_zoo(folder)
     ours = [pair for pair in zoo.pairs if pair.serves(model)]
-    for pair in sorted(ours, key=lambda pair: pair.gpus):
-        if _is(gpu, pair.gpu) and _runs_so(pair, engine):
-            return replace(pair, flags={**pair.flags, **engine.flags()}, notes=tuple(engine.notes(pair.model)))
+    checkpoint = None if engine.config is None or not ours else of_file(engine.config, model)
+    for pair in sorted(ours, key=lambda pair: (pair.gpus, pair.weights != "bf16", pair.engine.kv_bytes != WIDE)):
+        if not _is(gpu, pair.gpu) or not _runs_so(pair, engine):
+            continue
+        if checkpoint is None or is_of(pair, checkpoint):
+            return replace(pair.run(engine), derived_from=checkpoint.shape if checkpoint else None)
     try:
         return derived_pair(model, gpu, engine)
     except InputError as error:
@@ -99,13 +102,11 @@ def _is(gpu: str, known: str) -> bool:
 
 def _runs_so(pair: Pair, engine: Engine) -> bool:
     """Whether a pair of the zoo is of a server that is run so."""
-    derivation = pair.profile.derivation
-    weights = derivation.weights if derivation else of_name.precision if (of_name := packed(pair.model)) else "bf16"
     return (
         engine.runs(pair.vllm)
         and engine.tensor_parallel in (None, pair.gpus)
-        and engine.quantization_is(weights)
-        and engine.kv_bytes == WIDE
+        and engine.quantization_is(pair.weights)
+        and (engine.kv_cache_dtype is None or engine.kv_bytes == pair.engine.kv_bytes)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -50,7 +51,10 @@ def derive(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="the model's config.json, where the catalogue lacks it")] = None,
     tensor_parallel: Annotated[int, typer.Option(min=1, max=MAX_GPUS, help="GPUs that the server spans")] = 1,
-    weights: Annotated[Weights, typer.Option(help="int4: AWQ, GPTQ, bitsandbytes")] = Weights.BF16,
+    weights: Annotated[
+        Weights | None,
+        typer.Option(help="int4: AWQ, GPTQ, bitsandbytes [default: what name or configuration say, else bf16]"),
+    ] = None,
     kv_cache: Annotated[Kv, typer.Option(help="what the KV cache holds")] = Kv.BF16,
     vllm: Annotated[str, typer.Option(metavar="VERSION", help="what is to serve it")] = CURRENT,
     context: Annotated[float, typer.Option(min=1, help="tokens that a request holds on average")] = 400.0,
@@ -61,27 +65,24 @@ def derive(
     force: Annotated[bool, typer.Option("--force", help="replace the profile that is there")] = False,
 ) -> None:
     """Compute the profile of a pair that nobody measured, with how far each constant may be off."""
-    from advisor.derive import gpu as gpus
     from advisor.derive import model_shape
-    from advisor.derive.derive import Subject
     from advisor.derive.derive import derive as derived
-    from advisor.zoo.pair import PROFILE, shipped
+    from advisor.derive.engine import Engine
+    from advisor.zoo.derived import subject_of
+    from advisor.zoo.models import common_models
+    from advisor.zoo.pair import PROFILE, Pair, shipped
     from twin.profile import load
 
     if output is None and beside is None:
         raise typer.BadParameter("nothing to do: add -o FILE to write the profile, or --beside FILE")
     donor = load(measured or shipped() / MEASURED / PROFILE)
-    subject = Subject(
-        model=model,
-        shape=model_shape.find(model) if config is None else model_shape.read(config),
-        gpu_name=gpus.short_name(gpu),
-        gpu=gpus.find(gpu),
+    engine = Engine(
         tensor_parallel=tensor_parallel,
-        precision=weights.value,
-        kv_bytes=2.0 if kv_cache is Kv.BF16 else 1.0,
+        kv_cache_dtype="fp8" if kv_cache is Kv.FP8 else None,
         vllm=vllm,
-        context=context,
+        config=config,
     )
+    subject = replace(subject_of(model, gpu, engine, None if weights is None else weights.value), context=context)
     profile = derived(subject, donor, model_shape.find(donor.pair.model), command=out.called())
     if beside is not None:
         from calibrate.derive import beside as servers
@@ -90,8 +91,7 @@ def derive(
     if output is not None:
         out.write(output, profile.to_toml().encode(), overwrite=force)
         print(f"{output}: {profile.pair.name}, derived, not measured")
-    assert profile.derivation is not None
-    for note in profile.derivation.notes:
+    for note in Pair(profile, common_models()).run(engine).notes:
         print(f"note: {note}")
 
 

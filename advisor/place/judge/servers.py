@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.derive import modules
 from advisor.errors import InputError
 from advisor.features.estimate import estimate
 from advisor.features.served_mix import ServedMix
@@ -90,7 +91,9 @@ class Servers:
         contexts = (self._contexts[self.problem.gpu_types.index(each)] for each in gpu_types)
         of_contexts = (each for context in contexts for each in (*context.warnings, *context.told_of_any))
         of_pairs = (note for each in gpu_types for note in each.pair.notes)
-        return tuple(dict.fromkeys((*of_contexts, *of_pairs)))
+        touched = self.problem.inventory.target_modules.values()
+        of_modules = (note for each in gpu_types for note in modules.notes(touched, each.pair.shape, each.pair.model))
+        return tuple(dict.fromkeys((*of_contexts, *of_pairs, *of_modules)))
 
     def mix(self, gpu_type: int = 0) -> Workload:
         """All adapters, with the traffic that servers on this type of GPU accept."""

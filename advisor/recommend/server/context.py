@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from advisor.derive.windows import COUNTED, are_left_out
 from advisor.names import counted
 from advisor.recommend.server.launched import with_settings
 from twin.profile import Profile
@@ -43,6 +44,8 @@ class Context:
     warnings: tuple[str, ...]
     wanted: int = 0
     """The limit in force, where memory does not hold as long a sequence beside more than a few slots; else 0."""
+    as_counted: str = ""
+    """What is to be added where that is said of a model whose windows of attention are not counted."""
 
     @property
     def told_of_any(self) -> tuple[str, ...]:
@@ -50,8 +53,8 @@ class Context:
         if not self.wanted:
             return ()
         return (
-            f"one sequence of max_model_len {self.wanted:,} does not fit into the KV cache, and vLLM would not start: "
-            f"{self.max_model_len:,} is recommended, which all requests fit into",
+            f"one sequence of max_model_len {self.wanted:,} does not fit into the KV cache, and vLLM would not "
+            f"start{self.as_counted}: {self.max_model_len:,} is recommended, which all requests fit into",
         )
 
     def refused_by(self, settings: Settings, workload: Workload) -> float:
@@ -71,7 +74,7 @@ class Context:
             which = f"{OF_KV_CACHE:.0%} of it, and your requests need {self.max_model_len:,}"
         return (
             f"the KV cache holds {kv_tokens:,} tokens beside {slots}, less than one sequence of max_model_len "
-            f"{self.wanted:,}, and vLLM would not start: {longest:,} is recommended, {which}",
+            f"{self.wanted:,}, and vLLM would not start{self.as_counted}: {longest:,} is recommended, {which}",
         )
 
 
@@ -109,7 +112,8 @@ def settle_context(
     if too_long and (needed := min(covering(sample), limit)) <= held:
         refused = 0.0 if _plainly_fit(workload, needed) else _refused(sample, needed)
         if refused <= TOLERATED:
-            return Context(needed, refused, workload, tuple(warnings), limit)
+            counted_all = COUNTED if are_left_out(profile) else ""
+            return Context(needed, refused, workload, tuple(warnings), limit, counted_all)
     if _plainly_fit(workload, limit):
         return Context(limit, 0.0, workload, tuple(warnings))
     refused = _refused(sample, limit)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.derive import model_shape
-from advisor.derive.model_shape import ModelShape
+from advisor.derive.modules import adapter_bytes
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.names import counted
@@ -24,8 +24,6 @@ from twin.workload import Workload
 
 Floats = NDArray[np.float64]
 
-WEIGHT_BYTES = 2
-"""Of an adapter's weight: vLLM takes adapters in the model's own type, of 16 bits."""
 GIB = 2.0**30
 LARGE_GIB = 32.0
 """More than many hosts have to spare beside one GPU: worth a word where nobody said how much there is."""
@@ -149,19 +147,10 @@ def weights(inventory: Inventory, pair: Pair) -> Floats | None:
     except InputError:
         return None
     modules = [inventory.target_modules.get(name) for name in inventory.names]
-    per_rank = {each: _bytes_per_rank(shape, each) for each in set(modules)}
+    per_rank = {each: adapter_bytes(shape, each) for each in set(modules)}
     ranks = np.array([slot_rank(rank) for rank in inventory.workload.rank], dtype=np.float64)
     found = pair.gpus * ranks * np.array([per_rank[each] for each in modules])
     return np.full_like(found, found.max()) if inventory.dynamic else found
-
-
-def _bytes_per_rank(shape: ModelShape, modules: frozenset[str] | None) -> float:
-    """What an adapter on these modules (None: on all of attention and of a dense MLP) weighs per unit of rank, bytes.
-
-    Of modules of which none is known here, such as embeddings, as much as of all the others.
-    """
-    known = [each for each in shape.linears if modules is None or each.name in modules] or shape.linears
-    return float(WEIGHT_BYTES * shape.layers * sum(each.inputs + each.outputs for each in known))
 
 
 def held(

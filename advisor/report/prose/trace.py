@@ -118,7 +118,7 @@ def _of_slots(reason: Reason, step: Step) -> str:
         case SlotsMemory() if reason.kv_tokens < reason.max_model_len:
             told = (
                 f" fit into memory: {reason.slots:,} of rank {reason.rank} leave {max(reason.kv_tokens, 0):,} tokens "
-                f"of KV cache, less than one request of max_model_len {reason.max_model_len:,}, and vLLM does not start"
+                f"of KV cache, less than one request of max_model_len {reason.max_model_len:,}"
             )
         case Met() | Product() if step.output == "max_loras":
             told = " by the rules" if all(isinstance(each, Met | Product) for each in step.reasons) else ""

@@ -109,6 +109,35 @@ def test_a_model_by_its_configuration_and_a_gpu_by_its_data_sheet(tmp_path: Path
     assert done.returncode == 2 and "multi-head latent attention" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+GEMMA = {
+    "model_type": "gemma3_text", "hidden_size": 5376, "intermediate_size": 21504, "num_attention_heads": 32,
+    "num_hidden_layers": 62, "num_key_value_heads": 16, "head_dim": 128, "sliding_window": 1024,
+}  # fmt: skip
+"""Of google/gemma-3-27b-it, without what its class has."""
+
+
+def test_windows_are_told_by_name_and_by_file_and_nobody_says_what_hangs_on_them(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gemma3", "text_config": GEMMA}))
+    by_name = answer(inventory(tmp_path, "google/gemma-3-27b-it", "h100-80gb"))
+    by_file = answer(inventory(tmp_path, "google/gemma-3-27b-it", "h100-80gb", 'model_config = "config.json"'))
+    assert by_name["warnings"] == by_file["warnings"] and by_name["flags"] == by_file["flags"]
+    told = " ".join(by_name["warnings"])
+    assert "52 of 62 layers look back over a window of 1,024 tokens only" in told
+    assert "vLLM would not start if all its layers looked back all the way: " in told and "not start:" not in told
+    path = inventory(tmp_path, "google/gemma-3-27b-it", "h100-80gb")
+    (tmp_path / "serve.sh").write_text("vllm serve google/gemma-3-27b-it --enable-lora --max-loras 16\n")
+    assert "AD104" not in advisor("check", tmp_path / "serve.sh", "--inventory", path).stdout
+    (tmp_path / "serve.sh").write_text("vllm serve google/gemma-3-27b-it --enable-lora --max-loras 200\n")
+    assert "AD104" in advisor("check", tmp_path / "serve.sh", "--inventory", path).stdout
+
+
+def test_a_configuration_of_another_model_is_not_answered_as_measured(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**GEMMA, "num_hidden_layers": 20}))
+    found = answer(inventory(tmp_path, LLAMA, "h100-64gb", 'model_config = "config.json"'))
+    assert found["measured"].startswith("derived")
+    assert any("as the catalogue has it" in each for each in found["warnings"])
+
+
 @pytest.mark.parametrize(
     ("model", "gpu", "said"),
     [

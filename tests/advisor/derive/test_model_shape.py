@@ -1,23 +1,12 @@
-"""Shapes out of configurations: weights and KV cache that are known, and models that are refused."""
+"""Shapes: weights and KV cache that are known."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from advisor.derive.model_shape import GATED, catalogue, find, of_config, read
+from advisor.derive.model_shape import catalogue, find, of_config
 from advisor.errors import InputError
-
-LLAMA = {
-    "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32,
-    "num_hidden_layers": 32, "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 131072,
-    "tie_word_embeddings": False,
-}  # fmt: skip
+from tests.advisor.derive.configurations import LLAMA
 
 
 @pytest.mark.parametrize(
@@ -56,53 +45,6 @@ def test_a_model_is_found_by_its_short_name_and_others_are_hinted_at() -> None:
         find("Qwen3-8")
 
 
-def test_a_model_that_also_sees_is_read_by_the_part_that_writes() -> None:
-    seeing = {
-        "model_type": "gemma3",
-        "vision_config": {"hidden_size": 1},
-        "text_config": {**LLAMA, "model_type": "gemma3_text"},
-    }
-    assert of_config(seeing).hidden == 4096
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"kv_lora_rank": 512, "model_type": "deepseek_v3"}, "multi-head latent attention"),
-        ({"model_type": "mamba2", "state_size": 128}, "state-space"),
-        ({"model_type": "gpt2"}, "'gpt2'"),
-        ({"model_type": None}, "'None'"),
-        ({"hidden_size": None}, "hidden_size is missing"),
-        ({"num_hidden_layers": "32"}, "num_hidden_layers is '32'"),
-        ({"vocab_size": -1}, "vocab_size"),
-    ],
-)
-def test_what_cannot_be_derived_is_refused_by_name(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        of_config({**LLAMA, **changes})
-
-
-@given(st.dictionaries(st.sampled_from(sorted(LLAMA)), st.none() | st.booleans() | st.integers() | st.text(max_size=3)))
-def test_any_configuration_is_a_shape_or_refused(changes: dict[str, Any]) -> None:
-    try:
-        shape = of_config({**LLAMA, **changes})
-    except InputError as error:
-        assert "\n" not in str(error)
-    else:
-        assert shape.kind in GATED and shape.parameters > 0
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 50_000, "3", "{}"])
-def test_a_broken_file_is_an_error_in_one_line(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "config.json"
-    path.write_text(text)
-    with pytest.raises(InputError) as error:
-        read(path)
-    assert "\n" not in str(error.value) and str(path) in str(error.value)
-
-
-def test_tensor_parallel_splits_heads_down_to_one(tmp_path: Path) -> None:
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps(LLAMA))
-    shape = read(path)
+def test_tensor_parallel_splits_heads_down_to_one() -> None:
+    shape = of_config(LLAMA)
     assert [shape.kv_bytes_per_token(2, gpus) for gpus in (1, 2, 8, 16)] == [131_072, 65_536, 16_384, 16_384]

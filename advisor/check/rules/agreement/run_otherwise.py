@@ -30,10 +30,9 @@ def check(server: Server) -> Iterator[Finding]:
         gpus = 1
     if gpus is not None and gpus != pair.gpus:
         yield _finding(server, "tensor_parallel_size", f"{gpus:g}", f"tensor_parallel {pair.gpus}")
-    weights = pair.profile.derivation.weights if pair.profile.derivation else "bf16"
     method = _text(server, "quantization")
-    if method is not None and PRECISIONS.get(method, weights) != weights:
-        yield _finding(server, "quantization", method, f"weights in {weights}")
+    if method is not None and PRECISIONS.get(method, pair.weights) != pair.weights:
+        yield _finding(server, "quantization", method, f"weights in {pair.weights}")
     kv, ours = _text(server, "kv_cache_dtype"), str(pair.flags.get("kv_cache_dtype", "auto"))
     if kv is not None and kv.startswith("fp8") != ours.startswith("fp8"):
         yield _finding(server, "kv_cache_dtype", kv, f"kv_cache_dtype {ours}")

@@ -2,7 +2,8 @@
 
 vLLM reserves max_loras slots of max_lora_rank before it sizes the KV cache, whatever the adapters' own ranks, and does
 not start where the cache cannot hold one request of max_model_len tokens (the model's own limit where it is not set).
-The tokens are those of the pair's profile, measured in steps of slots and ranks.
+The tokens are those of the pair's profile, measured in steps of slots and ranks. Of a model with windows of attention
+that nobody measured, only slots are found that alone do not fit: its windows are not counted, and the cache holds more.
 
 Make slots smaller (the largest rank among the adapters is enough), fewer, or max_model_len shorter.
 """
@@ -15,6 +16,7 @@ from advisor.check.finding import Finding, Fix, Severity
 from advisor.check.rule import Rule
 from advisor.check.server import Server
 from advisor.check.target import Settings, Target
+from advisor.derive.windows import are_left_out
 
 RULE = Rule("AD104", "slots-do-not-fit", Severity.ERROR, __doc__ or "")
 
@@ -27,7 +29,7 @@ def check(server: Server) -> Iterator[Finding]:
     slots, rank = int(settings["max_loras"]), int(settings["max_lora_rank"])
     share = settings.get("gpu_memory_utilization")
     left, longest = target.kv_tokens(slots, rank, share), _longest(server, target)
-    if longest is None or left >= longest:
+    if longest is None or left >= (0 if are_left_out(target.profile) else longest):
         return
     needed = target.slot_rank
     name = "max_lora_rank" if rank > needed and server.given("max_lora_rank") else "max_loras"

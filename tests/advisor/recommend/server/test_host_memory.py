@@ -51,6 +51,17 @@ def test_adapters_on_few_modules_weigh_less() -> None:
     assert found is not None and found / 1e6 == pytest.approx(13.6, abs=0.1)  # 2 x 16 x 32 x (8,192 + 5,120)
 
 
+def test_modules_that_are_one_are_counted_and_those_that_are_none_are_told() -> None:
+    """As PEFT writes it for Phi: one adapter of rank 64 weighs 446 MB, 87,040 x 64 x 2 bytes in 40 layers."""
+    some = document(0.002, count=400, rank=64, host_memory_gib=20) | {"model": "microsoft/phi-4", "gpu": "h100-80gb"}
+    some["adapters"][0]["target_modules"] = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]
+    told = answer(some)
+    assert any("20 GiB holds 48 adapters" in each for each in told.warnings)
+    assert not any("target_modules" in each for each in told.warnings)
+    some["adapters"][0]["target_modules"] = ["qkv_prj", "o_proj"]
+    assert any("has no qkv_prj (did you mean qkv_proj?)" in each for each in answer(some).warnings)
+
+
 def test_the_answer_says_what_max_cpu_loras_takes() -> None:
     told = answer(document(0.01))
     assert told.host_memory is not None and told.host_memory.gib == pytest.approx(10.0, abs=0.01)
