@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from advisor import replay, together
-from advisor.derive.windows import COUNTED, are_left_out
+from advisor.derive.llm.windows import COUNTED, are_left_out
 from advisor.errors import InputError
 from advisor.inventory import inventory as inventories
 from advisor.inventory.inventory import Inventory

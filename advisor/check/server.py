@@ -10,7 +10,7 @@ from advisor.check.edit import insertion, replacement
 from advisor.check.finding import Edit, Fix
 from advisor.check.target import Target
 from advisor.deploy.deployment import Deployment, Flag, Place
-from advisor.derive.model_name import bare
+from advisor.derive.llm.model_name import bare
 from twin.settings import LORA_RANKS
 
 DEFAULTS: dict[str, int | float] = {"max_loras": 1, "max_lora_rank": 16}

@@ -6,15 +6,17 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from advisor.derive import fp8, lora, model_shape
+from advisor.derive import lora
 from advisor.derive.engine import CURRENT, WIDE, Generation, is_current
-from advisor.derive.gpu import WEIGHT_BYTES, Gpu, Precision, catalogue
+from advisor.derive.gpus import fp8
+from advisor.derive.gpus.gpu import WEIGHT_BYTES, Gpu, Precision, catalogue
+from advisor.derive.llm import model_shape
+from advisor.derive.llm.model_shape import ModelShape
+from advisor.derive.llm.packing import packed
 from advisor.derive.memory import GIB, MemoryModel
-from advisor.derive.model_shape import ModelShape
 from advisor.derive.network import crossing
 from advisor.derive.network import note as over_network
 from advisor.derive.operators import Operators
-from advisor.derive.packing import packed
 from advisor.derive.shards import MAX_GPUS, counts, obstacle
 from advisor.derive.step import GRAPH_TOKENS, HOST_LEAST_MS, HOST_MS, KNEES, StepModel
 from advisor.errors import InputError

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from advisor.derive.gpu import OwnGpu
-from advisor.derive.packing import PRECISIONS, WHILE_LOADING, Quantization
+from advisor.derive.gpus.gpu import OwnGpu
+from advisor.derive.llm.packing import PRECISIONS, WHILE_LOADING, Quantization
 from advisor.errors import InputError
 
 Generation = Literal["0.8.5", "current"]

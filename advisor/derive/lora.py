@@ -27,8 +27,8 @@ import math
 from collections.abc import Mapping
 
 from advisor.derive.engine import Generation
-from advisor.derive.gpu import Gpu
-from advisor.derive.model_shape import ModelShape
+from advisor.derive.gpus.gpu import Gpu
+from advisor.derive.llm.model_shape import ModelShape
 from advisor.derive.shards import shards
 from twin.profile import LORA_TERMS
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from advisor.derive.gpu import WEIGHT_BYTES, Gpu, Precision
-from advisor.derive.model_shape import ModelShape
+from advisor.derive.gpus.gpu import WEIGHT_BYTES, Gpu, Precision
+from advisor.derive.llm.model_shape import ModelShape
 from advisor.derive.shards import parameters, shards
 from twin.profile import Memory
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from advisor.derive.model_shape import ModelShape
+from advisor.derive.llm.model_shape import ModelShape
 
 MACHINE_GPUS = 8
 """That a machine has at most: HGX and DGX boards of every GPU of the catalogue that NVLink connects, boards of MI300X,

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.derive.gpu import WEIGHT_BYTES, AllReduce, Attention, Efficiency, Gemm, Gpu, Precision
+from advisor.derive.gpus.gpu import WEIGHT_BYTES, AllReduce, Attention, Efficiency, Gemm, Gpu, Precision
 
 Floats = NDArray[np.float64]
 Number = TypeVar("Number", float, Floats)

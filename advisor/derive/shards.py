@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from advisor.derive.model_shape import ModelShape
+from advisor.derive.llm.model_shape import ModelShape
 
 MAX_GPUS = 64
 """That one server may span: more than any machine has, and eight of most."""
@@ -28,11 +28,11 @@ class Shard(NamedTuple):
 
 def shards(shape: ModelShape, gpus: int) -> tuple[Shard, ...]:
     """What one of so many GPUs has of each matrix in `shape.linears`."""
-    kv = max(shape.kv_heads / gpus, 1.0) * shape.head_dim
+    of_kv_heads = max(1 / gpus, 1 / shape.kv_heads)
     return tuple(
         Shard(each.inputs / gpus, each.outputs)
         if each.row_parallel
-        else Shard(each.inputs, kv if each.name in ("k_proj", "v_proj") else each.outputs / gpus)
+        else Shard(each.inputs, (each.outputs - each.of_kv_heads) / gpus + each.of_kv_heads * of_kv_heads)
         for each in shape.linears
     )
 

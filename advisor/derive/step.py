@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advisor.derive.gpu import Precision
-from advisor.derive.model_shape import ModelShape
+from advisor.derive.gpus.gpu import Precision
+from advisor.derive.llm.model_shape import ModelShape
 from advisor.derive.operators import Operators
 from twin.profile import LORA_TERMS, Step
 

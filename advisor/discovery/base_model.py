@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from advisor.derive.model_name import bare
+from advisor.derive.llm.model_name import bare
 
 _PROVIDERS = ("hosted_vllm/", "openai/", "vllm/", "text-completion-openai/")
 """What LiteLLM puts before the name that it asks vLLM for."""

@@ -16,9 +16,9 @@ from pydantic import (
 )
 
 from advisor.derive.engine import Engine, KvDtype, is_current
-from advisor.derive.figures import BOUNDS
-from advisor.derive.gpu import OwnGpu, catalogue, hint, meant
-from advisor.derive.packing import Quantization
+from advisor.derive.gpus.figures import BOUNDS
+from advisor.derive.gpus.gpu import OwnGpu, catalogue, hint, meant
+from advisor.derive.llm.packing import Quantization
 from advisor.derive.shards import MAX_GPUS
 from advisor.errors import InputError
 from advisor.inventory.document import shown

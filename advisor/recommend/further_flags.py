@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from advisor.derive import model_shape
+from advisor.derive.llm import model_shape
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.names import counted, few

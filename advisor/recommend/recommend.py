@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from advisor.derive import modules
+from advisor.derive.llm import modules
 from advisor.errors import InputError
 from advisor.features.vector import ESTIMATES, MIX_FEATURES, PROPORTIONS, SERVING_FEATURES, UNITS
 from advisor.inventory.inventory import Inventory

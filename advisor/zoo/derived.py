@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields, replace
 
-from advisor.derive import gpu as gpus
-from advisor.derive import model_shape
-from advisor.derive.checkpoint import Checkpoint, of_file, of_name
 from advisor.derive.derive import Subject, derive
 from advisor.derive.engine import CURRENT, Engine
-from advisor.derive.gpu import Precision
-from advisor.derive.packing import precision_of
+from advisor.derive.gpus import gpu as gpus
+from advisor.derive.gpus.gpu import Precision
+from advisor.derive.llm import model_shape
+from advisor.derive.llm.checkpoint import Checkpoint, of_file, of_name
+from advisor.derive.llm.packing import precision_of
 from advisor.errors import InputError
 from advisor.zoo.models import common_models
 from advisor.zoo.pair import Pair, load_pair, shipped

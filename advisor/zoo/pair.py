@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from advisor import input_file
-from advisor.derive import model_shape
 from advisor.derive.engine import PLAIN, Engine, KvDtype
-from advisor.derive.model_name import same_model
-from advisor.derive.model_shape import ModelShape
-from advisor.derive.packing import PRECISIONS, Quantization, packed
+from advisor.derive.llm import model_shape
+from advisor.derive.llm.model_name import same_model
+from advisor.derive.llm.model_shape import ModelShape
+from advisor.derive.llm.packing import PRECISIONS, Quantization, packed
 from advisor.errors import InputError
 from advisor.zoo.basis import Basis
 from advisor.zoo.models import MANIFEST, MAX_BYTES, Models, common_models, load_models

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from advisor.derive.checkpoint import of_file
 from advisor.derive.engine import PLAIN, WIDE, Engine
-from advisor.derive.gpu import meant
-from advisor.derive.model_name import bare
+from advisor.derive.gpus.gpu import meant
+from advisor.derive.llm.checkpoint import of_file
+from advisor.derive.llm.model_name import bare
 from advisor.errors import InputError
 from advisor.nearest import nearest
 from advisor.zoo.derived import derived_pair, is_of

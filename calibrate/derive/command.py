@@ -16,11 +16,11 @@ from calibrate.errors import CalibrationError
 
 MEASURED = "llama-3.1-8b-instruct--h100-64gb"
 """The pair that LoRA's costs are taken from where nobody says another."""
-CATALOGUE = Path("advisor/derive/gpus.toml")
+CATALOGUE = Path("advisor/derive/gpus/gpus.toml")
 NOTICE = """\
-# GPU types: figures of their data sheets, and how much of them vLLM's kernels get (`advisor/derive/gpu.py` says what
-# the keys mean). The efficiencies are fitted to operator times of aiconfigurator-core, Copyright (c) 2025-2026 NVIDIA
-# CORPORATION & AFFILIATES, Apache-2.0, by `python -m calibrate operators`; no row of its tables stands here.
+# GPU types: figures of their data sheets, and how much of them vLLM's kernels get (`advisor/derive/gpus/gpu.py` says
+# what the keys mean). The efficiencies are fitted to operator times of aiconfigurator-core, Copyright (c) 2025-2026
+# NVIDIA CORPORATION & AFFILIATES, Apache-2.0, by `python -m calibrate operators`; no row of its tables stands here.
 
 """
 
@@ -65,9 +65,9 @@ def derive(
     force: Annotated[bool, typer.Option("--force", help="replace the profile that is there")] = False,
 ) -> None:
     """Compute the profile of a pair that nobody measured, with how far each constant may be off."""
-    from advisor.derive import model_shape
     from advisor.derive.derive import derive as derived
     from advisor.derive.engine import Engine
+    from advisor.derive.llm import model_shape
     from advisor.zoo.derived import subject_of
     from advisor.zoo.models import common_models
     from advisor.zoo.pair import PROFILE, Pair, shipped
@@ -103,7 +103,7 @@ def operators(
     """Fit the catalogue's efficiencies to measured operator times."""
     import tomli_w
 
-    from advisor.derive import gpu
+    from advisor.derive.gpus import gpu
     from calibrate.derive import operator_tables
 
     systems = tables / "aiconfigurator_core" / "systems" / "data"

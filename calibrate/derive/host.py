@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from advisor.derive.gpu import catalogue as gpus
-from advisor.derive.model_shape import catalogue as models
+from advisor.derive.gpus.gpu import catalogue as gpus
+from advisor.derive.llm.model_shape import catalogue as models
 from advisor.derive.operators import Operators
 from advisor.derive.step import StepModel
 from calibrate.errors import CalibrationError

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.derive.gpu import AllReduce, Attention, Catalogue, Efficiency, Gemm, Gpu, Precision
+from advisor.derive.gpus.gpu import AllReduce, Attention, Catalogue, Efficiency, Gemm, Gpu, Precision
 from advisor.derive.operators import all_reduce_us, attention_us, gemm_us
 from calibrate.errors import CalibrationError
 from twin.progress import watched

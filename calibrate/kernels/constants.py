@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import tomli_w
 
-from advisor.derive import gpu as gpus
+from advisor.derive.gpus import gpu as gpus
 from advisor.derive.lora import CURRENT_MODEL
 from calibrate.fit.regression import significant
 from calibrate.kernels.fit import ENDS, Layer, Terms, Timed, residuals

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.derive import model_shape
+from advisor.derive.llm import model_shape
 from advisor.derive.lora import CURRENT_MODEL
 from calibrate.errors import CalibrationError
 from calibrate.fit.regression import regress

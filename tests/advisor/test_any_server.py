@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from advisor.derive import model_shape
 from advisor.derive.engine import Engine
-from advisor.derive.gpu import catalogue
+from advisor.derive.gpus.gpu import catalogue
+from advisor.derive.llm import model_shape
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.recommend.objective import Objective

@@ -68,7 +68,8 @@ def _alike(pairs: list[dict[str, Any]]) -> list[tuple[list[str], list[dict[str, 
 
 
 def _of_any() -> str:
-    from advisor.derive import gpu, model_shape
+    from advisor.derive.gpus import gpu
+    from advisor.derive.llm import model_shape
 
     dense = sum(not shape.experts for shape in model_shape.catalogue().values())
     return (
@@ -79,7 +80,8 @@ def _of_any() -> str:
 
 
 def _list_catalogue(form: Listing) -> None:
-    from advisor.derive import gpu, model_shape
+    from advisor.derive.gpus import gpu
+    from advisor.derive.llm import model_shape
 
     models = [
         {

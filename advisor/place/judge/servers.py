@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.derive import modules
+from advisor.derive.llm import modules
 from advisor.errors import InputError
 from advisor.features.estimate import estimate
 from advisor.features.served_mix import ServedMix

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from advisor.derive.windows import COUNTED, are_left_out
+from advisor.derive.llm.windows import COUNTED, are_left_out
 from advisor.names import counted
 from advisor.recommend.server.launched import with_settings
 from twin.profile import Profile

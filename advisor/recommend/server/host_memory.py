@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.derive import model_shape
-from advisor.derive.modules import adapter_bytes
+from advisor.derive.llm import model_shape
+from advisor.derive.llm.modules import adapter_bytes
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.names import counted

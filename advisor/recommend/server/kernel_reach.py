@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advisor.derive import model_shape
+from advisor.derive.llm import model_shape
 from advisor.errors import InputError
 from advisor.zoo.pair import Pair
 from twin.lora_kernels import REACHED

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.derive import gpu as gpus
-from advisor.derive import model_shape
 from advisor.derive.derive import Subject, derive, step_model
-from advisor.derive.gpu import Precision
+from advisor.derive.gpus import gpu as gpus
+from advisor.derive.gpus.gpu import Precision
+from advisor.derive.llm import model_shape
 from advisor.derive.memory import MemoryModel
 from advisor.derive.operators import Operators
 from advisor.derive.step import StepModel

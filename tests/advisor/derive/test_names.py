@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from advisor.derive import gpu as gpus
-from advisor.derive import model_shape
+from advisor.derive.gpus import gpu as gpus
+from advisor.derive.llm import model_shape
 from advisor.errors import InputError
 
 GPUS, MODELS = sorted(gpus.catalogue().gpus), sorted(model_shape.catalogue())

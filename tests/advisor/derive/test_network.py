@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.derive import gpu as gpus
-from advisor.derive import model_shape
 from advisor.derive.derive import Subject, derive
+from advisor.derive.gpus import gpu as gpus
+from advisor.derive.llm import model_shape
 from advisor.derive.network import MACHINE_GPUS, crossing
 from advisor.derive.shards import counts
 from advisor.errors import InputError

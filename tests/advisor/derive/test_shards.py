@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.derive import gpu as gpus
-from advisor.derive import model_shape
 from advisor.derive.derive import Subject, derive
+from advisor.derive.gpus import gpu as gpus
+from advisor.derive.llm import model_shape
+from advisor.derive.llm.model_shape import ModelShape
 from advisor.derive.memory import MemoryModel
-from advisor.derive.model_shape import ModelShape
 from advisor.derive.shards import counts, obstacle, parameters, shards
 from advisor.errors import InputError
 from advisor.zoo.derived import LORA_FROM
@@ -117,9 +117,13 @@ def test_each_gpu_holds_its_part_and_a_kv_head_at_least(model: str, data: st.Dat
     several = data.draw(st.sampled_from(counts(shape, 64)))
     heads = max(shape.kv_heads // several, 1)
     assert shape.kv_bytes_per_token(2.0, several) == 2 * shape.layers * heads * shape.head_dim * 2
-    mine = dict(zip([each.name for each in shape.linears], shards(shape, several), strict=True))
-    assert mine["k_proj"] == mine["v_proj"] == (shape.hidden, heads * shape.head_dim)
-    assert mine["q_proj"].outputs * several == mine["o_proj"].inputs * several == shape.heads * shape.head_dim
+    mine = list(zip(shape.linears, shards(shape, several), strict=True))
+    # Whatever a model has as one: queries are split, keys and values are heads that are there whole, the rest is split.
+    attention = [part.outputs for each, part in mine if not each.row_parallel and each.inputs == shape.hidden]
+    rest = 0 if shape.experts else 2 * shape.intermediate
+    queries = shape.heads * shape.head_dim
+    assert sum(attention) == pytest.approx((queries + rest) / several + 2 * heads * shape.head_dim)
+    assert next(part.inputs * several for each, part in mine if each.row_parallel) == queries
     held = several * parameters(shape, several) - shape.body_parameters
     replicated = 2 * shape.layers * shape.hidden * shape.head_dim * max(several - shape.kv_heads, 0)
     assert held == pytest.approx(replicated, abs=1e-6 * shape.body_parameters)

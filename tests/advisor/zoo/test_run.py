@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from advisor.derive.derive import derive
 from advisor.derive.engine import Engine
-from advisor.derive.gpu import Precision
-from advisor.derive.model_shape import find
+from advisor.derive.gpus.gpu import Precision
+from advisor.derive.llm.model_shape import find
 from advisor.errors import InputError
 from advisor.zoo import pairs
 from advisor.zoo.derived import LORA_FROM, derived_pair, subject_of
 from advisor.zoo.models import common_models
 from advisor.zoo.pair import Pair, load_pair, shipped
-from tests.advisor.derive.configurations import LLAMA
+from tests.advisor.derive.llm.configurations import LLAMA
 from tests.advisor.small_zoo import profile
 from twin.profile import Profile, Provenance, parse
 

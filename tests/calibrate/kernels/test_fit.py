@@ -17,7 +17,8 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.derive import lora, model_shape
+from advisor.derive import lora
+from advisor.derive.llm import model_shape
 from advisor.zoo.pair import PROFILE, shipped
 from calibrate.errors import CalibrationError
 from calibrate.kernels import measure

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from advisor.derive import gpu as gpus
-from advisor.derive import model_shape
 from advisor.derive.derive import Subject, derive
+from advisor.derive.gpus import gpu as gpus
+from advisor.derive.llm import model_shape
 from advisor.errors import InputError
 from advisor.features.estimate import estimate
 from advisor.features.served_mix import ServedMix

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from advisor.check.finding import Finding, Severity
 from advisor.check.rule import Rule
 from advisor.check.server import Server
-from advisor.derive.packing import PRECISIONS
+from advisor.derive.llm.packing import PRECISIONS
 
 RULE = Rule("AD409", "run-otherwise", Severity.WARNING, __doc__ or "")
 

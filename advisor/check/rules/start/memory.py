@@ -16,7 +16,7 @@ from advisor.check.finding import Finding, Fix, Severity
 from advisor.check.rule import Rule
 from advisor.check.server import Server
 from advisor.check.target import Settings, Target
-from advisor.derive.windows import are_left_out
+from advisor.derive.llm.windows import are_left_out
 
 RULE = Rule("AD104", "slots-do-not-fit", Severity.ERROR, __doc__ or "")
 

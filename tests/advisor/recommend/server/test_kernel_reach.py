@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.derive import model_shape
+from advisor.derive.llm import model_shape
 from advisor.recommend.choice.configuration import Configurator, DoesNotFitError
 from advisor.recommend.objective import Objective
 from advisor.recommend.server.kernel_reach import largest_side, most_slots

@@ -44,6 +44,8 @@ class Linear(NamedTuple):
     outputs: int
     row_parallel: bool
     """Split by its inputs under tensor parallelism, not by its outputs."""
+    of_kv_heads: int = 0
+    """Of the outputs, those of KV heads, of which every GPU has one at least."""
 
 
 class Shape(Protocol):
@@ -68,8 +70,9 @@ def of_kind(linears: Iterable[Linear], kind: str) -> tuple[Linear, ...]:
     names, found = FUSED.get(kind, {}), dict[str, Linear]()
     for each in linears:
         name = names.get(each.name, each.name)
-        before = found[name].outputs if name in found else 0
-        found[name] = each._replace(name=name, outputs=before + each.outputs)
+        before = found.get(name, each._replace(outputs=0, of_kv_heads=0))
+        outputs, of_kv_heads = before.outputs + each.outputs, before.of_kv_heads + each.of_kv_heads
+        found[name] = each._replace(name=name, outputs=outputs, of_kv_heads=of_kv_heads)
     return tuple(found.values())
 
 

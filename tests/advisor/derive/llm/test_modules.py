@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.derive.model_shape import catalogue, find
-from advisor.derive.modules import TOGETHER, adapter_bytes, notes
+from advisor.derive.llm.model_shape import catalogue, find
+from advisor.derive.llm.modules import TOGETHER, adapter_bytes, notes
 
 PHI = "microsoft/phi-4"
 FUSED = frozenset({"qkv_proj", "o_proj", "gate_up_proj", "down_proj"})

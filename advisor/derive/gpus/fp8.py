@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from advisor.derive.gpu import Gpu, catalogue
+from advisor.derive.gpus.gpu import Gpu, catalogue
 
 STREAMED_SINCE = (0, 15)
 """From this version on vLLM packs weights as they are read (vllm-project/vllm #31914); before, all are in 16 bits on

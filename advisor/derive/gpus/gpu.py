@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import tomli
 from pydantic import BaseModel, ConfigDict, Field
 
-from advisor.derive import gpu_name
+from advisor.derive.gpus import gpu_name
 from advisor.errors import InputError
 from advisor.names import either
 
@@ -90,7 +90,9 @@ class Catalogue(_Section):
 @cache
 def catalogue() -> Catalogue:
     """The GPUs that are shipped, by short name."""
-    return Catalogue.model_validate(tomli.loads((files("advisor.derive") / "gpus.toml").read_text(encoding="utf-8")))
+    return Catalogue.model_validate(
+        tomli.loads((files("advisor.derive.gpus") / "gpus.toml").read_text(encoding="utf-8"))
+    )
 
 
 @dataclass(frozen=True, slots=True)

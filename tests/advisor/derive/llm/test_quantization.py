@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.derive import model_config
-from advisor.derive.quantization import precision_in
+from advisor.derive.llm import model_config
+from advisor.derive.llm.quantization import precision_in
 from advisor.errors import InputError
-from tests.advisor.derive.configurations import JSON, LLAMA
+from tests.advisor.derive.llm.configurations import JSON, LLAMA
 
 W4, W8 = {"num_bits": 4, "type": "int", "symmetric": True}, {"num_bits": 8, "type": "int"}
 F8, F4 = {"num_bits": 8, "type": "float"}, {"num_bits": 4, "type": "float"}

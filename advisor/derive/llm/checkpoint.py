@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from advisor.derive import model_config, model_shape
-from advisor.derive.gpu import Precision
-from advisor.derive.model_shape import ModelShape
-from advisor.derive.packing import packed
-from advisor.derive.quantization import precision_in
+from advisor.derive.gpus.gpu import Precision
+from advisor.derive.llm import model_config, model_shape
+from advisor.derive.llm.model_shape import ModelShape
+from advisor.derive.llm.packing import packed
+from advisor.derive.llm.quantization import precision_in
 from advisor.errors import InputError
 
 

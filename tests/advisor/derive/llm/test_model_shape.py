@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.derive.model_shape import catalogue, find, of_config
+from advisor.derive.llm.model_shape import catalogue, find, of_config
 from advisor.errors import InputError
-from tests.advisor.derive.configurations import LLAMA
+from tests.advisor.derive.llm.configurations import LLAMA
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from advisor.derive.model_config import FULL, ModelConfig
+from advisor.derive.llm.model_config import FULL, ModelConfig
 from twin.profile import Profile
 
 ONE_IN: Mapping[str, int] = {

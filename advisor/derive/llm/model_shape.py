@@ -10,11 +10,11 @@ from typing import Any
 
 import tomli
 
-from advisor.derive import model_config
-from advisor.derive.model_config import ModelConfig
-from advisor.derive.model_name import hint, same_model
-from advisor.derive.modules import Linear, of_kind
-from advisor.derive.windows import windows_of
+from advisor.derive.llm import model_config
+from advisor.derive.llm.model_config import ModelConfig
+from advisor.derive.llm.model_name import hint, same_model
+from advisor.derive.llm.modules import Linear, of_kind
+from advisor.derive.llm.windows import windows_of
 from advisor.errors import InputError
 
 MAX_MODEL_LEN = 2048
@@ -61,8 +61,8 @@ class ModelShape:
         q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
         attention = (
             Linear("q_proj", self.hidden, q, False),
-            Linear("k_proj", self.hidden, kv, False),
-            Linear("v_proj", self.hidden, kv, False),
+            Linear("k_proj", self.hidden, kv, False, kv),
+            Linear("v_proj", self.hidden, kv, False, kv),
             Linear("o_proj", q, self.hidden, True),
         )
         return of_kind(attention if self.experts else (*attention, *self.mlp(self.intermediate)), self.kind)
@@ -172,6 +172,6 @@ def hub_id(model: str) -> str:
 @cache
 def catalogue() -> Mapping[str, ModelShape]:
     """The models whose shapes are shipped, by Hugging Face id."""
-    text = (files("advisor.derive") / "models.toml").read_text(encoding="utf-8")
+    text = (files("advisor.derive.llm") / "models.toml").read_text(encoding="utf-8")
     models = tomli.loads(text)["models"]
     return {name: shape_of(model_config.checked(model_config.unfolded(table))) for name, table in models.items()}

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from advisor.derive.gpu import Precision
-from advisor.derive.model_config import ModelConfig, shown
+from advisor.derive.gpus.gpu import Precision
+from advisor.derive.llm.model_config import ModelConfig, shown
 from advisor.errors import InputError
 
 Table = Mapping[str, Any]

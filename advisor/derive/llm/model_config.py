@@ -154,7 +154,7 @@ def checked(fields: Mapping[str, Any]) -> ModelConfig:
 @cache
 def class_defaults() -> Mapping[str, Mapping[str, Any]]:
     """Of each model type, what a configuration means that leaves a field out."""
-    text = (files("advisor.derive") / "class_defaults.toml").read_text(encoding="utf-8")
+    text = (files("advisor.derive.llm") / "class_defaults.toml").read_text(encoding="utf-8")
     return {kind: unfolded(table) for kind, table in tomli.loads(text)["defaults"].items()}
 
 

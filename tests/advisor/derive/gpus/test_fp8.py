@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.derive import gpu as gpus
 from advisor.derive.engine import Engine
-from advisor.derive.gpu import OwnGpu
+from advisor.derive.gpus import gpu as gpus
+from advisor.derive.gpus.gpu import OwnGpu
 from advisor.errors import InputError
 from advisor.zoo.derived import derived_pair
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from advisor.derive.gpu import Precision
+from advisor.derive.gpus.gpu import Precision
 from advisor.errors import InputError
 
 Quantization = Literal[

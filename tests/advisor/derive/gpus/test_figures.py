@@ -11,8 +11,8 @@ import tomli
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from advisor.derive import gpu as gpus
-from advisor.derive.figures import BOUNDS
+from advisor.derive.gpus import gpu as gpus
+from advisor.derive.gpus.figures import BOUNDS
 from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory, parse
 from advisor.inventory.json_schema import json_schema

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.derive import gpu as gpus
-from advisor.derive import model_shape
 from advisor.derive.derive import Subject, derive
-from advisor.derive.model_config import GATED, ModelConfig, class_defaults, read, unfolded
-from advisor.derive.model_shape import catalogue, of_config
+from advisor.derive.gpus import gpu as gpus
+from advisor.derive.llm import model_shape
+from advisor.derive.llm.model_config import GATED, ModelConfig, class_defaults, read, unfolded
+from advisor.derive.llm.model_shape import catalogue, of_config
 from advisor.errors import InputError
-from tests.advisor.derive.configurations import JSON, LLAMA
+from tests.advisor.derive.llm.configurations import JSON, LLAMA
 from twin.profile import load as load_profile
 
 MEASURED = load_profile(Path("model_zoo/pairs/llama-3.1-8b-instruct--h100-64gb/profile.toml"))
