@@ -131,9 +131,10 @@ class Configurator:
         if missed := self.objective.misses(expected):
             others = self._others(asked, len(mix), int(rank.result))
             tried = list(self._expect(measured, mix, others, int(rank.result)))
-            if met := [each for each in tried if not self.objective.misses(each[2])]:
-                # The likeliest, as those were that the required chance was found with.
-                slots, served, expected = max(met, key=lambda each: each[2].chance)
+            met = [each for each in tried if not self.objective.misses(each[2])]
+            # The likeliest, as those were that the required chance was found with; of those that miss it, too.
+            slots, served, expected = max(met or [(asked, served, expected), *tried], key=lambda each: each[2].chance)
+            if slots != asked:
                 trace.append(Step("max_loras", (Missed(asked, tuple(missed)),), slots))
         else:
             for fewer, with_fewer, hoped in self._expect(measured, mix, self._fewer(asked, values), int(rank.result)):
