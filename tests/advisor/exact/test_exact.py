@@ -25,6 +25,7 @@ from advisor.recommend.recommend import recommend
 from advisor.report.schemas.answer import answer_schema
 from advisor.simulation import Simulation
 from advisor.zoo.pair import Pair
+from advisor.zoo.pairs import find_pair
 from tests.advisor import inventories
 from twin.arrivals import Phase
 from twin.service_level import Limit
@@ -219,3 +220,17 @@ def test_of_an_adapter_that_is_left_out_for_its_rank_it_is_said_what_it_would_co
     assert re.search(
         r"with it( \(by the models, not simulated\))? one GPU serves (none|\d+ \([\d,]+ tokens/s\))", warning
     )
+
+
+def test_of_a_derived_pair_the_careful_end_admits_and_the_middle_is_expected() -> None:
+    """What was expected was the careful end, with no range; and it was said to be placed, where nothing was."""
+    inventory = replace(alike(60, 0.05), model="Qwen/Qwen2.5-14B-Instruct", gpu="l40s")
+    pair = find_pair(inventory.model, inventory.gpu)
+    answer = exactly(inventory, pair, Objective(), told)
+    assert answer.uncertainty is not None and answer.expected is not None and answer.exact is not None
+    assert 0 < answer.admission.adapters <= answer.uncertainty.up_to
+    careful = np.mean([run["itl_ms"] for run in runs_of(answer)])
+    low, high = answer.uncertainty.ranges["itl_ms"]
+    assert low < answer.expected.itl_ms < careful and answer.expected.itl_ms < high
+    assert answer.expected.hours and answer.uncertainty.expected_of == "the middle"
+    assert not any("placed" in each for each in answer.warnings)

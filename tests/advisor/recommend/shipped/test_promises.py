@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
 from advisor.zoo.pair import Pair
 from tests.advisor.recommend.shipped.questions import inventory, served, workload
+from twin.service_level import Limit
 from twin.workload import Workload
 
 
@@ -46,3 +49,14 @@ def test_on_a_shared_gpu_what_is_in_flight_fits_into_the_kv_cache(
     answer = recommend(asked, llama, Objective())
     assert answer.admission.adapters >= least
     assert served(answer, asked, llama).steady()
+
+
+def test_who_can_tell_is_named_where_the_models_rather_hold_that_an_adapter_would_do(llama: Pair) -> None:
+    """One that they were 90 % sure of was refused in plain words, and the twin served nine."""
+    asked, seen = inventory(workload(np.full(20, 0.02), lengths=(9000.0, 4000.0, 50.0, 40.0))), set[bool]()
+    for limit_s in np.geomspace(0.25, 0.8, 24):
+        reason = str(recommend(asked, llama, Objective(ttft_limit=Limit(float(limit_s)))).reason)
+        if found := re.search(r"with 1, .*chance of a steady hour ([0-9.]+)%", reason):
+            assert ("--exact" in reason) == (float(found[1]) >= 50)
+            seen.add("--exact" in reason)
+    assert seen == {False, True}
