@@ -101,7 +101,7 @@ def _answers(manifest: Manifest) -> str:
     margin = next((each.margin for each in manifest.ensembles if each.output == "itl_ms"), 1.0)
     return (
         "The advisor admits the largest number of adapters for which some number of slots keeps the objective with a "
-        f"probability of at least {required['steady']:.0%} (steady): the lowest with which at most {MISSED:.0%} of the "
+        f"probability of at least {required['steady']:.0%} (steady): the lowest with which at most {MISSED:.1%} of the "
         "recommendations missed it in cross-validation on the training mixes. `published` is a best guess at the limit "
         f"of the papers: it asks for {required['published']:.0%}, with which its guesses came nearest to N* there. The "
         "tables below also show what the shallow trees, where the search begins, lose against the classifier's best "

@@ -14,7 +14,7 @@ from model_zoo.training.pooling import HEADINGS, both, pooled, table_of
 from tests.model_zoo.law import campaign
 from twin.profile import Profile
 
-GRID = Grid(mixes=150, duration_s=3600.0, slots=(0.5, 1.0, 3.0), max_adapters=96)
+GRID = Grid(mixes=300, duration_s=3600.0, slots=(0.5, 1.0, 3.0), max_adapters=96)
 Split = tuple[Tables, Tables, Profiles]
 
 
