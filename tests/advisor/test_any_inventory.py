@@ -39,6 +39,7 @@ def extremes(draw: st.DrawFn) -> dict[str, Any]:
     """Valid inventories of the small zoo's model, with values at the ends of what is allowed."""
     document = draw(inventories.documents())
     document |= {"model": "tiny-1b", "gpu": "test-gpu"}
+    document.pop("model_config", None)  # a file that is not there
     for row in document["adapters"]:
         row["rate"] = draw(RATES)
         row.update(draw(st.fixed_dictionaries({}, optional={"input": LENGTHS, "output": LENGTHS})))

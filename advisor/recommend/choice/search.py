@@ -88,7 +88,7 @@ def choose(
             reason = f"one adapter of this mix brings {each:,.1f} tokens/s, more than one {unit} serves{beside}"
             reason = f"{reason}: {one_more[0]}"
         if 1 in found and found[1].expected.unsure and not found[1].expected.shortages:
-            reason += "; the models rather hold that it would, and the digital twin can tell (--exact)"
+            reason += "; the models rather hold that it would, and the digital twin can tell"
         if each > FILLS * values["estimated_load"]:
             reason += f"; `advisor place` shares its requests among {unit}s"
         return Choice(0, None, tuple(trace), values, reason)

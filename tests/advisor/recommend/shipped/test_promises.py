@@ -57,6 +57,7 @@ def test_who_can_tell_is_named_where_the_models_rather_hold_that_an_adapter_woul
     for limit_s in np.geomspace(0.25, 0.8, 24):
         reason = str(recommend(asked, llama, Objective(ttft_limit=Limit(float(limit_s)))).reason)
         if found := re.search(r"with 1, .*chance of a steady hour ([0-9.]+)%", reason):
-            assert ("--exact" in reason) == (float(found[1]) >= 50)
-            seen.add("--exact" in reason)
+            told = reason.endswith("the digital twin can tell")
+            assert told == (float(found[1]) >= 50)
+            seen.add(told)
     assert seen == {False, True}
