@@ -15,7 +15,7 @@ from advisor.names import counted
 from advisor.recommend.answer.recommendation import CAREFUL, MIDDLE, Recommendation, Uncertainty
 from advisor.recommend.choice.configuration import Configurator, DoesNotFitError
 from advisor.recommend.objective import Expectation, Objective
-from advisor.recommend.server.context import settle_context
+from advisor.recommend.server.context import accepted, settle_context
 from advisor.recommend.server.launched import with_settings
 from advisor.recommend.server.lora_cost import without_lora
 from advisor.zoo.pair import Pair
@@ -82,7 +82,7 @@ def by_models(
 ) -> Callable[[Pair], Expectation]:
     """What the models expect; that raises a `DoesNotFitError` where the server does not start."""
     assert answer.settings is not None
-    settings, served, crowd = answer.settings, _asked(admitted), together.crowd(admitted)
+    settings, served, crowd = answer.settings, _served(admitted, answer.settings), together.crowd(admitted)
     fixed = {
         "max_lora_rank": settings.max_lora_rank,
         "max_model_len": longest,
@@ -136,7 +136,7 @@ def hedged(
         answer,
         expected=replace(middle, refused_share=answer.expected.refused_share),
         steady=answer.steady,
-        without_lora=without_lora(_asked(admitted), pair.profile, answer.settings),
+        without_lora=without_lora(_served(admitted, answer.settings), pair.profile, answer.settings),
         uncertainty=replace(uncertainty, ranges=_ranges(answer.settings, middle, pair, expected)),
     )
 
@@ -145,6 +145,12 @@ def _asked(inventory: Inventory) -> Workload:
     """The traffic of those that are asked at times."""
     mix = inventory.mix
     return mix.take((mix.rate > 0).nonzero()[0])
+
+
+def _served(admitted: Inventory, settings: Settings) -> Workload:
+    """The same without the requests that vLLM refuses under these settings."""
+    asked = _asked(admitted)
+    return accepted(asked, settings.max_model_len) or asked
 
 
 def _ranges(

@@ -66,7 +66,9 @@ def find_pair(model: str, gpu: str, folder: Path | None = None, engine: Engine =
         if not _is(gpu, pair.gpu) or not _runs_so(pair, engine):
             continue
         if checkpoint is None or is_of(pair, checkpoint):
-            return replace(pair.run(engine), derived_from=checkpoint.shape if checkpoint else None)
+            found = pair.run(engine)
+            notes = (*found.notes, *_unasked(pair, engine))
+            return replace(found, notes=notes, derived_from=checkpoint.shape if checkpoint else None)
     try:
         return derived_pair(model, gpu, engine)
     except InputError as error:
@@ -108,6 +110,17 @@ def _runs_so(pair: Pair, engine: Engine) -> bool:
         and engine.quantization_is(pair.weights)
         and (engine.kv_cache_dtype is None or engine.kv_bytes == pair.engine.kv_bytes)
     )
+
+
+def _unasked(pair: Pair, engine: Engine) -> Iterator[str]:
+    """What a pair's server is run with that nobody asked for, and the version that somebody did."""
+    own, names = pair.engine, ("quantization", "kv_cache_dtype")
+    silent = [name for name in names if getattr(engine, name) is None and getattr(own, name) not in (None, "auto")]
+    if silent:
+        told = " and ".join(f"{name} {getattr(own, name)}" for name in silent)
+        yield f"{pair.name} is run with {told}, as its profile says; the inventory does not say so"
+    if engine.vllm is not None and engine.vllm not in (pair.vllm, pair.vllm.rpartition(".")[0]):
+        yield f"vLLM {engine.vllm} is answered by the profile for {pair.vllm}, of the same generation"
 
 
 def _known(model: str, gpu: str, ours: Sequence[Pair], zoo: Zoo, folder: Path | None) -> Iterator[str]:

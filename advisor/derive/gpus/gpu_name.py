@@ -20,14 +20,18 @@ _GLUED = re.compile(r"(?<=[0-9])(?=(?:sxm|pcie|nvl|oam))|(?<=rtx)(?=a?[0-9])")
 _WORD = re.compile(r"[a-z]+[0-9]+[a-z]*|[0-9]+ ?gi?b\b|[0-9]+|[a-z]+")
 _SIZE = re.compile(r"[0-9]+ ?gi?b")
 
+_CLOUDS = {"nvidia-tesla-a100": "a100-40gb"}
+"""What clouds call GPUs otherwise than the rest: Google's has 40 GB, and that with 80 is nvidia-a100-80gb."""
+
 Memories = Mapping[str, float]
 """The GPUs there are, by short name, and their GiB."""
 
 
 def meant(name: str, gpus: Memories) -> list[str]:
     """The GPUs that people call so, the one with the largest memory first."""
-    if name.casefold() in gpus:
-        return [name.casefold()]
+    known = _CLOUDS.get(name.casefold(), name.casefold())
+    if known in gpus:
+        return [known]
     words, memory_gb = _words(name)
     found = _named(words, memory_gb, gpus)
     if not found and memory_gb is None:  # "A100 80"
@@ -40,7 +44,7 @@ def candidates(name: str, gpus: Memories) -> list[str]:
     """Those that are meant, and then the others of the family that the name leaves open: an H100 may be a PCIe card."""
     found = meant(name, gpus)
     words, memory_gb = _words(name)
-    if not found or name.casefold() in gpus or _BUILDS & set(_WORD.findall(_spaced(name))):
+    if not found or name.casefold() in {*gpus, *_CLOUDS} or _BUILDS & set(_WORD.findall(_spaced(name))):
         return found
     others = (known for known in gpus if words < _words(known)[0] and _has(memory_gb, gpus[known]))
     return list(dict.fromkeys([*found, *others]))

@@ -32,6 +32,8 @@ _TOGETHER = ("text_config", "language_config", "llm_config")
 _RECURRENT = {"mamba_d_state", "ssm_cfg", "state_size", "linear_num_value_heads", "linear_attn_config"}
 """Keys of models with layers that are no attention."""
 
+WITHIN = ("su", "longrope", "llama3")
+"""Ways to stretch positions that max_position_embeddings already counts."""
 _MOST = 1 << 31
 _TABLE = "a table"
 Size = Annotated[int, Field(ge=1, lt=_MOST, description="a whole number from 1 on")]
@@ -56,6 +58,7 @@ class ModelConfig(BaseModel):
     num_key_value_heads: SizeOrNone = None
     head_dim: SizeOrNone = None
     max_position_embeddings: SizeOrNone = None
+    rope_scaling: Annotated[dict[str, Any] | None, Field(description=_TABLE)] = None
     tie_word_embeddings: Switch = None
     layer_types: Texts = None
     use_sliding_window: Switch = None
@@ -83,6 +86,18 @@ class ModelConfig(BaseModel):
     def head_size(self) -> int:
         """Numbers in a head."""
         return self.head_dim or self.hidden_size // self.num_attention_heads
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens of the longest sequence, as vLLM's `_get_and_verify_max_len` has it; None where nothing says so."""
+        rope, longest = self.rope_scaling or {}, self.max_position_embeddings
+        kind, factor = rope.get("rope_type", rope.get("type")), rope.get("factor", 1.0)
+        if longest is None or kind in WITHIN or self.model_type.startswith("gemma3"):
+            return longest
+        before = rope.get("original_max_position_embeddings", longest) if kind == "yarn" else longest
+        if not all(isinstance(each, int | float) and 0 < each < _MOST for each in (before, factor)):
+            return longest
+        return max(int(before * factor), 1)
 
     @property
     def experts(self) -> int:
@@ -123,6 +138,8 @@ def of(config: Mapping[str, Any]) -> ModelConfig:
     packed = (part.get(name) for part in (config, inner) for name in ("quantization_config", "compression_config"))
     written = {**config, **inner, "quantization_config": next((each for each in packed if each is not None), None)}
     kind = _kind(written)
+    if written.get("rope_scaling") is None and "rope_parameters" in written:  # since transformers 5
+        written["rope_scaling"] = written["rope_parameters"]
     return checked({**class_defaults().get(kind, {}), **written, "model_type": kind})
 
 

@@ -135,7 +135,7 @@ def shape_of(config: ModelConfig) -> ModelShape:
         head_dim=config.head_size,
         intermediate=(config.moe_intermediate_size if config.experts else None) or config.intermediate_size,
         vocabulary=config.vocab_size,
-        max_model_len=config.max_position_embeddings or MAX_MODEL_LEN,
+        max_model_len=config.longest or MAX_MODEL_LEN,
         tied=bool(config.tie_word_embeddings),
         sliding_layers=windows.layers,
         window=windows.tokens,

@@ -125,12 +125,21 @@ def settle_context(
         )
         limit, refused = raised, _refused(sample, raised)
     if refused > TOLERATED:
+        others = _accepted(workload, sample, limit)
         warnings.append(
-            f"{refused:.1%} of the requests do not fit into max_model_len {limit:,}, and vLLM refuses them; the answer "
-            "is for the others"
+            f"{refused:.1%} of the requests do not fit into max_model_len {limit:,}, and vLLM refuses them"
+            + ("" if others is None else "; the answer is for the others")
         )
-        return Context(limit, refused, _accepted(workload, sample, limit), tuple(warnings))
+        return Context(limit, refused, others, tuple(warnings))
     return Context(limit, refused, workload, tuple(warnings))
+
+
+def accepted(workload: Workload, limit: int) -> Workload | None:
+    """The traffic of requests up to `limit` tokens, all of it where hardly any is longer; None where none is left."""
+    if _plainly_fit(workload, limit):
+        return workload
+    sample = _sample(workload)
+    return workload if _refused(sample, limit) <= TOLERATED else _accepted(workload, sample, limit)
 
 
 def refused_share(workload: Workload, limit: int) -> float:

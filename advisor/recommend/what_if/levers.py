@@ -27,6 +27,8 @@ from twin.workload import Workload
 
 MOST = 3
 """Levers that are told, beside what LoRA costs."""
+MOST_REFUSED = 0.5
+"""Of the requests, the share that vLLM may refuse of adapters that something is said to have served."""
 WORTH = 0.02
 """A lever that brings a smaller share more is none: the models know an adapter in fifty no better."""
 FASTER = 0.9
@@ -172,6 +174,8 @@ def _admission(inventory: Inventory, pair: Pair, answer: Recommendation) -> Call
             if mix.misses(len(mix) + max(math.ceil(WORTH * len(mix)), 1)):
                 return None
         found = recommend(otherwise.inventory, pair, otherwise.objective)
+        if found.expected is not None and found.expected.refused_share > MOST_REFUSED:
+            return None
         adapters = found.admission.adapters
         everyone = adapters == len(inventory) - otherwise.fewer
         more = adapters - now

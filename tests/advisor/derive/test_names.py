@@ -168,3 +168,10 @@ def test_a_family_of_models_lists_its_members(written: str, members: list[str]) 
 @pytest.mark.parametrize("written", ["", "/", "-", "nobody/knows-this"])
 def test_a_model_that_resembles_none_gets_no_hint(written: str) -> None:
     assert model_or_hints(written) == (None, "")
+
+
+def test_a_clouds_own_name_is_of_the_card_that_it_rents() -> None:
+    """Google's nvidia-tesla-a100 has 40 GB: flags were for 80."""
+    assert gpus.short_name("nvidia-tesla-a100") == "a100-40gb"
+    assert gpus.candidates("NVIDIA-Tesla-A100") == ["a100-40gb"]
+    assert gpus.short_name("nvidia-a100-80gb") == "a100-80gb"

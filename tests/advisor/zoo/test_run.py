@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,8 @@ def test_4_bits_need_a_checkpoint_that_holds_them_and_the_name_of_one_is_told(tm
     plain = of_weights("int4", Engine(kv_cache_dtype="fp8"))
     found = pairs.find_pair(MODEL, "l40s", zoo_of(tmp_path, plain))
     assert found.flags == {"kv_cache_dtype": "fp8"} and found.profile.command == plain.command
-    (said,) = found.notes
+    said, unasked = found.notes
+    assert unasked.endswith("is run with kv_cache_dtype fp8, as its profile says; the inventory does not say so")
     assert "taken as 4-bit integers" in said and "such as one called Qwen3-14B-AWQ" in said
     by_inventory = pairs.find_pair(MODEL, "l40s", None, Engine(quantization="awq")).notes
     assert any("packs no weights into awq" in each and "called Qwen3-14B-AWQ" in each for each in by_inventory)
@@ -101,6 +103,18 @@ def test_of_pairs_that_differ_in_bits_the_plain_one_answers_where_nobody_says(tm
     ):
         found = pairs.find_pair(MODEL, "l40s", zoo, engine)
         assert found.profile.command == "made up for tests" and (found.weights, found.flags) == (weights, flags)
+
+
+def test_what_a_profile_has_and_the_inventory_does_not_say_is_told(tmp_path: Path) -> None:
+    """An fp8 profile lent its --quantization to an inventory that asked for an fp8 KV cache, without a word."""
+    zoo = zoo_of(tmp_path, of_weights("fp8", Engine(kv_cache_dtype="fp8")))
+    (said,) = pairs.find_pair(MODEL, "l40s", zoo, Engine(kv_cache_dtype="fp8")).notes
+    assert "is run with quantization fp8, as its profile says" in said
+    both = Engine(kv_cache_dtype="fp8", quantization="fp8", vllm="0.24")
+    assert pairs.find_pair(MODEL, "l40s", zoo, both).notes == (
+        "vLLM 0.24 is answered by the profile for 0.33.0, of the same generation",
+    )
+    assert not pairs.find_pair(MODEL, "l40s", zoo, replace(both, vllm="0.33")).notes
 
 
 def test_the_command_derives_what_the_documents_say_and_recommend_says_it_again(tmp_path: Path) -> None:

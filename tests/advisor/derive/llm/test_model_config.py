@@ -189,3 +189,30 @@ def test_every_configuration_is_json(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(LLAMA))
     assert model_shape.shape_of(read(path)) == of_config(LLAMA)
+
+
+@pytest.mark.parametrize(
+    ("rope", "longest"),
+    [
+        (None, 32_768),
+        ({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32_768}, 131_072),
+        ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8192}, 32_768),
+        ({"type": "linear", "factor": 2.0}, 65_536),
+        ({"rope_type": "dynamic", "factor": 4.0}, 131_072),
+        ({"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192}, 32_768),
+        ({"type": "longrope", "factor": 32.0}, 32_768),
+        ({"rope_type": "default"}, 32_768),
+        ({"type": "linear", "factor": "two"}, 32_768),
+    ],
+)
+@pytest.mark.parametrize("name", ["rope_scaling", "rope_parameters"])
+def test_positions_that_are_stretched_make_sequences_longer(
+    rope: dict[str, Any] | None, longest: int, name: str
+) -> None:
+    """vLLM starts with what they are stretched to, where nothing else is said, or does not start."""
+    config = {
+        "model_type": "qwen2", "hidden_size": 3584, "num_attention_heads": 28, "num_key_value_heads": 4,
+        "num_hidden_layers": 28, "intermediate_size": 18_944, "vocab_size": 152_064,
+        "max_position_embeddings": 32_768, name: rope,
+    }  # fmt: skip
+    assert model_shape.of_config(config).max_model_len == longest

@@ -11,6 +11,7 @@ from advisor.errors import InputError
 from advisor.recommend.objective import Objective
 from advisor.recommend.recommend import recommend
 from advisor.recommend.server.context import covering_len
+from advisor.recommend.what_if.explore import explored
 from advisor.zoo.pair import Pair
 from advisor.zoo.pairs import find_pair
 from tests.advisor.recommend.shipped.questions import inventory, served, workload
@@ -127,3 +128,25 @@ def test_a_limit_that_nobody_asked_for_leaves_room_for_slots(llama: Pair, ranks:
     assert 0.75 * answer.expected.kv_capacity_tokens < answer.flags["max_model_len"] < 131_072
     told = replace(asked, server={"max_model_len": 131_072})
     assert "max_model_len" not in recommend(told, llama, Objective()).flags, "what is in force stays where it can"
+
+
+def test_of_a_derived_pair_too_the_figures_are_of_what_is_not_refused() -> None:
+    """More than half of the requests are longer than the model takes; "starved" was said beside a steady admission."""
+    mix = workload(np.full(40, 0.05), lengths=(5000.0, 3000.0, 150.0, 100.0))
+    asked = replace(inventory(mix), model="microsoft/Phi-3-mini-4k-instruct", gpu="l4")
+    pair = find_pair(asked.model, asked.gpu)
+    answer = recommend(asked, pair, Objective())
+    assert answer.expected is not None and answer.expected.refused_share > 0.4
+    assert answer.steady and not answer.expected.starved
+    measured = served(answer, asked, pair)
+    assert answer.expected.throughput_tok_s == pytest.approx(measured.throughput_tok_s, rel=0.1)
+    low, high = answer.figures()["itl_ms_range"]
+    assert low < measured.itl_ms < high
+
+
+def test_where_every_request_is_refused_nothing_is_said_of_others_or_to_help(llama: Pair) -> None:
+    asked = inventory(workload(np.full(40, 0.05)), fixed={"max_model_len": 8})
+    answer = explored(asked, llama, Objective(), recommend(asked, llama, Objective()))
+    assert not answer.feasible
+    assert any(each.endswith("and vLLM refuses them") for each in answer.warnings)
+    assert not any("half as long" in lever.change for lever in answer.levers)
