@@ -169,8 +169,9 @@ def _check(subject: Subject) -> None:
 
 
 def _would_fit(subject: Subject) -> str:
-    """The fewest GPUs on which it fits, with the bits that it has and with fewer."""
-    found, within = [], [gpus for gpus in (1, 2, 4, 8) if obstacle(subject.shape, gpus) is None]
+    """The fewest GPUs on which it fits, with the bits that it has and with fewer where these take fewer GPUs."""
+    found, possible = [], [gpus for gpus in (1, 2, 4, 8) if obstacle(subject.shape, gpus) is None]
+    within = possible
     for precision in WEIGHT_BYTES:
         if WEIGHT_BYTES[precision] > WEIGHT_BYTES[subject.precision]:
             continue
@@ -184,10 +185,12 @@ def _would_fit(subject: Subject) -> str:
             if memory.kv_tokens_base >= ROOMY_KV_TOKENS:
                 several = f"tensor_parallel = {gpus}" if gpus > 1 else ""
                 found.append(" with ".join(filter(None, [bits, several])))
+                within = [fewer for fewer in within if fewer < gpus]
                 break
     if any(found):
         return f"would fit: {', or '.join(filter(None, found))}"
-    return f"neither fewer bits nor {within[-1]} of them would do" if within[1:] else "fewer bits would not do either"
+    most = possible[-1]
+    return f"neither fewer bits nor {most} of them would do" if most > 1 else "fewer bits would not do either"
 
 
 def _memory(subject: Subject) -> MemoryModel:

@@ -142,6 +142,8 @@ def test_a_configuration_of_another_model_is_not_answered_as_measured(tmp_path: 
     ("model", "gpu", "said"),
     [
         ("meta-llama/Llama-3.3-70B-Instruct", "H100", "would fit: tensor_parallel = 2, or"),
+        # Eight bits that take two GPUs as well help nobody.
+        ("microsoft/phi-4", "L4", "would fit: tensor_parallel = 2, or a checkpoint in 4 bits (AWQ, GPTQ)"),
         ("mistralai/Mixtral-8x7B-Instruct-v0.1", "h200", "calibrate run measures it"),
         ("nobody/knows-it", "h200", "model_config"),
         (LLAMA, "RTX 2080", "[gpu]"),
