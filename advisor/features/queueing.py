@@ -19,7 +19,7 @@ Number: TypeAlias = Any
 HOUR_S = 3600.0
 """What models answer for."""
 MANY = 64.0
-"""Servers beyond which the limit of Erlang's formula is near enough, and he takes long."""
+"""Servers beyond which the limit of Erlang's formula is near enough; the formula itself takes a step for each."""
 LEAST_PEAKED = 1e-3
 """Variance over mean below which nothing comes by chance."""
 FAR = 8.0

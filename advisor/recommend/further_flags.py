@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from advisor.derive.llm import model_shape
-from advisor.errors import InputError
+from advisor.derive.llm.modules import TOGETHER
 from advisor.inventory.inventory import Inventory
 from advisor.names import counted, few
 from advisor.recommend.answer.counted import Counted
@@ -24,7 +23,7 @@ from twin.settings import Settings
 
 SINCE = {"lora_target_modules": (0, 19), "specialize_active_lora": (0, 15)}
 """The first release of vLLM that has a flag."""
-PACKED = (("qkv_proj", {"q_proj", "k_proj", "v_proj"}), ("gate_up_proj", {"gate_proj", "up_proj"}))
+PACKED = {name: frozenset(TOGETHER[name]) for name in ("qkv_proj", "gate_up_proj")}
 """What vLLM multiplies at once, and so has slots for together."""
 WORTH = 0.05
 """Of a step, or of a slot: less is not worth a word."""
@@ -124,13 +123,12 @@ def _target_modules(inventory: Inventory, pair: Pair, settings: Settings, admitt
     """Slots for the modules alone that adapters touch."""
     touched = [inventory.target_modules.get(name) for name in admitted]
     modules = frozenset[str]().union(*(each for each in touched if each is not None))
-    try:
-        linears = (pair.derived_from or model_shape.find(pair.model)).linears
-    except InputError:
+    if pair.shape is None:
         return
+    linears = pair.shape.linears
     if None in touched or not modules <= {each.name for each in linears}:
         return  # of some it is not known, or embeddings are among them
-    packed = {name: parts for name, parts in PACKED if parts & modules}
+    packed = {name: parts for name, parts in PACKED.items() if parts & modules}
     needed = modules.union(*packed.values())
     sides = {each.name: each.inputs + each.outputs for each in linears}
     share = sum(sides[name] for name in needed) / sum(sides.values())

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 import tomli
 
@@ -105,15 +104,6 @@ class ModelShape:
         """
         heads = max(self.kv_heads / tensor_parallel, 1.0)
         return 2 * self.layers * heads * self.head_dim * kv_bytes
-
-
-def of_config(config: Mapping[str, Any]) -> ModelShape:
-    """The shape that a Hugging Face configuration tells.
-
-    Raises:
-        InputError: a model whose cost is not known from its shape, or a field that is missing or none.
-    """
-    return shape_of(model_config.of(config))
 
 
 def shape_of(config: ModelConfig) -> ModelShape:

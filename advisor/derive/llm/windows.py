@@ -38,7 +38,7 @@ class Windows(NamedTuple):
 
 def windows_of(config: ModelConfig) -> Windows:
     """The windows that a configuration tells."""
-    window, longest = config.sliding_window, config.max_position_embeddings
+    window, longest = config.sliding_window, config.longest
     if not window or (longest is not None and window >= longest):
         return Windows()
     if config.model_type in SWITCHED and not config.use_sliding_window:

@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.derive.llm import model_shape
 from advisor.derive.llm.modules import adapter_bytes
-from advisor.errors import InputError
 from advisor.inventory.inventory import Inventory
 from advisor.names import counted
 from advisor.zoo.pair import Pair
@@ -142,9 +140,8 @@ def weights(inventory: Inventory, pair: Pair) -> Floats | None:
     Where a server spans several GPUs, each GPU's process keeps whole adapters of its own. Where adapters come and go,
     any may be as large as the largest that is known.
     """
-    try:
-        shape = pair.derived_from or model_shape.find(pair.model)
-    except InputError:
+    shape = pair.shape
+    if shape is None:
         return None
     modules = [inventory.target_modules.get(name) for name in inventory.names]
     per_rank = {each: adapter_bytes(shape, each) for each in set(modules)}

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from advisor.derive.llm import model_shape
-from advisor.errors import InputError
+from advisor.derive.shards import shards
 from advisor.zoo.pair import Pair
 from twin.lora_kernels import REACHED
 
 
 def largest_side(pair: Pair) -> int | None:
     """The most inputs or outputs of a projection on one GPU of a server; None where the model's shape is not known."""
-    try:
-        shape = pair.derived_from or model_shape.find(pair.model)
-    except InputError:
+    if pair.shape is None:
         return None
-    # A projection is split by its outputs, or by its inputs where it is parallel by rows; the other side stays whole.
-    split = (
-        (each.inputs, each.outputs) if each.row_parallel else (each.outputs, each.inputs) for each in shape.linears
-    )
-    return max(max(parted // pair.gpus, whole) for parted, whole in split)
+    return int(max(side for part in shards(pair.shape, pair.gpus) for side in part))
 
 
 def most_slots(side: int, rank: int) -> int:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import strategies as st
+
+from advisor.derive.llm import model_config
+from advisor.derive.llm.model_shape import ModelShape, shape_of
 
 LLAMA: dict[str, Any] = {
     "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32,
@@ -18,3 +22,8 @@ JSON = st.recursive(
     _PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
 )
 """Any value of a JSON file."""
+
+
+def of_config(config: Mapping[str, Any]) -> ModelShape:
+    """The shape that a configuration tells."""
+    return shape_of(model_config.of(config))

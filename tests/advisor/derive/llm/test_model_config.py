@@ -14,9 +14,9 @@ from advisor.derive.derive import Subject, derive
 from advisor.derive.gpus import gpu as gpus
 from advisor.derive.llm import model_shape
 from advisor.derive.llm.model_config import GATED, ModelConfig, class_defaults, read, unfolded
-from advisor.derive.llm.model_shape import catalogue, of_config
+from advisor.derive.llm.model_shape import catalogue
 from advisor.errors import InputError
-from tests.advisor.derive.llm.configurations import JSON, LLAMA
+from tests.advisor.derive.llm.configurations import JSON, LLAMA, of_config
 from twin.profile import load as load_profile
 
 MEASURED = load_profile(Path("model_zoo/pairs/llama-3.1-8b-instruct--h100-64gb/profile.toml"))
@@ -215,4 +215,10 @@ def test_positions_that_are_stretched_make_sequences_longer(
         "num_hidden_layers": 28, "intermediate_size": 18_944, "vocab_size": 152_064,
         "max_position_embeddings": 32_768, name: rope,
     }  # fmt: skip
-    assert model_shape.of_config(config).max_model_len == longest
+    assert of_config(config).max_model_len == longest
+
+
+def test_a_window_counts_where_stretched_sequences_are_longer() -> None:
+    config = {**LLAMA, "model_type": "mistral", "max_position_embeddings": 4096, "sliding_window": 4096}
+    assert not of_config(config).sliding_layers
+    assert of_config({**config, "rope_scaling": {"type": "linear", "factor": 2.0}}).sliding_layers

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.derive.llm.model_shape import catalogue, find, of_config
+from advisor.derive.llm.model_shape import catalogue, find
 from advisor.errors import InputError
-from tests.advisor.derive.llm.configurations import LLAMA
+from tests.advisor.derive.llm.configurations import LLAMA, of_config
 
 
 @pytest.mark.parametrize(
